@@ -1,0 +1,1 @@
+//! The command line's types; their doc comments are the help.

@@ -1,0 +1,147 @@
+//! The one error that crosses the executor.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::HostName;
+
+/// Why an op failed: what happened, where, what the host said, and what to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What kind of failure it is; scripts see it as `.kind`.
+    pub kind: FailureKind,
+    /// What happened, in one sentence.
+    pub message: String,
+    /// The host it happened on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostName>,
+    /// The place in the script that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// What the host or the container said, piece by piece.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<Detail>,
+    /// What to do next, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
+}
+
+/// A piece of what a host said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail {
+    /// Whose words they are, for example `shop-web-v2-0123456789-1, last log lines`.
+    pub title: String,
+    /// The words, with secrets replaced.
+    pub text: String,
+}
+
+/// The kinds of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// A host did not answer.
+    Unreachable,
+    /// A container did not become healthy.
+    Unhealthy,
+    /// A guard, a plan or a validation said no before anything was done.
+    Refused,
+    /// Another run has the lease.
+    Locked,
+    /// A wait took longer than it may.
+    Timeout,
+    /// A command exited with another code than 0.
+    Command,
+    /// A measurement had nothing to measure.
+    NoData,
+    /// The host's state was changed by someone else meanwhile.
+    Conflict,
+    /// Anything else.
+    Failed,
+    /// The run was told to stop; a script cannot catch it.
+    Interrupted,
+}
+
+impl FailureKind {
+    /// The word that scripts see.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Unhealthy => "unhealthy",
+            Self::Refused => "refused",
+            Self::Locked => "locked",
+            Self::Timeout => "timeout",
+            Self::Command => "command",
+            Self::NoData => "no_data",
+            Self::Conflict => "conflict",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl Failure {
+    /// A failure of this kind; `message` says what happened, in one sentence without a full stop.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), host: None, origin: None, details: Vec::new(), hints: Vec::new() }
+    }
+
+    /// A refusal: nothing was done.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Refused, message)
+    }
+
+    /// A failure of no special kind.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Failed, message)
+    }
+
+    /// Names the host, unless one is named already.
+    #[must_use]
+    pub fn on(mut self, host: &HostName) -> Self {
+        self.host.get_or_insert_with(|| host.clone());
+        self
+    }
+
+    /// Names the place in the script, unless one is named already: the innermost wins.
+    #[must_use]
+    pub fn from(mut self, origin: &Origin) -> Self {
+        self.origin.get_or_insert_with(|| origin.clone());
+        self
+    }
+
+    /// Adds what a host said; empty words are left out.
+    #[must_use]
+    pub fn detail(mut self, title: impl Into<String>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        if !text.trim().is_empty() {
+            self.details.push(Detail { title: title.into(), text });
+        }
+        self
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+/// A place in a script.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The source's name: a path as the user wrote it, or `std/NAME`.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.file, self.line)
+    }
+}

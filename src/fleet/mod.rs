@@ -1,0 +1,1 @@
+//! The live side: SSH, Docker, shipping, nginx.

@@ -1,0 +1,26 @@
+//! podlift, an interpreter for deployment scripts.
+//!
+//! A deploy plan is a Rhai script that calls host functions. Each call becomes one [`op`], which an [`executor`] performs: over
+//! the real [`fleet`], or over a model of it, the [`world`]. Imports go one way only:
+//! `commands → script → executor → op → model`, and `executor/live → fleet → model`.
+//!
+//! - [`model`]: the nouns, plain and validated.
+//! - [`op`]: every operation: its arguments, its output, its class.
+//! - [`failure`]: the one error that crosses the executor.
+//! - [`executor`]: how an op gets done; a mode is a stack of executors.
+//! - [`world`]: the pure model of hosts, images, containers, proxies and the clock.
+//! - [`fleet`]: the live side: SSH, Docker, shipping, nginx.
+//! - [`script`]: the interpreter: engine, functions, values, check, diagnostics.
+//! - [`terminal`]: all output.
+//! - [`commands`]: one file per command; [`cli`] is what they are called with.
+
+pub mod cli;
+pub mod commands;
+pub mod executor;
+pub mod failure;
+pub mod fleet;
+pub mod model;
+pub mod op;
+pub mod script;
+pub mod terminal;
+pub mod world;

@@ -1,0 +1,3 @@
+//! The `podlift` command.
+
+fn main() {}

@@ -1,0 +1,95 @@
+//! What a host is found to be: all that podlift knows of it, read at once. The world is made of these.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    container::Container,
+    history::HistoryEntry,
+    name::{ContainerName, ServiceName},
+    quantity::Bytes,
+    route::RouteTable,
+};
+
+/// A host's state, as far as podlift is concerned. Nothing else of Docker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostState {
+    /// Its engine.
+    pub engine: Engine,
+    /// Its images.
+    #[serde(default)]
+    pub images: Vec<StoredImage>,
+    /// The project's containers.
+    #[serde(default)]
+    pub containers: BTreeMap<ContainerName, Container>,
+    /// The routes of the project's services at its proxy.
+    #[serde(default)]
+    pub routes: BTreeMap<ServiceName, RouteTable>,
+    /// What was deployed, newest first.
+    #[serde(default)]
+    pub history: BTreeMap<ServiceName, Vec<HistoryEntry>>,
+    /// What another's use of the proxy makes impossible: a front (`listen 80 default_server`, `server_name x` on 80) and the file it stands in.
+    #[serde(default)]
+    pub fronts: Vec<TakenFront>,
+    /// Why the host's proxy cannot be used, where it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_problem: Option<String>,
+}
+
+/// A Docker engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Engine {
+    /// Docker's version, for example `20.10.24`.
+    pub version: String,
+    /// `OS/ARCHITECTURE`, as in an image's platform.
+    pub platform: String,
+    /// Which image store it has.
+    pub store: Store,
+    /// Free space where images are kept; not known on every engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free: Option<Bytes>,
+}
+
+impl Default for Engine {
+    /// The engine of a modelled host.
+    fn default() -> Self {
+        Self { version: "28.0.0".into(), platform: "linux/amd64".into(), store: Store::Classic, free: None }
+    }
+}
+
+/// Docker's two image stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Store {
+    /// The graph drivers: overlay2 and others.
+    Classic,
+    /// containerd's snapshotters, the default from Docker 29.
+    Containerd,
+}
+
+/// An image that a host has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredImage {
+    /// Its references, `NAME:TAG`.
+    pub references: Vec<String>,
+    /// Its content digest (see [`super::Image::digest`]).
+    #[serde(default)]
+    pub digest: String,
+    /// `OS/ARCHITECTURE`.
+    pub platform: String,
+    /// Its layers' uncompressed digests, lowest first.
+    #[serde(default)]
+    pub layers: Vec<String>,
+}
+
+/// A front that is in use at a proxy by something other than this project's services.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenFront {
+    /// The port.
+    pub listen: u16,
+    /// The domain; `None` is the default server of the port.
+    pub domain: Option<String>,
+    /// The file it is written in.
+    pub file: String,
+}

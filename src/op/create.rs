@@ -1,0 +1,121 @@
+//! Ops that make something.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{ContainerName, Host, ProjectName, Service, Text, Version};
+
+/// Builds an image with `docker build`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    /// The host whose engine builds.
+    pub on: Host,
+    /// The image's name, without tag.
+    pub image: String,
+    /// The tag.
+    pub version: Version,
+    /// The context's folder, relative to the script's.
+    pub context: String,
+    /// The Dockerfile, relative to the context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<String>,
+    /// The stage to build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Build arguments.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: BTreeMap<String, Text>,
+    /// BuildKit secrets, by id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, Text>,
+    /// `OS/ARCHITECTURE`; not given, the engine's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+}
+
+impl Build {
+    /// The image's reference.
+    pub fn reference(&self) -> String {
+        format!("{}:{}", self.image, self.version)
+    }
+    pub(super) fn describe(&self) -> String {
+        format!("{} from {}", self.reference(), self.context)
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.on)
+    }
+}
+
+/// Puts an image on a host, sending only the layers that it lacks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ship {
+    /// The host.
+    pub host: Host,
+    /// The host whose engine has the image.
+    pub from: Host,
+    /// The image's reference.
+    pub reference: String,
+    /// Its content digest.
+    pub digest: String,
+}
+
+impl Ship {
+    pub(super) fn describe(&self) -> String {
+        self.reference.clone()
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.host)
+    }
+}
+
+/// What shipping took.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shipped {
+    /// Bytes sent.
+    pub sent: u64,
+    /// Bytes of layers that the host had, uncompressed; in a model without layers 0.
+    pub reused: u64,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Starts containers on a host, with weight 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// The host.
+    pub host: Host,
+    /// The project.
+    pub project: ProjectName,
+    /// The service, with the call's own `env`, `command` and `labels` in it.
+    pub service: Service,
+    /// The image's reference.
+    pub reference: String,
+    /// Its content digest; the host's image must have it.
+    pub digest: String,
+    /// The version.
+    pub version: Version,
+    /// How many.
+    pub replicas: u32,
+    /// The container whose configuration is copied in place of the service's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopyOf>,
+}
+
+impl Start {
+    pub(super) fn describe(&self) -> String {
+        format!("{} × {} {}", self.replicas, self.service.name, self.version)
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.host)
+    }
+}
+
+/// A container whose image, env and health check are copied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CopyOf {
+    /// The host that it is on.
+    pub host: Host,
+    /// The container.
+    pub container: ContainerName,
+}

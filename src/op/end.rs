@@ -1,0 +1,137 @@
+//! Ops that end something, or bring it back.
+
+use serde::{Deserialize, Serialize};
+
+use super::list;
+use crate::model::{ContainerName, Host, Period, ProjectName, ServiceName};
+
+/// Takes containers out of the traffic if they have any, then waits until nothing to them is in flight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Drain {
+    /// The host that the containers are on.
+    pub host: Host,
+    /// The project.
+    pub project: ProjectName,
+    /// The service.
+    pub service: ServiceName,
+    /// The containers.
+    pub containers: Vec<ContainerName>,
+    /// The proxies that serve them.
+    pub proxies: Vec<Host>,
+    /// How long requests in flight may take.
+    pub timeout: Period,
+    /// What happens to those that take longer.
+    pub on_timeout: OnTimeout,
+    /// Whether the script takes responsibility for what the guard would refuse.
+    #[serde(default)]
+    pub allow_downtime: bool,
+}
+
+/// What a drain does when its time is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnTimeout {
+    /// It goes on and says what is cut.
+    #[default]
+    Proceed,
+    /// It fails.
+    Fail,
+}
+
+impl Drain {
+    pub(super) fn describe(&self) -> String {
+        format!("{}, at most {}", list(&self.containers), self.timeout)
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.host)
+    }
+}
+
+/// How a drain went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Drained {
+    /// How long it took, in seconds.
+    pub waited: f64,
+    /// How many connections were still open when the time was over.
+    pub cut: u64,
+}
+
+/// Stops containers: SIGTERM, then SIGKILL after the service's `stop_timeout`; they are kept, and a reboot does not start them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stop {
+    /// The host.
+    pub host: Host,
+    /// The project.
+    pub project: ProjectName,
+    /// The service.
+    pub service: ServiceName,
+    /// The containers.
+    pub containers: Vec<ContainerName>,
+    /// The proxies that serve them, for the guard.
+    pub proxies: Vec<Host>,
+    /// How long SIGTERM has.
+    pub timeout: Period,
+    /// Whether the script takes responsibility for what the guard would refuse.
+    #[serde(default)]
+    pub allow_downtime: bool,
+}
+
+impl Stop {
+    pub(super) fn describe(&self) -> String {
+        list(&self.containers)
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.host)
+    }
+}
+
+/// Deletes containers, running ones too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Remove {
+    /// The host.
+    pub host: Host,
+    /// The project.
+    pub project: ProjectName,
+    /// The service.
+    pub service: ServiceName,
+    /// The containers.
+    pub containers: Vec<ContainerName>,
+    /// The proxies that serve them, for the guard.
+    pub proxies: Vec<Host>,
+    /// Whether the script takes responsibility for what the guard would refuse.
+    #[serde(default)]
+    pub allow_downtime: bool,
+}
+
+impl Remove {
+    pub(super) fn describe(&self) -> String {
+        list(&self.containers)
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.host)
+    }
+}
+
+/// Starts stopped containers again, with weight 0 and their restart policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StartAgain {
+    /// The host.
+    pub host: Host,
+    /// The project.
+    pub project: ProjectName,
+    /// The service.
+    pub service: ServiceName,
+    /// The containers.
+    pub containers: Vec<ContainerName>,
+    /// The restart policy to give back.
+    pub restart: String,
+}
+
+impl StartAgain {
+    pub(super) fn describe(&self) -> String {
+        format!("{} again", list(&self.containers))
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.host)
+    }
+}

@@ -1,0 +1,200 @@
+//! Every operation: one typed, serialisable request for an effect or a read, and what comes back.
+//!
+//! An op names things by what podlift chose (project, service, version, host, token, replica). What an engine or a race
+//! decides (addresses, ports, digests) is in outcomes; where an op has to carry such a fact to the one that does it,
+//! [`Op::canonical`] leaves it out, so that a plan and a run compare by equality.
+
+#![allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "every op answers the same questions, with the same types")]
+#![allow(clippy::large_enum_variant, reason = "an op is made once a call, and moved rarely")]
+
+pub mod create;
+pub mod end;
+pub mod once;
+pub mod put;
+pub mod read;
+pub mod wait;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+pub use self::{
+    create::{Build, CopyOf, Ship, Shipped, Start},
+    end::{Drain, Drained, OnTimeout, Remove, StartAgain, Stop},
+    once::{CommandLine, CommandOutput, Hook, Invocation, Place},
+    put::{Forget, Record, SetWeights, TestWeights},
+    read::{
+        CheckNow, CheckedContainer, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse, HttpTarget, LogText, Logs, Now, Probe,
+        Reachable, ReadEnv, ReadFile, Sought, Survey, Traffic, TrafficCount,
+    },
+    wait::{Checks, Healthcheck, Pause},
+};
+use crate::model::{Container, ContainerName, Host};
+
+/// What kind of thing an op is; it decides how the op dry-runs, resumes and is undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Changes nothing.
+    Read,
+    /// Waits for something.
+    Wait,
+    /// Replaces something; doing it again does no harm.
+    Put,
+    /// Makes something, which its token marks.
+    Create,
+    /// Ends something.
+    End,
+    /// Cannot be known to have happened except by its answer.
+    Once,
+}
+
+impl Class {
+    /// Whether an op of this class changes a host.
+    pub const fn changes(self) -> bool {
+        !matches!(self, Self::Read | Self::Wait)
+    }
+}
+
+/// A request with the type of its answer.
+pub trait Operation: Clone + Into<Op> {
+    /// What a successful outcome's value is.
+    type Output: Serialize + DeserializeOwned;
+}
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident: $class:ident, $verb:literal => $output:ty;)*) => {
+        /// Any operation.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "op", rename_all = "snake_case")]
+        pub enum Op {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        impl Op {
+            /// Its class.
+            pub const fn class(&self) -> Class {
+                match self { $(Self::$name(_) => Class::$class,)* }
+            }
+
+            /// The word for it in output: the host function that makes it.
+            pub const fn verb(&self) -> &'static str {
+                match self { $(Self::$name(_) => $verb,)* }
+            }
+
+            /// What it would do, in one line without its verb and host.
+            pub fn describe(&self) -> String {
+                match self { $(Self::$name(op) => op.describe(),)* }
+            }
+
+            /// The host that it is about, if it is about one.
+            pub fn host(&self) -> Option<&Host> {
+                match self { $(Self::$name(op) => op.host(),)* }
+            }
+        }
+
+        $(
+            impl Operation for $name { type Output = $output; }
+            impl From<$name> for Op { fn from(op: $name) -> Self { Self::$name(op) } }
+        )*
+    };
+}
+
+operations! {
+    /// Reads all that podlift knows of a host.
+    Survey: Read, "survey" => crate::model::HostState;
+    /// Finds a service's containers on a host, and their weights.
+    Find: Read, "find" => Found;
+    /// Checks containers' health once, now.
+    CheckNow: Read, "check" => Vec<CheckedContainer>;
+    /// Reads a service's history on a host.
+    HistoryOf: Read, "history" => Vec<crate::model::HistoryEntry>;
+    /// Reads containers' last log lines.
+    Logs: Read, "logs" => Vec<LogText>;
+    /// Counts a window of a proxy's traffic.
+    Traffic: Read, "traffic" => TrafficCount;
+    /// Runs a command that only reads.
+    Probe: Read, "probe" => CommandOutput;
+    /// Gets a page.
+    HttpGet: Read, "http_get" => HttpResponse;
+    /// Tells whether a host answers.
+    Reachable: Read, "reachable" => bool;
+    /// Reads the state of the project's git repository.
+    Git: Read, "git" => GitState;
+    /// Reads an environment variable of the operator.
+    ReadEnv: Read, "env" => Option<String>;
+    /// Reads a file of the operator.
+    ReadFile: Read, "read_file" => String;
+    /// Reads the clock.
+    Now: Read, "now" => String;
+    /// Waits until containers are healthy.
+    Healthcheck: Wait, "healthcheck" => Checks;
+    /// Waits.
+    Pause: Wait, "pause" => ();
+    /// Writes and tests a proxy's new file, and puts the old one back.
+    TestWeights: Read, "test_weights" => ();
+    /// Changes a proxy's routes.
+    SetWeights: Put, "set_weights" => crate::model::RouteTable;
+    /// Notes a deploy in a host's history.
+    Record: Put, "record" => ();
+    /// Takes a run's entry out of a host's history.
+    Forget: Put, "forget" => ();
+    /// Builds an image.
+    Build: Create, "build" => crate::model::Image;
+    /// Puts an image on a host.
+    Ship: Create, "ship" => Shipped;
+    /// Starts containers.
+    Start: Create, "start" => Vec<Container>;
+    /// Starts stopped containers again.
+    StartAgain: End, "start" => Vec<Container>;
+    /// Takes containers out of the traffic and waits until they are idle.
+    Drain: End, "drain" => Drained;
+    /// Stops containers and keeps them.
+    Stop: End, "stop" => ();
+    /// Deletes containers.
+    Remove: End, "remove" => ();
+    /// Runs a command.
+    Hook: Once, "hook" => CommandOutput;
+}
+
+impl Op {
+    /// Its arguments without the facts that an engine or a race decides: what a plan and a run are compared by.
+    pub fn canonical(&self) -> Value {
+        let mut value = serde_json::to_value(self).expect("an op is plain data with string keys");
+        match self {
+            Self::Start(_) | Self::Ship(_) => forget(&mut value, &["digest"]),
+            Self::SetWeights(_) | Self::TestWeights(_) => {
+                for share in value["changes"]
+                    .as_object_mut()
+                    .into_iter()
+                    .flat_map(|hosts| hosts.values_mut())
+                    .filter_map(Value::as_array_mut)
+                    .flatten()
+                {
+                    for endpoint in share["containers"].as_array_mut().into_iter().flatten() {
+                        forget(endpoint, &["address", "port"]);
+                    }
+                }
+            }
+            Self::HttpGet(_) => forget(&mut value["target"], &["address", "port"]),
+            _ => {}
+        }
+        value
+    }
+}
+
+fn forget(value: &mut Value, fields: &[&str]) {
+    if let Some(object) = value.as_object_mut() {
+        for field in fields {
+            object.remove(*field);
+        }
+    }
+}
+
+/// Containers' names for a line of output: all that a few are called, or how many there are.
+fn list(names: &[ContainerName]) -> String {
+    match names {
+        [] => "no container".into(),
+        [one] => one.to_string(),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+    }
+}

@@ -1,0 +1,140 @@
+//! Commands: ops that can be known to have happened only by their answer.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{ContainerName, Host, Period, ProjectName, Service, Text, Version};
+
+/// Runs a command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hook {
+    /// Where and what.
+    #[serde(flatten)]
+    pub invocation: Invocation,
+    /// The command that undoes it, run in the same place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<CommandLine>,
+}
+
+impl Hook {
+    pub(super) fn describe(&self) -> String {
+        self.invocation.describe()
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        self.invocation.place.host()
+    }
+}
+
+/// A command with its place and circumstances.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Invocation {
+    /// Where it runs.
+    pub place: Place,
+    /// What runs.
+    pub command: CommandLine,
+    /// Environment variables, podlift's own among them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Text>,
+    /// What it reads on its standard input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<Text>,
+    /// How long it may take.
+    pub timeout: Period,
+    /// Whether another exit code than 0 is an error.
+    pub check: bool,
+    /// What it is called in output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What a dry run takes for the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assume: Option<CommandOutput>,
+}
+
+impl Invocation {
+    pub(super) fn describe(&self) -> String {
+        let what = self.name.clone().unwrap_or_else(|| self.command.to_string());
+        match &self.place {
+            Place::Local => format!("{what} (here)"),
+            Place::Host { .. } => what,
+            Place::Container { container, .. } => format!("{what} in {container}"),
+            Place::OneOff { service, version, .. } => format!("{what} in a one-off {} {version}", service.name),
+        }
+    }
+}
+
+/// Where a command runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "where", rename_all = "snake_case")]
+pub enum Place {
+    /// On the operator's machine, in the script's folder.
+    Local,
+    /// On a host.
+    Host {
+        /// The host.
+        host: Host,
+    },
+    /// In a running container.
+    Container {
+        /// The host that it is on.
+        host: Host,
+        /// The container.
+        container: ContainerName,
+    },
+    /// In a container of its own, with the service's env, network and volumes, removed afterwards.
+    OneOff {
+        /// The host.
+        host: Host,
+        /// The project.
+        project: ProjectName,
+        /// The service.
+        service: Box<Service>,
+        /// The image's reference.
+        reference: String,
+        /// Its version.
+        version: Version,
+    },
+}
+
+impl Place {
+    /// The host, unless it is the operator's machine.
+    pub fn host(&self) -> Option<&Host> {
+        match self {
+            Self::Local => None,
+            Self::Host { host } | Self::Container { host, .. } | Self::OneOff { host, .. } => Some(host),
+        }
+    }
+}
+
+/// A command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CommandLine {
+    /// A program and its arguments; no shell sees them.
+    Program(Vec<Text>),
+    /// A line for `sh -c`.
+    Shell(Text),
+}
+
+impl std::fmt::Display for CommandLine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Program(words) => {
+                let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+                formatter.write_str(&words.join(" "))
+            }
+            Self::Shell(line) => line.fmt(formatter),
+        }
+    }
+}
+
+/// What a command came back with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandOutput {
+    /// The exit code; a signal counts as 128 and its number.
+    pub code: i64,
+    /// Its standard output, at most 1 MB, with secrets replaced.
+    pub stdout: String,
+    /// Its standard error, likewise.
+    pub stderr: String,
+}

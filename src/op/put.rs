@@ -1,0 +1,127 @@
+//! Ops that replace something.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Front, Host, HostName, ProjectName, RunId, ServiceName, Share, Version};
+
+/// Replaces the shares of the named hosts in a proxy's table; other hosts' entries stay. In force when it returns: new
+/// requests go by the new table, and no old worker takes any.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SetWeights {
+    /// The proxy's host.
+    pub proxy: Host,
+    /// The project.
+    pub project: ProjectName,
+    /// The service.
+    pub service: ServiceName,
+    /// The front that clients reach it by.
+    pub front: Front,
+    /// The new shares, by the containers' host; an empty list takes a host out.
+    pub changes: BTreeMap<HostName, Vec<Share>>,
+    /// Whether the script takes responsibility for what the guard would refuse.
+    #[serde(default)]
+    pub allow_downtime: bool,
+}
+
+impl SetWeights {
+    pub(super) fn describe(&self) -> String {
+        describe_shares(&self.service, &self.changes)
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.proxy)
+    }
+}
+
+/// Writes and tests what [`SetWeights`] would put in force, then puts the old file back: so that of several proxies none
+/// switches unless all can.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestWeights {
+    /// The proxy's host.
+    pub proxy: Host,
+    /// The project.
+    pub project: ProjectName,
+    /// The service.
+    pub service: ServiceName,
+    /// The front that clients reach it by.
+    pub front: Front,
+    /// The new shares.
+    pub changes: BTreeMap<HostName, Vec<Share>>,
+}
+
+impl TestWeights {
+    pub(super) fn describe(&self) -> String {
+        describe_shares(&self.service, &self.changes)
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.proxy)
+    }
+}
+
+fn describe_shares(service: &ServiceName, changes: &BTreeMap<HostName, Vec<Share>>) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for (host, shares) in changes {
+        let serving: Vec<_> = shares.iter().filter(|share| share.weight > 0).collect();
+        let sum: u64 = serving.iter().map(|share| share.weight).sum();
+        #[expect(clippy::cast_precision_loss, reason = "a percentage for people")]
+        let of_host: Vec<String> = serving
+            .iter()
+            .map(|share| {
+                let percent = share.weight as f64 * 100.0 / sum as f64;
+                format!("{} {}%", share.release.version, (percent * 10.0).round() / 10.0)
+            })
+            .collect();
+        let text = if of_host.is_empty() { "nothing".into() } else { of_host.join(", ") };
+        parts.push(format!("{host}: {text}"));
+    }
+    format!("{service} ({})", parts.join("; "))
+}
+
+/// Notes a deploy in a host's history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The host.
+    pub host: Host,
+    /// The project.
+    pub project: ProjectName,
+    /// The service.
+    pub service: ServiceName,
+    /// The version.
+    pub version: Version,
+    /// The image's reference.
+    pub image: String,
+}
+
+impl Record {
+    pub(super) fn describe(&self) -> String {
+        format!("{} {}", self.service, self.version)
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.host)
+    }
+}
+
+/// Takes a run's entry out of a host's history: the inverse of [`Record`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forget {
+    /// The host.
+    pub host: Host,
+    /// The project.
+    pub project: ProjectName,
+    /// The service.
+    pub service: ServiceName,
+    /// The run.
+    pub run: RunId,
+    /// The version.
+    pub version: Version,
+}
+
+impl Forget {
+    pub(super) fn describe(&self) -> String {
+        format!("{} {}", self.service, self.version)
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.host)
+    }
+}
