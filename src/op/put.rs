@@ -20,6 +20,8 @@ pub struct SetWeights {
     pub front: Front,
     /// The new shares, by the containers' host; an empty list takes a host out.
     pub changes: BTreeMap<HostName, Vec<Share>>,
+    /// The containers' hosts: those that `changes` names.
+    pub hosts: Vec<Host>,
     /// Whether the script takes responsibility for what the guard would refuse.
     #[serde(default)]
     pub allow_downtime: bool,
