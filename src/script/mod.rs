@@ -1,1 +1,5 @@
 //! The interpreter.
+
+pub mod resolver;
+pub mod sources;
+pub mod stdlib;
