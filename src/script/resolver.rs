@@ -19,7 +19,7 @@ type SharedModule = Shared<Module>;
 /// The most bytes that a module's file may have.
 const MODULE_SIZE: u64 = 4 * 1024 * 1024;
 /// How long a branch waits for another one that is loading a module.
-const OTHER_BRANCH: Duration = Duration::from_mins(10);
+const OTHER_BRANCH: Duration = Duration::from_secs(600);
 
 /// Finds, compiles and evaluates modules, each once per run. Clones share what they have loaded.
 #[derive(Clone)]
@@ -85,7 +85,7 @@ impl Resolver {
     }
 
     fn find(&self, path: &str, position: Position) -> Result<(PathBuf, String, Place), Box<EvalAltResult>> {
-        self.place(path, position).map_err(|failure| raise(failure, position))
+        Ok(self.place(path, position).map_err(|failure| raise(failure, position))?)
     }
 
     fn place(&self, path: &str, position: Position) -> Result<(PathBuf, String, Place), Failure> {
@@ -107,7 +107,7 @@ impl Resolver {
             return Err(Failure::refused(format!("{path:?} is not a module's path"))
                 .hint("write \"std/NAME\", or a path relative to the importing script, such as \"lib/checks\""));
         }
-        let file = if path.ends_with(".rhai") { written.to_path_buf() } else { PathBuf::from(format!("{path}.rhai")) };
+        let file = if written.extension().is_some_and(|end| end == "rhai") { path.into() } else { PathBuf::from(format!("{path}.rhai")) };
         let name = tidy(&shown.join(&file));
         let real = fs::canonicalize(or_here(&folder).join(&file)).map_err(|error| unreadable(path, &name, &error))?;
         if !real.starts_with(&self.0.project_folder) {
@@ -139,7 +139,7 @@ impl Resolver {
             }
         };
         let padded = self.0.sources.add(&name, &text).map_err(|failure| raise(failure, position))?;
-        let mut ast = engine.compile(padded).map_err(|error| within(path, error.into(), position))?;
+        let mut ast = engine.compile(padded).map_err(|error| within(path, error, position))?;
         ast.set_source(&name);
         let compiled = Arc::new(Compiled { name, ast });
         lock(&self.0.compiled).insert(key.into(), Arc::clone(&compiled));
@@ -161,7 +161,7 @@ impl Resolver {
         let evaluated = self.parse(engine, path, position, &key, name, &place).and_then(|compiled| {
             Module::eval_ast_as_new_raw(engine, scope, global, &compiled.ast)
                 .map(SharedModule::from)
-                .map_err(|error| within(path, error, position))
+                .map_err(|error| within(path, error, position).into())
         });
         let mut modules = lock(&self.0.modules);
         modules.loading.pop();
@@ -279,12 +279,12 @@ fn no_embedded(path: &str, name: &str) -> Failure {
     }
 }
 
-fn raise(failure: Failure, position: Position) -> Box<EvalAltResult> {
-    Box::new(EvalAltResult::ErrorRuntime(Dynamic::from(failure), position))
+fn raise(failure: Failure, position: Position) -> EvalAltResult {
+    EvalAltResult::ErrorRuntime(Dynamic::from(failure), position)
 }
 
-fn within(path: &str, error: Box<EvalAltResult>, position: Position) -> Box<EvalAltResult> {
-    Box::new(EvalAltResult::ErrorInModule(path.into(), error, position))
+fn within(path: &str, error: impl Into<Box<EvalAltResult>>, position: Position) -> EvalAltResult {
+    EvalAltResult::ErrorInModule(path.into(), error.into(), position)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -31,17 +31,16 @@ impl Sources {
     pub fn add(&self, name: &str, text: &str) -> Result<String, Failure> {
         let mut sources = self.lock();
         let known = sources.iter().find(|source| source.name == name && *source.text == *text).map(|source| source.base);
-        let base = match known {
-            Some(base) => base,
-            None => {
-                let base = sources.last().map_or(0, |last| last.base + last.lines);
-                let lines = text.matches('\n').count() + 1;
-                if base + lines > LINES {
-                    return Err(too_long(name, base + lines));
-                }
-                sources.push(Source { name: name.into(), text: text.into(), base, lines });
-                base
+        let base = if let Some(base) = known {
+            base
+        } else {
+            let base = sources.last().map_or(0, |last| last.base + last.lines);
+            let lines = text.matches('\n').count() + 1;
+            if base + lines > LINES {
+                return Err(too_long(name, base + lines));
             }
+            sources.push(Source { name: name.into(), text: text.into(), base, lines });
+            base
         };
         Ok("\n".repeat(base) + text)
     }
