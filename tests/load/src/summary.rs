@@ -89,8 +89,7 @@ pub struct Latency {
 
 impl Latency {
     fn of(records: &[&Record]) -> Self {
-        let mut micros: Vec<u64> =
-            records.iter().filter(|record| record.failure.is_none()).map(|record| record.latency).collect();
+        let mut micros: Vec<u64> = records.iter().filter(|record| record.failure.is_none()).map(|record| record.latency).collect();
         micros.sort_unstable();
         let percentile = |percent: usize| {
             let rank = (micros.len() * percent).div_ceil(100).max(1);
@@ -121,13 +120,7 @@ impl Phase {
         for kind in records.iter().filter_map(|record| record.failure) {
             *failures.entry(kind).or_default() += 1;
         }
-        Self {
-            name: name.to_owned(),
-            requests: records.len(),
-            failed: failures.values().sum(),
-            failures,
-            latency: Latency::of(records),
-        }
+        Self { name: name.to_owned(), requests: records.len(), failed: failures.values().sum(), failures, latency: Latency::of(records) }
     }
 }
 
