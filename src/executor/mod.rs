@@ -2,11 +2,13 @@
 //! the rest wrap another. A mode is a stack of them, never a flag.
 
 pub mod call;
+pub mod ending;
 pub mod event;
 pub mod guard;
 pub mod model;
 pub mod narrate;
 pub mod record;
+pub mod undo;
 
 pub use self::{
     call::{Call, Cancellation, Key, Urgency},
