@@ -64,6 +64,9 @@ pub struct Options {
     /// How many failures are shown in full
     #[arg(long, default_value_t = 20)]
     samples: usize,
+    /// Print a table for people instead of JSON
+    #[arg(long)]
+    pub table: bool,
 }
 
 /// Sends load until the stop file, the time or the number of requests ends it.
@@ -93,8 +96,7 @@ async fn load(options: Arc<Options>) -> io::Result<Summary> {
         records.extend(user.await.map_err(io::Error::other)?);
     }
     let marks = options.marks.as_ref().map_or(Ok(String::new()), fs::read_to_string)?;
-    let Findings { versions, samples, reconnected } =
-        std::mem::take(&mut *shared.findings.lock().unwrap_or_else(PoisonError::into_inner));
+    let Findings { versions, samples, reconnected } = std::mem::take(&mut *shared.findings.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(Summary::new(&records, &Mark::parse_all(&marks), versions, reconnected, samples))
 }
 
@@ -146,9 +148,7 @@ impl User {
         // Users do not start in step, nor all at the first target.
         sleep(Duration::from_millis(fastrand::u64(0..100))).await;
         for target in options.targets.iter().cycle().skip(self.number % options.targets.len()) {
-            if self.shared.stopping.load(Ordering::Relaxed)
-                || self.shared.begun.fetch_add(1, Ordering::Relaxed) >= options.requests
-            {
+            if self.shared.stopping.load(Ordering::Relaxed) || self.shared.begun.fetch_add(1, Ordering::Relaxed) >= options.requests {
                 break;
             }
             let record = self.request(target).await;
