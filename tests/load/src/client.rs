@@ -64,6 +64,9 @@ pub struct Options {
     /// How many failures are shown in full
     #[arg(long, default_value_t = 20)]
     samples: usize,
+    /// Print a table for people instead of JSON
+    #[arg(long)]
+    pub table: bool,
 }
 
 /// Sends load until the stop file, the time or the number of requests ends it.
