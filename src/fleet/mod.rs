@@ -1,1 +1,4 @@
 //! The live side: SSH, Docker, shipping, nginx.
+
+pub mod images;
+pub mod ship;
