@@ -46,9 +46,9 @@ pub(super) fn prepare(folder: &Path, op: &op::Build, values: Values) -> Result<P
     let context = context(folder, &op.context)?;
     let mut arguments: Vec<OsString> = vec!["build".into(), format!("--tag={}", op.reference()).into()];
     if let Some(dockerfile) = &op.dockerfile {
-        arguments.push(flag("--file=", &self::dockerfile(&context, &op.context, dockerfile)?));
+        arguments.push(flag("--file=", &find_dockerfile(&context, &op.context, dockerfile)?));
     } else {
-        self::dockerfile(&context, &op.context, "Dockerfile")?;
+        find_dockerfile(&context, &op.context, "Dockerfile")?;
     }
     arguments.extend(op.target.iter().map(|target| format!("--target={target}").into()));
     arguments.extend(op.platform.iter().map(|platform| format!("--platform={platform}").into()));
@@ -103,7 +103,7 @@ fn context(folder: &Path, written: &str) -> Result<PathBuf, Failure> {
     }
 }
 
-fn dockerfile(context: &Path, written_context: &str, written: &str) -> Result<PathBuf, Failure> {
+fn find_dockerfile(context: &Path, written_context: &str, written: &str) -> Result<PathBuf, Failure> {
     let path = context.join(written);
     if path.is_file() {
         return Ok(path);

@@ -92,20 +92,24 @@ impl Parcel {
         progress.doing("looking at what is there");
         progress.sent(to.host.as_str(), "GET /images/json and /images/ID/json");
         let (there, images) = tokio::try_join!(inspect(&to.docker, &self.reference), images(&to.docker))?;
-        let all_there = Delivered { sent: 0, reused: self.size };
         if there.is_some_and(|image| content_digest(&image) == self.digest) {
             // A graph driver lists only what is whole.
             if to.engine.store == Store::Classic || self.prove(to, progress).await.is_ok() {
-                return Ok(all_there);
+                return Ok(self.nothing_sent());
             }
         } else if let Some(same) = images.iter().find(|image| image.digest == self.digest)
             && self.name(to, same).await?
             && self.prove(to, progress).await.is_ok()
         {
-            return Ok(all_there);
+            return Ok(self.nothing_sent());
         }
         let export = exports.get(from, &self.source, progress).await?;
         self.load(to, &export, &images, progress).await
+    }
+
+    /// What a delivery took that found all there.
+    pub(super) fn nothing_sent(&self) -> Delivered {
+        Delivered { sent: 0, reused: self.size }
     }
 
     fn fits(&self, engine: &Engine) -> Result<(), Failure> {

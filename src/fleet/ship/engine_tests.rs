@@ -209,3 +209,47 @@ async fn an_export_that_finds_no_room_says_where() {
     assert!(failure.message.contains("/nowhere"), "{failure:?}");
     bench.clear().await;
 }
+
+/// Two engines: this machine's, and another whose socket `PODLIFT_TEST_ENGINE` names.
+fn another() -> Docker {
+    let socket = std::env::var("PODLIFT_TEST_ENGINE").expect("PODLIFT_TEST_ENGINE is the socket of another engine");
+    Docker::connect_with_unix(&socket, 120, bollard::API_DEFAULT_VERSION).expect("a socket")
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine, and another as PODLIFT_TEST_ENGINE"]
+async fn a_new_version_of_a_large_image_costs_what_is_new() {
+    let bench = Bench::new("large").await;
+    let base = layer(&[noise(10, 60 << 20), vec![1; 90 << 20]].concat());
+    bench.load(classic(&[base.clone(), layer(&noise(11, 1 << 20))]), "v1").await;
+    bench.load(classic(&[base, layer(&noise(12, 1 << 20))]), "v2").await;
+    let docker = another().negotiate_version().await.expect("an answer");
+    let to = Receiver { host: &bench.host, docker: docker.clone(), engine: engine(None) };
+    let mut sent = Vec::new();
+    for tag in ["v1", "v2", "v2"] {
+        let parcel = bench.parcel(tag).await;
+        let delivered = parcel.deliver(&bench.docker, &to, &bench.exports, &Discard).await.expect("delivered");
+        sent.push(delivered.sent);
+    }
+    let found = inspect(&docker, &bench.reference("v2")).await.expect("an answer").expect("an image");
+    assert_eq!(content_digest(&found), bench.parcel("v2").await.digest);
+    assert!(sent[0] > 60 << 20, "{sent:?}");
+    assert!(((1 << 20)..(1 << 20) + 20_000).contains(&sent[1]), "{sent:?}");
+    assert_eq!(sent[2], 0, "{sent:?}");
+    bench.clear().await;
+    Bench { docker, ..bench }.clear().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine, and a small one as PODLIFT_TEST_ENGINE"]
+async fn a_disk_that_fills_up_is_named() {
+    let bench = Bench::new("full").await;
+    bench.load(classic(&[layer(&noise(13, 100 << 20))]), "v1").await;
+    let parcel = bench.parcel("v1").await;
+    let docker = another().negotiate_version().await.expect("an answer");
+    let to = Receiver { host: &bench.host, docker: docker.clone(), engine: engine(None) };
+    let failure = parcel.deliver(&bench.docker, &to, &bench.exports, &Discard).await.expect_err("full");
+    assert!(failure.hints.iter().any(|hint| hint.contains("disk is full")), "{failure:?}");
+    assert!(inspect(&docker, &parcel.reference).await.expect("an answer").is_none());
+    bench.clear().await;
+}
