@@ -6,12 +6,14 @@ mod command;
 mod output;
 
 use std::{
+    collections::BTreeMap,
     io,
     path::Path,
     process::{ExitStatus, Output as Finished, Stdio},
     time::Duration,
 };
 
+use bollard::Docker;
 use tokio::process::Command;
 
 use self::{
@@ -21,6 +23,8 @@ use self::{
 use crate::{
     executor::Progress,
     failure::{Failure, FailureKind},
+    fleet::images::digest,
+    model::{Image, Text},
     op,
 };
 
@@ -30,18 +34,39 @@ const LONGEST: Duration = Duration::from_secs(30 * 60);
 const ANSWER: Duration = Duration::from_secs(20);
 
 /// Where and how a build runs.
-struct Builder<'a> {
-    /// The docker command.
-    program: &'a str,
+pub struct Builder<'a> {
+    /// The docker command, `docker` if nothing else is asked for.
+    pub program: &'a str,
     /// The script's folder.
-    folder: &'a Path,
+    pub folder: &'a Path,
     /// The engine's socket, on this machine.
-    socket: &'a Path,
+    pub socket: &'a Path,
+    /// The same engine's API.
+    pub docker: Docker,
+    /// Swaps a text's secrets for their values.
+    pub resolve: &'a (dyn Fn(&Text) -> Result<String, Failure> + Sync),
     /// Replaces known secrets in what a build says.
-    redact: &'a (dyn Fn(&str) -> String + Sync),
+    pub redact: &'a (dyn Fn(&str) -> String + Sync),
 }
 
 impl Builder<'_> {
+    /// Builds an image and returns it with its content digest. Dropping the future ends the build.
+    pub async fn build(&self, op: &op::Build, progress: &dyn Progress) -> Result<Image, Failure> {
+        let resolved = |texts: &BTreeMap<String, Text>| -> Result<Vec<_>, Failure> {
+            texts.iter().map(|(name, text)| Ok((name.clone(), (self.resolve)(text)?))).collect()
+        };
+        let values = Values { args: resolved(&op.args)?, secrets: resolved(&op.secrets)? };
+        self.run(op, values, progress).await.map_err(|failure| failure.on(&op.on.name))?;
+        let reference = op.reference();
+        let found = digest(&self.docker, &reference).await.map_err(|failure| failure.on(&op.on.name))?;
+        let Some(digest) = found else {
+            return Err(Failure::failed(format!("docker build succeeded, and the engine has no {reference}"))
+                .on(&op.on.name)
+                .hint("A buildx builder of its own keeps what it builds: `docker buildx use default`, or unset BUILDX_BUILDER."));
+        };
+        Ok(Image { reference, digest, version: op.version.clone() })
+    }
+
     /// Runs the build to its end. Dropping the future ends it.
     async fn run(&self, op: &op::Build, values: Values, progress: &dyn Progress) -> Result<(), Failure> {
         let prepared = prepare(self.folder, op, values)?;
@@ -73,14 +98,14 @@ impl Builder<'_> {
         let mut stderr = Lines::new(child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?);
         let (mut more_stdout, mut more_stderr) = (true, true);
         while more_stdout || more_stderr {
-            let line = tokio::select! {
-                line = stdout.next(), if more_stdout => { more_stdout = line.is_some(); line }
-                line = stderr.next(), if more_stderr => { more_stderr = line.is_some(); line }
+            let (line, keep): (_, fn(&mut Output, String)) = tokio::select! {
+                line = stdout.next(), if more_stdout => { more_stdout = line.is_some(); (line, Output::said) }
+                line = stderr.next(), if more_stderr => { more_stderr = line.is_some(); (line, Output::complained) }
             };
             if let Some(line) = line {
                 let line = (self.redact)(&line);
                 progress.doing(&line);
-                output.push(line);
+                keep(output, line);
             }
         }
         child.wait().await
@@ -158,10 +183,10 @@ fn explain(failure: Failure, lines: &str, context: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::Mutex};
+    use std::sync::Mutex;
 
     use super::*;
-    use crate::model::{Host, Text, Version};
+    use crate::model::{Host, Version};
 
     #[derive(Default)]
     struct Heard(Mutex<Vec<String>>);
@@ -196,6 +221,12 @@ mod tests {
         }
     }
 
+    fn builder<'a>(program: &'a str, folder: &'a Path, socket: &'a Path) -> Builder<'a> {
+        let docker = Docker::connect_with_unix("/var/run/docker.sock", 60, bollard::API_DEFAULT_VERSION).expect("a socket");
+        let resolve = &|text: &Text| text.resolve(|_| Ok("hunter2".into()));
+        Builder { program, folder, socket, docker, resolve, redact: &|line| line.replace("hunter2", "${PW}") }
+    }
+
     /// Runs a shell script in place of docker.
     async fn played(script: &str, op: &op::Build, values: Values) -> (Result<(), Failure>, Vec<String>) {
         use std::os::unix::fs::PermissionsExt;
@@ -204,12 +235,7 @@ mod tests {
         std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("written");
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("made runnable");
         let heard = Heard::default();
-        let builder = Builder {
-            program: program.to_str().expect("text"),
-            folder: folder.path(),
-            socket: Path::new("/run/some where/docker.sock"),
-            redact: &|line| line.replace("hunter2", "${PW}"),
-        };
+        let builder = builder(program.to_str().expect("text"), folder.path(), Path::new("/run/some where/docker.sock"));
         let result = builder.run(op, values, &heard).await;
         (result, heard.0.into_inner().expect("no panic"))
     }
@@ -260,8 +286,7 @@ mod tests {
     #[tokio::test]
     async fn a_machine_without_docker_is_told_so() {
         let folder = project("FROM scratch\n");
-        let builder =
-            Builder { program: "docker-that-is-not-there", folder: folder.path(), socket: Path::new("/x"), redact: &str::to_owned };
+        let builder = builder("docker-that-is-not-there", folder.path(), Path::new("/x"));
         let failure = builder.run(&build("v1"), Values::default(), &Heard::default()).await.expect_err("no docker");
         assert_eq!(failure.kind, FailureKind::Refused);
         assert!(failure.message.starts_with("There is no docker-that-is-not-there command"), "{failure:?}");
@@ -275,5 +300,34 @@ mod tests {
         tokio::time::timeout(Duration::from_millis(300), played(&script, &build("v1"), Values::default())).await.expect_err("cut off");
         tokio::time::sleep(Duration::from_millis(1300)).await;
         assert!(!mark.exists());
+    }
+
+    #[tokio::test]
+    #[ignore = "needs a Docker engine and command"]
+    async fn a_real_build_gives_the_same_image_again() {
+        use bollard::query_parameters::RemoveImageOptionsBuilder;
+
+        let folder = project("FROM scratch\nARG WHO\nLABEL who=$WHO\nCOPY Dockerfile /it\nCMD [\"/it\"]\n");
+        let mut local = builder("docker", folder.path(), Path::new("/var/run/docker.sock"));
+        local.docker = local.docker.clone().negotiate_version().await.expect("an answer");
+        let asked = |who: &str| op::Build { args: [("WHO".into(), Text::from(who))].into(), ..build("v1") };
+        let heard = Heard::default();
+        let first = local.build(&asked("$(id) '\""), &heard).await.expect("built");
+        assert_eq!(local.build(&asked("$(id) '\""), &heard).await.expect("built again"), first);
+        let other =
+            local.build(&op::Build { version: Version::new("v2").expect("valid"), ..asked("another") }, &heard).await.expect("built");
+        assert_ne!(other.digest, first.digest);
+        let labels = local.docker.inspect_image(&first.reference).await.expect("there").config.expect("one").labels;
+        assert_eq!(labels.expect("some")["who"], "$(id) '\"");
+        let options = RemoveImageOptionsBuilder::default().force(true).build();
+        for image in [&first.reference, &other.reference] {
+            local.docker.remove_image(image, Some(options.clone()), None).await.expect("removed");
+        }
+
+        std::fs::write(folder.path().join("Dockerfile"), "FROM scratch\nCOPY nothing /it\n").expect("written");
+        let failure = local.build(&asked("x"), &heard).await.expect_err("no such file");
+        assert_eq!(failure.kind, FailureKind::Command);
+        assert!(failure.details[0].text.contains("nothing"), "{failure:?}");
+        assert_eq!(failure.host.expect("named").as_str(), "local");
     }
 }

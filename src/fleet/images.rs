@@ -39,7 +39,7 @@ pub async fn images(docker: &Docker) -> Result<Vec<StoredImage>, Failure> {
     Ok(found)
 }
 
-/// Computes the chain ids of layers: what a layer is together with all those below it (OCI image specification, "Layer ChainID").
+/// Computes the chain ids of layers: what a layer is together with all those below it (the OCI image specification's `ChainID`).
 pub fn chain_ids(layers: &[String]) -> Vec<String> {
     let mut chain: Vec<String> = Vec::with_capacity(layers.len());
     for layer in layers {

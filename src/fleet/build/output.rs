@@ -9,25 +9,38 @@ const KEPT: usize = 30;
 /// The most of one line that is kept, in bytes.
 const LONGEST_LINE: usize = 1000;
 
-/// A build's last lines.
+/// A build's last lines. Its two streams are read side by side and come in any order, so they are kept apart: a complaint is not
+/// pushed out by what was said before it.
 #[derive(Default)]
 pub(super) struct Output {
-    lines: VecDeque<String>,
+    said: VecDeque<String>,
+    complained: VecDeque<String>,
 }
 
 impl Output {
-    /// Adds a line and drops the oldest.
-    pub(super) fn push(&mut self, line: String) {
-        if self.lines.len() == KEPT {
-            self.lines.pop_front();
-        }
-        self.lines.push_back(line);
+    /// Adds a line of the standard output.
+    pub(super) fn said(&mut self, line: String) {
+        keep(&mut self.said, line);
     }
 
-    /// The last lines as text.
-    pub(super) fn text(&self) -> String {
-        self.lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    /// Adds a line of the standard error, where BuildKit says everything and older builders what went wrong.
+    pub(super) fn complained(&mut self, line: String) {
+        keep(&mut self.complained, line);
     }
+
+    /// The last lines as text, the complaints last.
+    pub(super) fn text(&self) -> String {
+        let surplus = (self.said.len() + self.complained.len()).saturating_sub(KEPT);
+        let lines = self.said.iter().skip(surplus).chain(&self.complained);
+        lines.map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn keep(lines: &mut VecDeque<String>, line: String) {
+    if lines.len() == KEPT {
+        lines.pop_front();
+    }
+    lines.push_back(line);
 }
 
 /// Splits a stream into lines without control characters, empty ones left out. A carriage return ends a line too: that is how
@@ -36,13 +49,14 @@ pub(super) struct Lines<R> {
     reader: R,
     pending: Vec<u8>,
     ready: VecDeque<String>,
+    buffer: Vec<u8>,
     ended: bool,
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     /// The lines of this stream.
     pub(super) fn new(reader: R) -> Self {
-        Self { reader, pending: Vec::new(), ready: VecDeque::new(), ended: false }
+        Self { reader, pending: Vec::new(), ready: VecDeque::new(), buffer: vec![0; 8192], ended: false }
     }
 
     /// The next line, `None` at the end or when the stream breaks. Nothing is lost if this is dropped while it waits.
@@ -54,12 +68,11 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             if self.ended {
                 return None;
             }
-            let mut buffer = [0; 8192];
-            let count = self.reader.read(&mut buffer).await.unwrap_or(0);
-            for byte in &buffer[..count] {
-                match byte {
+            let count = self.reader.read(&mut self.buffer).await.unwrap_or(0);
+            for index in 0..count {
+                match self.buffer[index] {
                     b'\n' | b'\r' => self.end_line(),
-                    byte if self.pending.len() < LONGEST_LINE => self.pending.push(*byte),
+                    byte if self.pending.len() < LONGEST_LINE => self.pending.push(byte),
                     _ => {}
                 }
             }
@@ -118,7 +131,12 @@ mod tests {
     #[test]
     fn the_last_lines_are_kept() {
         let mut output = Output::default();
-        (1..=40).for_each(|number| output.push(number.to_string()));
-        assert!(output.text().starts_with("11\n12\n") && output.text().ends_with("\n40"));
+        output.complained("what went wrong".into());
+        (1..=40).for_each(|number| output.said(number.to_string()));
+        let text = output.text();
+        assert!(text.starts_with("12\n13\n") && text.ends_with("\n40\nwhat went wrong"), "{text}");
+        (1..=40).for_each(|number| output.complained(format!("#{number}")));
+        let text = output.text();
+        assert!(text.starts_with("#11\n") && text.ends_with("\n#40"), "{text}");
     }
 }

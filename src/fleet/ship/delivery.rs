@@ -90,14 +90,16 @@ impl Parcel {
     ) -> Result<Delivered, Failure> {
         self.fits(&to.engine)?;
         progress.doing("looking at what is there");
-        progress.sent(to.host.as_str(), "GET /images/json and /images/ID/json");
-        let (there, images) = tokio::try_join!(inspect(&to.docker, &self.reference), images(&to.docker))?;
-        if there.is_some_and(|image| content_digest(&image) == self.digest) {
-            // A graph driver lists only what is whole.
-            if to.engine.store == Store::Classic || self.prove(to, progress).await.is_ok() {
-                return Ok(self.nothing_sent());
-            }
-        } else if let Some(same) = images.iter().find(|image| image.digest == self.digest)
+        progress.sent(to.host.as_str(), &format!("GET /images/{}/json", self.reference));
+        let there = inspect(&to.docker, &self.reference).await?.is_some_and(|image| content_digest(&image) == self.digest);
+        // A graph driver lists only what is whole.
+        if there && (to.engine.store == Store::Classic || self.prove(to, progress).await.is_ok()) {
+            return Ok(self.nothing_sent());
+        }
+        progress.sent(to.host.as_str(), "GET /images/json, and each image's layers");
+        let images = images(&to.docker).await?;
+        if !there
+            && let Some(same) = images.iter().find(|image| image.digest == self.digest)
             && self.name(to, same).await?
             && self.prove(to, progress).await.is_ok()
         {

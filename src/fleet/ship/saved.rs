@@ -309,7 +309,7 @@ pub(super) mod tests {
     }
 
     fn contents(spool: &Spool, saved: &Saved) -> Vec<Vec<u8>> {
-        saved.layers.iter().map(|layer| spool.read(layer.start, layer.size as usize).expect("read")).collect()
+        saved.layers.iter().map(|layer| spool.read(layer.start, usize::try_from(layer.size).expect("small")).expect("read")).collect()
     }
 
     #[test]
@@ -339,9 +339,9 @@ pub(super) mod tests {
 
     #[test]
     fn a_damaged_layer_is_noticed() {
-        let wrong = vec![gzip(b"something else")];
+        let wrong = gzip(b"something else");
         let mut builder = tar::Builder::new(Vec::new());
-        append(&mut builder, "layer", &wrong[0]);
+        append(&mut builder, "layer", &wrong);
         append(&mut builder, "c", &configuration(&[b"what it should be".to_vec()]));
         append(&mut builder, "manifest.json", br#"[{"Config":"c","Layers":["layer"]}]"#);
         let spool = spooled(&builder.into_inner().expect("an archive"));
