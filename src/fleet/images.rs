@@ -13,7 +13,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::{failure::Failure, model::StoredImage};
+use crate::{
+    failure::{Failure, FailureKind},
+    model::StoredImage,
+};
 
 /// How many images of one engine are inspected at once.
 const INSPECTED_AT_ONCE: usize = 16;
@@ -54,11 +57,25 @@ pub fn chain_ids(layers: &[String]) -> Vec<String> {
 
 /// Inspects an image, `None` if the engine does not have it.
 pub(super) async fn inspect(docker: &Docker, reference: &str) -> Result<Option<ImageInspect>, Failure> {
+    check_reference(reference)?;
     match docker.inspect_image(reference).await {
         Ok(image) => Ok(Some(image)),
         Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
         Err(error) => Err(engine_failure(&format!("The engine did not inspect the image {reference}"), &error)),
     }
+}
+
+/// Refuses what cannot be an image's reference or id: it becomes a part of a path in the engine's API.
+pub(super) fn check_reference(reference: &str) -> Result<(), Failure> {
+    let fits = reference.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && reference.len() <= 512
+        && !reference.contains("..")
+        && reference.chars().all(|c| c.is_ascii_alphanumeric() || "._/:@-".contains(c));
+    if fits {
+        return Ok(());
+    }
+    Err(Failure::refused(format!("{reference:?} is not a valid image reference"))
+        .hint("Write it as NAME:TAG, for example \"shop-web:v2\"."))
 }
 
 /// The layers' uncompressed digests, lowest first.
@@ -78,19 +95,39 @@ pub(super) fn content_digest(image: &ImageInspect) -> String {
     sha256(canonical)
 }
 
-/// What an engine's refusal or silence becomes: what was wanted, and the engine's words as a detail.
+/// What an engine's refusal or silence becomes: what was wanted, and the engine's words as a detail. A connection that broke is
+/// [`FailureKind::Unreachable`]: what was asked for may have happened.
 pub(super) fn engine_failure(what: &str, error: &Error) -> Failure {
-    let words = match error {
-        Error::DockerResponseServerError { message, .. } => message.clone(),
-        Error::DockerStreamError { error } => error.clone(),
-        other => other.to_string(),
+    let (kind, words) = match error {
+        Error::DockerResponseServerError { message, .. } => (FailureKind::Failed, message.clone()),
+        Error::DockerStreamError { error } => (FailureKind::Failed, error.clone()),
+        Error::RequestTimeoutError => (FailureKind::Timeout, "it did not answer in time".into()),
+        Error::IOError { .. } | Error::HyperResponseError { .. } | Error::HyperLegacyError { .. } => {
+            (FailureKind::Unreachable, with_causes(error))
+        }
+        other => (FailureKind::Failed, other.to_string()),
     };
-    let failure = Failure::failed(what).detail("the engine said", words.clone());
-    if words.contains("no space left on device") {
+    let full = words.contains("no space left on device");
+    let failure = Failure::new(kind, what).detail("the engine said", words);
+    if full {
         return failure
             .hint("The disk is full there: `docker system df` shows what images and containers take, `docker image prune` frees some.");
     }
     failure
+}
+
+/// An error's words with those of what caused it.
+fn with_causes(error: &Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !words.contains(&text) {
+            words = format!("{words}: {text}");
+        }
+        cause = error.source();
+    }
+    words
 }
 
 fn stored(image: &ImageInspect) -> StoredImage {
@@ -237,6 +274,25 @@ mod tests {
         let image = stored(&inspected(r#"{"Os":"linux","Architecture":"arm64","RepoTags":["<none>:<none>"]}"#));
         assert!(image.references.is_empty());
         assert_eq!(image.platform, "linux/arm64");
+    }
+
+    #[test]
+    fn a_reference_stays_in_its_place() {
+        for reference in ["shop-web:v2", "ghcr.io/team/web:v1.2_3", "host:5000/a/b@sha256:0a", "sha256:0a"] {
+            check_reference(reference).expect(reference);
+        }
+        for reference in ["", "../containers/x", "a/../../x", "-v", "/a", "a b", "a?force=1", "a#b", "a%2e", "a\nb"] {
+            assert_eq!(check_reference(reference).expect_err(reference).kind, FailureKind::Refused);
+        }
+    }
+
+    #[test]
+    fn a_broken_connection_is_not_an_answer() {
+        let broken = Error::IOError { err: std::io::ErrorKind::ConnectionReset.into() };
+        assert_eq!(engine_failure("x", &broken).kind, FailureKind::Unreachable);
+        let refused = Error::DockerResponseServerError { status_code: 500, message: "no".into() };
+        assert_eq!(engine_failure("x", &refused).kind, FailureKind::Failed);
+        assert_eq!(engine_failure("x", &Error::RequestTimeoutError).kind, FailureKind::Timeout);
     }
 
     #[test]

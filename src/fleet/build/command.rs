@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{failure::Failure, model::name::env_name, op};
+use crate::{failure::Failure, fleet::images::check_reference, model::name::env_name, op};
 
 /// Names that the docker command itself would take for its own.
 const OWN_NAMES: [&str; 6] = ["PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "BASH_ENV"];
@@ -37,6 +37,7 @@ pub(super) struct Prepared {
 
 /// Refuses what could not be built, and lays out the rest: `folder` is the script's.
 pub(super) fn prepare(folder: &Path, op: &op::Build, values: Values) -> Result<Prepared, Failure> {
+    check_reference(&op.reference())?;
     for name in op.args.keys() {
         check_argument(name)?;
     }

@@ -118,6 +118,10 @@ mod tests {
     use std::io::Read;
 
     use flate2::read::MultiGzDecoder;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::UnixListener,
+    };
 
     use super::{
         super::{
@@ -130,7 +134,7 @@ mod tests {
         },
         *,
     };
-    use crate::fleet::images::sha256;
+    use crate::{executor::event::Discard, fleet::images::sha256};
 
     fn export(layers: &[Vec<u8>]) -> Export {
         let spool = Arc::new(Spool::new(&std::env::temp_dir()).expect("a spool"));
@@ -193,5 +197,41 @@ mod tests {
         let sent: usize = packets.iter().map(|packet| packet.as_ref().expect("packed").len()).sum();
         assert_eq!(count.sent.load(Ordering::Relaxed), sent as u64);
         assert_eq!(count.plain.load(Ordering::Relaxed), total);
+    }
+
+    /// Sends 20 MB to an engine that reads a little, says this and closes the connection.
+    async fn sent_to(said: &'static str) -> Failure {
+        let noise: Vec<u8> = (0..5_000_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).rotate_left(n % 31).to_le_bytes()).collect();
+        let export = Arc::new(export(&[layer(&noise)]));
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = folder.path().join("docker.sock");
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        let engine = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut buffer = vec![0; 100_000];
+            let _ = stream.read(&mut buffer).await;
+            stream.write_all(said.as_bytes()).await.expect("said");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        });
+        let docker = Docker::connect_with_unix(socket.to_str().expect("text"), 10, bollard::API_DEFAULT_VERSION).expect("a socket");
+        let pieces = pieces(&export.image, "a:1", 0);
+        let sending = send(&docker, &export, pieces, "a:1", &Discard);
+        let failure = tokio::time::timeout(Duration::from_secs(20), sending).await.expect("in time").expect_err("not loaded");
+        engine.await.expect("no panic");
+        failure
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_refuses_in_the_middle_is_heard() {
+        let failure = sent_to("HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nContent-Length: 37\r\nConnection: close\r\n\r\n{\"message\":\"no space left on device\"}").await;
+        assert_eq!(failure.kind, FailureKind::Failed);
+        assert_eq!(failure.details[0].text, "no space left on device");
+        let failure = sent_to("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{\"errorDetail\":{\"message\":\"bad layer\"},\"error\":\"bad layer\"}\r\n").await;
+        assert_eq!(failure.details[0].text, "bad layer");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_is_not_an_answer() {
+        assert_eq!(sent_to("").await.kind, FailureKind::Unreachable);
     }
 }
