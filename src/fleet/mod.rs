@@ -1,7 +1,10 @@
 //! The live side: SSH, Docker, shipping, nginx.
 
+pub mod build;
 pub mod connection;
+pub mod images;
 pub mod secrets;
+pub mod ship;
 pub mod ssh;
 pub mod trouble;
 
