@@ -1,0 +1,162 @@
+//! What a script may say: the host's functions, their options, and what is not there yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhai::Engine;
+
+/// Functions that Rhai itself provides, with the fewest and the most arguments they take.
+const BUILT_IN: &[(&str, usize, usize)] = &[
+    ("Fn", 1, 1),
+    ("call", 1, usize::MAX),
+    ("curry", 1, usize::MAX),
+    ("is_def_fn", 2, 3),
+    ("is_def_var", 1, 1),
+    ("is_shared", 1, 1),
+    ("type_of", 1, 1),
+];
+
+/// What the host knows: read from an engine, with the tables of options and of what is not there yet.
+#[derive(Clone, Debug, Default)]
+pub struct Vocabulary {
+    functions: BTreeMap<String, BTreeSet<usize>>,
+    own: BTreeSet<(String, usize)>,
+    options: BTreeMap<String, Vec<OptionKey>>,
+    not_yet: BTreeSet<String>,
+}
+
+/// A key of a function's option map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionKey {
+    /// The key.
+    pub name: String,
+    /// What its value may be; empty, anything.
+    pub kinds: Vec<Kind>,
+}
+
+/// What a literal may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// An integer.
+    Integer,
+    /// A number with or without a fraction.
+    Number,
+    /// A string.
+    Text,
+    /// A string such as `"30s"`.
+    Duration,
+    /// A string such as `"512m"`.
+    Size,
+    /// An array.
+    Array,
+    /// A map.
+    Map,
+    /// `()`.
+    Nothing,
+}
+
+impl Kind {
+    /// The kind in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Bool => "true or false",
+            Self::Integer => "an integer",
+            Self::Number => "a number",
+            Self::Text => "a string",
+            Self::Duration => "a duration such as \"30s\"",
+            Self::Size => "a size such as \"512m\"",
+            Self::Array => "an array",
+            Self::Map => "a map",
+            Self::Nothing => "()",
+        }
+    }
+}
+
+impl Vocabulary {
+    /// The functions that are registered with this engine.
+    pub fn of(engine: &Engine) -> Self {
+        let own: BTreeSet<(String, usize)> = Self::registered(engine, false).into_iter().collect();
+        let mut functions: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        for (name, arity) in Self::registered(engine, true) {
+            functions.entry(name).or_default().insert(arity);
+        }
+        Self { functions, own, options: BTreeMap::new(), not_yet: BTreeSet::new() }
+    }
+
+    fn registered(engine: &Engine, standard: bool) -> Vec<(String, usize)> {
+        engine.collect_fn_metadata(
+            None,
+            |function| function.namespace.is_empty().then(|| (function.metadata.name.to_string(), function.metadata.num_params)),
+            standard,
+        )
+    }
+
+    /// Adds what a function's trailing option map may hold.
+    #[must_use]
+    pub fn with_options(mut self, function: impl Into<String>, keys: impl IntoIterator<Item = OptionKey>) -> Self {
+        self.options.insert(function.into(), keys.into_iter().collect());
+        self
+    }
+
+    /// Adds functions that are promised and not there yet.
+    #[must_use]
+    pub fn without<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.not_yet.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// The keys of a function's option map, where it has one.
+    pub fn options(&self, function: &str) -> Option<&[OptionKey]> {
+        self.options.get(function).map(Vec::as_slice)
+    }
+
+    /// Whether the function is promised and not there yet.
+    pub fn is_not_yet(&self, function: &str) -> bool {
+        self.not_yet.contains(function)
+    }
+
+    /// Whether the host itself, and not Rhai's library, has a function of this name with so many parameters.
+    pub fn is_own(&self, function: &str, arity: usize) -> bool {
+        self.own.contains(&(function.into(), arity))
+    }
+
+    /// Whether values have a property of this name.
+    pub fn is_property(&self, name: &str) -> bool {
+        self.functions.contains_key(&format!("get${name}"))
+    }
+
+    /// With how many arguments a function can be called, or `None` where there is no such function.
+    pub fn arities(&self, function: &str) -> Option<Arities> {
+        if let Some((_, least, most)) = BUILT_IN.iter().find(|(name, ..)| *name == function) {
+            return Some(Arities::Between(*least, *most));
+        }
+        self.functions.get(function).map(|arities| Arities::Exactly(arities.clone()))
+    }
+
+    /// All names that can be called.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let built_in = BUILT_IN.iter().map(|(name, ..)| *name);
+        let nameable = |name: &&str| name.starts_with(|first: char| first.is_alphabetic()) && !name.contains('$');
+        self.functions.keys().map(String::as_str).filter(nameable).chain(built_in)
+    }
+}
+
+/// With how many arguments a function can be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arities {
+    /// One of these counts.
+    Exactly(BTreeSet<usize>),
+    /// At least and at most so many.
+    Between(usize, usize),
+}
+
+impl Arities {
+    /// Whether so many arguments fit.
+    pub fn take(&self, count: usize) -> bool {
+        match self {
+            Self::Exactly(counts) => counts.contains(&count),
+            Self::Between(least, most) => (least..=most).contains(&&count),
+        }
+    }
+}
