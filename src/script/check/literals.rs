@@ -59,7 +59,6 @@ fn texts(argument: &Expr) -> Vec<(&str, Position)> {
     }
 }
 
-/// The finding that an invalid value is.
-pub fn tell(program: &Program, position: Position, invalid: &Invalid) -> Finding {
+fn tell(program: &Program, position: Position, invalid: &Invalid) -> Finding {
     program.finding(position, format!("{:?} is not a valid {}", invalid.value, invalid.what)).hint(invalid.rule.clone())
 }

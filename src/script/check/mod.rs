@@ -16,7 +16,8 @@ mod vocabulary;
 use rhai::{AST, Engine};
 
 use self::program::Program;
-pub use self::vocabulary::{Kind, OptionKey, Vocabulary};
+pub use self::syntax::message as parse_message;
+pub use self::vocabulary::{Fits, OptionKey, Vocabulary};
 use super::resolver::Resolver;
 use crate::failure::Origin;
 

@@ -1,15 +1,16 @@
 //! Option maps that are written out: keys that a function does not know, and values of a kind that it does not take.
 
-use rhai::{Expr, Position};
+use std::sync::Arc;
+
+use rhai::{Dynamic, Expr, ImmutableString, Position};
 
 use super::{
     Finding,
-    literals::tell,
     nearest::nearest,
     program::{Called, Function, Program, Script, each_call},
-    vocabulary::{Kind, OptionKey, Vocabulary},
+    vocabulary::{Fits, OptionKey, Vocabulary},
 };
-use crate::model::{Bytes, Period};
+use crate::model::Period;
 
 /// Finds them, for host functions and for functions of modules that read their options with `options(given, #{…})`.
 pub fn options(script: &Script, program: &Program, vocabulary: &Vocabulary) -> Vec<Finding> {
@@ -52,24 +53,42 @@ fn declared(script: &Script, function: &Function) -> Option<Vec<OptionKey>> {
         if let ("options", [Expr::Variable(given, ..), Expr::Map(defaults, _)]) = (called.call.name.as_str(), &called.call.args[..])
             && given.1 == parameter.as_str()
         {
-            let all = defaults.0.iter().map(|(key, default)| OptionKey { name: key.name.to_string(), kinds: like(default) });
+            let all = defaults.0.iter().map(|(key, default)| OptionKey { name: key.name.to_string(), fits: like(default) });
             keys = Some(all.collect());
         }
     });
     keys
 }
 
-/// What fits where this default stands.
-fn like(default: &Expr) -> Vec<Kind> {
-    match default {
-        Expr::BoolConstant(..) => vec![Kind::Bool],
-        Expr::FloatConstant(..) => vec![Kind::Number],
-        Expr::Array(..) => vec![Kind::Array],
-        Expr::Map(..) => vec![Kind::Map],
-        Expr::StringConstant(text, _) if Period::parse(text).is_ok() => vec![Kind::Duration],
-        Expr::StringConstant(..) | Expr::InterpolatedString(..) => vec![Kind::Text],
-        // `batch: 1` may be given as "25%": what an integer stands for, only the function knows.
-        _ => Vec::new(),
+/// What fits where this default stands: a value of its type, and a duration where it is one.
+fn like(default: &Expr) -> Fits {
+    let Some(default) = default.get_literal_value(None) else { return Arc::new(|_| Ok(())) };
+    let expected = if is_duration(&default) { "a duration such as \"30s\"" } else { words(&default) };
+    Arc::new(move |value| {
+        let fits = match () {
+            () if is_duration(&default) => is_duration(value),
+            () if default.is_float() => value.is_float() || value.is_int(),
+            // `batch: 1` may be given as "25%": what an integer stands for, only the function knows.
+            () if default.is_unit() || default.is_int() => true,
+            () => default.type_id() == value.type_id(),
+        };
+        if fits { Ok(()) } else { Err(format!("is to be {expected}, and got {}", words(value))) }
+    })
+}
+
+fn is_duration(value: &Dynamic) -> bool {
+    value.read_lock::<ImmutableString>().is_some_and(|text| Period::parse(&text).is_ok())
+}
+
+fn words(value: &Dynamic) -> &'static str {
+    match () {
+        () if value.is_bool() => "true or false",
+        () if value.is_int() => "an integer",
+        () if value.is_float() => "a number",
+        () if value.is_string() => "a string",
+        () if value.is_array() => "an array",
+        () if value.is_map() => "a map",
+        () => "another value",
     }
 }
 
@@ -78,13 +97,9 @@ fn one(program: &Program, function: &str, keys: &[OptionKey], (name, position): 
         let finding = program.finding(position, format!("`{function}` has no option `{name}`"));
         return Some(finding.maybe(suggestion(name, keys)));
     };
-    let fits = key.kinds.is_empty() || key.kinds.iter().any(|kind| takes(*kind, value).unwrap_or(true));
-    if fits {
-        return grammar(program, key, value);
-    }
-    let words: Vec<&str> = key.kinds.iter().map(|kind| kind.words()).collect();
-    let message = format!("the option `{name}` of `{function}` is {}, not {}", words.join(" or "), described(value));
-    Some(program.finding(value.start_position(), message))
+    let literal = value.get_literal_value(None).filter(|literal| !literal.is_unit())?;
+    let problem = (key.fits)(&literal).err()?;
+    Some(program.finding(value.start_position(), format!("the option `{name}` of `{function}` {problem}")))
 }
 
 fn suggestion(name: &str, keys: &[OptionKey]) -> Option<String> {
@@ -93,42 +108,5 @@ fn suggestion(name: &str, keys: &[OptionKey]) -> Option<String> {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None if keys.is_empty() => None,
         None => Some(format!("it has {}", names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))),
-    }
-}
-
-/// Whether a literal is of a kind; `None` for what is known only when the script runs.
-fn takes(kind: Kind, value: &Expr) -> Option<bool> {
-    Some(match value {
-        Expr::BoolConstant(..) => kind == Kind::Bool,
-        Expr::IntegerConstant(..) => matches!(kind, Kind::Integer | Kind::Number),
-        Expr::FloatConstant(..) => kind == Kind::Number,
-        Expr::StringConstant(..) | Expr::InterpolatedString(..) => matches!(kind, Kind::Text | Kind::Duration | Kind::Size),
-        Expr::Array(..) => kind == Kind::Array,
-        Expr::Map(..) => kind == Kind::Map,
-        Expr::Unit(_) => kind == Kind::Nothing,
-        _ => return None,
-    })
-}
-
-fn grammar(program: &Program, key: &OptionKey, value: &Expr) -> Option<Finding> {
-    let Expr::StringConstant(text, position) = value else { return None };
-    let invalid = match key.kinds[..] {
-        [Kind::Duration] => Period::parse(text).err(),
-        [Kind::Size] => Bytes::parse(text).err(),
-        _ => None,
-    };
-    invalid.map(|invalid| tell(program, *position, &invalid))
-}
-
-fn described(value: &Expr) -> String {
-    match value {
-        Expr::BoolConstant(value, _) => format!("{value}"),
-        Expr::IntegerConstant(value, _) => format!("{value}"),
-        Expr::FloatConstant(value, _) => format!("{value}"),
-        Expr::StringConstant(value, _) => format!("{value:?}"),
-        Expr::InterpolatedString(..) => "a string".into(),
-        Expr::Array(..) => "an array".into(),
-        Expr::Map(..) => "a map".into(),
-        _ => "()".into(),
     }
 }

@@ -210,7 +210,7 @@ impl Program {
     /// A finding about the word at a position.
     pub fn finding(&self, position: Position, message: impl Into<String>) -> Finding {
         let origin = self.sources.locate(position).unwrap_or(Origin { file: String::new(), line: 1, column: 1 });
-        let length = self.sources.text(&origin.file).map_or(1, |text| word(&text, &origin));
+        let length = self.sources.length(&origin);
         Finding { origin, length, message: message.into(), hint: None }
     }
 
@@ -296,22 +296,4 @@ fn imports(tree: &AST) -> Vec<(Option<String>, String, Position)> {
 
 fn told(origin: Origin, length: usize, failure: &Failure) -> Finding {
     Finding { origin, length, message: failure.message.clone(), hint: failure.hints.first().cloned() }
-}
-
-/// How many characters the word, or the string in quotes, at this place has.
-pub fn word(text: &str, origin: &Origin) -> usize {
-    let line = text.lines().nth(origin.line - 1).unwrap_or_default();
-    let mut rest = line.chars().skip(origin.column - 1).peekable();
-    match rest.peek() {
-        Some(&quote @ ('"' | '`')) => {
-            let mut escaped = false;
-            let inside = rest.skip(1).take_while(|c| {
-                let ends = *c == quote && !escaped;
-                escaped = *c == '\\' && !escaped;
-                !ends
-            });
-            (inside.count() + 2).min(line.chars().count() + 1 - origin.column.min(line.chars().count()))
-        }
-        _ => rest.take_while(|c| c.is_alphanumeric() || *c == '_').count().max(1),
-    }
 }

@@ -1,8 +1,11 @@
 //! What a script may say: the host's functions, their options, and what is not there yet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use rhai::Engine;
+use rhai::{Dynamic, Engine};
 
 /// Functions that Rhai itself provides, with the fewest and the most arguments they take.
 const BUILT_IN: &[(&str, usize, usize)] = &[
@@ -16,7 +19,7 @@ const BUILT_IN: &[(&str, usize, usize)] = &[
 ];
 
 /// What the host knows: read from an engine, with the tables of options and of what is not there yet.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Vocabulary {
     functions: BTreeMap<String, BTreeSet<usize>>,
     own: BTreeSet<(String, usize)>,
@@ -25,53 +28,16 @@ pub struct Vocabulary {
 }
 
 /// A key of a function's option map.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct OptionKey {
     /// The key.
     pub name: String,
-    /// What its value may be; empty, anything.
-    pub kinds: Vec<Kind>,
+    /// Whether a value fits; the error says what is expected and what was given.
+    pub fits: Fits,
 }
 
-/// What a literal may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `true` or `false`.
-    Bool,
-    /// An integer.
-    Integer,
-    /// A number with or without a fraction.
-    Number,
-    /// A string.
-    Text,
-    /// A string such as `"30s"`.
-    Duration,
-    /// A string such as `"512m"`.
-    Size,
-    /// An array.
-    Array,
-    /// A map.
-    Map,
-    /// `()`.
-    Nothing,
-}
-
-impl Kind {
-    /// The kind in words.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Bool => "true or false",
-            Self::Integer => "an integer",
-            Self::Number => "a number",
-            Self::Text => "a string",
-            Self::Duration => "a duration such as \"30s\"",
-            Self::Size => "a size such as \"512m\"",
-            Self::Array => "an array",
-            Self::Map => "a map",
-            Self::Nothing => "()",
-        }
-    }
-}
+/// Whether a value fits; the error goes on after "the option `x` of `f`".
+pub type Fits = Arc<dyn Fn(&Dynamic) -> Result<(), String> + Send + Sync>;
 
 impl Vocabulary {
     /// The functions that are registered with this engine.
