@@ -5,3 +5,4 @@ mod load_works;
 mod rig;
 mod rig_works;
 mod until;
+mod structure;
