@@ -4,5 +4,5 @@ mod load;
 mod load_works;
 mod rig;
 mod rig_works;
-mod until;
 mod structure;
+mod until;

@@ -40,7 +40,9 @@ fn violations(path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (_, up) in UP.iter().filter(|(floor, _)| path.starts_with(floor)) {
         let names = crate_names(&code);
-        found.extend(up.iter().filter(|module| names.iter().any(|name| name == *module)).map(|module| format!("{path} names crate::{module}")));
+        found.extend(
+            up.iter().filter(|module| names.iter().any(|name| name == *module)).map(|module| format!("{path} names crate::{module}")),
+        );
     }
     if path.starts_with("executor/") && path != "executor/live.rs" && crate_names(&code).iter().any(|name| name == "fleet") {
         found.push(format!("{path} names crate::fleet"));

@@ -45,8 +45,10 @@ impl Pass<'_> {
             let known = self.own(pointed).next().is_some() || self.vocabulary.arities(pointed).is_some();
             return (!known).then(|| self.program.finding(*position, no_function(pointed)).maybe(self.similar(pointed)));
         }
-        if self.vocabulary.is_not_yet(name) && self.own(name).next().is_none() {
-            return Some(self.program.finding(called.position, format!("`{name}` is not there yet")));
+        if self.own(name).next().is_none()
+            && let Some(finding) = self.missing(called, count)
+        {
+            return Some(finding);
         }
         let host = self.vocabulary.arities(name);
         if host.as_ref().is_some_and(|arities| arities.take(count)) || self.own(name).any(|own| own.parameters.len() == count) {
@@ -63,12 +65,24 @@ impl Pass<'_> {
         Some(finding.maybe(self.similar(name)))
     }
 
+    /// What is not there yet, or not in this language.
+    fn missing(&self, called: &Called<'_>, count: usize) -> Option<Finding> {
+        let name = called.call.name.as_str();
+        if let Some(purpose) = self.vocabulary.not_yet(name) {
+            return Some(self.program.finding(called.position, format!("`{name}` is not there yet: {purpose}")));
+        }
+        let instead = self.vocabulary.instead(name, count)?;
+        Some(self.program.finding(called.position, format!("`{name}` is not for deployment scripts")).hint(instead))
+    }
+
     /// A method's receiver is known only when the script runs, so only name and argument count can be wrong.
     fn method(&self, called: &Called<'_>) -> Option<Finding> {
         let name = called.call.name.as_str();
         let count = called.call.args.len();
-        if self.vocabulary.is_not_yet(name) && self.own(name).next().is_none() {
-            return Some(self.program.finding(called.position, format!("`{name}` is not there yet")));
+        if self.own(name).next().is_none()
+            && let Some(finding) = self.missing(called, count + 1)
+        {
+            return Some(finding);
         }
         let host = self.vocabulary.arities(name);
         let fits = host.as_ref().is_some_and(|arities| arities.take(count + 1))
@@ -115,8 +129,7 @@ impl Pass<'_> {
         if !counts.is_empty() {
             return Some(self.program.finding(called.position, wrong_count(&whole, &counts, count)));
         }
-        let module = modules.first().map_or("the module", |module| module.name());
-        let finding = self.program.finding(called.position, format!("{module} has no function `{name}`"));
+        let finding = self.program.finding(called.position, format!("`{}` has no function `{name}`", namespace.join("::")));
         let private = modules.iter().flat_map(|module| &module.functions).any(|function| function.name == name);
         if private {
             return Some(finding.hint("it is private there"));

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use rhai::{AST, ASTNode, Dynamic, Expr, FnPtr, Position, Stmt};
+use rhai::{AST, ASTNode, Dynamic, Expr, FnCallExpr, FnPtr, Position, Stmt};
 
 use super::{
     Finding,
-    program::{Called, Program, Script},
+    program::{Called, Program, Script, only},
     vocabulary::Vocabulary,
 };
 
@@ -60,15 +60,18 @@ fn closure(argument: &Expr) -> Option<Closure> {
         Expr::DynamicConstant(value, _) => Some(Closure { function: anonymous(value)?, captured: Vec::new() }),
         Expr::Stmt(block) => block.iter().find_map(|statement| match statement {
             Stmt::Expr(expression) => closure(expression),
+            Stmt::FnCall(call, _) => curried(call),
             _ => None,
         }),
-        Expr::FnCall(call, _) if call.name == "curry" => {
-            let (Expr::DynamicConstant(value, _), captured) = call.args.split_first()? else { return None };
-            let captured = captured.iter().filter_map(variable).map(|(name, _)| name).collect();
-            Some(Closure { function: anonymous(value)?, captured })
-        }
+        Expr::FnCall(call, _) => curried(call),
         _ => None,
     }
+}
+
+fn curried(call: &FnCallExpr) -> Option<Closure> {
+    let (Expr::DynamicConstant(value, _), captured) = call.args.split_first().filter(|_| call.name == "curry")? else { return None };
+    let captured = captured.iter().filter_map(variable).map(|(name, _)| name).collect();
+    Some(Closure { function: anonymous(value)?, captured })
 }
 
 fn anonymous(value: &Dynamic) -> Option<String> {
@@ -79,7 +82,7 @@ fn collect(tree: &AST, closure: &Closure, watched: &BTreeSet<String>, writes: &m
     if watched.is_empty() {
         return;
     }
-    let body = tree.clone_functions_only_filtered(|_, _, _, name, _| name == closure.function);
+    let body = only(tree, &closure.function, None);
     let note = |place: Option<(String, Position)>, writes: &mut Vec<_>| {
         writes.extend(place.filter(|(name, _)| watched.contains(name)));
     };

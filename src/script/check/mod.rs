@@ -11,6 +11,8 @@ mod options;
 mod program;
 mod shadowing;
 mod syntax;
+#[cfg(test)]
+mod tests;
 mod vocabulary;
 
 use rhai::{AST, Engine};

@@ -7,7 +7,7 @@ use rhai::{Dynamic, Expr, ImmutableString, Position};
 use super::{
     Finding,
     nearest::nearest,
-    program::{Called, Function, Program, Script, each_call},
+    program::{Called, Function, Program, Script, each_call, only},
     vocabulary::{Fits, OptionKey, Vocabulary},
 };
 use crate::model::Period;
@@ -46,8 +46,7 @@ fn known(called: &Called<'_>, script: &Script, program: &Program, vocabulary: &V
 /// The options that a script function declares for its last parameter with `options(parameter, #{ key: default })`.
 fn declared(script: &Script, function: &Function) -> Option<Vec<OptionKey>> {
     let parameter = function.parameters.last()?;
-    let body =
-        script.tree().clone_functions_only_filtered(|_, _, _, name, arity| name == function.name && arity == function.parameters.len());
+    let body = only(script.tree(), &function.name, Some(function.parameters.len()));
     let mut keys = None;
     each_call(&body, &mut |called: &Called<'_>| {
         if let ("options", [Expr::Variable(given, ..), Expr::Map(defaults, _)]) = (called.call.name.as_str(), &called.call.args[..])

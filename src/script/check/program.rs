@@ -278,6 +278,14 @@ impl Script {
     }
 }
 
+/// A tree of one function only, to walk its body by itself.
+pub fn only(tree: &AST, function: &str, arity: Option<usize>) -> AST {
+    // Not `clone_functions_only_filtered`: Rhai 1.27 ignores its filter, and keeps all.
+    let mut one = tree.clone_functions_only();
+    one.retain_functions(|_, _, name, count| name == function && arity.is_none_or(|arity| arity == count));
+    one
+}
+
 /// The imports of a tree: the path where it is a literal, the name, and where the path is.
 fn imports(tree: &AST) -> Vec<(Option<String>, String, Position)> {
     let mut found = Vec::new();

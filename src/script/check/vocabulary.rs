@@ -24,7 +24,8 @@ pub struct Vocabulary {
     functions: BTreeMap<String, BTreeSet<usize>>,
     own: BTreeSet<(String, usize)>,
     options: BTreeMap<String, Vec<OptionKey>>,
-    not_yet: BTreeSet<String>,
+    not_yet: BTreeMap<String, String>,
+    replaced: BTreeMap<(String, usize), String>,
 }
 
 /// A key of a function's option map.
@@ -47,7 +48,7 @@ impl Vocabulary {
         for (name, arity) in Self::registered(engine, true) {
             functions.entry(name).or_default().insert(arity);
         }
-        Self { functions, own, options: BTreeMap::new(), not_yet: BTreeSet::new() }
+        Self { functions, own, ..Self::default() }
     }
 
     fn registered(engine: &Engine, standard: bool) -> Vec<(String, usize)> {
@@ -65,10 +66,17 @@ impl Vocabulary {
         self
     }
 
-    /// Adds functions that are promised and not there yet.
+    /// Adds functions that are promised and not there yet, each with what it is for.
     #[must_use]
-    pub fn without<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
-        self.not_yet.extend(names.into_iter().map(Into::into));
+    pub fn without<'a>(mut self, functions: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> Self {
+        self.not_yet.extend(functions.into_iter().map(|(name, purpose)| ((*name).into(), (*purpose).into())));
+        self
+    }
+
+    /// Adds functions of Rhai that scripts do without: name, argument count, and what to use in their place.
+    #[must_use]
+    pub fn replacing<'a>(mut self, functions: impl IntoIterator<Item = &'a (&'a str, usize, &'a str)>) -> Self {
+        self.replaced.extend(functions.into_iter().map(|(name, arity, instead)| (((*name).into(), *arity), (*instead).into())));
         self
     }
 
@@ -77,9 +85,14 @@ impl Vocabulary {
         self.options.get(function).map(Vec::as_slice)
     }
 
-    /// Whether the function is promised and not there yet.
-    pub fn is_not_yet(&self, function: &str) -> bool {
-        self.not_yet.contains(function)
+    /// What a function is for that is promised and not there yet.
+    pub fn not_yet(&self, function: &str) -> Option<&str> {
+        self.not_yet.get(function).map(String::as_str)
+    }
+
+    /// What to use in place of one of Rhai's functions.
+    pub fn instead(&self, function: &str, arity: usize) -> Option<&str> {
+        self.replaced.get(&(function.into(), arity)).map(String::as_str)
     }
 
     /// Whether the host itself, and not Rhai's library, has a function of this name with so many parameters.
