@@ -2,12 +2,12 @@
 //! every time. No request is ever sent twice, so what is lost is counted.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use std::{fs, iter};
 
 use tokio::time::sleep;
 
@@ -216,20 +216,15 @@ impl User {
             Method::Get => "GET",
             Method::Post => "POST",
         };
-        let host = host.as_deref().unwrap_or(target);
-        let mut text = format!("{verb} {path}?ms={} HTTP/1.1\r\nHost: {host}\r\n", work_millis());
-        if !self.keeps {
-            text += "Connection: close\r\n";
-        }
-        if let Some(cookie) = cookie {
-            text += &format!("Cookie: {}\r\n", cookie.replace("%i", &self.number.to_string()));
-        }
-        if method == Method::Post {
-            text += &format!("Content-Length: {POST_BODY_LENGTH}\r\n");
-        }
-        text += "\r\n";
-        text.extend(iter::repeat_n('x', body_length(method)));
-        text.into_bytes()
+        let mut lines = vec![
+            format!("{verb} {path}?ms={} HTTP/1.1", work_millis()),
+            format!("Host: {}", host.as_deref().unwrap_or(target)),
+            format!("Content-Length: {}", body_length(method)),
+        ];
+        lines.extend((!self.keeps).then(|| "Connection: close".to_owned()));
+        lines.extend(cookie.iter().map(|cookie| format!("Cookie: {}", cookie.replace("%i", &self.number.to_string()))));
+        lines.extend([String::new(), "x".repeat(body_length(method))]);
+        lines.join("\r\n").into_bytes()
     }
 }
 
