@@ -10,7 +10,7 @@ const UP: &[(&str, &[&str])] = &[
     ("model/", &["failure", "op", "world", "executor", "fleet", "script", "repl", "terminal", "commands", "cli", "journal"]),
     ("failure.rs", &["op", "world", "executor", "fleet", "script", "repl", "terminal", "commands", "cli", "journal"]),
     ("op/", &["world", "executor", "fleet", "script", "repl", "terminal", "commands", "cli", "journal"]),
-    ("world/", &["fleet", "script", "repl", "terminal", "commands", "cli", "journal"]),
+    ("world/", &["executor", "fleet", "script", "repl", "terminal", "commands", "cli", "journal"]),
     ("fleet/", &["world", "script", "repl", "terminal", "commands", "cli", "journal"]),
     ("executor/", &["script", "repl", "terminal", "commands", "cli"]),
     ("script/", &["fleet", "repl", "terminal", "commands", "cli"]),
