@@ -186,7 +186,8 @@ impl Narrator for Silence {
 
 /// The cases of a file's text, what comes before the first one left as it is.
 fn cases(text: &str) -> (&str, Vec<&str>) {
-    let starts: Vec<usize> = text.match_indices(CASE).map(|(index, _)| index).filter(|index| text[..*index].ends_with('\n') || *index == 0).collect();
+    let starts: Vec<usize> =
+        text.match_indices(CASE).map(|(index, _)| index).filter(|index| text[..*index].ends_with('\n') || *index == 0).collect();
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
     let preface = starts.first().map_or(text, |first| &text[..*first]);
     (preface, starts.iter().zip(ends).map(|(start, end)| &text[*start..end]).collect())
@@ -198,7 +199,7 @@ fn as_it_is(text: &str) -> String {
     cases.iter().fold(preface.to_owned(), |told, case| {
         let case = without_places(case);
         let case = Case::read(&case);
-        told + &case.told(&case.diagnostics())
+        told + case.told(&case.diagnostics()).as_str()
     })
 }
 
