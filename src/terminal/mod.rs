@@ -1,1 +1,21 @@
-//! All output.
+//! All output. Data goes to standard output; what is for people goes to standard error: a live tree on a terminal, plain lines
+//! in a pipe. Nobody else prints.
+
+pub mod clean;
+pub mod diff;
+pub mod ending;
+pub mod json;
+pub mod plain;
+pub mod plan;
+pub mod printer;
+pub mod report;
+pub mod style;
+pub mod table;
+pub mod throttle;
+pub mod tree;
+pub mod words;
+
+#[cfg(test)]
+mod testing;
+
+pub use self::{ending::Ending, json::Json, plain::Plain, printer::Printer, style::Style, tree::Tree};
