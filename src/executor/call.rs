@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::event::{Discard, Progress};
 use crate::{
     failure::Origin,
-    model::{RunId, Token},
+    model::{RunId, RunInfo, Token},
     op::Op,
 };
 
@@ -49,17 +49,6 @@ impl Call {
     pub fn with(&self, op: impl Into<Op>) -> Self {
         Self { op: op.into(), progress: Arc::new(Discard), ..self.clone() }
     }
-}
-
-/// What is the same for all calls of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunInfo {
-    /// Its id.
-    pub id: RunId,
-    /// Who runs it: `user@machine`.
-    pub operator: String,
-    /// When it began, in RFC 3339, UTC: also the time that its containers say they were deployed at.
-    pub started: String,
 }
 
 /// Which call of a run it is: `4`, the second host of it `4[1]`, the first call of that branch `4[1].1`. Deterministic: it

@@ -10,6 +10,7 @@
 pub mod create;
 pub mod end;
 pub mod once;
+pub mod outcome;
 pub mod put;
 pub mod read;
 pub mod wait;
@@ -21,6 +22,7 @@ pub use self::{
     create::{Build, CopyOf, Ship, Shipped, Start},
     end::{Drain, Drained, OnTimeout, Remove, StartAgain, Stop},
     once::{CommandLine, CommandOutput, Hook, Invocation, Place},
+    outcome::Outcome,
     put::{Forget, Record, SetWeights, TestWeights},
     read::{
         CheckNow, CheckedContainer, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse, HttpTarget, LogText, Logs, Now, Probe,
@@ -28,7 +30,7 @@ pub use self::{
     },
     wait::{Checks, Healthcheck, Pause},
 };
-use crate::model::{Container, ContainerName, Host};
+use crate::model::{Container, ContainerName, Host, ProjectName};
 
 /// What kind of thing an op is; it decides how the op dry-runs, resumes and is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,6 +159,43 @@ operations! {
 }
 
 impl Op {
+    /// Every host whose state it reads or changes, its own first.
+    pub fn hosts(&self) -> Vec<&Host> {
+        let others: Vec<&Host> = match self {
+            Self::Find(op) => op.proxies.iter().collect(),
+            Self::SetWeights(op) => op.hosts.iter().collect(),
+            Self::Drain(op) => op.proxies.iter().collect(),
+            Self::Stop(op) => op.proxies.iter().collect(),
+            Self::Remove(op) => op.proxies.iter().collect(),
+            Self::Ship(op) => vec![&op.from],
+            Self::Start(op) => op.copy.iter().map(|copy| &copy.host).collect(),
+            _ => Vec::new(),
+        };
+        self.host().into_iter().chain(others).collect()
+    }
+
+    /// The project that it is about, if it is about one.
+    pub fn project(&self) -> Option<&ProjectName> {
+        Some(match self {
+            Self::Survey(op) => &op.project,
+            Self::Find(op) => &op.project,
+            Self::CheckNow(op) => &op.project,
+            Self::HistoryOf(op) => &op.project,
+            Self::Traffic(op) => &op.project,
+            Self::Healthcheck(op) => &op.project,
+            Self::TestWeights(op) => &op.project,
+            Self::SetWeights(op) => &op.project,
+            Self::Record(op) => &op.project,
+            Self::Forget(op) => &op.project,
+            Self::Start(op) => &op.project,
+            Self::StartAgain(op) => &op.project,
+            Self::Drain(op) => &op.project,
+            Self::Stop(op) => &op.project,
+            Self::Remove(op) => &op.project,
+            _ => return None,
+        })
+    }
+
     /// Its arguments without the facts that an engine or a race decides: what a plan and a run are compared by.
     pub fn canonical(&self) -> Value {
         let mut value = serde_json::to_value(self).expect("an op is plain data with string keys");

@@ -1,0 +1,32 @@
+//! Takes back what a run did: folds its records backwards.
+
+use std::sync::Arc;
+
+use super::{Call, Executor, Recorded};
+use crate::{failure::Failure, model::RunInfo};
+
+/// An inverse that could not be done.
+#[derive(Clone, Debug)]
+pub struct Left {
+    /// The record that it would have taken back.
+    pub record: Recorded,
+    /// Why it was not.
+    pub failure: Failure,
+}
+
+/// Undoes these records, the last first, under keys `undo/KEY.n`. An inverse that fails is left, with the rest of its own
+/// record's; the other records' go on.
+pub fn undo(executor: &dyn Executor, records: &[Recorded], run: &Arc<RunInfo>) -> Vec<Left> {
+    let mut left = Vec::new();
+    for record in records.iter().rev() {
+        let Ok(outcome) = &record.result else { continue };
+        for (index, op) in outcome.inverse.iter().enumerate() {
+            let call = Call::new(op.clone(), record.key.undo(index), record.origin.clone(), run.clone());
+            if let Err(failure) = executor.perform(&call) {
+                left.push(Left { record: record.clone(), failure });
+                break;
+            }
+        }
+    }
+    left
+}
