@@ -1,1 +1,4 @@
 //! One file per command.
+
+pub mod changes;
+pub mod exit;

@@ -16,10 +16,9 @@ pub fn unified(name: &str, before: &str, after: &str, style: Style) -> String {
             let _ = writeln!(text, "{}\n{}", style.strong(format!("--- {name}")), style.strong(format!("+++ {name}")));
         }
         let lines = &edits[hunk.clone()];
-        let at = |side: fn(&Edit<'_>) -> bool, all: &[Edit<'_>]| all.iter().filter(|edit| side(edit)).count();
-        let (old, new) = (at(Edit::is_old, lines), at(Edit::is_new, lines));
+                let (old, new) = (olds(lines), news(lines));
         // An empty range names the line before it (POSIX, diff -u).
-        let (old_start, new_start) = (at(Edit::is_old, &edits[..hunk.start]), at(Edit::is_new, &edits[..hunk.start]));
+        let (old_start, new_start) = (olds(&edits[..hunk.start]), news(&edits[..hunk.start]));
         let (old_start, new_start) = (old_start + usize::from(old > 0), new_start + usize::from(new > 0));
         let _ = writeln!(text, "{}", style.faint(format!("@@ -{old_start},{old} +{new_start},{new} @@")));
         for edit in lines {
@@ -41,12 +40,21 @@ enum Edit<'a> {
 }
 
 impl Edit<'_> {
-    fn is_old(&self) -> bool {
+    const fn is_old(&self) -> bool {
         !matches!(self, Self::New(_))
     }
-    fn is_new(&self) -> bool {
+
+    const fn is_new(&self) -> bool {
         !matches!(self, Self::Old(_))
     }
+}
+
+fn olds(edits: &[Edit<'_>]) -> usize {
+    edits.iter().filter(|edit| edit.is_old()).count()
+}
+
+fn news(edits: &[Edit<'_>]) -> usize {
+    edits.iter().filter(|edit| edit.is_new()).count()
 }
 
 /// The shortest way from one text to the other, by the longest common subsequence.
@@ -132,11 +140,11 @@ mod tests {
         fn edits_lead_from_one_text_to_the_other(before in "[ab\n]{0,24}", after in "[ab\n]{0,24}") {
             let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
             let edits = edits(&before, &after);
-            let side = |keep: fn(&Edit<'_>) -> bool| -> Vec<&str> {
-                edits.iter().filter(|edit| keep(edit)).map(|edit| match edit { Edit::Same(line) | Edit::Old(line) | Edit::New(line) => *line }).collect()
-            };
-            prop_assert_eq!(side(Edit::is_old), before);
-            prop_assert_eq!(side(Edit::is_new), after);
+            let line = |edit: &Edit<'_>| match *edit { Edit::Same(line) | Edit::Old(line) | Edit::New(line) => line.to_string() };
+            let olds: Vec<String> = edits.iter().filter(|edit| edit.is_old()).map(line).collect();
+            let news: Vec<String> = edits.iter().filter(|edit| edit.is_new()).map(line).collect();
+            prop_assert_eq!(olds, before);
+            prop_assert_eq!(news, after);
         }
     }
 }

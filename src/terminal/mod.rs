@@ -3,19 +3,15 @@
 
 pub mod clean;
 pub mod diff;
-pub mod ending;
 pub mod json;
 pub mod plain;
-pub mod plan;
 pub mod printer;
-pub mod report;
 pub mod style;
 pub mod table;
 pub mod throttle;
 pub mod tree;
 pub mod words;
 
-#[cfg(test)]
 mod testing;
 
-pub use self::{ending::Ending, json::Json, plain::Plain, printer::Printer, style::Style, tree::Tree};
+pub use self::{json::Json, plain::Plain, printer::Printer, style::Style, tree::Tree};

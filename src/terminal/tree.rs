@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn what_is_finished_stands_above_and_nothing_is_left_below() {
-        let screen = Screen::new(120);
+        let screen = Screen::new(140);
         tell_a_run(&tree(&screen, false));
         assert_eq!(
             screen.text(),
@@ -229,7 +229,7 @@ images took 2.6s
             screen.text(),
             "\
 ⠙ h1 ship         ━━━━━─────────────── sending 512 B of 2.0 kB, 25%  shop-web:v2
-⠋ h2 stop         shop-web-v1-0123456789-1"
+⠙ h2 stop         shop-web-v1-0123456789-1"
         );
         tree.tell(Event::Done { call: &one, outcome: &Outcome::default(), took: Duration::from_secs(1) });
         tree.tell(Event::Failed { call: &two, failure: &Failure::failed("gone"), took: Duration::from_secs(1) });
