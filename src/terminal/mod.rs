@@ -2,9 +2,12 @@
 //! in a pipe. Nobody else prints.
 
 pub mod clean;
+pub mod conclusion;
+pub mod containers;
 pub mod diff;
 pub mod json;
 pub mod plain;
+pub mod plan;
 pub mod printer;
 pub mod style;
 pub mod table;
@@ -12,6 +15,7 @@ pub mod throttle;
 pub mod tree;
 pub mod words;
 
+#[cfg(test)]
 mod testing;
 
-pub use self::{json::Json, plain::Plain, printer::Printer, style::Style, tree::Tree};
+pub use self::{conclusion::Conclusion, json::Json, plain::Plain, plan::Plan, printer::Printer, style::Style, tree::Tree};

@@ -1,6 +1,7 @@
 //! A run made by hand, and paper to print it on.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{Arc, Mutex},
     time::Duration,
@@ -11,7 +12,10 @@ use indicatif::{ProgressDrawTarget, TermLike};
 use crate::{
     executor::{Call, Event, Key, Level, Narrator, Outcome, RunInfo},
     failure::{Failure, FailureKind, Origin},
-    model::{Check, ContainerName, Health, Host, Period, ProjectName, RunId, ServiceName},
+    model::{
+        Check, Container, ContainerName, ContainerState, Front, Health, Host, HostName, HostState, Period, ProjectName, ReleaseId, RouteTable,
+        RunId, ServiceName, Share, Token, Version,
+    },
     op::{Checks, Healthcheck, Now, Op, Pause, Ship, Shipped, Stop},
 };
 
@@ -187,6 +191,53 @@ pub fn stop(name: &str) -> Stop {
         timeout: Period::seconds(10),
         allow_downtime: false,
     }
+}
+
+/// Two hosts: `h1` serves v1 and, newer, v2 with a tenth of the traffic; on `h2` v1 has stopped.
+pub fn fleet() -> BTreeMap<HostName, HostState> {
+    let (project, service) = (ProjectName::new("shop").unwrap(), ServiceName::new("web").unwrap());
+    let container = |host: &str, version: &str, port, state, at: &str| Container {
+        name: ContainerName::new(format!("shop-web-{version}-0123456789-1")).unwrap(),
+        host: HostName::new(host).unwrap(),
+        project: project.clone(),
+        service: service.clone(),
+        version: Version::new(version).unwrap(),
+        run: RunId::new(format!("r-{version}")).unwrap(),
+        token: Token::new("0123456789").unwrap(),
+        replica: 1,
+        image: format!("shop-web:{version}"),
+        digest: String::new(),
+        address: "127.0.0.1".into(),
+        port: Some(port),
+        state,
+        exit_code: (state == ContainerState::Stopped).then_some(0),
+        health: Health::new(Check::Tcp),
+        deployed_at: at.into(),
+        deployed_by: "ann@laptop".into(),
+    };
+    let old = container("h1", "v1", 20000, ContainerState::Running, "2026-01-01T00:00:00Z");
+    let new = container("h1", "v2", 20001, ContainerState::Running, "2026-01-02T22:30:00Z");
+    let share = |container: &Container, weight| Share {
+        release: ReleaseId { run: container.run.clone(), version: container.version.clone() },
+        weight,
+        containers: container.endpoint().into_iter().collect(),
+    };
+    let table = RouteTable {
+        project: project.clone(),
+        service: service.clone(),
+        generation: 2,
+        token: Token::new("0123456789").unwrap(),
+        front: Front { domain: None, listen: 80, tls: None, server: true, sticky: None },
+        shares: BTreeMap::from([(old.host.clone(), vec![share(&old, 90), share(&new, 10)])]),
+    };
+    let state = |containers: Vec<Container>, tables: Vec<RouteTable>| HostState {
+        containers: containers.into_iter().map(|container| (container.name.clone(), container)).collect(),
+        routes: tables.into_iter().map(|table| (table.service.clone(), table)).collect(),
+        ..HostState::default()
+    };
+    let stopped = container("h2", "v1", 20000, ContainerState::Stopped, "2026-01-01T00:00:00Z");
+    let name = |name: &str| HostName::new(name).unwrap();
+    BTreeMap::from([(name("h1"), state(vec![old, new], vec![table])), (name("h2"), state(vec![stopped], Vec::new()))])
 }
 
 /// Tells a run with two calls side by side, a phase, words of the script, a read on the way and a failure.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::clean;
@@ -24,8 +25,11 @@ pub struct Line {
 impl Line {
     /// The columns of this op's line.
     pub fn of(op: &Op) -> Self {
-        let host = op.host().map_or_else(|| "here".into(), |host| host.name.to_string());
-        Self { host, verb: op.verb(), description: clean::line(&op.describe()) }
+        let description = clean::line(&op.describe());
+        match op.host() {
+            Some(host) => Self { host: host.name.to_string(), verb: op.verb(), description },
+            None => Self { host: "here".into(), verb: op.verb(), description: description.trim_end_matches(" (here)").into() },
+        }
     }
 }
 
@@ -53,41 +57,36 @@ pub fn is_told(call: &Call, took: Duration, verbose: bool) -> bool {
 
 /// What is worth saying of an outcome, in a few words.
 pub fn summary(op: &Op, outcome: &Outcome) -> Option<String> {
-    fn read<T: serde::de::DeserializeOwned>(value: &Value) -> Option<T> {
-        T::deserialize(value).ok()
-    }
-    let words = match op {
+    let assumed = outcome.assumed.as_ref().map(|what| format!("assumed: {}", clean::line(what)));
+    let words: Vec<String> = of_value(op, &outcome.value).into_iter().chain(assumed).collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+fn of_value(op: &Op, value: &Value) -> Option<String> {
+    match op {
         Op::Ship(_) => {
-            let shipped: Shipped = read(&outcome.value)?;
-            match (shipped.sent, shipped.reused) {
+            let shipped = Shipped::deserialize(value).ok()?;
+            Some(match (shipped.sent, shipped.reused) {
                 (0, _) => "nothing to send".into(),
                 (sent, 0) => format!("{} sent", Bytes(sent)),
                 (sent, reused) => format!("{} sent, {} were there", Bytes(sent), Bytes(reused)),
-            }
+            })
         }
-        Op::Healthcheck(_) => match read::<Checks>(&outcome.value)?.checks {
-            1 => "healthy at the first check".into(),
-            checks => format!("healthy after {checks} checks"),
+        Op::Healthcheck(_) => match Checks::deserialize(value).ok()?.checks {
+            0 => None,
+            1 => Some("healthy at the first check".into()),
+            checks => Some(format!("healthy after {checks} checks")),
         },
-        Op::Drain(_) => match read::<Drained>(&outcome.value)?.cut {
-            0 => return assumed(outcome),
-            1 => "1 connection was cut".into(),
-            cut => format!("{cut} connections were cut"),
+        Op::Drain(_) => match Drained::deserialize(value).ok()?.cut {
+            0 => None,
+            cut => Some(format!("{} cut", count_of(cut, "connection"))),
         },
-        Op::Hook(_) | Op::Probe(_) => match read::<CommandOutput>(&outcome.value)?.code {
-            0 => return assumed(outcome),
-            code => format!("exit code {code}"),
+        Op::Hook(_) | Op::Probe(_) => match CommandOutput::deserialize(value).ok()?.code {
+            0 => None,
+            code => Some(format!("exit code {code}")),
         },
-        _ => return assumed(outcome),
-    };
-    Some(match assumed(outcome) {
-        Some(assumed) => format!("{words}, {assumed}"),
-        None => words,
-    })
-}
-
-fn assumed(outcome: &Outcome) -> Option<String> {
-    outcome.assumed.as_ref().map(|what| format!("assumed: {}", clean::line(what)))
+        _ => None,
+    }
 }
 
 /// A length of time for people: `340ms`, `12.4s`, `1m05s`.
@@ -115,6 +114,11 @@ pub fn amount(done: u64, of: u64) -> String {
 
 /// A number with its noun: `1 host`, `3 hosts`.
 pub fn count(number: usize, noun: &str) -> String {
+    count_of(number as u64, noun)
+}
+
+/// The same for a larger number.
+pub fn count_of(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
