@@ -8,6 +8,7 @@ pub mod guard;
 pub mod model;
 pub mod narrate;
 pub mod record;
+pub mod simulated;
 pub mod undo;
 
 pub use self::{
@@ -17,6 +18,7 @@ pub use self::{
     model::{Model, Real, Source},
     narrate::Narrate,
     record::{Record, Recorded},
+    simulated::Simulated,
 };
 
 use crate::failure::Failure;

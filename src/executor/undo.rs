@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Executor, Recorded};
+use super::{Call, Executor, Key, Recorded};
 use crate::{failure::Failure, model::RunInfo};
 
 /// An inverse that could not be done.
@@ -15,11 +15,15 @@ pub struct Left {
 }
 
 /// Undoes these records, the last first, under keys `undo/KEY.n`. An inverse that fails is left, with the rest of its own
-/// record's; the other records' go on.
+/// record's; the other records' go on. What was undone within the run already stays undone.
 pub fn undo(executor: &dyn Executor, records: &[Recorded], run: &Arc<RunInfo>) -> Vec<Left> {
     let mut left = Vec::new();
-    for record in records.iter().rev() {
+    let undone = |key: &Key| records.iter().any(|record| record.key.undoes(key));
+    for record in records.iter().rev().filter(|record| !undone(&record.key)) {
         let Ok(outcome) = &record.result else { continue };
+        if record.key.is_undo() {
+            continue;
+        }
         for (index, op) in outcome.inverse.iter().enumerate() {
             let call = Call::new(op.clone(), record.key.undo(index), record.origin.clone(), run.clone());
             if let Err(failure) = executor.perform(&call) {

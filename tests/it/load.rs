@@ -143,7 +143,8 @@ impl Summary {
     /// Panics if a single request failed, saying which ones, and when.
     #[track_caller]
     pub fn assert_nothing_lost(&self) {
-        assert!(self.failed == 0, "{} of {} requests failed: {self:#?}", self.failed, self.total);
+        let Self { total, failed, failures, samples, phases, .. } = self;
+        assert!(*failed == 0, "{failed} of {total} requests failed: {failures:?}, {samples:#?}, {phases:#?}");
     }
 
     /// The phase that began with the mark of this name.

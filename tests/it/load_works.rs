@@ -1,6 +1,6 @@
 //! The load client sees what a careless deploy loses; otherwise its zeroes would prove nothing.
 
-use crate::load::{Load, LoadOptions, Summary};
+use crate::load::{Latency, Load, LoadOptions, Summary};
 use crate::rig::{Rig, RigOptions};
 
 /// A host with one proxied service, deployed by hand.
@@ -46,7 +46,9 @@ impl Site {
 }
 
 fn report(what: &str, summary: &Summary) {
-    println!("{what}: {} of {} failed, {:?}, {:?}", summary.failed, summary.total, summary.failures, summary.latency);
+    let Summary { total, failed, failures, latency, .. } = summary;
+    let Latency { p50, p95, p99, max } = latency;
+    println!("{what}: {failed} of {total} failed {failures:?}, p50 {p50} p95 {p95} p99 {p99} max {max} ms");
 }
 
 #[test]
@@ -61,7 +63,7 @@ fn nothing_is_lost_while_nothing_happens() {
     summary.assert_nothing_lost();
     assert!(summary.phase("quiet").requests >= 2500 && summary.total >= 3500);
     assert_eq!(summary.versions.get("v1"), Some(&summary.ok));
-    assert!(summary.latency.p50 >= 40.0, "the client is 40 ms away");
+    assert!(summary.phase("quiet").latency.p50 >= 40.0, "the client is 40 ms away");
 }
 
 #[test]
@@ -76,6 +78,9 @@ fn plain_reloads_lose_requests_of_a_distant_client() {
     let summary = load.finish();
     report("10 plain reloads", &summary);
     assert!(summary.failed > 0, "the load client overlooks what a reload loses: {summary:#?}");
+    let in_phases: usize = summary.phases.iter().map(|phase| phase.failures.values().sum::<usize>()).sum();
+    assert_eq!(in_phases, summary.failed, "each is in a phase");
+    assert_eq!(summary.phase("start").failed, 0, "all were lost by reloads");
 }
 
 #[test]

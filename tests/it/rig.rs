@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// What a rig is made of.
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct RigOptions {
     /// How many hosts: `h1`, `h2`, … over ssh as root, `d1`, `d2`, … as the user `deploy`.
     pub hosts: usize,
@@ -148,7 +149,7 @@ impl Rig {
 
     /// Runs a command over ssh. The alias says the host and the user: `h1` is root, `d1` is deploy.
     pub fn ssh(&self, alias: &str, command: &str) -> Output {
-        output(script(&self.id).args(["ssh", alias, command]), "")
+        output(Command::new("ssh").arg("-F").arg(self.ssh_config()).args([alias, command]), "")
     }
 
     /// Writes a file on a host.

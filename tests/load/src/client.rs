@@ -2,12 +2,12 @@
 //! every time. No request is ever sent twice, so what is lost is counted.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use std::{fs, iter};
 
 use tokio::time::sleep;
 
@@ -64,6 +64,9 @@ pub struct Options {
     /// How many failures are shown in full
     #[arg(long, default_value_t = 20)]
     samples: usize,
+    /// Print a table for people instead of JSON
+    #[arg(long)]
+    pub table: bool,
 }
 
 /// Sends load until the stop file, the time or the number of requests ends it.
@@ -93,8 +96,7 @@ async fn load(options: Arc<Options>) -> io::Result<Summary> {
         records.extend(user.await.map_err(io::Error::other)?);
     }
     let marks = options.marks.as_ref().map_or(Ok(String::new()), fs::read_to_string)?;
-    let Findings { versions, samples, reconnected } =
-        std::mem::take(&mut *shared.findings.lock().unwrap_or_else(PoisonError::into_inner));
+    let Findings { versions, samples, reconnected } = std::mem::take(&mut *shared.findings.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(Summary::new(&records, &Mark::parse_all(&marks), versions, reconnected, samples))
 }
 
@@ -146,9 +148,7 @@ impl User {
         // Users do not start in step, nor all at the first target.
         sleep(Duration::from_millis(fastrand::u64(0..100))).await;
         for target in options.targets.iter().cycle().skip(self.number % options.targets.len()) {
-            if self.shared.stopping.load(Ordering::Relaxed)
-                || self.shared.begun.fetch_add(1, Ordering::Relaxed) >= options.requests
-            {
+            if self.shared.stopping.load(Ordering::Relaxed) || self.shared.begun.fetch_add(1, Ordering::Relaxed) >= options.requests {
                 break;
             }
             let record = self.request(target).await;
@@ -216,20 +216,15 @@ impl User {
             Method::Get => "GET",
             Method::Post => "POST",
         };
-        let host = host.as_deref().unwrap_or(target);
-        let mut text = format!("{verb} {path}?ms={} HTTP/1.1\r\nHost: {host}\r\n", work_millis());
-        if !self.keeps {
-            text += "Connection: close\r\n";
-        }
-        if let Some(cookie) = cookie {
-            text += &format!("Cookie: {}\r\n", cookie.replace("%i", &self.number.to_string()));
-        }
-        if method == Method::Post {
-            text += &format!("Content-Length: {POST_BODY_LENGTH}\r\n");
-        }
-        text += "\r\n";
-        text.extend(iter::repeat_n('x', body_length(method)));
-        text.into_bytes()
+        let mut lines = vec![
+            format!("{verb} {path}?ms={} HTTP/1.1", work_millis()),
+            format!("Host: {}", host.as_deref().unwrap_or(target)),
+            format!("Content-Length: {}", body_length(method)),
+        ];
+        lines.extend((!self.keeps).then(|| "Connection: close".to_owned()));
+        lines.extend(cookie.iter().map(|cookie| format!("Cookie: {}", cookie.replace("%i", &self.number.to_string()))));
+        lines.extend([String::new(), "x".repeat(body_length(method))]);
+        lines.join("\r\n").into_bytes()
     }
 }
 

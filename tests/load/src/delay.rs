@@ -1,7 +1,7 @@
 //! A link with latency: two TUN devices, one at each end, and every packet handed over some milliseconds after it came.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub fn run(options: &Options) -> io::Result<()> {
     let near = Arc::new(open_in(&options.near, &options.device)?);
     let far = Arc::new(open_in(&options.far, &options.device)?);
     let delay = Duration::from_millis(options.millis);
-    println!("ready");
+    writeln!(io::stdout(), "ready")?;
 
     let back = {
         let (from, to) = (Arc::clone(&far), Arc::clone(&near));

@@ -146,8 +146,6 @@ fn parse_head(received: &[u8]) -> io::Result<Option<Head>> {
         None if header("transfer-encoding").is_some_and(|value| value == "chunked") => Body::Chunked,
         None => Body::ToTheEnd,
     };
-    let keep = response.version == Some(1)
-        && header("connection").is_none_or(|value| value != "close")
-        && !matches!(body, Body::ToTheEnd);
+    let keep = response.version == Some(1) && header("connection").is_none_or(|value| value != "close") && !matches!(body, Body::ToTheEnd);
     Ok(Some(Head { length, status: response.code.unwrap_or(0), keep, body }))
 }

@@ -6,7 +6,7 @@ mod delay;
 mod http;
 mod summary;
 
-use std::io;
+use std::io::{self, Write};
 
 use clap::Parser;
 
@@ -22,8 +22,13 @@ enum Command {
 fn main() -> io::Result<()> {
     match Command::parse() {
         Command::Client(options) => {
+            let table = options.table;
             let summary = client::run(options)?;
-            serde_json::to_writer_pretty(io::stdout().lock(), &summary)?;
+            let mut stdout = io::stdout().lock();
+            if table {
+                return write!(stdout, "{summary}");
+            }
+            serde_json::to_writer_pretty(stdout, &summary)?;
             Ok(())
         }
         Command::Delay(options) => delay::run(&options),

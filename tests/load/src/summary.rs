@@ -1,6 +1,7 @@
 //! What became of all requests: in total, by failure, by version, and between the marks that a test set.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -89,8 +90,7 @@ pub struct Latency {
 
 impl Latency {
     fn of(records: &[&Record]) -> Self {
-        let mut micros: Vec<u64> =
-            records.iter().filter(|record| record.failure.is_none()).map(|record| record.latency).collect();
+        let mut micros: Vec<u64> = records.iter().filter(|record| record.failure.is_none()).map(|record| record.latency).collect();
         micros.sort_unstable();
         let percentile = |percent: usize| {
             let rank = (micros.len() * percent).div_ceil(100).max(1);
@@ -121,13 +121,7 @@ impl Phase {
         for kind in records.iter().filter_map(|record| record.failure) {
             *failures.entry(kind).or_default() += 1;
         }
-        Self {
-            name: name.to_owned(),
-            requests: records.len(),
-            failed: failures.values().sum(),
-            failures,
-            latency: Latency::of(records),
-        }
+        Self { name: name.to_owned(), requests: records.len(), failed: failures.values().sum(), failures, latency: Latency::of(records) }
     }
 }
 
@@ -161,6 +155,26 @@ impl Summary {
             phases: phases(records, marks),
             samples,
         }
+    }
+}
+
+/// A table for people: a line a phase, and what failed.
+impl fmt::Display for Summary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "{:<14}{:>10}{:>8}{:>10}{:>10}{:>10}", "", "requests", "failed", "p50 ms", "p99 ms", "max ms")?;
+        let mut line = |name: &str, requests: usize, failed: usize, latency: &Latency| {
+            let Latency { p50, p99, max, .. } = latency;
+            writeln!(formatter, "{name:<14}{requests:>10}{failed:>8}{p50:>10.1}{p99:>10.1}{max:>10.1}")
+        };
+        for phase in &self.phases {
+            line(&phase.name, phase.requests, phase.failed, &phase.latency)?;
+        }
+        line("all", self.total, self.failed, &self.latency)?;
+        for (kind, count) in &self.failures {
+            writeln!(formatter, "failed: {count} {kind:?}")?;
+        }
+        let versions: Vec<String> = self.versions.iter().map(|(version, count)| format!("{version} {count}")).collect();
+        writeln!(formatter, "answered by: {}", versions.join(", "))
     }
 }
 
