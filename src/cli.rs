@@ -81,11 +81,11 @@ pub struct Run {
 #[command(after_help = "\
 Examples:
   podlift check deploy.rhai deploy/*.rhai
-  podlift check deploy.rhai --hosts")]
+  podlift check deploy.rhai --hosts version=v2")]
 pub struct Check {
-    /// The scripts' files, or names of tasks.
-    #[arg(value_name = "SCRIPT", required = true)]
-    pub scripts: Vec<PathBuf>,
+    /// The scripts' files, or names of tasks; with --hosts also KEY=VALUE arguments for their params().
+    #[arg(value_name = "SCRIPT", required = true, value_parser = word)]
+    pub words: Vec<Word>,
     /// Also look at the scripts' hosts: engine, platform, disk, proxy, and what a deploy would stumble over.
     #[arg(long)]
     pub hosts: bool,
@@ -107,9 +107,12 @@ pub struct Ps {
     /// Where to look.
     #[command(flatten)]
     pub place: Where,
-    /// The script whose hosts, project and services are meant; it is run in a model to find them.
+    /// The script whose hosts and project are meant; it is run in a model to find them.
     #[arg(value_name = "SCRIPT", required_unless_present = "hosts", conflicts_with = "hosts")]
     pub script: Option<PathBuf>,
+    /// Arguments for the script's params().
+    #[arg(value_name = "KEY=VALUE", value_parser = argument)]
+    pub arguments: Vec<(String, String)>,
     /// Print a JSON array with an object for each container.
     #[arg(long)]
     pub json: bool,
@@ -131,6 +134,9 @@ pub struct Logs {
     /// The script whose hosts and project are meant; it is run in a model to find them.
     #[arg(value_name = "SCRIPT", required_unless_present = "hosts", conflicts_with = "hosts")]
     pub script: Option<PathBuf>,
+    /// Arguments for the script's params().
+    #[arg(value_name = "KEY=VALUE", value_parser = argument)]
+    pub arguments: Vec<(String, String)>,
     /// Where to look.
     #[command(flatten)]
     pub place: Where,
@@ -162,6 +168,20 @@ pub struct Ssh {
     /// An ssh configuration file in place of ~/.ssh/config.
     #[arg(long, value_name = "FILE", env = "PODLIFT_SSH_CONFIG")]
     pub ssh_config: Option<PathBuf>,
+}
+
+/// A script, or an argument of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// A script's file, or a task.
+    Script(PathBuf),
+    /// `KEY=VALUE`.
+    Argument(String, String),
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap asks for a result")]
+fn word(text: &str) -> Result<Word, String> {
+    Ok(argument(text).map_or_else(|_| Word::Script(text.into()), |(key, value)| Word::Argument(key, value)))
 }
 
 fn argument(text: &str) -> Result<(String, String), String> {
