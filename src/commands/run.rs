@@ -22,7 +22,7 @@ use super::{
 use crate::{
     cli,
     executor::{
-        Cancellation, Narrator, Real, Simulated,
+        Cancellation, Narrator, Real, Recorded, Simulated,
         ending::{Ending, State},
         simulated::{read_kept, write_kept},
     },
@@ -37,7 +37,7 @@ const SIMULATED: &str = ".podlift/simulated.json";
 /// Runs a script on the fleet, or on a model of it.
 pub fn run(options: &cli::Run, printer: &Printer) -> Exit {
     let teller = Teller::new(options, printer);
-    match prepare(options, &teller) {
+    match prepare(options) {
         Ok(prepared) => prepared.perform(options, &teller),
         Err(Unprepared::Script(script)) => teller.bad(&script.diagnostics(), &script),
         Err(Unprepared::Failure(failure)) => teller.failed_early(&failure),
@@ -113,7 +113,7 @@ impl From<Failure> for Unprepared {
     }
 }
 
-fn prepare(options: &cli::Run, teller: &Teller<'_>) -> Result<Prepared, Unprepared> {
+fn prepare(options: &cli::Run) -> Result<Prepared, Unprepared> {
     let place = Place::find(&options.script)?;
     let script = place.check()?;
     if !script.diagnostics().is_empty() {
@@ -121,7 +121,6 @@ fn prepare(options: &cli::Run, teller: &Teller<'_>) -> Result<Prepared, Unprepar
     }
     let environment = Environment::beside(place.folder())?;
     let outside = Outside::open(&options.ssh, place.folder(), &environment)?;
-    let _ = teller;
     Ok(Prepared { place, script, environment, outside })
 }
 
@@ -176,7 +175,7 @@ impl Prepared {
         })
     }
 
-    fn tell_model(&self, options: &cli::Run, teller: &Teller<'_>, records: &[crate::executor::Recorded], model: &Modelled) {
+    fn tell_model(&self, options: &cli::Run, teller: &Teller<'_>, records: &[Recorded], model: &Modelled) {
         let (before, world) = (model.before(), model.world());
         let after = states(&world);
         let plan = Plan { records, before: &before, after: &after };
@@ -188,8 +187,8 @@ impl Prepared {
         if options.dry_run {
             teller.printer.data(plan.render(options.verbose, style));
         }
-        if options.diff {
-            teller.printer.data(plan.proxy_files(&Outside::proxy_file, style));
+        if let (true, Some(render)) = (options.diff, self.outside.proxy_files()) {
+            teller.printer.data(plan.proxy_files(render, style));
         }
         if options.simulate {
             teller.printer.data(plan::traffic(world.traffic(), style));

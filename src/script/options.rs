@@ -239,7 +239,13 @@ pub fn unknown(message: &str, name: &str, known: &[&str]) -> Failure {
 /// The known name that this one is most likely meant to be.
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let likeness = |known: &str| strsim::jaro_winkler(known, name);
-    known.iter().copied().map(|known| (likeness(known), known)).filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
+    known
+        .iter()
+        .copied()
+        .map(|known| (likeness(known), known))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known)
 }
 
 impl Kind {
@@ -279,7 +285,9 @@ impl Kind {
             Self::Bool => value.is_bool(),
             Self::Whole(least, most) => value.as_int().is_ok_and(|number| (*least..=*most).contains(&number)),
             Self::Number => value.as_float().or_else(|_| value.as_int().map(to_float)).is_ok_and(|number| number > 0.0 && number < 1e6),
-            Self::Duration => return text.map_or_else(mismatch, |text| Period::parse(&text).map(drop).map_err(|invalid| invalid.to_string())),
+            Self::Duration => {
+                return text.map_or_else(mismatch, |text| Period::parse(&text).map(drop).map_err(|invalid| invalid.to_string()));
+            }
             Self::Size if value.is_int() => value.as_int().is_ok_and(|number| number > 0),
             Self::Size => return text.map_or_else(mismatch, |text| Bytes::parse(&text).map(drop).map_err(|invalid| invalid.to_string())),
             Self::Texts => each(value, |item| Self::Text.fits(item)).unwrap_or_else(mismatch).map(|()| true)?,
@@ -289,13 +297,18 @@ impl Kind {
             },
             Self::Command if text.is_some() => true,
             Self::Command => return Self::Words.fits(value).or_else(|_| mismatch()),
-            Self::Codes => Self::Whole(100, 599).fits(value).is_ok() || each(value, |item| Self::Whole(100, 599).fits(item)).unwrap_or_else(mismatch).map(|()| true)?,
+            Self::Codes => {
+                Self::Whole(100, 599).fits(value).is_ok()
+                    || each(value, |item| Self::Whole(100, 599).fits(item)).unwrap_or_else(mismatch).map(|()| true)?
+            }
             Self::Variables => match value.read_lock::<Map>() {
                 Some(map) => return map.iter().try_for_each(|(name, value)| variable(name, value)),
                 None => false,
             },
             Self::Labels => match value.read_lock::<Map>() {
-                Some(map) => return map.iter().try_for_each(|(name, value)| Self::Text.fits(value).map_err(|problem| format!("{name}: {problem}"))),
+                Some(map) => {
+                    return map.iter().try_for_each(|(name, value)| Self::Text.fits(value).map_err(|problem| format!("{name}: {problem}")));
+                }
                 None => false,
             },
             Self::Map => value.is_map(),
@@ -372,7 +385,9 @@ impl Options {
             let value = value.flatten_clone();
             let key = spec.key(name)?;
             if !value.is_unit() {
-                key.kind.fits(&value).map_err(|problem| Failure::refused(format!("the option `{name}` of `{}` {problem}", spec.function)))?;
+                key.kind
+                    .fits(&value)
+                    .map_err(|problem| Failure::refused(format!("the option `{name}` of `{}` {problem}", spec.function)))?;
                 options.insert(name.clone(), value);
             }
         }
@@ -431,7 +446,8 @@ mod tests {
 
     fn read(function: &str, map: &str) -> Result<Options, String> {
         let given: Map = rhai::Engine::new().eval(map).expect("a map");
-        Options::read(spec(function).expect("known"), Some(&given.into())).map_err(|failure| format!("{failure} | {}", failure.hints.join(" | ")))
+        Options::read(spec(function).expect("known"), Some(&given.into()))
+            .map_err(|failure| format!("{failure} | {}", failure.hints.join(" | ")))
     }
 
     #[test]
