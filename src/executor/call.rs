@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::event::{Discard, Progress};
 use crate::{
     failure::Origin,
-    model::{RunId, Token},
+    model::{RunId, RunInfo, Token},
     op::Op,
 };
 
@@ -51,17 +51,6 @@ impl Call {
     }
 }
 
-/// What is the same for all calls of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunInfo {
-    /// Its id.
-    pub id: RunId,
-    /// Who runs it: `user@machine`.
-    pub operator: String,
-    /// When it began, in RFC 3339, UTC: also the time that its containers say they were deployed at.
-    pub started: String,
-}
-
 /// Which call of a run it is: `4`, the second host of it `4[1]`, the first call of that branch `4[1].1`. Deterministic: it
 /// does not depend on which branch is faster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,6 +78,16 @@ impl Key {
     #[must_use]
     pub fn undo(&self, index: usize) -> Self {
         Self(format!("undo/{}.{index}", self.0))
+    }
+
+    /// Whether it is the key of an op that undoes a call.
+    pub fn is_undo(&self) -> bool {
+        self.0.starts_with("undo/")
+    }
+
+    /// Whether it is the key of an op that undoes the call with this key.
+    pub fn undoes(&self, key: &Self) -> bool {
+        self.0.strip_prefix("undo/").and_then(|rest| rest.rsplit_once('.')).is_some_and(|(undone, _)| undone == key.0)
     }
 
     /// The mark of what this call makes in this run.

@@ -2,15 +2,27 @@
 //! the rest wrap another. A mode is a stack of them, never a flag.
 
 pub mod call;
+pub mod ending;
 pub mod event;
+pub mod guard;
+pub mod model;
+pub mod narrate;
+pub mod record;
+pub mod simulated;
+pub mod undo;
 
 pub use self::{
-    call::{Call, Cancellation, Key, RunInfo},
+    call::{Call, Cancellation, Key, Urgency},
     event::{Event, Level, Narrator, Progress},
+    guard::Guard,
+    model::{Model, Real, Source},
+    narrate::Narrate,
+    record::{Record, Recorded},
+    simulated::Simulated,
 };
-use crate::{failure::Failure, op::Op};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+use crate::failure::Failure;
+pub use crate::{model::RunInfo, op::Outcome};
 
 /// Performs calls.
 pub trait Executor: Send + Sync {
@@ -18,36 +30,8 @@ pub trait Executor: Send + Sync {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure>;
 }
 
-/// What an op returned: plain data, its inverse, and whether it was assumed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// The op's own output, as JSON.
-    pub value: Value,
-    /// The ops that take it back, in the order in which they are to be done.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub inverse: Vec<Op>,
-    /// What a model could not know and took for granted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub assumed: Option<String>,
-}
-
-impl Outcome {
-    /// An outcome with this output and no inverse.
-    pub fn of(output: impl Serialize) -> Self {
-        Self { value: serde_json::to_value(output).expect("an output is plain data"), inverse: Vec::new(), assumed: None }
-    }
-
-    /// Adds what takes it back.
-    #[must_use]
-    pub fn undone_by(mut self, inverse: impl IntoIterator<Item = Op>) -> Self {
-        self.inverse.extend(inverse);
-        self
-    }
-
-    /// Says what was taken for granted.
-    #[must_use]
-    pub fn assuming(mut self, what: impl Into<String>) -> Self {
-        self.assumed = Some(what.into());
-        self
+impl<E: Executor + ?Sized> Executor for std::sync::Arc<E> {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        self.as_ref().perform(call)
     }
 }

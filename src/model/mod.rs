@@ -9,6 +9,7 @@ pub mod name;
 pub mod quantity;
 pub mod release;
 pub mod route;
+pub mod run;
 pub mod service;
 pub mod survey;
 pub mod text;
@@ -22,6 +23,7 @@ pub use name::{ContainerName, HostName, Invalid, ProjectName, RunId, ServiceName
 pub use quantity::{Bytes, Period};
 pub use release::{Release, ReleaseId};
 pub use route::{Endpoint, Front, RouteTable, Server, Share};
+pub use run::RunInfo;
 pub use service::{Balancer, Service, Tls};
 pub use survey::{Engine, HostState, Store, StoredImage, TakenFront};
 pub use text::Text;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ContainerName, Host, ProjectName, Service, Text, Version};
+use super::{Drain, OnTimeout, Op, Remove, Stop};
+use crate::model::{ContainerName, Host, Period, ProjectName, Service, Text, Version};
 
 /// Builds an image with `docker build`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +104,35 @@ pub struct Start {
 }
 
 impl Start {
+    /// What takes it back: the containers that it made out of the traffic, stopped and deleted.
+    pub fn inverse(&self, containers: Vec<ContainerName>) -> Vec<Op> {
+        let proxies = self.service.proxies(std::slice::from_ref(&self.host)).to_vec();
+        let (host, project, service) = (self.host.clone(), self.project.clone(), self.service.name.clone());
+        vec![
+            Drain {
+                host: host.clone(),
+                project: project.clone(),
+                service: service.clone(),
+                containers: containers.clone(),
+                proxies: proxies.clone(),
+                timeout: Period::seconds(30),
+                on_timeout: OnTimeout::Proceed,
+                allow_downtime: false,
+            }
+            .into(),
+            Stop {
+                host: host.clone(),
+                project: project.clone(),
+                service: service.clone(),
+                containers: containers.clone(),
+                proxies: proxies.clone(),
+                timeout: self.service.stop_timeout,
+                allow_downtime: false,
+            }
+            .into(),
+            Remove { host, project, service, containers, proxies, allow_downtime: false }.into(),
+        ]
+    }
     pub(super) fn describe(&self) -> String {
         format!("{} × {} {}", self.replicas, self.service.name, self.version)
     }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::list;
-use crate::model::{ContainerName, Host, Period, ProjectName, ServiceName};
+use super::{Healthcheck, Op, SetWeights, list};
+use crate::model::{Container, ContainerName, Host, Period, ProjectName, RouteTable, ServiceName};
 
 /// Takes containers out of the traffic if they have any, then waits until nothing to them is in flight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,20 @@ pub enum OnTimeout {
 }
 
 impl Drain {
+    /// What takes back the weights that it took at one proxy.
+    pub fn inverse(&self, proxy: &Host, before: &RouteTable) -> Op {
+        let shares = before.shares.get(&self.host.name).cloned().unwrap_or_default();
+        SetWeights {
+            proxy: proxy.clone(),
+            project: self.project.clone(),
+            service: self.service.clone(),
+            front: before.front.clone(),
+            changes: [(self.host.name.clone(), shares)].into(),
+            hosts: vec![self.host.clone()],
+            allow_downtime: self.allow_downtime,
+        }
+        .into()
+    }
     pub(super) fn describe(&self) -> String {
         format!("{}, at most {}", list(&self.containers), self.timeout)
     }
@@ -77,6 +91,24 @@ pub struct Stop {
 }
 
 impl Stop {
+    /// What takes it back: those of its containers that ran are started again and checked.
+    pub fn inverse(&self, running: &[Container]) -> Vec<Op> {
+        let Some(first) = running.first() else { return Vec::new() };
+        let containers: Vec<ContainerName> = running.iter().map(|container| container.name.clone()).collect();
+        let (host, project, service) = (self.host.clone(), self.project.clone(), self.service.clone());
+        vec![
+            StartAgain {
+                host: host.clone(),
+                project: project.clone(),
+                service: service.clone(),
+                containers: containers.clone(),
+                proxies: self.proxies.clone(),
+                restart: None,
+            }
+            .into(),
+            Healthcheck { host, project, service, containers, health: first.health.clone() }.into(),
+        ]
+    }
     pub(super) fn describe(&self) -> String {
         list(&self.containers)
     }
@@ -123,11 +155,41 @@ pub struct StartAgain {
     pub service: ServiceName,
     /// The containers.
     pub containers: Vec<ContainerName>,
-    /// The restart policy to give back.
-    pub restart: String,
+    /// The proxies that serve them, for the way back.
+    pub proxies: Vec<Host>,
+    /// The restart policy to give back; not given, the one that they were made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<String>,
 }
 
 impl StartAgain {
+    /// What takes it back: drained and stopped.
+    pub fn inverse(&self) -> Vec<Op> {
+        let (host, project, service) = (self.host.clone(), self.project.clone(), self.service.clone());
+        vec![
+            Drain {
+                host: host.clone(),
+                project: project.clone(),
+                service: service.clone(),
+                containers: self.containers.clone(),
+                proxies: self.proxies.clone(),
+                timeout: Period::seconds(30),
+                on_timeout: OnTimeout::Proceed,
+                allow_downtime: false,
+            }
+            .into(),
+            Stop {
+                host,
+                project,
+                service,
+                containers: self.containers.clone(),
+                proxies: self.proxies.clone(),
+                timeout: Period::seconds(10),
+                allow_downtime: false,
+            }
+            .into(),
+        ]
+    }
     pub(super) fn describe(&self) -> String {
         format!("{} again", list(&self.containers))
     }

@@ -10,6 +10,7 @@
 pub mod create;
 pub mod end;
 pub mod once;
+pub mod outcome;
 pub mod put;
 pub mod read;
 pub mod wait;
@@ -21,6 +22,7 @@ pub use self::{
     create::{Build, CopyOf, Ship, Shipped, Start},
     end::{Drain, Drained, OnTimeout, Remove, StartAgain, Stop},
     once::{CommandLine, CommandOutput, Hook, Invocation, Place},
+    outcome::Outcome,
     put::{Forget, Record, SetWeights, TestWeights},
     read::{
         CheckNow, CheckedContainer, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse, HttpTarget, LogText, Logs, Now, Probe,

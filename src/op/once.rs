@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Op;
 use crate::model::{ContainerName, Host, Period, ProjectName, Service, Text, Version};
 
 /// Runs a command.
@@ -18,6 +19,12 @@ pub struct Hook {
 }
 
 impl Hook {
+    /// What takes it back: its own `undo`, in the same place.
+    pub fn inverse(&self) -> Option<Op> {
+        let command = self.undo.clone()?;
+        let invocation = Invocation { command, name: None, assume: None, ..self.invocation.clone() };
+        Some(Self { invocation, undo: None }.into())
+    }
     pub(super) fn describe(&self) -> String {
         self.invocation.describe()
     }

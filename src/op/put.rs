@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Front, Host, HostName, ProjectName, RunId, ServiceName, Share, Version};
+use super::Op;
+use crate::model::{Front, Host, HostName, ProjectName, RouteTable, RunId, ServiceName, Share, Version};
 
 /// Replaces the shares of the named hosts in a proxy's table; other hosts' entries stay. In force when it returns: new
 /// requests go by the new table, and no old worker takes any.
@@ -28,6 +29,14 @@ pub struct SetWeights {
 }
 
 impl SetWeights {
+    /// What takes it back: the shares that the table before it gave the named hosts.
+    pub fn inverse(&self, before: Option<&RouteTable>) -> Op {
+        let shares = |host: &HostName| before.and_then(|table| table.shares.get(host)).cloned().unwrap_or_default();
+        let changes: BTreeMap<_, _> = self.changes.keys().map(|host| (host.clone(), shares(host))).collect();
+        let had_none = changes.values().all(Vec::is_empty);
+        let front = before.map_or_else(|| self.front.clone(), |table| table.front.clone());
+        Self { changes, front, allow_downtime: self.allow_downtime || had_none, ..self.clone() }.into()
+    }
     pub(super) fn describe(&self) -> String {
         describe_shares(&self.service, &self.changes)
     }
@@ -96,6 +105,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// What takes it back: its own entry goes.
+    pub fn inverse(&self, run: &RunId) -> Op {
+        let Self { host, project, service, version, .. } = self.clone();
+        Forget { host, project, service, run: run.clone(), version }.into()
+    }
     pub(super) fn describe(&self) -> String {
         format!("{} {}", self.service, self.version)
     }

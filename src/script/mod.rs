@@ -3,6 +3,9 @@
 //! A script's call becomes an op in [`functions`], gets its key in [`session`], and goes through the executor that the
 //! [`ScriptRun`] was given.
 
+pub mod check;
+mod checked;
+pub mod diagnostics;
 pub mod engine;
 pub mod functions;
 pub mod options;
@@ -16,6 +19,7 @@ pub mod stdlib;
 pub mod values;
 
 pub use self::{
+    checked::{Checked, Ended},
     functions::{NOT_YET, REPLACED, signatures},
     parallel::Branches,
     run::{ScriptRun, Stopped},

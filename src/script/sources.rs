@@ -59,6 +59,21 @@ impl Sources {
         self.lock().iter().rev().find(|source| source.name == name).map(|source| Arc::clone(&source.text))
     }
 
+    /// How many characters the word or the quoted string at this place has, at least 1.
+    pub fn length(&self, origin: &Origin) -> usize {
+        let Some(text) = self.text(&origin.file) else { return 1 };
+        let line = text.lines().nth(origin.line.saturating_sub(1)).unwrap_or_default();
+        let rest: Vec<char> = line.chars().skip(origin.column.saturating_sub(1)).collect();
+        let length = match rest.first() {
+            Some(quote @ ('"' | '`')) => {
+                let closing = (1..rest.len()).find(|index| rest[*index] == *quote && rest[index - 1] != '\\');
+                closing.map_or(rest.len(), |index| index + 1)
+            }
+            _ => rest.iter().take_while(|c| c.is_alphanumeric() || **c == '_').count(),
+        };
+        length.max(1)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Source>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,6 +9,8 @@ macro_rules! embedded {
 /// Every module of the standard library: its name without `std/`, and its text.
 #[rustfmt::skip]
 pub const MODULES: &[(&str, &str)] = embedded![
+    "recreate",
+    "rolling",
 ];
 
 /// The text of the module `std/NAME`.

@@ -1,1 +1,168 @@
-//! The pure model of a fleet.
+//! The pure model of a fleet: what each op does to hosts, images, containers, proxies and the clock.
+//!
+//! There is one model. A dry run fills it from the real fleet, `--simulate` from a file; both apply the same ops as a run.
+
+mod commands;
+mod containers;
+mod images;
+mod proxies;
+#[cfg(test)]
+mod tests;
+mod traffic;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::traffic::{Seen, TrafficSeen};
+use crate::{
+    failure::{Failure, FailureKind},
+    model::{ContainerName, Host, HostName, HostState, Period, ProjectName, RunInfo, StoredImage, Token},
+    op::{HttpTarget, Op, Outcome},
+};
+
+/// A modelled fleet.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    hosts: BTreeMap<HostName, ModelledHost>,
+    built: BTreeMap<(HostName, String), StoredImage>,
+    clock: Period,
+    traffic: TrafficSeen,
+    changed: bool,
+}
+
+/// One host of it.
+#[derive(Clone, Debug, Default)]
+struct ModelledHost {
+    state: HostState,
+    projects: BTreeSet<ProjectName>,
+    unreachable: Option<Failure>,
+    /// Containers that are no longer what they really are.
+    changed: BTreeSet<ContainerName>,
+}
+
+/// What is kept of a world between two simulated runs: the hosts' states.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// States by host.
+    pub hosts: BTreeMap<HostName, HostState>,
+}
+
+impl World {
+    /// Whether this host is in it, as far as this project is concerned.
+    pub fn knows(&self, host: &HostName, project: &ProjectName) -> bool {
+        self.hosts.get(host).is_some_and(|known| known.unreachable.is_some() || known.projects.contains(project))
+    }
+
+    /// Puts a host into it. A host that is there already keeps its engine and images: only the project's own state is added.
+    pub fn insert(&mut self, host: &HostName, project: &ProjectName, state: HostState) {
+        let known = self.hosts.entry(host.clone()).or_default();
+        if known.projects.is_empty() {
+            known.state = state;
+        } else {
+            known.state.containers.extend(state.containers);
+            known.state.routes.extend(state.routes);
+            known.state.history.extend(state.history);
+            known.state.fronts = state.fronts;
+            known.state.proxy_problem = state.proxy_problem;
+        }
+        known.projects.insert(project.clone());
+    }
+
+    /// Puts a host into it that does not answer.
+    pub fn insert_unreachable(&mut self, host: &HostName, failure: Failure) {
+        self.hosts.entry(host.clone()).or_default().unreachable = Some(failure);
+    }
+
+    /// The hosts that it has met.
+    pub fn hosts(&self) -> impl Iterator<Item = &HostName> {
+        self.hosts.keys()
+    }
+
+    /// What is kept between two simulated runs.
+    pub fn kept(&self) -> Kept {
+        let reached = self.hosts.iter().filter(|(_, host)| host.unreachable.is_none());
+        Kept { hosts: reached.map(|(name, host)| (name.clone(), host.state.clone())).collect() }
+    }
+
+    /// A host's state.
+    pub fn state(&self, host: &HostName) -> Option<&HostState> {
+        self.hosts.get(host).map(|host| &host.state)
+    }
+
+    /// The time that has passed in it.
+    pub const fn clock(&self) -> Period {
+        self.clock
+    }
+
+    /// The traffic that a steady load would have seen.
+    pub const fn traffic(&self) -> &TrafficSeen {
+        &self.traffic
+    }
+
+    /// Whether an op changed anything.
+    pub const fn was_changed_at_all(&self) -> bool {
+        self.changed
+    }
+
+    /// Whether this container is no longer what it really is.
+    pub fn was_changed(&self, host: &HostName, container: &ContainerName) -> bool {
+        self.hosts.get(host).is_some_and(|host| host.changed.contains(container))
+    }
+
+    /// Does to the model what the op does to a fleet; `token` marks what it makes.
+    pub fn apply(&mut self, op: &Op, token: &Token, run: &RunInfo) -> Result<Outcome, Failure> {
+        let outcome = self.apply_op(op, token, run)?;
+        self.changed |= op.class().changes();
+        self.pass(commands::duration(op));
+        Ok(outcome)
+    }
+
+    fn apply_op(&mut self, op: &Op, token: &Token, run: &RunInfo) -> Result<Outcome, Failure> {
+        match op {
+            Op::Survey(op) => Ok(Outcome::of(&self.at(&op.host)?.state)),
+            Op::Reachable(op) => Ok(Outcome::of(self.hosts.get(&op.host.name).is_some_and(|host| host.unreachable.is_none()))),
+            Op::Find(op) => self.find(op),
+            Op::CheckNow(op) => self.check_now(op),
+            Op::HistoryOf(op) => self.history_of(op),
+            Op::Record(op) => self.record(op, run),
+            Op::Forget(op) => self.forget(op),
+            Op::Build(op) => Ok(self.build(op)),
+            Op::Ship(op) => self.ship(op),
+            Op::Start(op) => self.start(op, token, run),
+            Op::StartAgain(op) => self.start_again(op),
+            Op::Healthcheck(op) => self.healthcheck(op),
+            Op::TestWeights(op) => self.test_weights(op),
+            Op::SetWeights(op) => self.set_weights(op, token),
+            Op::Drain(op) => self.drain(op, token),
+            Op::Stop(op) => self.stop(op),
+            Op::Remove(op) => self.remove(op),
+            Op::Hook(op) => Ok(commands::assumed(&op.invocation).undone_by(op.inverse())),
+            Op::Probe(op) => Ok(commands::assumed(&op.invocation)),
+            Op::HttpGet(op) => Ok(commands::assumed_page(op.assume, matches!(op.target, HttpTarget::Url { .. }))),
+            Op::Traffic(op) => Ok(commands::assumed_traffic(op.assume.as_ref())),
+            Op::Logs(op) => Ok(commands::no_logs(&op.containers)),
+            Op::Pause(_) => Ok(Outcome::of(())),
+            Op::Git(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_) => {
+                Err(Failure::failed(format!("`{}` cannot be answered by a model", op.verb())))
+            }
+        }
+    }
+
+    fn at(&self, host: &Host) -> Result<&ModelledHost, Failure> {
+        let found = self.hosts.get(&host.name).ok_or_else(|| not_met(host))?;
+        found.unreachable.clone().map_or(Ok(found), Err)
+    }
+
+    fn at_mut(&mut self, host: &Host) -> Result<&mut ModelledHost, Failure> {
+        let found = self.hosts.get_mut(&host.name).ok_or_else(|| not_met(host))?;
+        match &found.unreachable {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(found),
+        }
+    }
+}
+
+fn not_met(host: &Host) -> Failure {
+    Failure::new(FailureKind::Unreachable, format!("{} is not in the model", host.name)).on(&host.name)
+}

@@ -67,7 +67,8 @@ fn again(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
         project: caller.session.project(),
         service: release.service.name.clone(),
         containers,
-        restart: release.service.restart.clone(),
+        proxies: release.service.proxies(std::slice::from_ref(host)).to_vec(),
+        restart: Some(release.service.restart.clone()),
     };
     let started = caller.perform_each(by_host(&release).map(start).collect())?;
     Ok(released(&release.service, &release.hosts, started))

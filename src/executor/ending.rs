@@ -1,0 +1,155 @@
+//! How a run ended: read from every host, never inferred.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use serde::Serialize;
+
+use super::{Call, Executor, Key, Recorded};
+use crate::{
+    failure::Origin,
+    model::{Container, Host, HostName, ProjectName, RunId, RunInfo, ServiceName},
+    op::{Find, Found, Op, Sought},
+};
+
+/// What is live of the services that a run changed.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Ending {
+    /// Each service on each host.
+    pub parts: Vec<Part>,
+}
+
+/// One service on one host.
+#[derive(Clone, Debug, Serialize)]
+pub struct Part {
+    /// The service.
+    pub service: ServiceName,
+    /// The host.
+    pub host: HostName,
+    /// The versions that serve, with how many containers each; without a proxy, that run.
+    pub serving: BTreeMap<String, usize>,
+    /// Whether all that serve are this run's.
+    pub new: bool,
+    /// Whether none of this run's containers runs.
+    pub old: bool,
+    /// Containers of this run that run without serving.
+    pub idle: Vec<String>,
+    /// Why it could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+}
+
+/// The one word for a fleet's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Nothing that serves a proxy was touched.
+    Unchanged,
+    /// Only the new release serves.
+    AllNew,
+    /// Only what was there before serves, and nothing new runs.
+    AllOld,
+    /// Both, or a host could not be read.
+    Mixed,
+}
+
+impl Ending {
+    /// Reads it through `executor`, for every service and host that these records changed.
+    pub fn read(executor: &dyn Executor, records: &[Recorded], run: &Arc<RunInfo>) -> Self {
+        let places = places(records);
+        let parts = places.into_values().map(|place| part(executor, place, run)).collect();
+        Self { parts }
+    }
+
+    /// The word for all of it.
+    pub fn state(&self) -> State {
+        if self.parts.is_empty() {
+            State::Unchanged
+        } else if self.parts.iter().all(|part| part.new) {
+            State::AllNew
+        } else if self.parts.iter().all(|part| part.old) {
+            State::AllOld
+        } else {
+            State::Mixed
+        }
+    }
+}
+
+/// A service on a host, with the proxies that serve it.
+struct Place {
+    host: Host,
+    project: ProjectName,
+    service: ServiceName,
+    proxies: Vec<Host>,
+}
+
+fn places(records: &[Recorded]) -> BTreeMap<(ServiceName, HostName), Place> {
+    let mut places = BTreeMap::new();
+    for record in records {
+        let (host, project, service, proxies) = match &record.op {
+            Op::Start(op) => {
+                let proxies = op.service.proxies(std::slice::from_ref(&op.host)).to_vec();
+                (&op.host, &op.project, &op.service.name, proxies)
+            }
+            Op::StartAgain(op) => (&op.host, &op.project, &op.service, op.proxies.clone()),
+            Op::Drain(op) => (&op.host, &op.project, &op.service, op.proxies.clone()),
+            Op::Stop(op) => (&op.host, &op.project, &op.service, op.proxies.clone()),
+            Op::Remove(op) => (&op.host, &op.project, &op.service, op.proxies.clone()),
+            Op::SetWeights(op) => {
+                for host in &op.hosts {
+                    let place = Place {
+                        host: host.clone(),
+                        project: op.project.clone(),
+                        service: op.service.clone(),
+                        proxies: vec![op.proxy.clone()],
+                    };
+                    places.entry((op.service.clone(), host.name.clone())).or_insert(place);
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        let place = Place { host: host.clone(), project: project.clone(), service: service.clone(), proxies };
+        places.insert((service.clone(), host.name.clone()), place);
+    }
+    places
+}
+
+fn part(executor: &dyn Executor, place: Place, run: &Arc<RunInfo>) -> Part {
+    let Place { host, project, service, proxies } = place;
+    let mut part = Part {
+        service: service.clone(),
+        host: host.name.clone(),
+        serving: BTreeMap::new(),
+        new: false,
+        old: false,
+        idle: Vec::new(),
+        unknown: None,
+    };
+    let proxied = !proxies.is_empty();
+    let op = Find { host, project, service, proxies, sought: Sought::Running };
+    let origin = Origin { file: "the end of the run".into(), line: 1, column: 1 };
+    let answer = executor.perform(&Call::new(op, Key::call("end/", 1), origin, run.clone()));
+    let found: Found = match answer.map(|outcome| serde_json::from_value(outcome.value)) {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => return Part { unknown: Some(error.to_string()), ..part },
+        Err(failure) => return Part { unknown: Some(failure.message), ..part },
+    };
+    let serves = |container: &&Container| container.is_running() && (!proxied || found.weights.contains_key(&container.name));
+    let serving: Vec<&Container> = found.containers.iter().filter(serves).collect();
+    for container in &serving {
+        *part.serving.entry(container.version.to_string()).or_default() += 1;
+    }
+    let runs: BTreeSet<&RunId> = serving.iter().map(|container| &container.run).collect();
+    part.idle = found
+        .containers
+        .iter()
+        .filter(|container| container.is_running() && container.run == run.id && !serves(container))
+        .map(|container| container.name.to_string())
+        .collect();
+    part.new = runs.iter().all(|id| **id == run.id) && !runs.is_empty() && part.idle.is_empty();
+    part.old = !runs.contains(&run.id) && part.idle.is_empty();
+    part
+}

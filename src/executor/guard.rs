@@ -1,0 +1,260 @@
+//! Refuses what would drop requests, by facts that are read immediately before.
+//!
+//! The rules hold on every fleet, real or modelled: the facts come from the executor within.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
+use serde::de::DeserializeOwned;
+
+use super::{Call, Executor, Outcome};
+use crate::{
+    failure::Failure,
+    model::{ContainerName, Host, HostName, HostState, ProjectName, RouteTable, Service, ServiceName},
+    op::{CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, SetWeights, Sought, Start, Survey},
+};
+
+/// Checks every changing op before the executor within does it.
+pub struct Guard<E> {
+    inner: E,
+    /// Containers that lost their traffic in this run and were not drained since.
+    undrained: Mutex<BTreeSet<(HostName, ContainerName)>>,
+    /// Fronts that were found free, by proxy and service.
+    free_fronts: Mutex<BTreeSet<(HostName, ServiceName)>>,
+}
+
+impl<E: Executor> Guard<E> {
+    /// Guards `inner`.
+    pub const fn new(inner: E) -> Self {
+        Self { inner, undrained: Mutex::new(BTreeSet::new()), free_fronts: Mutex::new(BTreeSet::new()) }
+    }
+
+    /// The executor within.
+    pub fn into_inner(self) -> E {
+        self.inner
+    }
+
+    /// Reads a fact.
+    fn read<O: Operation>(&self, call: &Call, op: O) -> Result<O::Output, Failure>
+    where
+        O::Output: DeserializeOwned,
+    {
+        let outcome = self.inner.perform(&call.with(op))?;
+        serde_json::from_value(outcome.value).map_err(|error| Failure::failed(format!("a fact could not be read: {error}")))
+    }
+
+    fn survey(&self, call: &Call, host: &Host, project: &ProjectName) -> Result<HostState, Failure> {
+        self.read(call, Survey { host: host.clone(), project: project.clone() })
+    }
+
+    fn find(&self, call: &Call, host: &Host, project: &ProjectName, service: &ServiceName, proxies: &[Host]) -> Result<Found, Failure> {
+        let op = Find {
+            host: host.clone(),
+            project: project.clone(),
+            service: service.clone(),
+            proxies: proxies.to_vec(),
+            sought: Sought::Weights,
+        };
+        self.read(call, op)
+    }
+
+    /// A service's front must not be another's: the proxy would load the file and one of the two would be dead.
+    fn front_is_free(&self, call: &Call, host: &Host, project: &ProjectName, service: &Service) -> Result<(), Failure> {
+        for proxy in service.proxies(std::slice::from_ref(host)) {
+            let known = (proxy.name.clone(), service.name.clone());
+            if lock(&self.free_fronts).contains(&known) {
+                continue;
+            }
+            let state = self.survey(call, proxy, project)?;
+            if let Some(problem) = state.proxy_problem {
+                return Err(Failure::refused(format!("{} cannot be served on {}: {problem}", service.name, proxy.name)).on(&proxy.name));
+            }
+            let file = state
+                .fronts
+                .iter()
+                .find(|front| service.server && front.listen == service.listen && front.domain == service.domain)
+                .map(|front| front.file.clone());
+            let sibling = state
+                .routes
+                .values()
+                .find(|table| {
+                    table.service != service.name
+                        && table.front.server
+                        && service.server
+                        && table.front.listen == service.listen
+                        && table.front.domain == service.domain
+                })
+                .map(|table| format!("the service {} of this project", table.service));
+            if let Some(taken) = file.or(sibling) {
+                let front = match &service.domain {
+                    Some(domain) => format!("{domain} on port {}", service.listen),
+                    None => format!("the default server of port {}", service.listen),
+                };
+                return Err(Failure::refused(format!("{} cannot be {front} on {}: that is {taken} already", service.name, proxy.name))
+                    .on(&proxy.name)
+                    .hint(format!("give {} a `domain` or another `listen` port, or take that file away from the proxy", service.name)));
+            }
+            lock(&self.free_fronts).insert(known);
+        }
+        Ok(())
+    }
+
+    fn start(&self, call: &Call, op: &Start) -> Result<(), Failure> {
+        self.front_is_free(call, &op.host, &op.project, &op.service)
+    }
+
+    /// Traffic goes only to containers that are healthy now, and a proxy keeps at least one.
+    fn set_weights(&self, call: &Call, op: &SetWeights) -> Result<(), Failure> {
+        let mut losing = Vec::new();
+        let mut lost_all = false;
+        for host in &op.hosts {
+            let found = self.find(call, host, &op.project, &op.service, std::slice::from_ref(&op.proxy))?;
+            let shares = op.changes.get(&host.name).map_or(&[][..], Vec::as_slice);
+            let wanted: BTreeSet<&ContainerName> = shares
+                .iter()
+                .filter(|share| share.weight > 0)
+                .flat_map(|share| share.containers.iter().map(|endpoint| &endpoint.container))
+                .collect();
+            losing.extend(
+                found
+                    .weights
+                    .keys()
+                    .filter(|container| !wanted.contains(container))
+                    .map(|container| (host.name.clone(), container.clone())),
+            );
+            lost_all |= wanted.is_empty() && !found.weights.is_empty();
+            if op.allow_downtime || wanted.is_empty() {
+                continue;
+            }
+            let gaining: Vec<ContainerName> =
+                wanted.iter().filter(|container| !found.weights.contains_key(**container)).map(|container| (*container).clone()).collect();
+            self.all_healthy(call, host, &op.project, gaining)?;
+        }
+        if lost_all && !op.allow_downtime {
+            let table = self.survey(call, &op.proxy, &op.project)?.routes.remove(&op.service);
+            let left = table.map(|table| table.with(&op.changes)).unwrap_or_default();
+            if left.is_empty() {
+                return Err(nothing_left(&op.service, &op.proxy.name));
+            }
+        }
+        lock(&self.undrained).extend(losing);
+        Ok(())
+    }
+
+    fn all_healthy(&self, call: &Call, host: &Host, project: &ProjectName, containers: Vec<ContainerName>) -> Result<(), Failure> {
+        if containers.is_empty() {
+            return Ok(());
+        }
+        let checked: Vec<CheckedContainer> = self.read(call, CheckNow { host: host.clone(), project: project.clone(), containers })?;
+        let sick: Vec<&CheckedContainer> = checked.iter().filter(|container| !container.healthy).collect();
+        let Some(first) = sick.first() else { return Ok(()) };
+        let message = match sick.len() {
+            1 => format!("{} on {} must not get traffic: it is not healthy", first.container, host.name),
+            count => format!("{count} containers on {} must not get traffic: they are not healthy", host.name),
+        };
+        let failure = Failure::refused(message)
+            .on(&host.name)
+            .hint("call `healthcheck` on the release before `set_weights`; `allow_downtime: true` sends traffic to it all the same");
+        Err(sick.iter().fold(failure, |failure, container| failure.detail(container.container.to_string(), &container.answer)))
+    }
+
+    fn drain(&self, call: &Call, op: &Drain) -> Result<(), Failure> {
+        if op.allow_downtime {
+            return Ok(());
+        }
+        for proxy in &op.proxies {
+            let found = self.find(call, &op.host, &op.project, &op.service, std::slice::from_ref(proxy))?;
+            if !op.containers.iter().any(|container| found.weights.contains_key(container)) {
+                continue;
+            }
+            let table: Option<RouteTable> = self.survey(call, proxy, &op.project)?.routes.remove(&op.service);
+            if table.is_some_and(|table| table.without(&op.host.name, &op.containers).is_empty()) {
+                return Err(nothing_left(&op.service, &proxy.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// What gets traffic, or may still have a request in flight, is not ended.
+    fn ending(&self, call: &Call, ending: &Ending<'_>) -> Result<(), Failure> {
+        if ending.allow_downtime {
+            return Ok(());
+        }
+        let hint = "give it weight 0 with `set_weights`, then `drain` it; `allow_downtime: true` ends it all the same";
+        if !ending.proxies.is_empty() {
+            let found = self.find(call, ending.host, ending.project, ending.service, ending.proxies)?;
+            if let Some(container) = ending.containers.iter().find(|container| found.weights.contains_key(*container)) {
+                return Err(Failure::refused(format!("{container} on {} still gets traffic", ending.host.name))
+                    .on(&ending.host.name)
+                    .hint(hint));
+            }
+        }
+        let undrained = lock(&self.undrained);
+        let waiting = ending.containers.iter().find(|container| undrained.contains(&(ending.host.name.clone(), (*container).clone())));
+        waiting.map_or(Ok(()), |container| {
+            Err(Failure::refused(format!("{container} on {} was not drained: requests to it may be in flight", ending.host.name))
+                .on(&ending.host.name)
+                .hint(hint))
+        })
+    }
+}
+
+impl<E: Executor> Executor for Guard<E> {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        match &call.op {
+            Op::Start(op) => self.start(call, op)?,
+            Op::SetWeights(op) => self.set_weights(call, op)?,
+            Op::Drain(op) => self.drain(call, op)?,
+            Op::Stop(op) => self.ending(
+                call,
+                &Ending {
+                    host: &op.host,
+                    project: &op.project,
+                    service: &op.service,
+                    containers: &op.containers,
+                    proxies: &op.proxies,
+                    allow_downtime: op.allow_downtime,
+                },
+            )?,
+            Op::Remove(op) => self.ending(
+                call,
+                &Ending {
+                    host: &op.host,
+                    project: &op.project,
+                    service: &op.service,
+                    containers: &op.containers,
+                    proxies: &op.proxies,
+                    allow_downtime: op.allow_downtime,
+                },
+            )?,
+            _ => {}
+        }
+        let outcome = self.inner.perform(call)?;
+        if let Op::Drain(op) = &call.op {
+            lock(&self.undrained).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
+        }
+        Ok(outcome)
+    }
+}
+
+/// What `stop` and `remove` have in common.
+struct Ending<'a> {
+    host: &'a Host,
+    project: &'a ProjectName,
+    service: &'a ServiceName,
+    containers: &'a [ContainerName],
+    proxies: &'a [Host],
+    allow_downtime: bool,
+}
+
+fn nothing_left(service: &ServiceName, proxy: &HostName) -> Failure {
+    Failure::refused(format!("the proxy on {proxy} would have no container of {service} left"))
+        .on(proxy)
+        .hint("give another release weight in the same call, or say `allow_downtime: true`")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,82 @@
+//! A fleet that needs nothing installed: every host exists, and what was deployed is kept in a file between runs.
+
+use std::{fs, io, io::Write, path::Path};
+
+use super::{Call, Executor, Outcome, Source};
+use crate::{
+    failure::Failure,
+    model::{Host, HostState, ProjectName},
+    op::Op,
+    world::Kept,
+};
+
+/// Where a simulated fleet begins. Only what concerns the operator's machine (git, environment, files, clock) is really read.
+pub struct Simulated<E> {
+    kept: Kept,
+    local: E,
+}
+
+impl<E: Executor> Simulated<E> {
+    /// Begins where the last run ended; `local` reads the operator's machine.
+    pub const fn new(kept: Kept, local: E) -> Self {
+        Self { kept, local }
+    }
+}
+
+impl<E: Executor> Source for Simulated<E> {
+    fn survey(&self, _: &Call, host: &Host, _: &ProjectName) -> Result<HostState, Failure> {
+        Ok(self.kept.hosts.get(&host.name).cloned().unwrap_or_default())
+    }
+
+    fn read(&self, call: &Call) -> Option<Result<Outcome, Failure>> {
+        matches!(call.op, Op::Git(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_)).then(|| self.local.perform(call))
+    }
+}
+
+/// Reads what the last simulated run left; nothing where there was none.
+pub fn read_kept(file: &Path) -> Result<Kept, Failure> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
+        Err(error) => return Err(unusable(file, &error.to_string())),
+    };
+    serde_json::from_str(&text).map_err(|error| unusable(file, &error.to_string()))
+}
+
+/// Keeps what a simulated run ends with: the file is whole, old or new, at any moment.
+pub fn write_kept(file: &Path, kept: &Kept) -> Result<(), Failure> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let text = serde_json::to_string_pretty(kept).map_err(|error| unusable(file, &error.to_string()))?;
+    let write = || -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        let mut beside = tempfile::NamedTempFile::new_in(folder)?;
+        beside.write_all(text.as_bytes())?;
+        beside.as_file().sync_all()?;
+        beside.persist(file)?;
+        Ok(())
+    };
+    write().map_err(|error| unusable(file, &error.to_string()))
+}
+
+fn unusable(file: &Path, error: &str) -> Failure {
+    Failure::failed(format!("the simulated fleet's file {} cannot be used: {error}", file.display()))
+        .hint("delete it to begin with an empty fleet")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::HostName;
+
+    #[test]
+    fn what_is_kept_is_read_again() {
+        let folder = tempfile::tempdir().expect("there is a temporary directory");
+        let file = folder.path().join(".podlift/simulated.json");
+        assert_eq!(read_kept(&file).expect("nothing yet"), Kept::default());
+        let kept = Kept { hosts: [(HostName::new("h1").expect("valid"), HostState::default())].into() };
+        write_kept(&file, &kept).expect("writes");
+        assert_eq!(read_kept(&file).expect("reads"), kept);
+        fs::write(&file, "{").expect("writes");
+        assert!(read_kept(&file).expect_err("is broken").message.contains("simulated.json"));
+    }
+}

@@ -1,0 +1,40 @@
+//! What an op returned.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Op;
+
+/// What an op returned: plain data, its inverse, and whether it was assumed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The op's own output, as JSON.
+    pub value: Value,
+    /// The ops that take it back, in the order in which they are to be done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inverse: Vec<Op>,
+    /// What a model could not know and took for granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed: Option<String>,
+}
+
+impl Outcome {
+    /// An outcome with this output and no inverse.
+    pub fn of(output: impl Serialize) -> Self {
+        Self { value: serde_json::to_value(output).expect("an output is plain data"), inverse: Vec::new(), assumed: None }
+    }
+
+    /// Adds what takes it back.
+    #[must_use]
+    pub fn undone_by(mut self, inverse: impl IntoIterator<Item = Op>) -> Self {
+        self.inverse.extend(inverse);
+        self
+    }
+
+    /// Says what was taken for granted.
+    #[must_use]
+    pub fn assuming(mut self, what: impl Into<String>) -> Self {
+        self.assumed = Some(what.into());
+        self
+    }
+}

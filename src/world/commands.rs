@@ -1,0 +1,51 @@
+//! What a model takes for granted, and how long it takes.
+
+use crate::{
+    model::{ContainerName, Period},
+    op::{CommandOutput, HttpResponse, Invocation, LogText, Op, Outcome, TrafficCount},
+};
+
+/// How long an op takes in a model.
+pub(super) const fn duration(op: &Op) -> Period {
+    match op {
+        Op::Pause(op) => op.period,
+        Op::Traffic(op) => op.during,
+        Op::Build(_) => Period::seconds(10),
+        Op::Ship(_) => Period::seconds(2),
+        Op::Start(_) | Op::StartAgain(_) | Op::Healthcheck(_) | Op::SetWeights(_) => Period::seconds(1),
+        Op::Drain(_) | Op::Stop(_) => Period::milliseconds(300),
+        Op::Hook(_) => Period::milliseconds(500),
+        _ => Period::milliseconds(0),
+    }
+}
+
+/// A command's answer: what the script said, else exit code 0 and no output.
+pub(super) fn assumed(invocation: &Invocation) -> Outcome {
+    let output = invocation.assume.clone().unwrap_or_default();
+    let words = if output == CommandOutput::default() {
+        "exit code 0 and no output".into()
+    } else {
+        format!("exit code {} and {:?}", output.code, output.stdout)
+    };
+    Outcome::of(output).assuming(words)
+}
+
+/// A page: the code that the script said, else 200.
+pub(super) fn assumed_page(code: Option<u16>, anywhere: bool) -> Outcome {
+    let code = code.unwrap_or(200);
+    let whose = if anywhere { "the page" } else { "the container" };
+    Outcome::of(HttpResponse { code, body: String::new(), seconds: 0.0 }).assuming(format!("{whose} answers {code}"))
+}
+
+/// A window of traffic: what the script said, else one healthy request.
+pub(super) fn assumed_traffic(count: Option<&TrafficCount>) -> Outcome {
+    let healthy = || TrafficCount { requests: 1, errors: 0, milliseconds: [(1, 1)].into() };
+    let count = count.cloned().unwrap_or_else(healthy);
+    let words = format!("{} requests, {} errors", count.requests, count.errors);
+    Outcome::of(count).assuming(words)
+}
+
+/// New containers have written nothing yet.
+pub(super) fn no_logs(containers: &[ContainerName]) -> Outcome {
+    Outcome::of(containers.iter().map(|container| LogText { container: container.clone(), text: String::new() }).collect::<Vec<_>>())
+}

@@ -1,0 +1,195 @@
+//! Containers and history in a model.
+
+use std::collections::BTreeSet;
+
+use super::{ModelledHost, World, images};
+use crate::{
+    failure::{Failure, FailureKind},
+    model::{Container, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, Token},
+    op::{
+        CheckNow, CheckedContainer, Checks, Find, Forget, Found, Healthcheck, HistoryOf, Outcome, Record, Remove, Start, StartAgain, Stop,
+    },
+};
+
+/// The ports that podlift picks from.
+const FIRST_PORT: u16 = 20000;
+
+impl World {
+    pub(super) fn find(&self, op: &Find) -> Result<Outcome, Failure> {
+        let host = self.at(&op.host)?;
+        let containers: Vec<Container> = host
+            .state
+            .containers
+            .values()
+            .filter(|container| container.service == op.service && container.project == op.project)
+            .cloned()
+            .collect();
+        let mut found = Found { containers, weights: std::collections::BTreeMap::new() };
+        for proxy in &op.proxies {
+            let Some(table) = self.at(proxy)?.state.routes.get(&op.service) else { continue };
+            for container in &found.containers {
+                let weight = table.weight_of(&op.host.name, &container.name);
+                if weight > 0 {
+                    let known = found.weights.entry(container.name.clone()).or_default();
+                    *known = weight.max(*known);
+                }
+            }
+        }
+        Ok(Outcome::of(found))
+    }
+
+    pub(super) fn check_now(&self, op: &CheckNow) -> Result<Outcome, Failure> {
+        let host = self.at(&op.host)?;
+        let checked = op.containers.iter().map(|name| {
+            let state = host.state.containers.get(name).map(|container| container.state);
+            let healthy = state == Some(ContainerState::Running);
+            let answer = state.map_or_else(|| "there is no such container".into(), |state| format!("it is {}", state.word()));
+            CheckedContainer { container: name.clone(), state, healthy, answer }
+        });
+        Ok(Outcome::of(checked.collect::<Vec<_>>()))
+    }
+
+    pub(super) fn start(&mut self, op: &Start, token: &Token, run: &RunInfo) -> Result<Outcome, Failure> {
+        let copied = match &op.copy {
+            Some(copy) => Some(container(self.at(&copy.host)?, &copy.host.name, &copy.container)?.clone()),
+            None => None,
+        };
+        let host = self.at_mut(&op.host)?;
+        let Some(image) = images::find(&host.state.images, &op.reference) else {
+            return Err(Failure::failed(format!("{} has no image {}", op.host.name, op.reference)).hint("`ship` it there first"));
+        };
+        let digest = image.digest.clone();
+        let health = copied.map_or_else(|| op.service.health.clone(), |copied| copied.health);
+        let mut ports: BTreeSet<u16> = host.state.containers.values().filter_map(|container| container.port).collect();
+        let mut started = Vec::new();
+        for replica in 1..=op.replicas {
+            let port = op.service.port.map(|_| op.service.publish.unwrap_or_else(|| free_port(&mut ports)));
+            let name = Container::name_for(&op.project, &op.service.name, &op.version, token, replica);
+            let container = Container {
+                name: name.clone(),
+                host: op.host.name.clone(),
+                project: op.project.clone(),
+                service: op.service.name.clone(),
+                version: op.version.clone(),
+                run: run.id.clone(),
+                token: token.clone(),
+                replica,
+                image: op.reference.clone(),
+                digest: digest.clone(),
+                address: op.host.bind.clone(),
+                port,
+                state: ContainerState::Running,
+                exit_code: None,
+                health: health.clone(),
+                deployed_at: run.started.clone(),
+                deployed_by: run.operator.clone(),
+            };
+            host.changed.insert(name.clone());
+            host.state.containers.insert(name, container.clone());
+            started.push(container);
+        }
+        let inverse = op.inverse(started.iter().map(|container| container.name.clone()).collect());
+        Ok(Outcome::of(started).undone_by(inverse))
+    }
+
+    pub(super) fn start_again(&mut self, op: &StartAgain) -> Result<Outcome, Failure> {
+        let started = self.change(&op.host, &op.containers, |container| {
+            container.state = ContainerState::Running;
+            container.exit_code = None;
+        })?;
+        Ok(Outcome::of(started).undone_by(op.inverse()))
+    }
+
+    pub(super) fn healthcheck(&self, op: &Healthcheck) -> Result<Outcome, Failure> {
+        let host = self.at(&op.host)?;
+        let mut checks = Checks::default();
+        for name in &op.containers {
+            let container = container(host, &op.host.name, name)?;
+            if !container.is_running() {
+                return Err(Failure::new(
+                    FailureKind::Unhealthy,
+                    format!("{name} did not become healthy: it is {}", container.state.word()),
+                ));
+            }
+            checks.checks += 1;
+        }
+        let assumed = op.containers.iter().any(|name| host.changed.contains(name));
+        let outcome = Outcome::of(checks);
+        Ok(if assumed { outcome.assuming("the new containers become healthy") } else { outcome })
+    }
+
+    pub(super) fn stop(&mut self, op: &Stop) -> Result<Outcome, Failure> {
+        let running: Vec<Container> = {
+            let host = self.at(&op.host)?;
+            let all: Result<Vec<&Container>, Failure> = op.containers.iter().map(|name| container(host, &op.host.name, name)).collect();
+            all?.into_iter().filter(|container| container.state != ContainerState::Stopped).cloned().collect()
+        };
+        self.change(&op.host, &op.containers, |container| {
+            container.state = ContainerState::Stopped;
+            container.exit_code = Some(0);
+        })?;
+        Ok(Outcome::of(()).undone_by(op.inverse(&running)))
+    }
+
+    pub(super) fn remove(&mut self, op: &Remove) -> Result<Outcome, Failure> {
+        let host = self.at_mut(&op.host)?;
+        for name in &op.containers {
+            host.state.containers.remove(name);
+            host.changed.insert(name.clone());
+        }
+        Ok(Outcome::of(()))
+    }
+
+    pub(super) fn history_of(&self, op: &HistoryOf) -> Result<Outcome, Failure> {
+        Ok(Outcome::of(self.at(&op.host)?.state.history.get(&op.service).cloned().unwrap_or_default()))
+    }
+
+    pub(super) fn record(&mut self, op: &Record, run: &RunInfo) -> Result<Outcome, Failure> {
+        let entries = self.at_mut(&op.host)?.state.history.entry(op.service.clone()).or_default();
+        entries.retain(|entry| entry.run != run.id || entry.version != op.version);
+        entries.insert(
+            0,
+            HistoryEntry {
+                version: op.version.clone(),
+                image: op.image.clone(),
+                run: run.id.clone(),
+                at: run.started.clone(),
+                by: run.operator.clone(),
+            },
+        );
+        Ok(Outcome::of(()).undone_by([op.inverse(&run.id)]))
+    }
+
+    pub(super) fn forget(&mut self, op: &Forget) -> Result<Outcome, Failure> {
+        if let Some(entries) = self.at_mut(&op.host)?.state.history.get_mut(&op.service) {
+            entries.retain(|entry| entry.run != op.run || entry.version != op.version);
+        }
+        Ok(Outcome::of(()))
+    }
+
+    fn change(&mut self, host: &Host, containers: &[ContainerName], change: impl Fn(&mut Container)) -> Result<Vec<Container>, Failure> {
+        let known = self.at_mut(host)?;
+        let mut changed = Vec::new();
+        for name in containers {
+            let container = known.state.containers.get_mut(name).ok_or_else(|| no_such(&host.name, name))?;
+            change(container);
+            known.changed.insert(name.clone());
+            changed.push(container.clone());
+        }
+        Ok(changed)
+    }
+}
+
+fn container<'a>(host: &'a ModelledHost, on: &HostName, name: &ContainerName) -> Result<&'a Container, Failure> {
+    host.state.containers.get(name).ok_or_else(|| no_such(on, name))
+}
+
+fn no_such(host: &HostName, name: &ContainerName) -> Failure {
+    Failure::failed(format!("{host} has no container {name}"))
+}
+
+fn free_port(taken: &mut BTreeSet<u16>) -> u16 {
+    let port = (FIRST_PORT..=u16::MAX).find(|port| !taken.contains(port)).unwrap_or(FIRST_PORT);
+    taken.insert(port);
+    port
+}

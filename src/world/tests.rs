@@ -1,0 +1,253 @@
+//! Stories of a modelled fleet behind its guard.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::de::DeserializeOwned;
+
+use super::*;
+use crate::{
+    executor::{Call, Executor, Guard, Key, Model, Source},
+    failure::Origin,
+    model::{
+        Balancer, Check, Container, Front, Health, Host, Release, ReleaseId, RouteTable, RunId, Service, ServiceName, Share, TakenFront,
+        Version,
+    },
+    op::{Build, Drain, Drained, Find, Found, OnTimeout, Operation, Outcome, Record, SetWeights, Ship, Sought, Start, Stop},
+};
+
+struct Fresh(HostState);
+
+impl Source for Fresh {
+    fn survey(&self, _: &Call, _: &Host, _: &ProjectName) -> Result<HostState, Failure> {
+        Ok(self.0.clone())
+    }
+    fn read(&self, _: &Call) -> Option<Result<Outcome, Failure>> {
+        None
+    }
+}
+
+struct Fleet {
+    executor: Guard<Model<Fresh>>,
+    run: Arc<RunInfo>,
+    calls: usize,
+    host: Host,
+    service: Service,
+}
+
+impl Fleet {
+    fn new(state: HostState) -> Self {
+        let service = Service {
+            name: ServiceName::new("web").expect("valid"),
+            image: "shop-web".into(),
+            port: Some(8000),
+            replicas: 2,
+            command: None,
+            env: BTreeMap::new(),
+            health: Health::new(Check::Http { path: "/health".into(), expect: vec![200] }),
+            volumes: Vec::new(),
+            network: None,
+            publish: None,
+            memory: None,
+            cpus: None,
+            restart: "unless-stopped".into(),
+            stop_timeout: Period::seconds(10),
+            labels: BTreeMap::new(),
+            domain: None,
+            listen: 80,
+            balancer: Balancer::Each,
+            tls: None,
+            server: true,
+            options: None,
+        };
+        let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me@here".into(), started: "2026-01-01T00:00:00Z".into() };
+        let executor = Guard::new(Model::new(World::default(), Fresh(state)));
+        Self { executor, run: Arc::new(run), calls: 0, host: Host::parse("h1").expect("valid"), service }
+    }
+
+    fn perform<O: Operation>(&mut self, op: O) -> Result<O::Output, Failure>
+    where
+        O::Output: DeserializeOwned,
+    {
+        self.calls += 1;
+        let origin = Origin { file: "deploy.rhai".into(), line: self.calls, column: 1 };
+        let outcome = self.executor.perform(&Call::new(op, Key::call("", self.calls), origin, self.run.clone()))?;
+        Ok(serde_json::from_value(outcome.value).expect("the op's output"))
+    }
+
+    fn start(&mut self, version: &str) -> Result<Vec<Container>, Failure> {
+        let version = Version::new(version).expect("valid");
+        let local = Host::parse("local").expect("valid");
+        let build = Build {
+            on: local.clone(),
+            image: "shop-web".into(),
+            version: version.clone(),
+            context: ".".into(),
+            dockerfile: None,
+            target: None,
+            args: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            platform: None,
+        };
+        let image = self.perform(build)?;
+        self.perform(Ship { host: self.host.clone(), from: local, reference: image.reference.clone(), digest: image.digest.clone() })?;
+        self.perform(Start {
+            host: self.host.clone(),
+            project: ProjectName::default(),
+            service: self.service.clone(),
+            reference: image.reference,
+            digest: image.digest,
+            version,
+            replicas: 2,
+            copy: None,
+        })
+    }
+
+    fn weigh(&mut self, table: &[(&[Container], u64)]) -> Result<RouteTable, Failure> {
+        let share = |(containers, weight): &(&[Container], u64)| Share {
+            release: ReleaseId { run: containers[0].run.clone(), version: containers[0].version.clone() },
+            weight: *weight,
+            containers: containers.iter().filter_map(Container::endpoint).collect(),
+        };
+        self.perform(SetWeights {
+            proxy: self.host.clone(),
+            project: ProjectName::default(),
+            service: self.service.name.clone(),
+            front: Front { domain: None, listen: 80, tls: None, server: true, sticky: None },
+            changes: [(self.host.name.clone(), table.iter().map(share).collect())].into(),
+            hosts: vec![self.host.clone()],
+            allow_downtime: false,
+        })
+    }
+
+    fn drain(&mut self, containers: &[Container]) -> Result<Drained, Failure> {
+        self.perform(Drain {
+            host: self.host.clone(),
+            project: ProjectName::default(),
+            service: self.service.name.clone(),
+            containers: containers.iter().map(|container| container.name.clone()).collect(),
+            proxies: vec![self.host.clone()],
+            timeout: Period::seconds(30),
+            on_timeout: OnTimeout::Proceed,
+            allow_downtime: false,
+        })
+    }
+
+    fn stop(&mut self, containers: &[Container]) -> Result<(), Failure> {
+        self.perform(Stop {
+            host: self.host.clone(),
+            project: ProjectName::default(),
+            service: self.service.name.clone(),
+            containers: containers.iter().map(|container| container.name.clone()).collect(),
+            proxies: vec![self.host.clone()],
+            timeout: Period::seconds(10),
+            allow_downtime: false,
+        })
+    }
+
+    fn find(&mut self) -> Found {
+        let op = Find {
+            host: self.host.clone(),
+            project: ProjectName::default(),
+            service: self.service.name.clone(),
+            proxies: vec![self.host.clone()],
+            sought: Sought::Running,
+        };
+        self.perform(op).expect("a read")
+    }
+}
+
+#[test]
+fn a_rolling_deploy_moves_the_traffic_and_keeps_the_old_containers() {
+    let mut fleet = Fleet::new(HostState::default());
+    let old = fleet.start("v1").expect("starts");
+    fleet.weigh(&[(&old, 100)]).expect("weighs");
+    let new = fleet.start("v2").expect("starts");
+    fleet.weigh(&[(&old, 0), (&new, 100)]).expect("weighs");
+    fleet.drain(&old).expect("drains");
+    fleet.stop(&old).expect("stops");
+    let found = fleet.find();
+    let serving = Release::of(
+        &fleet.service.clone(),
+        std::slice::from_ref(&fleet.host),
+        found.containers.iter().filter(|container| found.weights.contains_key(&container.name)).cloned().collect(),
+        BTreeMap::new(),
+    );
+    assert_eq!(serving.expect("serves").version().map(Version::as_str), Some("v2"));
+    assert_eq!(found.containers.len(), 4);
+    assert_eq!(old[0].name.as_str(), format!("default-web-v1-{}-1", old[0].token));
+}
+
+#[test]
+fn what_still_gets_traffic_is_not_stopped() {
+    let mut fleet = Fleet::new(HostState::default());
+    let old = fleet.start("v1").expect("starts");
+    fleet.weigh(&[(&old, 100)]).expect("weighs");
+    let refusal = fleet.stop(&old).expect_err("is refused");
+    assert_eq!(refusal.kind, FailureKind::Refused);
+    assert!(refusal.message.contains("still gets traffic"), "{refusal}");
+}
+
+#[test]
+fn what_was_not_drained_is_not_stopped() {
+    let mut fleet = Fleet::new(HostState::default());
+    let old = fleet.start("v1").expect("starts");
+    fleet.weigh(&[(&old, 100)]).expect("weighs");
+    let new = fleet.start("v2").expect("starts");
+    fleet.weigh(&[(&new, 100)]).expect("weighs");
+    let refusal = fleet.stop(&old).expect_err("is refused");
+    assert!(refusal.message.contains("was not drained"), "{refusal}");
+    fleet.drain(&old).expect("drains");
+    fleet.stop(&old).expect("stops");
+}
+
+#[test]
+fn a_proxy_is_not_left_without_a_container() {
+    let mut fleet = Fleet::new(HostState::default());
+    let old = fleet.start("v1").expect("starts");
+    fleet.weigh(&[(&old, 100)]).expect("weighs");
+    for refusal in [fleet.weigh(&[(&old, 0)]).expect_err("is refused"), fleet.drain(&old).expect_err("is refused")] {
+        assert!(refusal.message.contains("would have no container of web left"), "{refusal}");
+    }
+}
+
+#[test]
+fn a_stopped_container_gets_no_traffic() {
+    let mut fleet = Fleet::new(HostState::default());
+    let old = fleet.start("v1").expect("starts");
+    fleet.stop(&old).expect("never had traffic");
+    let refusal = fleet.weigh(&[(&old, 100)]).expect_err("is refused");
+    assert!(refusal.message.contains("not healthy"), "{refusal}");
+    assert_eq!(refusal.details.len(), 2);
+}
+
+#[test]
+fn a_front_that_is_anothers_is_refused_before_anything_starts() {
+    let file = "/etc/nginx/sites-enabled/default".to_owned();
+    let mut fleet =
+        Fleet::new(HostState { fronts: vec![TakenFront { listen: 80, domain: None, file: file.clone() }], ..HostState::default() });
+    let refusal = fleet.start("v1").expect_err("is refused");
+    assert!(refusal.message.contains(&file), "{refusal}");
+    assert!(fleet.find().containers.is_empty());
+}
+
+#[test]
+fn the_load_sees_both_versions_and_no_failure() {
+    let mut fleet = Fleet::new(HostState::default());
+    let old = fleet.start("v1").expect("starts");
+    fleet.weigh(&[(&old, 100)]).expect("weighs");
+    let new = fleet.start("v2").expect("starts");
+    fleet.weigh(&[(&old, 50), (&new, 50)]).expect("weighs");
+    fleet.perform(crate::op::Pause { period: Period::seconds(10) }).expect("waits");
+    let record = Record {
+        host: fleet.host.clone(),
+        project: ProjectName::default(),
+        service: fleet.service.name.clone(),
+        version: Version::new("v2").expect("valid"),
+        image: "shop-web:v2".into(),
+    };
+    fleet.perform(record).expect("records");
+    let Fleet { executor, .. } = fleet;
+    let world = executor.into_inner().world();
+    let seen = &world.traffic()[&ServiceName::new("web").expect("valid")];
+    assert!(seen.failed == 0.0 && seen.answered["v2"] > 400.0 && seen.answered["v1"] > 400.0, "{seen:?}");
+}

@@ -1,0 +1,74 @@
+//! Rolling deploys on real hosts, under load from 40 ms away.
+
+use crate::load::{Load, LoadOptions, Summary};
+use crate::podlift::Project;
+use crate::rig::{Rig, RigOptions};
+
+const ROLLING: &str = r#"
+import "std/rolling" as rolling;
+project("shop");
+let p = params(#{ version: "v1", health: 200, order: "start-first" });
+let fleet = hosts(["h1", "h2", "h3"]);
+let web = service("web", #{ port: 8000, replicas: 2, health: http("/health", #{ timeout: "10s" }), env: #{ HEALTH_STATUS: `${p.health}` } });
+let img = build(web, #{ tag: p.version, args: #{ VERSION: p.version } });
+ship(img, fleet);
+rolling::deploy(web, img, fleet, #{ order: p.order });
+"#;
+
+fn balanced(rig: &Rig) -> String {
+    let hosts: Vec<String> = (1..=3).map(|n| format!("host(\"h{n}\", #{{ bind: \"{}\" }})", rig.host(n).address)).collect();
+    ROLLING
+        .replace("hosts([\"h1\", \"h2\", \"h3\"])", &format!("[{}]", hosts.join(", ")))
+        .replace("replicas: 2,", "replicas: 2, balancer: host(\"h1\"),")
+}
+
+fn three_hosts() -> Rig {
+    Rig::up(RigOptions { hosts: 3, client: true, ..RigOptions::default() })
+}
+
+/// Deploys v1, then v2 and v3 under load; before each deploy a dry run must tell the same.
+fn two_deploys_under_load(rig: &Rig, script: &str, targets: Vec<String>) -> Summary {
+    let project = Project::on(rig);
+    project.write("deploy.rhai", script);
+    let deploy = |version: &str| {
+        let argument = format!("version={version}");
+        let plan = project.events(&["run", "deploy.rhai", &argument, "--dry-run"]);
+        let run = project.events(&["run", "deploy.rhai", &argument]);
+        assert_eq!(run.output.code, 0, "{}", run.output.stderr);
+        assert_eq!(plan.records(), run.records());
+        assert_eq!(run.result()["state"], "all-new");
+    };
+    deploy("v1");
+    let mut load = Load::start(rig, LoadOptions { targets, ..LoadOptions::on(rig) });
+    for version in ["v2", "v3"] {
+        load.mark(version);
+        deploy(version);
+    }
+    load.mark("after");
+    load.more(1000);
+    while load.finished() < 20_000 {
+        load.more(1000);
+    }
+    load.finish()
+}
+
+#[test]
+fn a_rolling_deploy_behind_each_hosts_own_proxy_loses_no_request() {
+    let rig = three_hosts();
+    let targets = LoadOptions::on(&rig).targets;
+    let summary = two_deploys_under_load(&rig, ROLLING, targets);
+    summary.assert_nothing_lost();
+    assert!(summary.total >= 20_000, "{}", summary.total);
+    for version in ["v1", "v2", "v3"] {
+        assert!(summary.versions.contains_key(version), "{:?}", summary.versions);
+    }
+    assert!(summary.phase("v2").requests > 1000 && summary.phase("v3").requests > 1000, "{:#?}", summary.phases);
+}
+
+#[test]
+fn a_rolling_deploy_behind_one_balancer_loses_no_request() {
+    let rig = three_hosts();
+    let summary = two_deploys_under_load(&rig, &balanced(&rig), vec![format!("{}:80", rig.host(1).address)]);
+    summary.assert_nothing_lost();
+    assert!(summary.total >= 20_000, "{}", summary.total);
+}
