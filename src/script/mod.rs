@@ -8,6 +8,7 @@ mod checked;
 pub mod diagnostics;
 pub mod engine;
 pub mod functions;
+mod kinds;
 pub mod options;
 mod parallel;
 pub mod placeholders;

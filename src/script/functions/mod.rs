@@ -8,6 +8,7 @@ mod commands;
 mod declare;
 mod flow;
 mod health;
+mod operator;
 mod operators;
 mod parameters;
 mod read;
@@ -59,6 +60,7 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
         traffic::FUNCTIONS,
         commands::FUNCTIONS,
         read::FUNCTIONS,
+        operator::FUNCTIONS,
         flow::FUNCTIONS,
         operators::FUNCTIONS,
     ]
