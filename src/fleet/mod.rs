@@ -2,6 +2,9 @@
 
 pub mod build;
 pub mod connection;
+pub mod containers;
+pub mod health;
+pub mod history;
 pub mod images;
 pub mod secrets;
 pub mod ship;
