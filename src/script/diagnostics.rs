@@ -7,7 +7,7 @@ use serde::Serialize;
 
 pub use self::render::render;
 use super::{
-    check::{Finding, parse_message},
+    check::{Finding, parse_message, uncapitalised},
     sources::Sources,
 };
 use crate::{
@@ -162,7 +162,7 @@ fn message(error: &EvalAltResult) -> String {
         // Rhai's own text ends with a place of the line space, which means nothing to a reader.
         other => {
             let text = other.to_string();
-            text.rsplit_once(" (line ").map_or(text.as_str(), |(message, _)| message).to_owned()
+            uncapitalised(text.rsplit_once(" (line ").map_or(text.as_str(), |(message, _)| message))
         }
     }
 }

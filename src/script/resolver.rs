@@ -250,6 +250,7 @@ fn tidy(path: &Path) -> String {
             Component::ParentDir if matches!(tidied.components().next_back(), Some(Component::Normal(_))) => {
                 tidied.pop();
             }
+            Component::ParentDir if tidied.has_root() => {}
             component => tidied.push(component),
         }
     }

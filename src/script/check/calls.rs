@@ -79,7 +79,9 @@ impl Pass<'_> {
     fn method(&self, called: &Called<'_>) -> Option<Finding> {
         let name = called.call.name.as_str();
         let count = called.call.args.len();
+        // A registry's `push` is not there yet, but an array's is.
         if self.own(name).next().is_none()
+            && !self.vocabulary.is_of_rhai(name, count + 1)
             && let Some(finding) = self.missing(called, count + 1)
         {
             return Some(finding);

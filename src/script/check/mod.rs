@@ -18,7 +18,7 @@ mod vocabulary;
 use rhai::{AST, Engine};
 
 use self::program::Program;
-pub use self::syntax::message as parse_message;
+pub use self::syntax::{message as parse_message, uncapitalised};
 pub use self::vocabulary::{Fits, OptionKey, Vocabulary};
 use super::resolver::Resolver;
 use crate::failure::Origin;

@@ -98,7 +98,8 @@ fn one(program: &Program, function: &str, keys: &[OptionKey], (name, position): 
     };
     let literal = value.get_literal_value(None).filter(|literal| !literal.is_unit())?;
     let problem = (key.fits)(&literal).err()?;
-    Some(program.finding(value.start_position(), format!("the option `{name}` of `{function}` {problem}")))
+    let pause = if problem.starts_with('"') { ":" } else { "" };
+    Some(program.finding(value.start_position(), format!("the option `{name}` of `{function}`{pause} {problem}")))
 }
 
 fn suggestion(name: &str, keys: &[OptionKey]) -> Option<String> {

@@ -1,6 +1,6 @@
 //! Parse errors in this project's words.
 
-use rhai::{ParseErrorType, Position};
+use rhai::{LexError, ParseErrorType, Position};
 
 use super::{Finding, nearest::did_you_mean, program::Program};
 
@@ -16,6 +16,7 @@ pub fn message(kind: &ParseErrorType) -> String {
     match kind {
         ParseErrorType::VariableUndefined(name) => format!("there is no variable `{name}` here"),
         ParseErrorType::ModuleUndefined(name) => format!("nothing is imported as `{name}`"),
+        ParseErrorType::BadInput(LexError::ImproperSymbol(symbol, _)) if symbol == "eval" => "`eval` is not for deployment scripts".into(),
         ParseErrorType::Reserved(word) => format!("`{word}` is a reserved word"),
         ParseErrorType::ForbiddenVariable(name) => format!("`{name}` cannot be a variable's name"),
         ParseErrorType::VariableExists(name) => format!("there is a variable `{name}` already"),
@@ -27,12 +28,14 @@ pub fn message(kind: &ParseErrorType) -> String {
         ParseErrorType::MissingToken(token, purpose) => format!("`{token}` is missing {purpose}"),
         ParseErrorType::UnexpectedEOF => "the script ends in the middle of something".into(),
         ParseErrorType::ExprTooDeep => "this expression is nested too deeply".into(),
-        other => {
-            let text = other.to_string();
-            let mut characters = text.chars();
-            characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
-        }
+        other => uncapitalised(&other.to_string()),
     }
+}
+
+/// Rhai's own words as the part of a sentence.
+pub fn uncapitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
 }
 
 fn hint(program: &Program, kind: &ParseErrorType, finding: &Finding) -> Option<String> {
@@ -46,8 +49,16 @@ fn hint(program: &Program, kind: &ParseErrorType, finding: &Finding) -> Option<S
             did_you_mean(name, declared)
         }
         ParseErrorType::ModuleUndefined(name) => Some(format!("write `import \"…\" as {name};` above")),
-        ParseErrorType::Reserved(word) if word == "eval" => Some("text is not run as code: write a function".into()),
+        ParseErrorType::BadInput(LexError::ImproperSymbol(symbol, _)) if symbol == "eval" => {
+            Some("text is not run as code: write a function".into())
+        }
         ParseErrorType::Reserved(word) => Some(format!("choose another name, or write the key in quotes: \"{word}\"")),
+        ParseErrorType::MissingToken(..) => {
+            let text = program.text(&finding.origin.file)?;
+            let before: String = text.lines().nth(finding.origin.line - 1)?.chars().take(finding.origin.column).collect();
+            let (_, inside) = before.split_once('"')?;
+            inside.contains("${").then(|| "a string with ${…} is written in backticks: `…`".into())
+        }
         ParseErrorType::ExprTooDeep => Some("give its parts names with `let`".into()),
         _ => None,
     }

@@ -7,6 +7,11 @@ use std::{
 
 use rhai::{Dynamic, Engine};
 
+use crate::script::{
+    NOT_YET, REPLACED,
+    options::{self, SPECS},
+};
+
 /// Functions that Rhai itself provides, with the fewest and the most arguments they take.
 const BUILT_IN: &[(&str, usize, usize)] = &[
     ("Fn", 1, 1),
@@ -23,6 +28,7 @@ const BUILT_IN: &[(&str, usize, usize)] = &[
 pub struct Vocabulary {
     functions: BTreeMap<String, BTreeSet<usize>>,
     own: BTreeSet<(String, usize)>,
+    rhai: BTreeSet<(String, usize)>,
     options: BTreeMap<String, Vec<OptionKey>>,
     not_yet: BTreeMap<String, String>,
     replaced: BTreeMap<(String, usize), String>,
@@ -41,14 +47,24 @@ pub struct OptionKey {
 pub type Fits = Arc<dyn Fn(&Dynamic) -> Result<(), String> + Send + Sync>;
 
 impl Vocabulary {
+    /// The language of deployment scripts, whose functions are registered with this engine.
+    pub fn language(engine: &Engine) -> Self {
+        let words = Self::of(engine).without(NOT_YET).replacing(REPLACED);
+        SPECS.iter().fold(words, |words, spec| {
+            let key = |key: &'static options::OptionKey| OptionKey { name: key.name.into(), fits: Arc::new(|value| key.kind.fits(value)) };
+            words.with_options(spec.function, spec.keys.iter().map(key))
+        })
+    }
+
     /// The functions that are registered with this engine.
     pub fn of(engine: &Engine) -> Self {
         let own: BTreeSet<(String, usize)> = Self::registered(engine, false).into_iter().collect();
+        let rhai = Self::registered(&Engine::new(), true).into_iter().collect();
         let mut functions: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         for (name, arity) in Self::registered(engine, true) {
             functions.entry(name).or_default().insert(arity);
         }
-        Self { functions, own, ..Self::default() }
+        Self { functions, own, rhai, ..Self::default() }
     }
 
     fn registered(engine: &Engine, standard: bool) -> Vec<(String, usize)> {
@@ -98,6 +114,11 @@ impl Vocabulary {
     /// Whether the host itself, and not Rhai's library, has a function of this name with so many parameters.
     pub fn is_own(&self, function: &str, arity: usize) -> bool {
         self.own.contains(&(function.into(), arity))
+    }
+
+    /// Whether Rhai's own library has a function of this name with so many parameters.
+    pub fn is_of_rhai(&self, function: &str, arity: usize) -> bool {
+        self.rhai.contains(&(function.into(), arity))
     }
 
     /// Whether values have a property of this name.
