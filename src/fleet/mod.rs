@@ -3,6 +3,7 @@
 pub mod build;
 pub mod connection;
 pub mod images;
+pub mod nginx;
 pub mod secrets;
 pub mod ship;
 pub mod ssh;
