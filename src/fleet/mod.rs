@@ -6,6 +6,7 @@ pub mod containers;
 pub mod health;
 pub mod history;
 pub mod images;
+pub mod nginx;
 pub mod secrets;
 pub mod ship;
 pub mod ssh;
