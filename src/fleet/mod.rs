@@ -1,15 +1,20 @@
 //! The live side: SSH, Docker, shipping, nginx.
 
 pub mod build;
+pub mod command;
 pub mod connection;
 pub mod containers;
+pub mod engine;
 pub mod health;
 pub mod history;
+pub mod http;
 pub mod images;
+pub mod local;
 pub mod nginx;
 pub mod secrets;
 pub mod ship;
 pub mod ssh;
+pub mod survey;
 pub mod trouble;
 
 use std::{

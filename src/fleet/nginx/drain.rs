@@ -64,8 +64,7 @@ async fn workers_gone(proxy: &Connection, idling: &Idling, deadline: Instant) ->
 
 async fn sockets_closed(host: &Connection, idling: &Idling, deadline: Instant) -> Result<u64, Failure> {
     let Some(port) = idling.port.filter(|_| !idling.processes.is_empty()) else { return Ok(0) };
-    let words: Vec<String> =
-        std::iter::once(format!("{port:04X}")).chain(idling.processes.iter().map(ToString::to_string)).collect();
+    let words: Vec<String> = std::iter::once(format!("{port:04X}")).chain(idling.processes.iter().map(ToString::to_string)).collect();
     let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
     until_idle(host, SOCKETS, &arguments, deadline).await
 }
