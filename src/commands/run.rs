@@ -203,8 +203,10 @@ impl Prepared {
         if options.dry_run {
             teller.printer.data(plan.render(options.verbose, style));
         }
-        if let (true, Some(render)) = (options.diff, self.outside.proxy_files()) {
-            teller.printer.data(plan.proxy_files(render, style));
+        match self.outside.proxy_files() {
+            _ if !options.diff => {}
+            Some(render) => teller.printer.data(plan.proxy_files(render, style)),
+            None => teller.printer.tell("the proxies' files cannot be shown: this build does not have the live fleet"),
         }
         let traffic = plan::traffic(world.traffic(), style);
         if options.simulate && !traffic.is_empty() {
