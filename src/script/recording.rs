@@ -27,6 +27,7 @@ pub(super) struct Recorded {
     pub(super) cancellation: Cancellation,
     placed: BTreeMap<String, Vec<Container>>,
     weights: u64,
+    folder: tempfile::TempDir,
 }
 
 /// What happened.
@@ -53,6 +54,7 @@ pub(super) fn script(script: impl Into<String>) -> Recorded {
         cancellation: Cancellation::default(),
         placed: BTreeMap::new(),
         weights: 0,
+        folder: tempfile::tempdir().expect("a folder"),
     }
 }
 
@@ -89,6 +91,12 @@ pub(super) fn container(host: &str, version: &str, run: &str, replica: u32, stat
 impl Recorded {
     pub(super) fn arguments(mut self, arguments: &[(&str, &str)]) -> Self {
         self.arguments = arguments.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        self
+    }
+
+    /// Puts a module beside the script.
+    pub(super) fn module(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.folder.path().join(format!("{name}.rhai")), text).expect("a file");
         self
     }
 
@@ -149,8 +157,7 @@ impl Recorded {
             cancellation: self.cancellation,
             secrets: Arc::new(Names),
         };
-        let folder = std::env::temp_dir();
-        let result = run.perform(&ast, &Resolver::new(sources.clone(), &folder, &folder));
+        let result = run.perform(&ast, &Resolver::new(sources.clone(), self.folder.path(), self.folder.path()));
         let calls = lock(&fake.calls).clone();
         let said = lock(&fake.said).clone();
         Story { result, calls, said, sources }

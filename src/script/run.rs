@@ -7,10 +7,11 @@ use std::{
     thread,
 };
 
-use rhai::{AST, ASTNode, Dynamic, EvalAltResult, Expr, Stmt};
+use rhai::{AST, ASTNode, Dynamic, EvalAltResult, Expr, Position, Stmt};
 
 use super::{
     engine,
+    functions::raise,
     parallel::{Branches, STACK},
     placeholders::{Placeholders, foreign},
     resolver::Resolver,
@@ -68,7 +69,7 @@ impl ScriptRun {
     pub fn perform(self, script: &AST, resolver: &Resolver) -> Result<(), Stopped> {
         let placeholders = Placeholders::default();
         let stopped = |error| Stopped { error, placeholders: placeholders.clone() };
-        let failed = |failure| stopped(functions_raise(failure));
+        let failed = |failure| stopped(raise(failure, Position::NONE));
         if let (Some((name, _)), false) = (self.arguments.first(), calls_params(script)) {
             let failure = Failure::refused(format!("the script takes no arguments, and got {name}=…"));
             return Err(failed(failure.hint("a script takes them with params(#{ name: default })")));
@@ -99,23 +100,18 @@ impl ScriptRun {
             let work = move || engine.run_ast(script);
             match thread::Builder::new().name("script".into()).stack_size(STACK).spawn_scoped(scope, work) {
                 Ok(running) => running.join().unwrap_or_else(|payload| panic::resume_unwind(payload)),
-                Err(error) => Err(functions_raise(Failure::failed(format!("no thread can be had for the script: {error}")))),
+                Err(error) => Err(raise(Failure::failed(format!("no thread can be had for the script: {error}")), Position::NONE)),
             }
         });
         ended.map_err(stopped)
     }
 }
 
-fn functions_raise(failure: Failure) -> Box<EvalAltResult> {
-    super::functions::raise(failure, rhai::Position::NONE)
-}
-
 fn calls_params(script: &AST) -> bool {
     let mut found = false;
     script.walk(&mut |path| {
         let call = match path.last() {
-            Some(ASTNode::Expr(Expr::FnCall(call, _))) => Some(call),
-            Some(ASTNode::Stmt(Stmt::FnCall(call, _))) => Some(call),
+            Some(ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _))) => Some(call),
             _ => None,
         };
         found |= call.is_some_and(|call| call.name == "params" && call.args.len() == 1);

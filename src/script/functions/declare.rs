@@ -80,7 +80,9 @@ fn hosts(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
         }
         declared_hosts.push(host);
     }
-    declared_hosts.iter().for_each(|host| remember(caller, host));
+    for host in &declared_hosts {
+        remember(caller, host);
+    }
     Ok(declared_hosts.into_iter().map(Dynamic::from).collect::<Array>().into())
 }
 

@@ -104,6 +104,7 @@ fn in_session(caller: &Caller<'_>, session: &Session, action: &FnPtr, item: Dyna
 
 /// The error that branches end in: a single one as it is, several as one failure. A branch that was stopped for another's sake
 /// is not counted.
+#[expect(clippy::vec_box, reason = "Rhai raises its errors boxed")]
 fn first_or_all(mut errors: Vec<Box<EvalAltResult>>, of: usize) -> Trouble {
     let told = |error: &EvalAltResult| matches!(error.unwrap_inner(), EvalAltResult::ErrorTerminated(..));
     if errors.iter().any(|error| !told(error)) {
@@ -195,8 +196,8 @@ fn say(caller: &Caller<'_>, level: Level, value: &Dynamic) {
 /// A value as Rhai prints it, with the words of custom types.
 fn words(caller: &Caller<'_>, printer: &str, value: &Dynamic) -> String {
     let mut value = value.clone();
-    let printed = caller.context.call_native_fn_raw(printer, true, &mut [&mut value]);
-    printed.ok().and_then(|printed| printed.into_string().ok()).unwrap_or_else(|| type_word(&value))
+    let words = caller.context.call_native_fn_raw(printer, true, &mut [&mut value]);
+    words.ok().and_then(|words| words.into_string().ok()).unwrap_or_else(|| type_word(&value))
 }
 
 fn record(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {

@@ -1,6 +1,8 @@
 //! Every host function: its name, parameters, documentation and body, in one table that run time, `check` and the
 //! documentation read.
 
+#![allow(clippy::unnecessary_wraps, reason = "every function's body has the same type")]
+
 mod arguments;
 mod commands;
 mod declare;
@@ -184,6 +186,7 @@ pub(super) fn origin(session: &Session, position: Position) -> Origin {
     session.circumstances().sources.locate(position).unwrap_or_else(|| Origin { file: "script".into(), line: 1, column: 1 })
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "Rhai raises its errors boxed")]
 /// A failure as Rhai carries it: scripts can catch it, unless the run was told to stop.
 pub(super) fn raise(failure: Failure, position: Position) -> Box<EvalAltResult> {
     let stops = failure.kind == FailureKind::Interrupted;
@@ -204,7 +207,10 @@ pub fn module() -> Module {
                 let caller = Caller::new(&context)?;
                 let arguments = Arguments::new(function, values);
                 (function.body)(&caller, &arguments).map_err(|trouble| match trouble {
-                    Trouble::Failed(failure) => raise(failure.from(&caller.origin), context.call_position()),
+                    Trouble::Failed(mut failure) => {
+                        failure.message = caller.session.circumstances().placeholders.show(&failure.message);
+                        raise(failure.from(&caller.origin), context.call_position())
+                    }
                     Trouble::Raised(error) => error,
                 })
             };

@@ -87,7 +87,7 @@ fn options(_: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble
 }
 
 fn names(defaults: &Map) -> Vec<&str> {
-    defaults.keys().map(|name| name.as_str()).collect()
+    defaults.keys().map(rhai::Identifier::as_str).collect()
 }
 
 /// The values with the defaults of what was not given.

@@ -119,9 +119,8 @@ fn find(caller: &Caller<'_>, arguments: &Arguments<'_>, sought: Sought) -> Resul
 
 fn running(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     let (service, hosts, found) = find(caller, arguments, Sought::Running)?;
-    let serves = |found: &Found, container: &Container| match service.has_proxy() {
-        true => found.weights.get(&container.name).is_some_and(|weight| *weight > 0),
-        false => container.is_running(),
+    let serves = |found: &Found, container: &Container| {
+        if service.has_proxy() { found.weights.get(&container.name).is_some_and(|weight| *weight > 0) } else { container.is_running() }
     };
     let serving: Vec<Container> =
         found.iter().flat_map(|found| found.containers.iter().filter(|container| serves(found, container)).cloned()).collect();

@@ -44,10 +44,10 @@ fn keys_do_not_depend_on_which_branch_is_faster() {
 #[test]
 fn branches_have_their_own_copies() {
     let said = deploy(
-        r#"let table = #{ list: [1] };
+        r"let table = #{ list: [1] };
         let r = parallel([1, 2, 3, 4], |n| { table.list.push(n); table.list.len() }, #{ max: 4 });
         print(r);
-        print(table);"#,
+        print(table);",
     )
     .says();
     assert_eq!(said, ["[2, 2, 2, 2]", "#{\"list\": [1]}"]);

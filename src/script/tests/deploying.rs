@@ -9,11 +9,11 @@ use crate::{
 #[test]
 fn a_deploy_is_one_call_a_host() {
     let calls = deploy(
-        r#"let next = start(web, img, fleet);
+        r"let next = start(web, img, fleet);
         healthcheck(next);
         set_weights([[(), 0], [next, 100]]);
         drain(next.on(fleet[0]));
-        stop(next.on([fleet[1]]));"#,
+        stop(next.on([fleet[1]]));",
     )
     .calls();
     assert_eq!(
@@ -162,20 +162,20 @@ fn a_start_takes_its_own_settings() {
 fn a_stopped_release_starts_again_and_a_copy_takes_its_configuration() {
     let stopped = [1, 2].map(|replica| container("10.0.0.1", "v1", "r1", replica, ContainerState::Stopped));
     let story = deploy(
-        r#"let old = releases(web, fleet)[0];
+        r"let old = releases(web, fleet)[0];
         print(old.state);
         let back = start(old);
         print(back.state);
         let copy = start(back, fleet);
         healthcheck(copy);
-        print(`${copy.version} ${copy.containers.len()}`);"#,
+        print(`${copy.version} ${copy.containers.len()}`);",
     )
     .placing(stopped)
     .run();
     assert!(story.result.is_ok());
     assert_eq!(story.said, ["stopped", "running", "v1 4"]);
     let Op::StartAgain(again) = &story.calls[2].op else { panic!("not a start") };
-    assert_eq!((again.containers.len(), again.restart.as_str()), (2, "unless-stopped"));
+    assert_eq!((again.containers.len(), again.restart.as_deref()), (2, Some("unless-stopped")));
     let copies: Vec<_> = story.calls.iter().filter_map(|call| if let Op::Start(op) = &call.op { Some(op) } else { None }).collect();
     assert_eq!(copies.len(), 2);
     assert_eq!((copies[0].replicas, copies[0].digest.as_str()), (2, "sha256:v1"));

@@ -104,3 +104,27 @@ fn every_function_is_documented_once_for_each_count_of_arguments() {
     }
     assert!(crate::script::NOT_YET.iter().all(|(name, _)| forms.iter().all(|(known, _)| known != name)));
 }
+
+#[test]
+fn modules_act_in_the_run_and_failures_know_their_file() {
+    let story = deploy("import \"roll\" as roll;\nlet h = fleet[0];\nroll::each([1], |n| start(web, img, h));\nroll::wrong(h);")
+        .module("roll", "fn each(list, action) {\n    parallel(list, |item| action.call(item))\n}\nfn wrong(host) {\n    ship(5, host)\n}")
+        .run();
+    assert_eq!(story.lines(), ["1[0].1 10.0.0.1 start 2 × web v2"]);
+    assert_eq!(story.calls[0].origin.to_string(), "deploy.rhai:7");
+    let origin = story.result.expect_err("a wrong type").failure().expect("a failure").origin.expect("a place");
+    assert!(origin.file.ends_with("roll.rhai") && origin.line == 5, "{origin}");
+}
+
+#[test]
+fn captured_values_are_options_too() {
+    let calls =
+        deploy("let n = 3; let all = fleet; let f = || start(web, img, all, #{ replicas: n, env: #{ N: n } }); f.call(); n += 1;").calls();
+    assert_eq!(calls, ["1[0] 10.0.0.1 start 3 × web v2", "1[1] 10.0.0.2 start 3 × web v2"]);
+}
+
+#[test]
+fn everything_can_be_printed() {
+    let said = script(r#"print(0..5); print(0..=5); print(blob(2)); print(1.5); print('x'); print(true); print(()); print("a"); print([1]); print(#{}); print("a" + 'b');"#).says();
+    assert_eq!(said, ["0..5", "0..=5", "[0000]", "1.5", "x", "true", "", "a", "[1]", "#{}", "ab"]);
+}

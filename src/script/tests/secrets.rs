@@ -40,24 +40,24 @@ fn a_secret_is_shown_by_its_name() {
 fn a_secret_stands_where_its_value_stays_hidden_only() {
     for call in [
         r#"service("web", #{ domain: s })"#,
-        r#"service(s)"#,
-        r#"host(s)"#,
-        r#"hosts([s])"#,
+        r"service(s)",
+        r"host(s)",
+        r"hosts([s])",
         r#"http("/" + s)"#,
         r#"command(["a", s])"#,
         r#"image("web:" + s)"#,
-        r#"build(web, #{ tag: s })"#,
+        r"build(web, #{ tag: s })",
         r#"service("web", #{ volumes: [s] })"#,
         r#"service("web", #{ labels: #{ a: s } })"#,
         r#"service("web", #{ options: #{ a: s } })"#,
         r#"http_get("http://" + s)"#,
         r#"http_get([start(web, img, fleet), "/" + s])"#,
-        r#"read_file(s)"#,
-        r#"pause(s)"#,
-        r#"env(s)"#,
-        r#"secret(s)"#,
+        r"read_file(s)",
+        r"pause(s)",
+        r"env(s)",
+        r"secret(s)",
         r#"hook("local", "true", #{ name: s })"#,
-        r#"set_weights([[start(web, img, fleet), 1]], #{ sticky: s })"#,
+        r"set_weights([[start(web, img, fleet), 1]], #{ sticky: s })",
     ] {
         let error = deploy(&format!("let s = secret(\"PW\"); {call};")).fails();
         assert!(error.contains("secret") || error.contains("not a path"), "{call}: {error}");
@@ -81,7 +81,7 @@ fn what_is_missing_is_named() {
 #[test]
 fn an_env_file_is_a_map_of_secrets() {
     let story = deploy(r#"let f = env_file(".env.web"); print(f); start(service("x", #{ env: f }), img, fleet[0]);"#).run();
-    assert_eq!(story.said, [r##"#{"URL": "${.env.web#URL}"}"##]);
+    assert_eq!(story.said, [r#"#{"URL": "${.env.web#URL}"}"#]);
     let Op::Start(op) = &story.calls[0].op else { panic!("not a start") };
     assert_eq!(op.service.env["URL"].secrets().collect::<Vec<_>>(), [".env.web#URL"]);
 }
