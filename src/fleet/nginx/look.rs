@@ -243,7 +243,9 @@ mod tests {
         let broken = read(&format!("{FACTS}broken\nnginx: [emerg] unexpected \"}}\" in /etc/nginx/x:3\nnginx: test failed\n"), &host());
         let problem = broken.problem.expect("a problem");
         assert_eq!(problem.line(), "nginx does not accept its configuration (nginx: [emerg] unexpected \"}\" in /etc/nginx/x:3)");
-        let nowhere = message(&format!("{FACTS}running /run/nginx.pid\ndump\n# configuration file /etc/nginx/nginx.conf:\nhttp {{}}\n# podlift end\n"));
+        let nowhere = message(&format!(
+            "{FACTS}running /run/nginx.pid\ndump\n# configuration file /etc/nginx/nginx.conf:\nhttp {{}}\n# podlift end\n"
+        ));
         assert!(nowhere.contains("includes no folder"), "{nowhere}");
         let cut = message(&format!("{FACTS}running /run/nginx.pid\n{}", DUMP.replace("end", "")));
         assert!(cut.contains("too large"), "a table beyond the cut must not be taken for none: {cut}");

@@ -96,7 +96,10 @@ fn visitors_parts_add_up_and_none_is_nothing() {
     let mut table = table(vec![share("v1", 1, &[20001]), share("v2", 99_999, &[20002]), share("v3", 1, &[20003])]);
     table.front.sticky = Some("visitor".into());
     let configuration = rendered(&table).configuration;
-    assert!(configuration.contains("    0.01% podlift_shop_web_0;\n    99.98% podlift_shop_web_1;\n    * podlift_shop_web_2;\n"), "{configuration}");
+    assert!(
+        configuration.contains("    0.01% podlift_shop_web_0;\n    99.98% podlift_shop_web_1;\n    * podlift_shop_web_2;\n"),
+        "{configuration}"
+    );
 }
 
 #[test]
@@ -133,7 +136,8 @@ fn broken_templates_and_hostile_values_are_refused() {
 
 #[test]
 fn nginx_accepts_what_is_rendered() {
-    let Some(version) = Command::new("nginx").arg("-v").output().ok().and_then(|output| NginxVersion::parse(&String::from_utf8_lossy(&output.stderr)))
+    let Some(version) =
+        Command::new("nginx").arg("-v").output().ok().and_then(|output| NginxVersion::parse(&String::from_utf8_lossy(&output.stderr)))
     else {
         return;
     };
@@ -150,13 +154,14 @@ fn nginx_accepts_what_is_rendered() {
         let configuration = configuration.replace("listen 80", "listen 127.0.0.1:18080");
         fs::write(format!("{path}/service.conf"), &configuration).expect("written");
         let own = locations.map(|locations| format!("server {{ listen 127.0.0.1:18080;\n{locations}}}")).unwrap_or_default();
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .iter()
-            .map(|kind| format!("{kind}_temp_path {path}/{kind};\n"))
-            .collect();
-        let main = format!("pid {path}/pid;\nerror_log {path}/error.log;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}include {path}/*.conf;\n{own}\n}}\n");
+        let temporary =
+            ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {path}/{kind};\n")).concat();
+        let main = format!(
+            "pid {path}/pid;\nerror_log {path}/error.log;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}include {path}/*.conf;\n{own}\n}}\n"
+        );
         fs::write(format!("{path}/main"), main).expect("written");
-        let test = Command::new("nginx").args(["-t", "-e", "stderr", "-p", path, "-c", &format!("{path}/main")]).output().expect("nginx is there");
+        let test =
+            Command::new("nginx").args(["-t", "-e", "stderr", "-p", path, "-c", &format!("{path}/main")]).output().expect("nginx is there");
         let words = String::from_utf8_lossy(&test.stderr);
         assert!(test.status.success() && !words.contains("[warn]"), "{words}\n{configuration}");
     }

@@ -51,10 +51,7 @@ pub async fn traffic(connection: &Connection, op: &Traffic, cancellation: &Cance
 
 fn addresses(table: &RouteTable, containers: &[ContainerName]) -> BTreeSet<String> {
     let endpoints = table.shares.values().flatten().flat_map(|share| &share.containers);
-    endpoints
-        .filter(|endpoint| containers.contains(&endpoint.container))
-        .map(file::address)
-        .collect()
+    endpoints.filter(|endpoint| containers.contains(&endpoint.container)).map(file::address).collect()
 }
 
 /// Counts what the script printed: equal requests' number, then status, upstreams, their statuses and seconds. A request that
@@ -101,7 +98,8 @@ mod tests {
 
     #[test]
     fn equal_requests_are_counted_and_others_left_out() {
-        let lines = "     12 200\t127.0.0.1:20001\t200\t0.004\n      3 200\t127.0.0.1:20009\t200\t0.001\n      1 500\t[::1]:20002\t500\t1.250\n";
+        let lines =
+            "     12 200\t127.0.0.1:20001\t200\t0.004\n      3 200\t127.0.0.1:20009\t200\t0.001\n      1 500\t[::1]:20002\t500\t1.250\n";
         let total = counted(lines);
         assert_eq!((total.requests, total.errors), (13, 1));
         assert_eq!(total.milliseconds, [(4, 12), (1250, 1)].into());
