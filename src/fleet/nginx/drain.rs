@@ -109,7 +109,53 @@ fn still_open(output: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
+    use crate::model::Host;
+
+    fn here() -> Connection {
+        Connection::new(Host::parse("local").expect("valid"), None, "/tmp".into(), Arc::default())
+    }
+
+    #[tokio::test]
+    async fn an_open_connection_is_waited_for_and_then_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let idling = Idling { processes: vec![std::process::id()], port: Some(port), published: BTreeSet::new() };
+        let wait = async |timeout| wait_idle(&[], &here(), &idling, Duration::from_millis(timeout), &Cancellation::default()).await;
+        assert_eq!(wait(5000).await.expect("idle").cut, 0);
+
+        let client = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
+        let (served, _) = listener.accept().await.expect("connected");
+        let drained = wait(200).await.expect("timed out");
+        assert_eq!(drained.cut, 1);
+        assert!(drained.waited >= 0.2, "{drained:?}");
+
+        let end = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            drop((client, served));
+        };
+        let (drained, ()) = tokio::join!(wait(10_000), end);
+        let drained = drained.expect("idle");
+        assert_eq!(drained.cut, 0);
+        assert!((0.3..5.0).contains(&drained.waited), "{drained:?}");
+    }
+
+    #[tokio::test]
+    async fn a_cancellation_ends_the_wait() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let _client = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
+        let _served = listener.accept().await.expect("connected");
+        let idling = Idling { processes: vec![std::process::id()], port: Some(port), published: BTreeSet::new() };
+        let cancellation = Cancellation::default();
+        cancellation.request(Urgency::Finish);
+        let failure = wait_idle(&[], &here(), &idling, Duration::from_secs(60), &cancellation).await.expect_err("interrupted");
+        assert_eq!(failure.kind, FailureKind::Interrupted);
+    }
 
     #[test]
     fn a_short_rest_is_not_overslept() {
