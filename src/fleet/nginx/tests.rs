@@ -154,8 +154,8 @@ fn nginx_accepts_what_is_rendered() {
         let configuration = configuration.replace("listen 80", "listen 127.0.0.1:18080");
         fs::write(format!("{path}/service.conf"), &configuration).expect("written");
         let own = locations.map(|locations| format!("server {{ listen 127.0.0.1:18080;\n{locations}}}")).unwrap_or_default();
-        let temporary: String =
-            ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].iter().map(|kind| format!("{kind}_temp_path {path}/{kind};\n")).collect();
+        let temporary =
+            ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {path}/{kind};\n")).concat();
         let main = format!(
             "pid {path}/pid;\nerror_log {path}/error.log;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}include {path}/*.conf;\n{own}\n}}\n"
         );

@@ -90,7 +90,43 @@ fn milliseconds(seconds: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, sync::Arc};
+
     use super::*;
+    use crate::model::Host;
+
+    const LINE: &str = "1700000000.000\t200\t127.0.0.1:20001\t200\t0.004\t0.005\tOK\t10.0.0.1 - - \"GET / HTTP/1.1\" 2 \"-\" \"-\"\n";
+
+    /// Counts what is written to a log of one line between the window's ends.
+    async fn window(write: impl FnOnce(&str)) -> u64 {
+        let here = Connection::new(Host::parse("local").expect("valid"), None, "/tmp".into(), Arc::default());
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let log = format!("{}/access.log", folder.path().display());
+        fs::write(&log, LINE).expect("written");
+        let mark = remote::reading(&here, SCRIPT, &["mark", &log], SHORT).await.expect("marked");
+        write(&log);
+        let (inode, size) = mark.trim().split_once(' ').expect("two numbers");
+        let lines = remote::reading(&here, SCRIPT, &["read", &log, inode, size], SHORT).await.expect("read");
+        counted(lines.strip_suffix("end\n").expect("a last line")).requests
+    }
+
+    #[tokio::test]
+    async fn only_what_is_written_in_the_window_counts() {
+        assert_eq!(window(|_| ()).await, 0);
+        assert_eq!(window(|log| fs::write(log, LINE.repeat(4)).expect("written")).await, 3);
+    }
+
+    #[tokio::test]
+    async fn a_log_may_be_rotated_meanwhile() {
+        let renamed = |log: &str| {
+            fs::write(log, LINE.repeat(3)).expect("written");
+            fs::rename(log, format!("{log}.1")).expect("renamed");
+            fs::write(log, LINE.repeat(5)).expect("written");
+        };
+        assert_eq!(window(renamed).await, 7);
+        assert_eq!(window(|log| fs::remove_file(log).expect("removed")).await, 0);
+        assert_eq!(window(|log| fs::write(log, "").expect("emptied")).await, 0);
+    }
 
     fn counted(lines: &str) -> TrafficCount {
         count(lines, &["127.0.0.1:20001".to_owned(), "[::1]:20002".to_owned()].into())
