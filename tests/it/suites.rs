@@ -121,7 +121,9 @@ impl Case {
             }
         }
         let mut told = String::new();
-        self.head.iter().for_each(|line| told += &format!("{line}\n"));
+        for line in &self.head {
+            let _ = writeln!(told, "{line}");
+        }
         for (name, lines) in &self.files {
             if name != MAIN {
                 let _ = writeln!(told, "{FILE}{name}");
