@@ -29,3 +29,9 @@ pub trait Executor: Send + Sync {
     /// Performs one call and blocks until it is done.
     fn perform(&self, call: &Call) -> Result<Outcome, Failure>;
 }
+
+impl<E: Executor + ?Sized> Executor for std::sync::Arc<E> {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        self.as_ref().perform(call)
+    }
+}

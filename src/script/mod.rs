@@ -4,6 +4,7 @@
 //! [`ScriptRun`] was given.
 
 pub mod check;
+mod checked;
 pub mod diagnostics;
 pub mod engine;
 pub mod functions;
@@ -18,6 +19,7 @@ pub mod stdlib;
 pub mod values;
 
 pub use self::{
+    checked::{Checked, Ended},
     functions::{NOT_YET, REPLACED, signatures},
     parallel::Branches,
     run::{ScriptRun, Stopped},

@@ -1,0 +1,477 @@
+//! A host within reach: its Docker engine, its commands, its ports.
+#![expect(clippy::disallowed_types, reason = "fleet/ speaks to engines and starts programs")]
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    pin::Pin,
+    process::Stdio,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::{TcpStream, UnixStream},
+    sync::{Mutex, OnceCell, Semaphore},
+    time::timeout,
+};
+
+use super::{
+    ssh::{Forward, OpenSession, RunFolder, Target},
+    trouble::{self, SocketLook},
+};
+use crate::{
+    failure::{Failure, FailureKind},
+    model::Host,
+    op::CommandOutput,
+};
+
+/// sshd refuses more than ten sessions (`MaxSessions`) instead of queueing them.
+const COMMANDS_AT_ONCE: usize = 8;
+/// How long an API call may take to begin its answer.
+const API_SECONDS: u64 = 120;
+/// How long the first answer of an engine may take.
+const FIRST_ANSWER: Duration = Duration::from_secs(15);
+/// How long a connection to a port may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// What is kept of a command's output, in bytes.
+pub const OUTPUT_LIMIT: usize = 1 << 20;
+
+/// A command for a host.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The program and its arguments; each is quoted.
+    pub program: &'a [&'a str],
+    /// What it reads.
+    pub stdin: Vec<u8>,
+    /// Whether it needs root: `sudo -n` unless the user is root.
+    pub sudo: bool,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+impl<'a> Request<'a> {
+    /// A command that reads nothing, needs no root and takes at most 30 s.
+    pub const fn new(program: &'a [&'a str]) -> Self {
+        Self { program, stdin: Vec::new(), sudo: false, timeout: Duration::from_secs(30) }
+    }
+
+    /// Gives it something to read.
+    #[must_use]
+    pub fn stdin(mut self, stdin: impl Into<Vec<u8>>) -> Self {
+        self.stdin = stdin.into();
+        self
+    }
+
+    /// Says whether it needs root.
+    #[must_use]
+    pub const fn sudo(mut self, sudo: bool) -> Self {
+        self.sudo = sudo;
+        self
+    }
+
+    /// Says how long it may take.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+/// A host within reach. Opened on first use and again where it broke; `local` has the same face without SSH.
+pub struct Connection {
+    host: Host,
+    config: Option<PathBuf>,
+    state: PathBuf,
+    folder: Arc<OnceCell<RunFolder>>,
+    opened: Mutex<Option<Arc<Opened>>>,
+    commands: Semaphore,
+    user: OnceCell<User>,
+}
+
+/// What is valid until the session ends.
+struct Opened {
+    /// `None` for the operator's own machine.
+    session: Option<OpenSession>,
+    docker: Mutex<Option<(PathBuf, Docker)>>,
+}
+
+/// Who podlift is on the host.
+#[derive(Clone, Debug)]
+struct User {
+    name: String,
+    is_root: bool,
+}
+
+impl Connection {
+    /// A connection that is opened on first use.
+    pub fn new(host: Host, config: Option<PathBuf>, state: PathBuf, folder: Arc<OnceCell<RunFolder>>) -> Self {
+        Self { host, config, state, folder, opened: Mutex::default(), commands: Semaphore::new(COMMANDS_AT_ONCE), user: OnceCell::new() }
+    }
+
+    /// The host.
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Opens the session, unless it is open and alive.
+    pub async fn open(&self) -> Result<(), Failure> {
+        self.opened().await.map(drop)
+    }
+
+    /// Ends the session.
+    pub async fn close(&self) {
+        if let Some(opened) = self.opened.lock().await.take()
+            && let Some(session) = &opened.session
+        {
+            session.close().await;
+        }
+    }
+
+    async fn opened(&self) -> Result<Arc<Opened>, Failure> {
+        let mut slot = self.opened.lock().await;
+        if let Some(opened) = slot.as_ref() {
+            match &opened.session {
+                Some(session) if !session.is_alive().await => {}
+                _ => return Ok(opened.clone()),
+            }
+        }
+        *slot = None;
+        let session = if self.host.is_local() {
+            None
+        } else {
+            let run = self.folder.get_or_try_init(|| RunFolder::make(&self.state)).await?;
+            Some(OpenSession::open(&self.host, self.config.as_deref(), run).await?)
+        };
+        let opened = Arc::new(Opened { session, docker: Mutex::default() });
+        *slot = Some(opened.clone());
+        Ok(opened)
+    }
+
+    /// Docker's API, its version negotiated. A call may take two minutes to begin its answer.
+    pub async fn docker(&self) -> Result<Docker, Failure> {
+        Ok(self.engine().await?.1)
+    }
+
+    /// The path of a local socket that leads to the engine, for programs that speak to it themselves.
+    pub async fn docker_socket(&self) -> Result<PathBuf, Failure> {
+        Ok(self.engine().await?.0)
+    }
+
+    async fn engine(&self) -> Result<(PathBuf, Docker), Failure> {
+        let opened = self.opened().await?;
+        let mut slot = opened.docker.lock().await;
+        if let Some(engine) = slot.as_ref() {
+            return Ok(engine.clone());
+        }
+        let path = match &opened.session {
+            None => PathBuf::from(&self.host.docker),
+            Some(session) => match session.forward(&Target::Unix(PathBuf::from(&self.host.docker))).await {
+                Ok(forward) => forward.path.clone(),
+                Err(error) => {
+                    return Err(trouble::lost(&self.host, "the forwarding of Docker's socket").detail("ssh", error.to_string()));
+                }
+            },
+        };
+        let Some(docker) = answering(&path).await else { return Err(self.why_docker_is_silent(&opened).await) };
+        *slot = Some((path.clone(), docker.clone()));
+        Ok((path, docker))
+    }
+
+    async fn why_docker_is_silent(&self, opened: &Opened) -> Failure {
+        if let Some(session) = &opened.session
+            && !session.is_alive().await
+        {
+            return trouble::lost(&self.host, "the first call of Docker");
+        }
+        let program = ["sh", "-c", SocketLook::SCRIPT, "sh", &self.host.docker];
+        let look = match self.run(Request::new(&program).timeout(FIRST_ANSWER)).await {
+            Ok(output) => SocketLook::read(&output.stdout),
+            Err(failure) if failure.kind == FailureKind::Unreachable => return failure,
+            Err(_) => SocketLook::Silent,
+        };
+        let user = self.user().await.map_or_else(|_| "USER".into(), |user| user.name.clone());
+        let failure = trouble::docker_socket(&self.host, look, &user);
+        match &opened.session {
+            Some(session) => failure.detail("ssh", last_line(&session.log())),
+            None => failure,
+        }
+    }
+
+    async fn user(&self) -> Result<&User, Failure> {
+        self.user
+            .get_or_try_init(|| async {
+                let output = self.command(&Request::new(&["id", "-un"]), &["id", "-un"]).await?;
+                let name = output.stdout.trim().to_owned();
+                let output = self.command(&Request::new(&["id", "-u"]), &["id", "-u"]).await?;
+                Ok(User { is_root: output.stdout.trim() == "0", name })
+            })
+            .await
+    }
+
+    /// Runs a command, at most eight at once. Another exit code than 0 is no failure; a timeout, a lost connection and a
+    /// refused `sudo` are. What goes beyond 1 MB of output is dropped.
+    pub async fn run(&self, request: Request<'_>) -> Result<CommandOutput, Failure> {
+        let sudo = match (request.sudo, self.host.sudo) {
+            (false, _) | (_, Some(false)) => false,
+            (true, Some(true)) => true,
+            (true, None) => !self.user().await?.is_root,
+        };
+        if !sudo {
+            return self.command(&request, request.program).await;
+        }
+        let program: Vec<&str> = ["sudo", "-n", "--"].iter().chain(request.program).copied().collect();
+        let output = self.command(&request, &program).await?;
+        if output.code != 0 && output.stderr.starts_with("sudo: ") {
+            let user = self.user().await?;
+            let command = request.program.first().copied().unwrap_or_default();
+            return Err(Failure::failed(format!(
+                "{} may not run `{}` as root on {}",
+                user.name,
+                request.program.join(" "),
+                self.host.name
+            ))
+            .on(&self.host.name)
+            .detail("sudo", output.stderr)
+            .hint(format!("allow it in /etc/sudoers.d/podlift: `{} ALL=(root) NOPASSWD: {command}` with its full path", user.name))
+            .hint("or log in as root"));
+        }
+        if output.code == 127 && output.stderr.contains("sudo") {
+            return Err(Failure::failed(format!("There is no `sudo` on {}", self.host.name))
+                .on(&self.host.name)
+                .hint("install sudo, or log in as root"));
+        }
+        Ok(output)
+    }
+
+    async fn command(&self, request: &Request<'_>, program: &[&str]) -> Result<CommandOutput, Failure> {
+        let what = || format!("`{}`", first_words(program));
+        let done = async {
+            let opened = self.opened().await?;
+            let _permit = self.commands.acquire().await.expect("the semaphore is never closed");
+            match &opened.session {
+                None => here(program, &request.stdin).await.map_err(|error| self.not_started(&what(), &error)),
+                Some(session) => there(session, program, &request.stdin).await.map_err(|error| match error {
+                    openssh::Error::Remote(error) => self.not_started(&what(), &error),
+                    error => trouble::lost(&self.host, &what()).detail("ssh", error.to_string()),
+                }),
+            }
+        };
+        timeout(request.timeout, done).await.unwrap_or_else(|_| {
+            let message = format!("{} took longer than {} s on {}", what(), request.timeout.as_secs(), self.host.name);
+            Err(Failure::new(FailureKind::Timeout, message).on(&self.host.name))
+        })
+    }
+
+    fn not_started(&self, what: &str, error: &io::Error) -> Failure {
+        Failure::failed(format!("{what} could not be started on {}: {error}", self.host.name)).on(&self.host.name)
+    }
+
+    /// Connects to an address and port from the host's own point of view. Through SSH it succeeds before the port has
+    /// accepted: a refused connection shows as an immediate end.
+    pub async fn tcp(&self, address: &str, port: u16) -> Result<Stream, Failure> {
+        let opened = self.opened().await?;
+        let to = || format!("{address}:{port}");
+        let refused = |error: io::Error| {
+            Failure::new(FailureKind::Unreachable, format!("{} did not accept the connection on {}: {error}", to(), self.host.name))
+                .on(&self.host.name)
+        };
+        match &opened.session {
+            None => {
+                let stream =
+                    timeout(CONNECT, TcpStream::connect((address, port))).await.unwrap_or_else(|_| Err(late())).map_err(refused)?;
+                Ok(Stream(Inner::Direct(stream)))
+            }
+            Some(session) => {
+                let forward = session
+                    .forward(&Target::Tcp(address.to_owned(), port))
+                    .await
+                    .map_err(|error| trouble::lost(&self.host, &format!("the forwarding of {}", to())).detail("ssh", error.to_string()))?;
+                let stream = timeout(CONNECT, UnixStream::connect(&forward.path)).await.unwrap_or_else(|_| Err(late())).map_err(refused)?;
+                Ok(Stream(Inner::Forwarded { stream, _forward: forward }))
+            }
+        }
+    }
+}
+
+fn late() -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}
+
+/// A connection to a port of a host.
+pub struct Stream(Inner);
+
+enum Inner {
+    Direct(TcpStream),
+    /// The forward may be closed once nobody holds it.
+    Forwarded {
+        stream: UnixStream,
+        _forward: Arc<Forward>,
+    },
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            Inner::Direct(stream) => Pin::new(stream).poll_read(context, buffer),
+            Inner::Forwarded { stream, .. } => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Inner::Direct(stream) => Pin::new(stream).poll_write(context, bytes),
+            Inner::Forwarded { stream, .. } => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            Inner::Direct(stream) => Pin::new(stream).poll_flush(context),
+            Inner::Forwarded { stream, .. } => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            Inner::Direct(stream) => Pin::new(stream).poll_shutdown(context),
+            Inner::Forwarded { stream, .. } => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+/// Docker's API behind a local socket, if an engine answers there.
+async fn answering(path: &Path) -> Option<Docker> {
+    let docker = Docker::connect_with_unix(path.to_str()?, API_SECONDS, API_DEFAULT_VERSION).ok()?;
+    timeout(FIRST_ANSWER, docker.negotiate_version()).await.ok()?.ok()
+}
+
+/// Runs a program on the operator's own machine.
+async fn here(program: &[&str], stdin: &[u8]) -> io::Result<CommandOutput> {
+    let (program, arguments) = program.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let child = tokio::process::Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .process_group(0)
+        .spawn();
+    let mut child = match child {
+        // As the shell on a host says it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(CommandOutput { code: 127, stdout: String::new(), stderr: format!("{program}: not found\n") });
+        }
+        child => child?,
+    };
+    let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (stdout, stderr) = converse(streams, stdin).await?;
+    Ok(CommandOutput { code: exit_code(child.wait().await?), stdout, stderr })
+}
+
+/// Runs a program on a host.
+async fn there(session: &OpenSession, program: &[&str], stdin: &[u8]) -> Result<CommandOutput, openssh::Error> {
+    use openssh::Stdio;
+    let line = quoted(program);
+    let mut child =
+        session.session().arc_raw_command(&line).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().await?;
+    let streams = (child.stdin().take(), child.stdout().take(), child.stderr().take());
+    let (stdout, stderr) = converse(streams, stdin).await.map_err(openssh::Error::Remote)?;
+    let code = match child.wait().await {
+        Ok(status) => exit_code(status),
+        // The crate takes a shell's "command not found" for an error of its own.
+        Err(openssh::Error::Remote(error)) if error.kind() == io::ErrorKind::NotFound => 127,
+        // A signal ended it; the protocol does not tell which.
+        Err(openssh::Error::RemoteProcessTerminated) if session.is_alive().await => 128,
+        Err(error) => return Err(error),
+    };
+    Ok(CommandOutput { code, stdout, stderr })
+}
+
+/// Writes what a program reads, and reads what it writes, at once.
+async fn converse<I, O, E>((input, output, error): (Option<I>, Option<O>, Option<E>), stdin: &[u8]) -> io::Result<(String, String)>
+where
+    I: AsyncWrite + Unpin,
+    O: AsyncRead + Unpin,
+    E: AsyncRead + Unpin,
+{
+    let write = async {
+        if let Some(mut input) = input {
+            // A program may end without having read everything.
+            let _ = input.write_all(stdin).await;
+            let _ = input.shutdown().await;
+        }
+    };
+    let ((), output, error) = tokio::join!(write, limited(output), limited(error));
+    Ok((output?, error?))
+}
+
+/// Reads to the end, and keeps the beginning.
+async fn limited(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
+    let Some(mut stream) = stream else { return Ok(String::new()) };
+    let mut kept = Vec::new();
+    let mut chunk = vec![0; 16 << 10];
+    loop {
+        match stream.read(&mut chunk).await? {
+            0 => return Ok(String::from_utf8_lossy(&kept).into_owned()),
+            count => kept.extend_from_slice(&chunk[..count.min(OUTPUT_LIMIT - kept.len())]),
+        }
+    }
+}
+
+/// The exit code; a signal counts as 128 and its number.
+pub fn exit_code(status: std::process::ExitStatus) -> i64 {
+    use std::os::unix::process::ExitStatusExt;
+    status.code().map(i64::from).or_else(|| status.signal().map(|signal| 128 + i64::from(signal))).unwrap_or(-1)
+}
+
+/// The words as a POSIX shell takes them for exactly these words.
+pub fn quoted(program: &[&str]) -> String {
+    let plain = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:@%+,".contains(c));
+    let quote = |word: &&str| if plain(word) { (*word).to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) };
+    program.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+/// The beginning of a command, for people.
+fn first_words(program: &[&str]) -> String {
+    let line = program.join(" ");
+    let line = line.lines().next().unwrap_or_default();
+    let cut: String = line.chars().take(60).collect();
+    if cut.len() < line.len() { format!("{cut}…") } else { cut }
+}
+
+fn last_line(text: &str) -> String {
+    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_sees_each_word_as_it_is() {
+        assert_eq!(quoted(&["nginx", "-t"]), "nginx -t");
+        assert_eq!(
+            quoted(&["echo", "", "a b", "$(id)", "it's", "a\nb", ";", "~", "{a,b}"]),
+            "echo '' 'a b' '$(id)' 'it'\\''s' 'a\nb' ';' '~' '{a,b}'"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_local_machine_runs_commands_as_a_host_does() {
+        let host = Host::parse("local").expect("valid");
+        let connection = Connection::new(host, None, PathBuf::from("/tmp"), Arc::default());
+        let output = connection.run(Request::new(&["sh", "-c", "cat; echo oops >&2; exit 3"]).stdin("hello")).await.expect("ran");
+        assert_eq!(output, CommandOutput { code: 3, stdout: "hello".into(), stderr: "oops\n".into() });
+        let big = connection.run(Request::new(&["sh", "-c", "head -c 3000000 /dev/zero"])).await.expect("ran");
+        assert_eq!(big.stdout.len(), OUTPUT_LIMIT);
+        let late = connection.run(Request::new(&["sleep", "60"]).timeout(Duration::from_millis(50))).await.expect_err("late");
+        assert_eq!(late.kind, FailureKind::Timeout);
+        assert_eq!(connection.run(Request::new(&["no-such-program"])).await.expect("answered").code, 127);
+    }
+}
