@@ -166,6 +166,12 @@ impl Recorded {
         format!("{line}: {}", words.join(" | "))
     }
 
+    /// The message of the error that stops it, wherever it was raised.
+    pub(super) fn fails_anywhere(self) -> String {
+        let stopped = self.run().result.expect_err("it reached its end");
+        stopped.failure().map_or_else(|| stopped.error.to_string(), |failure| failure.message)
+    }
+
     /// What it says with `print`, `info` and `warn`.
     pub(super) fn says(self) -> Vec<String> {
         let story = self.run();

@@ -7,6 +7,7 @@ mod declare;
 mod flow;
 mod health;
 mod operators;
+mod parameters;
 mod read;
 mod starting;
 mod traffic;
@@ -17,6 +18,7 @@ use std::{any::TypeId, fmt::Display, sync::Arc};
 use rhai::{Dynamic, EvalAltResult, FnNamespace, FuncRegistration, Module, NativeCallContext, Position, RhaiFunc};
 
 use self::arguments::Arguments;
+pub(super) use self::parameters::Required;
 use super::{
     options::{self, OptionSpec},
     session::Session,
@@ -48,6 +50,7 @@ type Body = fn(&Caller<'_>, &Arguments<'_>) -> Result<Dynamic, Trouble>;
 pub fn signatures() -> impl Iterator<Item = &'static Function> {
     [
         declare::FUNCTIONS,
+        parameters::FUNCTIONS,
         health::FUNCTIONS,
         verbs::FUNCTIONS,
         starting::FUNCTIONS,

@@ -9,11 +9,12 @@ mod service;
 
 use std::fmt::Display;
 
-use rhai::{Array, Dynamic, FnPtr, FuncRegistration, Map, Module};
+use rhai::{Array, Dynamic, FnPtr, FuncRegistration, ImmutableString, Map, Module};
 
 use crate::{
     failure::Failure,
     model::{Health, Host, Image, Release, Service},
+    script::{functions::Required, placeholders::is_placeholder},
 };
 
 /// The word for a value's type in messages: `string`, `int`, `release`, `()`.
@@ -36,6 +37,7 @@ pub fn type_word(value: &Dynamic) -> String {
         () if value.is::<Release>() => "release",
         () if value.is::<Health>() => "health check",
         () if value.is::<Failure>() => "failure",
+        () if value.is::<Required>() => "required(…)",
         () => return value.type_name().rsplit("::").next().unwrap_or_default().trim_end_matches('>').to_lowercase(),
     };
     word.into()
@@ -49,6 +51,23 @@ pub(super) fn register(module: &mut Module) {
     release::register(module);
     failure::register(module);
     json::register(module);
+    // Rust's own way to write a string for debugging, which arrays and maps print their items with, escapes placeholders.
+    FuncRegistration::new("to_debug").in_global_namespace().set_into_module(module, |text: ImmutableString| quoted('"', &text));
+    FuncRegistration::new("to_debug").in_global_namespace().set_into_module(module, |character: char| quoted('\'', &character.to_string()));
+}
+
+/// A text in quotes, with everything escaped that is not a secret's placeholder.
+fn quoted(quote: char, text: &str) -> String {
+    let mut quoted = String::from(quote);
+    for character in text.chars() {
+        match character {
+            placeholder if is_placeholder(placeholder) => quoted.push(placeholder),
+            '"' | '\'' if character != quote => quoted.push(character),
+            other => quoted.extend(other.escape_debug()),
+        }
+    }
+    quoted.push(quote);
+    quoted
 }
 
 /// Gives a type its name, its words in strings, and `==`.
