@@ -175,7 +175,7 @@ fn a_stopped_release_starts_again_and_a_copy_takes_its_configuration() {
     assert!(story.result.is_ok());
     assert_eq!(story.said, ["stopped", "running", "v1 4"]);
     let Op::StartAgain(again) = &story.calls[2].op else { panic!("not a start") };
-    assert_eq!((again.containers.len(), again.restart.as_str()), (2, "unless-stopped"));
+    assert_eq!((again.containers.len(), again.restart.as_deref()), (2, Some("unless-stopped")));
     let copies: Vec<_> = story.calls.iter().filter_map(|call| if let Op::Start(op) = &call.op { Some(op) } else { None }).collect();
     assert_eq!(copies.len(), 2);
     assert_eq!((copies[0].replicas, copies[0].digest.as_str()), (2, "sha256:v1"));
