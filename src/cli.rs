@@ -166,7 +166,7 @@ pub struct Where {
 #[derive(Clone, Debug, Args)]
 pub struct Ssh {
     /// An ssh configuration file in place of ~/.ssh/config.
-    #[arg(long, value_name = "FILE", env = "PODLIFT_SSH_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "PODLIFT_SSH_CONFIG", hide_env_values = true)]
     pub ssh_config: Option<PathBuf>,
 }
 

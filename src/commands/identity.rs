@@ -14,7 +14,11 @@ pub fn new_run() -> RunInfo {
     let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).unwrap_or_else(|| "unknown".into());
     let machine = ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|path| std::fs::read_to_string(path).ok());
     let machine = machine.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "unknown".into());
-    RunInfo { id: id(now, std::process::id()), operator: clean::line(&format!("{}@{}", user.trim(), machine.trim())), started: started(now) }
+    RunInfo {
+        id: id(now, std::process::id()),
+        operator: clean::line(&format!("{}@{}", user.trim(), machine.trim())),
+        started: started(now),
+    }
 }
 
 fn started(now: Timestamp) -> String {

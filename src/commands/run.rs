@@ -28,7 +28,10 @@ use crate::{
     },
     failure::Failure,
     script::{Branches, Checked, Ended, ScriptRun, diagnostics::Diagnostic},
-    terminal::{Conclusion, Json, Plain, Plan, Printer, Tree, plan, words},
+    terminal::{
+        Conclusion, Json, Plain, Plan, Printer, Tree, plan,
+        words::{self, Detail},
+    },
 };
 
 /// Where simulated fleets are kept, beside where podlift is run.
@@ -55,10 +58,15 @@ struct Teller<'a> {
 impl<'a> Teller<'a> {
     fn new(options: &cli::Run, printer: &'a Printer) -> Self {
         let json = options.json.then(|| Arc::new(Json::new(printer.clone(), options.verbose)));
+        let detail = match (options.verbose, options.dry_run) {
+            (true, _) => Detail::All,
+            (false, true) => Detail::Little,
+            (false, false) => Detail::Usual,
+        };
         let narrator: Arc<dyn Narrator> = match &json {
             Some(json) => json.clone(),
-            None if printer.is_live() => Arc::new(Tree::new(printer.clone(), options.verbose)),
-            None => Arc::new(Plain::new(printer.clone(), options.verbose)),
+            None if printer.is_live() => Arc::new(Tree::new(printer.clone(), detail)),
+            None => Arc::new(Plain::new(printer.clone(), detail)),
         };
         Self { printer, narrator, json, began: Instant::now() }
     }
@@ -79,7 +87,15 @@ impl<'a> Teller<'a> {
         exit
     }
 
-    fn conclude(&self, exit: Exit, end: String, next: Option<String>, counts: &Counts, ending: Option<&Ending>, diagnostics: &[Diagnostic]) {
+    fn conclude(
+        &self,
+        exit: Exit,
+        end: String,
+        next: Option<String>,
+        counts: &Counts,
+        ending: Option<&Ending>,
+        diagnostics: &[Diagnostic],
+    ) {
         let took = self.began.elapsed();
         if let Some(json) = &self.json {
             let result = json!({
@@ -190,12 +206,20 @@ impl Prepared {
         if let (true, Some(render)) = (options.diff, self.outside.proxy_files()) {
             teller.printer.data(plan.proxy_files(render, style));
         }
-        if options.simulate {
-            teller.printer.data(plan::traffic(world.traffic(), style));
+        let traffic = plan::traffic(world.traffic(), style);
+        if options.simulate && !traffic.is_empty() {
+            teller.printer.data(traffic);
         }
     }
 
-    fn conclude(&self, options: &cli::Run, teller: &Teller<'_>, ended: Result<(), Ended>, counts: &Counts, ending: Option<&Ending>) -> Exit {
+    fn conclude(
+        &self,
+        options: &cli::Run,
+        teller: &Teller<'_>,
+        ended: Result<(), Ended>,
+        counts: &Counts,
+        ending: Option<&Ending>,
+    ) -> Exit {
         let script = self.place.name();
         let did = format!("{} on {}", words::count(counts.changes, "change"), words::count(counts.hosts.len(), "host"));
         let state = ending.map_or(State::Unchanged, Ending::state);
@@ -205,9 +229,7 @@ impl Prepared {
                     (true, _) => (format!("plan: {did}, nothing was touched"), Some(format!("`podlift run {script}` does it"))),
                     (false, true) => (format!("simulated: {did}"), Some(format!("the fleet is kept in {SIMULATED}"))),
                     (false, false) if counts.changes == 0 => ("done: nothing changed".into(), None),
-                    (false, false) => {
-                        (format!("done: {did}{}", serving(state)), Some(format!("`podlift ps {script}` shows what runs")))
-                    }
+                    (false, false) => (format!("done: {did}{}", serving(state)), Some(format!("`podlift ps {script}` shows what runs"))),
                 };
                 teller.conclude(Exit::Done, end, next, counts, ending, &[]);
                 Exit::Done
@@ -217,8 +239,7 @@ impl Prepared {
                 complaint::tell(teller.printer, std::slice::from_ref(&diagnostic), self.script.sources());
                 let cause = kind.map_or(Cause::Script, Cause::Failure);
                 let modelled = options.dry_run || options.simulate;
-                let remains =
-                    if options.dry_run { Remains::Nothing } else { Remains::of(counts.changes, counts.standing, state) };
+                let remains = if options.dry_run { Remains::Nothing } else { Remains::of(counts.changes, counts.standing, state) };
                 let exit = Exit::of(cause, remains);
                 let (end, next) = failed(exit, remains, counts, &script, modelled);
                 teller.conclude(exit, end, Some(next), counts, ending, &[diagnostic]);
@@ -244,7 +265,9 @@ fn failed(exit: Exit, remains: Remains, counts: &Counts, script: &str, modelled:
     }
     let standing = words::count(counts.standing, "change");
     match remains {
-        Remains::Nothing if exit == Exit::Bad => (format!("{what}: the script is wrong; nothing was changed"), format!("correct {script} and run it again")),
+        Remains::Nothing if exit == Exit::Bad => {
+            (format!("{what}: the script is wrong; nothing was changed"), format!("correct {script} and run it again"))
+        }
         Remains::Nothing => (format!("{what}; nothing was changed"), format!("`podlift run {script}` tries again")),
         Remains::Undone => (format!("{what}; everything was undone"), format!("`podlift run {script}` tries again")),
         Remains::Changes => (

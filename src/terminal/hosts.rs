@@ -36,7 +36,8 @@ pub fn report(host: &HostName, state: &HostState, services: &Services, style: St
         let _ = writeln!(text, "  {bad} front   {}", clean::line(&clash));
     }
     let running = state.containers.values().filter(|container| container.is_running()).count();
-    let _ = writeln!(text, "  {good} runs    {} of the project, {running} of them running", words::count(state.containers.len(), "container"));
+    let _ =
+        writeln!(text, "  {good} runs    {} of the project, {running} of them running", words::count(state.containers.len(), "container"));
     text
 }
 

@@ -70,15 +70,23 @@ async fn sockets_closed(host: &Connection, idling: &Idling, deadline: Instant) -
     until_idle(host, SOCKETS, &arguments, deadline).await
 }
 
-/// Runs a script that waits a second at most, again and again: 0 once it says "idle", what it counts when the time is over.
+/// Runs a script that looks for about a second, again and again: 0 once it says "idle", what it counts when the time is over.
 async fn until_idle(connection: &Connection, script: &str, arguments: &[&str], deadline: Instant) -> Result<u64, Failure> {
     loop {
-        let output = remote::script(connection, script, arguments, Vec::new(), look::SHORT).await?;
+        let looks = looks(deadline.saturating_duration_since(Instant::now())).to_string();
+        let arguments: Vec<&str> = std::iter::once(looks.as_str()).chain(arguments.iter().copied()).collect();
+        let output = remote::script(connection, script, &arguments, Vec::new(), look::SHORT).await?;
         let Some(left) = still_open(&output) else { return Ok(0) };
         if Instant::now() >= deadline {
             return Ok(left);
         }
     }
+}
+
+/// How often a script looks before it tells: a look and the nap behind it take some 30 ms, and after a second the other side
+/// wants to hear of it.
+fn looks(left: Duration) -> u128 {
+    (left.as_millis() / 30).clamp(1, 30)
 }
 
 fn still_open(output: &str) -> Option<u64> {
@@ -92,6 +100,13 @@ fn still_open(output: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_rest_is_not_overslept() {
+        assert_eq!(looks(Duration::ZERO), 1);
+        assert_eq!(looks(Duration::from_millis(300)), 10);
+        assert_eq!(looks(Duration::from_secs(60)), 30);
+    }
 
     #[test]
     fn only_idle_is_idle() {

@@ -10,9 +10,8 @@ use crate::{
 /// Runs a script of `sh` with the rights that the proxy's files need, and gives back what it printed. The scripts exit with 0
 /// and tell in words how it went; another code means that they could not do their work.
 pub async fn script(connection: &Connection, script: &str, arguments: &[&str], stdin: Vec<u8>, timeout: Duration) -> Result<String, Failure> {
-    let program: Vec<String> = ["sh", "-c", script, "podlift"].iter().chain(arguments).map(|word| (*word).to_owned()).collect();
-    let request = Request { program, stdin, sudo: true, timeout };
-    let output = connection.run(request).await?;
+    let program: Vec<&str> = ["sh", "-c", script, "podlift"].iter().chain(arguments).copied().collect();
+    let output = connection.run(Request { program: &program, stdin, sudo: true, timeout }).await?;
     if output.code == 0 {
         return Ok(output.stdout);
     }

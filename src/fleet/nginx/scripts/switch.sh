@@ -92,7 +92,7 @@ size=0
 words=$("$nginx" -s reload 2>&1) || fail refused "$words"
 
 # nginx tells nobody whether it took the new configuration: new workers do, and that the old ones are leaving.
-end=$(($(date +%s) + 30))
+begin=$(date +%s)
 while :; do
   new= serving=
   for pid in $(workers); do
@@ -109,10 +109,13 @@ while :; do
   done
   [ -z "$new" ] || placed=
   [ -z "$new" ] || [ -n "$serving" ] || break
-  if [ "$(date +%s)" -ge "$end" ]; then
-    words=
-    [ ! -f "$errors" ] || words=$(tail -c "+$((size + 1))" "$errors" | grep -E '\[(emerg|alert|crit)\]' | tail -n 8)
-    [ -n "$new" ] || fail ignored "$words"
+  waited=$(($(date +%s) - begin)) words=
+  # nginx tries for 2.5 s to listen before it gives up.
+  [ "$waited" -lt 4 ] || [ ! -f "$errors" ] ||
+    words=$(tail -c "+$((size + 1))" "$errors" | grep -F '[emerg]' | sed 's/^[^[]*//' | sort -u)
+  [ -n "$new" ] || [ -z "$words" ] || fail ignored "$words"
+  if [ "$waited" -ge 30 ]; then
+    [ -n "$new" ] || fail ignored
     fail lingering "$serving"
   fi
   nap 0.02
