@@ -394,7 +394,10 @@ async fn there(session: &OpenSession, program: &[&str], stdin: &[u8]) -> Result<
 }
 
 /// Writes what a program reads, and reads what it writes, at once.
-async fn converse<I, O, E>((input, output, error): (Option<I>, Option<O>, Option<E>), stdin: &[u8]) -> io::Result<(String, String)>
+pub(super) async fn converse<I, O, E>(
+    (input, output, error): (Option<I>, Option<O>, Option<E>),
+    stdin: &[u8],
+) -> io::Result<(String, String)>
 where
     I: AsyncWrite + Unpin,
     O: AsyncRead + Unpin,

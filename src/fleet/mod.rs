@@ -1,11 +1,21 @@
 //! The live side: SSH, Docker, shipping, nginx.
 
 pub mod build;
+pub mod command;
 pub mod connection;
+pub mod containers;
+pub mod engine;
+pub mod health;
+pub mod history;
+pub mod http;
 pub mod images;
+pub mod labels;
+pub mod local;
+pub mod ports;
 pub mod secrets;
 pub mod ship;
 pub mod ssh;
+pub mod start;
 pub mod trouble;
 
 use std::{
