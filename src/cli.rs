@@ -1,1 +1,240 @@
-//! The command line's types; their doc comments are the help.
+//! The command line. Doc comments are the help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::model::{Host, Invalid, ProjectName, ServiceName};
+
+/// Runs deployment scripts against Docker hosts over SSH, without dropping a request.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "podlift", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  an error; nothing was changed
+  2  the script, its arguments or a check are bad
+  3  refused before any change
+  4  failed, and what was done was undone
+  5  a host could not be reached; nothing was changed
+  6  failed, and the fleet is mixed
+  7  interrupted";
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run a script.
+    Run(Run),
+    /// Check scripts without running them.
+    Check(Check),
+    /// Show the containers of a project on its hosts.
+    Ps(Ps),
+    /// Show what a service's containers wrote.
+    Logs(Logs),
+}
+
+/// Run a script.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift run deploy.rhai --dry-run --diff
+  podlift run deploy.rhai version=v2
+  podlift run deploy.rhai --simulate
+  podlift run backup                   runs deploy/backup.rhai")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Run {
+    /// The script's file, or the name of a task: NAME stands for deploy/NAME.rhai.
+    #[arg(value_name = "SCRIPT|TASK")]
+    pub script: PathBuf,
+    /// Arguments for the script, which takes them with params.
+    #[arg(value_name = "KEY=VALUE", value_parser = argument)]
+    pub arguments: Vec<(String, String)>,
+    /// Show what a run would do to the fleet as it is now, and touch nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Also show the changes of the proxies' files.
+    #[arg(long, requires = "dry_run")]
+    pub diff: bool,
+    /// Run on a modelled fleet, which needs nothing installed and is kept in .podlift/simulated.json.
+    #[arg(long)]
+    pub simulate: bool,
+    /// Print one event a line as JSON, the last with the run's result.
+    #[arg(long)]
+    pub json: bool,
+    /// Show every API call and command, and what is read on the way.
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// How to reach hosts.
+    #[command(flatten)]
+    pub ssh: Ssh,
+}
+
+/// Check scripts without running them.
+///
+/// All findings are shown at once, each with its place; nothing is touched. The exit code is 2 where there are any.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift check deploy.rhai deploy/*.rhai
+  podlift check deploy.rhai --hosts version=v2")]
+pub struct Check {
+    /// The scripts' files, or names of tasks; with --hosts also KEY=VALUE arguments for them.
+    #[arg(value_name = "SCRIPT", required = true, value_parser = word)]
+    pub words: Vec<Word>,
+    /// Also look at the scripts' hosts: engine, platform, disk, proxy, and what a deploy would stumble over.
+    #[arg(long)]
+    pub hosts: bool,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// How to reach hosts.
+    #[command(flatten)]
+    pub ssh: Ssh,
+}
+
+/// Show the containers of a project on its hosts.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift ps deploy.rhai
+  podlift ps --host deploy@10.0.0.11 --host deploy@10.0.0.12 --project shop --json")]
+pub struct Ps {
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Where,
+    /// The script whose hosts and project are meant; it is run in a model to find them.
+    #[arg(value_name = "SCRIPT", required_unless_present = "hosts", conflicts_with = "hosts")]
+    pub script: Option<PathBuf>,
+    /// Arguments for the script, which takes them with params.
+    #[arg(value_name = "KEY=VALUE", value_parser = argument)]
+    pub arguments: Vec<(String, String)>,
+    /// Print a JSON array with an object for each container.
+    #[arg(long)]
+    pub json: bool,
+    /// How to reach hosts.
+    #[command(flatten)]
+    pub ssh: Ssh,
+}
+
+/// Show what a service's containers wrote.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift logs web deploy.rhai --tail 200
+  podlift logs web --host deploy@10.0.0.11 --project shop")]
+pub struct Logs {
+    /// The service.
+    #[arg(value_name = "SERVICE", value_parser = service)]
+    pub service: ServiceName,
+    /// The script whose hosts and project are meant; it is run in a model to find them.
+    #[arg(value_name = "SCRIPT", required_unless_present = "hosts", conflicts_with = "hosts")]
+    pub script: Option<PathBuf>,
+    /// Arguments for the script, which takes them with params.
+    #[arg(value_name = "KEY=VALUE", value_parser = argument)]
+    pub arguments: Vec<(String, String)>,
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Where,
+    /// How many lines of each container.
+    #[arg(long, value_name = "LINES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub tail: u32,
+    /// Show stopped containers' words too.
+    #[arg(long)]
+    pub all: bool,
+    /// How to reach hosts.
+    #[command(flatten)]
+    pub ssh: Ssh,
+}
+
+/// Hosts and project, given by hand.
+#[derive(Clone, Debug, Args)]
+pub struct Where {
+    /// A host, as in a script: name, user@name:port, an alias of ~/.ssh/config, or local. May be repeated.
+    #[arg(long = "host", value_name = "ADDRESS", value_parser = Host::parse)]
+    pub hosts: Vec<Host>,
+    /// The project; not given, the script's own, or default.
+    #[arg(long, value_name = "NAME", value_parser = project)]
+    pub project: Option<ProjectName>,
+}
+
+/// How to reach hosts.
+#[derive(Clone, Debug, Args)]
+pub struct Ssh {
+    /// An ssh configuration file in place of ~/.ssh/config.
+    #[arg(long, value_name = "FILE", env = "PODLIFT_SSH_CONFIG", hide_env_values = true)]
+    pub ssh_config: Option<PathBuf>,
+}
+
+/// A script, or an argument of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// A script's file, or a task.
+    Script(PathBuf),
+    /// `KEY=VALUE`.
+    Argument(String, String),
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap asks for a result")]
+fn word(text: &str) -> Result<Word, String> {
+    Ok(argument(text).map_or_else(|_| Word::Script(text.into()), |(key, value)| Word::Argument(key, value)))
+}
+
+fn argument(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    let plain = key.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && key.chars().all(|character| character.is_ascii_alphanumeric() || character == '_');
+    if !plain {
+        return Err(format!("{key:?} is not a name of letters, digits and `_`"));
+    }
+    Ok((key.into(), value.into()))
+}
+
+fn project(text: &str) -> Result<ProjectName, Invalid> {
+    ProjectName::new(text)
+}
+
+fn service(text: &str) -> Result<ServiceName, Invalid> {
+    ServiceName::new(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &str) -> Result<Command, String> {
+        Cli::try_parse_from(words.split(' ')).map(|cli| cli.command).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_keep_what_stands_behind_the_first_equals_sign() {
+        let Ok(Command::Run(run)) = parse("podlift run deploy.rhai version=v2 url=http://x?a=b") else { panic!("it parses") };
+        assert_eq!(run.arguments, [("version".into(), "v2".into()), ("url".into(), "http://x?a=b".into())]);
+        assert!(parse("podlift run deploy.rhai v2").unwrap_err().contains("write it as KEY=VALUE"));
+        assert!(parse("podlift run deploy.rhai a-b=1").unwrap_err().contains("letters, digits and `_`"));
+        assert!(parse("podlift run deploy.rhai --diff").is_err(), "a diff is part of a dry run");
+    }
+
+    #[test]
+    fn ps_needs_a_script_or_hosts() {
+        assert!(parse("podlift ps deploy.rhai").is_ok());
+        assert!(parse("podlift ps --host h1 --host h2 --project shop").is_ok());
+        assert!(parse("podlift ps").is_err());
+        assert!(parse("podlift ps deploy.rhai --host h1").is_err());
+        assert!(parse("podlift ps --host -oProxyCommand=id").is_err());
+        assert!(parse("podlift ps --host a;b").is_err());
+        assert!(parse("podlift logs web --host h1 --tail 5").is_ok());
+        assert!(parse("podlift logs Web --host h1").is_err());
+    }
+}

@@ -1,3 +1,25 @@
 //! The `podlift` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use podlift::{cli::Cli, commands, terminal::Printer};
+
+fn main() -> ExitCode {
+    let printer = Printer::standard();
+    match Cli::try_parse() {
+        Ok(cli) => commands::perform(&cli.command, &printer).into(),
+        Err(error) => {
+            let text = error.render();
+            let is_data = !error.use_stderr();
+            let style = if is_data { printer.data_style() } else { printer.style() };
+            let text = if style.colour { text.ansi().to_string() } else { text.to_string() };
+            if is_data {
+                printer.data(text)
+            } else {
+                printer.tell(text)
+            }
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+    }
+}

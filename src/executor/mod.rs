@@ -5,6 +5,7 @@ pub mod call;
 pub mod ending;
 pub mod event;
 pub mod guard;
+pub mod live;
 pub mod model;
 pub mod narrate;
 pub mod record;
@@ -15,6 +16,7 @@ pub use self::{
     call::{Call, Cancellation, Key, Urgency},
     event::{Event, Level, Narrator, Progress},
     guard::Guard,
+    live::Live,
     model::{Model, Real, Source},
     narrate::Narrate,
     record::{Record, Recorded},
@@ -28,4 +30,10 @@ pub use crate::{model::RunInfo, op::Outcome};
 pub trait Executor: Send + Sync {
     /// Performs one call and blocks until it is done.
     fn perform(&self, call: &Call) -> Result<Outcome, Failure>;
+}
+
+impl<E: Executor + ?Sized> Executor for std::sync::Arc<E> {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        self.as_ref().perform(call)
+    }
 }

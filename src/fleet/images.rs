@@ -208,7 +208,7 @@ pub(super) fn sha256(bytes: impl AsRef<[u8]>) -> String {
 
 /// `sha256:` and these 32 bytes in hexadecimal.
 pub(super) fn digest_text(digest: &[u8]) -> String {
-    digest.iter().fold(String::from("sha256:"), |text, byte| text + &format!("{byte:02x}"))
+    digest.iter().fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}"))
 }
 
 #[cfg(test)]

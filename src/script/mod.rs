@@ -1,1 +1,32 @@
 //! The interpreter.
+//!
+//! A script's call becomes an op in [`functions`], gets its key in [`session`], and goes through the executor that the
+//! [`ScriptRun`] was given.
+
+pub mod check;
+mod checked;
+pub mod diagnostics;
+pub mod engine;
+pub mod functions;
+pub mod options;
+mod parallel;
+pub mod placeholders;
+pub mod resolver;
+mod run;
+pub mod session;
+pub mod sources;
+pub mod stdlib;
+pub mod values;
+
+pub use self::{
+    checked::{Checked, Ended},
+    functions::{NOT_YET, REPLACED, signatures},
+    parallel::Branches,
+    run::{ScriptRun, Stopped},
+    session::{SecretNames, Session},
+};
+
+#[cfg(test)]
+mod recording;
+#[cfg(test)]
+mod tests;

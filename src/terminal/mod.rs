@@ -1,1 +1,22 @@
-//! All output.
+//! All output. Data goes to standard output; what is for people goes to standard error: a live tree on a terminal, plain lines
+//! in a pipe. Nobody else prints.
+
+pub mod clean;
+pub mod conclusion;
+pub mod containers;
+pub mod diff;
+pub mod hosts;
+pub mod json;
+pub mod plain;
+pub mod plan;
+pub mod printer;
+pub mod style;
+pub mod table;
+pub mod throttle;
+pub mod tree;
+pub mod words;
+
+#[cfg(test)]
+mod testing;
+
+pub use self::{conclusion::Conclusion, json::Json, plain::Plain, plan::Plan, printer::Printer, style::Style, tree::Tree};

@@ -85,7 +85,8 @@ impl Load {
         serde_json::from_slice(&output.stdout).expect("the load client prints its summary")
     }
 
-    fn finished(&self) -> usize {
+    /// How many requests have ended, well or badly.
+    pub fn finished(&self) -> usize {
         finished(&self.files)
     }
 }

@@ -5,4 +5,5 @@ mod load;
 mod load_works;
 mod rig;
 mod rig_works;
+mod structure;
 mod until;

@@ -26,11 +26,6 @@ fn three_hosts() -> Rig {
     Rig::up(RigOptions { hosts: 3, client: true, ..RigOptions::default() })
 }
 
-#[track_caller]
-fn nothing_was_lost(summary: &Summary) {
-    assert_eq!(summary.failed, 0, "{:#?}\n{:#?}", summary.failures, summary.samples);
-}
-
 /// Deploys v1, then v2 and v3 under load; before each deploy a dry run must tell the same.
 fn two_deploys_under_load(rig: &Rig, script: &str, targets: Vec<String>) -> Summary {
     let project = Project::on(rig);
@@ -62,19 +57,18 @@ fn a_rolling_deploy_behind_each_hosts_own_proxy_loses_no_request() {
     let rig = three_hosts();
     let targets = LoadOptions::on(&rig).targets;
     let summary = two_deploys_under_load(&rig, ROLLING, targets);
-    nothing_was_lost(&summary);
+    summary.assert_nothing_lost();
     assert!(summary.total >= 20_000, "{}", summary.total);
     for version in ["v1", "v2", "v3"] {
         assert!(summary.versions.contains_key(version), "{:?}", summary.versions);
     }
-    let after = summary.phases.last().expect("there is one");
-    assert_eq!(after.name, "after");
+    assert!(summary.phase("v2").requests > 1000 && summary.phase("v3").requests > 1000, "{:#?}", summary.phases);
 }
 
 #[test]
 fn a_rolling_deploy_behind_one_balancer_loses_no_request() {
     let rig = three_hosts();
     let summary = two_deploys_under_load(&rig, &balanced(&rig), vec![format!("{}:80", rig.host(1).address)]);
-    nothing_was_lost(&summary);
+    summary.assert_nothing_lost();
     assert!(summary.total >= 20_000, "{}", summary.total);
 }

@@ -1,0 +1,111 @@
+//! Which hosts and project a command is about: given by hand, or learnt by running a script in a model.
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    complaint,
+    environment::Environment,
+    exit::{Cause, Exit, Remains},
+    identity,
+    inventory::Inventory,
+    outside::Outside,
+    place::Place,
+    stack::{Modelled, Stack},
+};
+use crate::{
+    cli,
+    executor::{Cancellation, Event, Narrator, Simulated},
+    failure::Failure,
+    model::ProjectName,
+    script::{Branches, Checked, ScriptRun},
+    terminal::{Printer, Tree, words::Detail},
+    world::Kept,
+};
+
+/// Hosts, project and services, and the way to them.
+pub struct About {
+    /// What it is about.
+    pub inventory: Inventory,
+    /// The way there.
+    pub outside: Outside,
+}
+
+/// Nobody listens.
+struct Deaf;
+
+impl Narrator for Deaf {
+    fn tell(&self, _: Event<'_>) {}
+}
+
+/// Shows what is going on where that can be shown without leaving a trace.
+pub fn spinner(printer: &Printer) -> Arc<dyn Narrator> {
+    if printer.is_live() { Arc::new(Tree::new(printer.clone(), Detail::Little)) } else { Arc::new(Deaf) }
+}
+
+/// Finds out; whatever is in the way has been told when this returns an exit code.
+pub fn find(
+    place: &cli::Where,
+    script: Option<&Path>,
+    arguments: &[(String, String)],
+    ssh: &cli::Ssh,
+    printer: &Printer,
+) -> Result<About, Exit> {
+    let failed = |failure: Failure| {
+        complaint::tell_failure(printer, &failure);
+        match Exit::of(Cause::Failure(failure.kind), Remains::Nothing) {
+            Exit::Refused => Exit::Bad,
+            exit => exit,
+        }
+    };
+    let Some(script) = script else {
+        let folder = Path::new(".");
+        let environment = Environment::beside(folder).map_err(failed)?;
+        let outside = Outside::open(ssh, folder, &environment).map_err(failed)?;
+        let hosts = place.hosts.iter().map(|host| (host.name.clone(), host.clone())).collect();
+        let inventory = Inventory { project: place.project.clone().unwrap_or_default(), hosts, ..Inventory::default() };
+        return Ok(About { inventory, outside });
+    };
+    let script_place = Place::find(script).map_err(failed)?;
+    let checked = script_place.check().map_err(failed)?;
+    let environment = Environment::beside(script_place.folder()).map_err(failed)?;
+    let outside = Outside::open(ssh, script_place.folder(), &environment).map_err(failed)?;
+    let mut inventory = learn(&checked, arguments, environment, &outside, printer)?;
+    if let Some(project) = &place.project {
+        inventory.project = ProjectName::clone(project);
+    }
+    Ok(About { inventory, outside })
+}
+
+/// Runs a script on an empty modelled fleet. One that fails on the way still tells its hosts, if it came so far.
+pub fn learn(
+    script: &Checked,
+    arguments: &[(String, String)],
+    environment: Environment,
+    outside: &Outside,
+    printer: &Printer,
+) -> Result<Inventory, Exit> {
+    let findings = script.diagnostics();
+    if !findings.is_empty() {
+        complaint::tell(printer, &findings, script.sources());
+        return Err(Exit::Bad);
+    }
+    let model = Modelled::new(Simulated::new(Kept::default(), outside.executor()));
+    let stack = Stack::over(Arc::new(model), Arc::new(Deaf));
+    let ended = script.run(ScriptRun {
+        arguments: arguments.to_vec(),
+        executor: stack.executor(),
+        narrator: Arc::new(Deaf),
+        run: Arc::new(identity::new_run()),
+        branches: Branches::InOrder,
+        cancellation: Cancellation::default(),
+        secrets: Arc::new(environment),
+    });
+    let inventory = Inventory::of(&stack.records());
+    match ended {
+        Err(ended) if inventory.hosts.is_empty() => {
+            complaint::tell(printer, &[complaint::harmless(ended.diagnostic)], script.sources());
+            Err(Exit::Bad)
+        }
+        _ => Ok(inventory),
+    }
+}

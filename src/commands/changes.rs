@@ -1,0 +1,101 @@
+//! What a run changed, by its records.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::{
+    executor::Recorded,
+    model::HostName,
+    op::{Op, Place},
+};
+
+/// How much a run did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Calls that it made.
+    pub calls: usize,
+    /// Calls that failed.
+    pub failed: usize,
+    /// Changes of the fleet that succeeded.
+    pub changes: usize,
+    /// Those of them that were not taken back.
+    pub standing: usize,
+    /// Hosts that were changed.
+    pub hosts: BTreeSet<HostName>,
+}
+
+impl Counts {
+    /// Counts these records.
+    pub fn of(records: &[Recorded]) -> Self {
+        let done: BTreeSet<&str> = records.iter().filter(|record| record.result.is_ok()).map(|record| record.key.as_str()).collect();
+        let mut counts = Self { calls: records.len(), ..Self::default() };
+        for record in records {
+            let Ok(outcome) = &record.result else {
+                counts.failed += 1;
+                continue;
+            };
+            if !changes_fleet(&record.op) || record.key.as_str().starts_with("undo/") {
+                continue;
+            }
+            counts.changes += 1;
+            counts.hosts.extend(record.op.host().map(|host| host.name.clone()));
+            let undone =
+                !outcome.inverse.is_empty() && (0..outcome.inverse.len()).all(|index| done.contains(record.key.undo(index).as_str()));
+            counts.standing += usize::from(!undone);
+        }
+        counts
+    }
+}
+
+/// Whether an op changes what runs or serves on the fleet. Images that were built or shipped change neither, and what a command
+/// does on the operator's machine is the operator's.
+fn changes_fleet(op: &Op) -> bool {
+    match op {
+        Op::Build(_) | Op::Ship(_) => false,
+        Op::Hook(hook) => !matches!(hook.invocation.place, Place::Local),
+        _ => op.class().changes(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        executor::{Key, Outcome},
+        failure::{Failure, Origin},
+        model::{Host, ProjectName, RunId, ServiceName, Version},
+        op::{Forget, Now, Record},
+    };
+
+    fn record(key: Key, op: impl Into<Op>, result: Result<Outcome, Failure>) -> Recorded {
+        Recorded { key, op: op.into(), origin: Origin { file: "deploy.rhai".into(), line: 1, column: 1 }, result, seconds: 0.0 }
+    }
+
+    #[test]
+    fn a_change_whose_inverse_was_done_does_not_stand() {
+        let host = Host::parse("h1").expect("valid");
+        let (service, version) = (ServiceName::new("web").expect("valid"), Version::new("v1").expect("valid"));
+        let project = ProjectName::default();
+        let note = Record {
+            host: host.clone(),
+            project: project.clone(),
+            service: service.clone(),
+            version: version.clone(),
+            image: "i:v1".into(),
+        };
+        let forget = Forget { host, project, service, run: RunId::new("r1").expect("valid"), version };
+        let done = || Ok(Outcome::of(()).undone_by([Op::from(forget.clone())]));
+        let key = Key::call("", 2);
+        let mut records = vec![
+            record(Key::call("", 1), Now {}, Ok(Outcome::of("now"))),
+            record(key.clone(), note.clone(), done()),
+            record(Key::call("", 3), note, Err(Failure::failed("disk full"))),
+        ];
+        let counts = Counts::of(&records);
+        assert_eq!((counts.calls, counts.failed, counts.changes, counts.standing, counts.hosts.len()), (3, 1, 1, 1, 1));
+        records.push(record(key.undo(0), forget, Ok(Outcome::of(()))));
+        let counts = Counts::of(&records);
+        assert_eq!((counts.changes, counts.standing), (1, 0));
+    }
+}

@@ -1,0 +1,136 @@
+//! `podlift check`
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{
+    about::{self, About, spinner},
+    complaint,
+    environment::Environment,
+    exit::{Cause, Exit, Remains},
+    inventory::Inventory,
+    look,
+    outside::Outside,
+    place::Place,
+};
+use crate::{
+    cli::{self, Word},
+    failure::Failure,
+    model::{HostName, HostState},
+    script::{Checked, diagnostics::Diagnostic},
+    terminal::{Printer, hosts, words},
+};
+
+/// Checks scripts, and looks at their hosts where that is asked for.
+pub fn run(options: &cli::Check, printer: &Printer) -> Exit {
+    let mut exit = Exit::Done;
+    let mut found: Vec<Diagnostic> = Vec::new();
+    let mut scripts = Vec::new();
+    for script in options.words.iter().filter_map(script) {
+        match Place::find(script).and_then(|place| Ok((place.check()?, place))) {
+            Ok((checked, place)) => {
+                let findings = checked.diagnostics();
+                if !options.json {
+                    complaint::tell(printer, &findings, checked.sources());
+                }
+                found.extend(findings);
+                scripts.push((place, checked));
+            }
+            Err(failure) => {
+                complaint::tell_failure(printer, &failure);
+                exit = Exit::Bad;
+            }
+        }
+    }
+    if !found.is_empty() {
+        exit = Exit::Bad;
+    }
+    if options.json {
+        printer.data(json!(found).to_string());
+    } else if exit == Exit::Done {
+        printer.tell(format!("{} {}: nothing found", printer.style().good("✓"), words::count(scripts.len(), "script")));
+    } else if !found.is_empty() {
+        printer.tell(format!("{} {}", printer.style().bad("✗"), words::count(found.len(), "finding")));
+    }
+    if options.hosts && exit == Exit::Done {
+        exit = scripts.iter().map(|(place, script)| look_at_hosts(options, place, script, printer)).fold(exit, worse);
+    }
+    exit
+}
+
+fn script(word: &Word) -> Option<&PathBuf> {
+    match word {
+        Word::Script(script) => Some(script),
+        Word::Argument(..) => None,
+    }
+}
+
+const fn worse(one: Exit, other: Exit) -> Exit {
+    if other.code() > one.code() { other } else { one }
+}
+
+/// Tells by host what a deploy would stumble over.
+fn look_at_hosts(options: &cli::Check, place: &Place, script: &Checked, printer: &Printer) -> Exit {
+    let about = match prepare(options, place, script, printer) {
+        Ok(about) => about,
+        Err(exit) => return exit,
+    };
+    let answers = look::survey(&about, spinner(printer));
+    let exit = if options.json {
+        printer.data(as_json(&answers, &about.inventory));
+        exit_of(&answers, &about.inventory)
+    } else {
+        for (host, answer) in &answers {
+            match answer {
+                Ok(state) => printer.data(hosts::report(host, state, &about.inventory.services, printer.data_style())),
+                Err(failure) => complaint::tell_failure(printer, &failure.clone().on(host)),
+            }
+        }
+        exit_of(&answers, &about.inventory)
+    };
+    about.outside.close();
+    exit
+}
+
+fn prepare(options: &cli::Check, place: &Place, script: &Checked, printer: &Printer) -> Result<About, Exit> {
+    let arguments: Vec<(String, String)> = options
+        .words
+        .iter()
+        .filter_map(|word| match word {
+            Word::Argument(key, value) => Some((key.clone(), value.clone())),
+            Word::Script(_) => None,
+        })
+        .collect();
+    let opened = Environment::beside(place.folder())
+        .and_then(|environment| Ok((Outside::open(&options.ssh, place.folder(), &environment)?, environment)));
+    let (outside, environment) = opened.map_err(|failure: Failure| {
+        complaint::tell_failure(printer, &failure);
+        Exit::Error
+    })?;
+    let inventory = about::learn(script, &arguments, environment, &outside, printer)?;
+    Ok(About { inventory, outside })
+}
+
+type Answers = BTreeMap<HostName, Result<HostState, Failure>>;
+
+fn as_json(answers: &Answers, inventory: &Inventory) -> Value {
+    let of_host = |(host, answer): (&HostName, &Result<HostState, Failure>)| match answer {
+        Ok(state) => json!({
+            "host": host, "engine": state.engine, "proxy_problem": state.proxy_problem, "fronts": state.fronts,
+            "clashes": hosts::clashes(state, &inventory.services),
+        }),
+        Err(failure) => json!({ "host": host, "failure": failure }),
+    };
+    Value::Array(answers.iter().map(of_host).collect())
+}
+
+/// A host that does not answer is worse than one that would refuse a deploy.
+fn exit_of(answers: &Answers, inventory: &Inventory) -> Exit {
+    let of_host = |answer: &Result<HostState, Failure>| match answer {
+        Ok(state) if hosts::is_fit(state, &inventory.services) => Exit::Done,
+        Ok(_) => Exit::Bad,
+        Err(failure) => Exit::of(Cause::Failure(failure.kind), Remains::Nothing),
+    };
+    answers.values().map(of_host).fold(Exit::Done, worse)
+}

@@ -1,0 +1,146 @@
+//! What the shell is told.
+
+use serde::{Serialize, Serializer};
+
+use crate::{executor::ending::State, failure::FailureKind};
+
+/// An exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// An error; nothing was changed.
+    Error = 1,
+    /// The script, its arguments or a check are bad.
+    Bad = 2,
+    /// Refused before any change: by a lock, a plan, a guard or a validation.
+    Refused = 3,
+    /// Failed, and what was done was undone.
+    Undone = 4,
+    /// A host could not be reached; nothing was changed.
+    Unreachable = 5,
+    /// Failed, and what was done stands: the fleet is mixed.
+    Mixed = 6,
+    /// Interrupted; what was done stands.
+    Interrupted = 7,
+}
+
+/// Why a run failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// An op failed.
+    Failure(FailureKind),
+    /// The script itself is wrong: an error of the language, or arguments that do not fit it.
+    Script,
+}
+
+/// What a failed run left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remains {
+    /// Nothing: no op changed anything.
+    Nothing,
+    /// Nothing: what was done was taken back.
+    Undone,
+    /// What was done, or a part of it.
+    Changes,
+}
+
+impl Remains {
+    /// What `changes` ops that succeeded left, `standing` of them not taken back, with hosts read to be in this state.
+    pub const fn of(changes: usize, standing: usize, state: State) -> Self {
+        match (changes, standing, state) {
+            (_, _, State::AllNew) => Self::Changes,
+            (0, ..) => Self::Nothing,
+            (_, 0, State::AllOld | State::Unchanged) => Self::Undone,
+            _ => Self::Changes,
+        }
+    }
+}
+
+impl Exit {
+    /// The code of a run that failed.
+    pub const fn of(cause: Cause, remains: Remains) -> Self {
+        match (cause, remains) {
+            (Cause::Failure(FailureKind::Interrupted), _) => Self::Interrupted,
+            (_, Remains::Changes) => Self::Mixed,
+            (_, Remains::Undone) => Self::Undone,
+            (Cause::Script, Remains::Nothing) => Self::Bad,
+            (Cause::Failure(FailureKind::Refused | FailureKind::Locked), Remains::Nothing) => Self::Refused,
+            (Cause::Failure(FailureKind::Unreachable), Remains::Nothing) => Self::Unreachable,
+            (Cause::Failure(_), Remains::Nothing) => Self::Error,
+        }
+    }
+
+    /// The code as a number.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The word for it in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Error => "error",
+            Self::Bad => "bad",
+            Self::Refused => "refused",
+            Self::Undone => "undone",
+            Self::Unreachable => "unreachable",
+            Self::Mixed => "mixed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl Serialize for Exit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_before_any_change_tells_its_kind() {
+        let code = |kind| Exit::of(Cause::Failure(kind), Remains::Nothing).code();
+        assert_eq!(code(FailureKind::Failed), 1);
+        assert_eq!(code(FailureKind::Command), 1);
+        assert_eq!(code(FailureKind::Unhealthy), 1);
+        assert_eq!(code(FailureKind::Refused), 3);
+        assert_eq!(code(FailureKind::Locked), 3);
+        assert_eq!(code(FailureKind::Unreachable), 5);
+        assert_eq!(Exit::of(Cause::Script, Remains::Nothing).code(), 2);
+    }
+
+    #[test]
+    fn a_failure_after_changes_tells_what_remains() {
+        for cause in [Cause::Script, Cause::Failure(FailureKind::Unreachable), Cause::Failure(FailureKind::Refused)] {
+            assert_eq!(Exit::of(cause, Remains::Changes).code(), 6);
+            assert_eq!(Exit::of(cause, Remains::Undone).code(), 4);
+        }
+    }
+
+    #[test]
+    fn an_interrupted_run_says_so_whatever_remains() {
+        for remains in [Remains::Nothing, Remains::Undone, Remains::Changes] {
+            assert_eq!(Exit::of(Cause::Failure(FailureKind::Interrupted), remains).code(), 7);
+        }
+    }
+
+    #[test]
+    fn changes_that_were_taken_back_do_not_remain_unless_a_host_shows_them() {
+        assert_eq!(Remains::of(0, 0, State::Unchanged), Remains::Nothing);
+        assert_eq!(Remains::of(0, 0, State::Mixed), Remains::Nothing, "an unreachable host was not changed by a run that did nothing");
+        assert_eq!(Remains::of(3, 0, State::AllOld), Remains::Undone);
+        assert_eq!(Remains::of(3, 0, State::Mixed), Remains::Changes);
+        assert_eq!(Remains::of(3, 1, State::AllOld), Remains::Changes, "the old release may have been stopped");
+        assert_eq!(Remains::of(3, 3, State::AllNew), Remains::Changes);
+    }
+}

@@ -1,0 +1,68 @@
+//! Who runs what, and when.
+
+use std::os::unix::fs::MetadataExt;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    model::{RunId, RunInfo},
+    terminal::clean,
+};
+
+/// A new run, of whoever is logged in here, beginning now.
+pub fn new_run() -> RunInfo {
+    let now = Timestamp::now();
+    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).or_else(user_of_process);
+    let user = user.unwrap_or_else(|| "unknown".into());
+    let machine = ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|path| std::fs::read_to_string(path).ok());
+    let machine = machine.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "unknown".into());
+    RunInfo {
+        id: id(now, std::process::id()),
+        operator: clean::line(&format!("{}@{}", user.trim(), machine.trim())),
+        started: started(now),
+    }
+}
+
+/// The name of the user that this process runs as, where neither variable is set.
+fn user_of_process() -> Option<String> {
+    let id = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    user_in(&std::fs::read_to_string("/etc/passwd").ok()?, &id)
+}
+
+fn user_in(passwd: &str, id: &str) -> Option<String> {
+    let mut users = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    users.find(|fields| fields.get(2) == Some(&id)).map(|fields| fields[0].to_string())
+}
+
+fn started(now: Timestamp) -> String {
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// An id that sorts by time and differs between runs of one second.
+fn id(now: Timestamp, process: u32) -> RunId {
+    let digest = Sha256::new().chain_update(now.as_nanosecond().to_be_bytes()).chain_update(process.to_be_bytes()).finalize();
+    let suffix = digest.iter().take(3).fold(0u32, |number, byte| number << 8 | u32::from(*byte));
+    RunId::new(format!("{}-{suffix:06x}", now.strftime("%Y%m%d-%H%M%S"))).expect("digits and dashes are a run's id")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_id() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n";
+        assert_eq!(user_in(passwd, "1000").as_deref(), Some("ann"));
+        assert_eq!(user_in(passwd, "7"), None);
+    }
+
+    #[test]
+    fn ids_sort_by_time_and_differ() {
+        let now: Timestamp = "2026-01-02T03:04:05.6Z".parse().expect("a time");
+        assert!(id(now, 1).as_str().starts_with("20260102-030405-"));
+        assert_ne!(id(now, 1), id(now, 2));
+        assert_eq!(started(now), "2026-01-02T03:04:05Z");
+        assert!(new_run().operator.contains('@'));
+    }
+}

@@ -1,0 +1,65 @@
+//! Ctrl-C and SIGTERM.
+
+use tokio::{
+    runtime::Handle,
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+
+use crate::{
+    executor::{Cancellation, Urgency},
+    terminal::Printer,
+};
+
+/// Listens for signals while it lives.
+pub struct Interrupt(JoinHandle<()>);
+
+impl Interrupt {
+    /// The first ctrl-C asks `cancellation` to finish the op in flight; a second one, SIGTERM or a closed terminal to stop now.
+    pub fn listen(runtime: &Handle, cancellation: Cancellation, printer: Printer) -> std::io::Result<Self> {
+        let _runtime = runtime.enter();
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        Ok(Self(runtime.spawn(async move {
+            loop {
+                let urgency = tokio::select! {
+                    _ = interrupt.recv() => after(cancellation.urgency()),
+                    _ = terminate.recv() => Urgency::Now,
+                    _ = hangup.recv() => Urgency::Now,
+                };
+                cancellation.request(urgency);
+                printer.tell(match urgency {
+                    Urgency::None | Urgency::Finish => "stopping after the op in flight; ctrl-C again stops now",
+                    Urgency::Now => "stopping now",
+                });
+            }
+        })))
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What another ctrl-C asks for.
+const fn after(urgency: Urgency) -> Urgency {
+    match urgency {
+        Urgency::None => Urgency::Finish,
+        Urgency::Finish | Urgency::Now => Urgency::Now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_interrupt_is_more_urgent() {
+        assert_eq!(after(Urgency::None), Urgency::Finish);
+        assert_eq!(after(Urgency::Finish), Urgency::Now);
+        assert_eq!(after(Urgency::Now), Urgency::Now);
+    }
+}

@@ -1,0 +1,67 @@
+//! Which hosts and services a script is about: learnt by running it in a model.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    executor::Recorded,
+    model::{Host, HostName, ProjectName, Service, ServiceName},
+    op::Op,
+};
+
+/// What a script is about.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inventory {
+    /// Its project.
+    pub project: ProjectName,
+    /// The hosts that its services are on, and their proxies' hosts, by name.
+    pub hosts: BTreeMap<HostName, Host>,
+    /// The services that it starts.
+    pub services: BTreeMap<ServiceName, Service>,
+}
+
+impl Inventory {
+    /// What these calls are about.
+    pub fn of(records: &[Recorded]) -> Self {
+        let mut inventory = Self::default();
+        for op in records.iter().map(|record| &record.op) {
+            let Some(project) = op.project() else { continue };
+            inventory.project = project.clone();
+            inventory.hosts.extend(op.hosts().into_iter().map(|host| (host.name.clone(), host.clone())));
+            if let Op::Start(start) = op {
+                inventory.services.entry(start.service.name.clone()).or_insert_with(|| start.service.clone());
+            }
+        }
+        inventory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        executor::{Key, Outcome},
+        failure::Origin,
+        op::{Find, Now, Sought},
+    };
+
+    #[test]
+    fn hosts_and_project_come_from_the_calls() {
+        let find = Find {
+            host: Host::parse("deploy@h1").expect("valid"),
+            project: ProjectName::new("shop").expect("valid"),
+            service: ServiceName::new("web").expect("valid"),
+            proxies: vec![Host::parse("balancer").expect("valid")],
+            sought: Sought::Running,
+        };
+        let record = |op: Op| Recorded {
+            key: Key::call("", 1),
+            op,
+            origin: Origin { file: "deploy.rhai".into(), line: 1, column: 1 },
+            result: Ok(Outcome::default()),
+            seconds: 0.0,
+        };
+        let inventory = Inventory::of(&[record(Now {}.into()), record(find.into())]);
+        assert_eq!(inventory.project.as_str(), "shop");
+        assert_eq!(inventory.hosts.keys().map(HostName::as_str).collect::<Vec<_>>(), ["balancer", "h1"]);
+    }
+}

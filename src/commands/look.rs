@@ -1,0 +1,45 @@
+//! Reads hosts, all at once.
+
+use std::{collections::BTreeMap, sync::Arc, thread};
+
+use serde::de::DeserializeOwned;
+
+use super::{about::About, identity};
+use crate::{
+    executor::{Call, Executor, Key, Narrate, Narrator},
+    failure::{Failure, Origin},
+    model::{Host, HostName, HostState},
+    op::{Operation, Survey},
+};
+
+/// What each host is found to be, or why it could not be read.
+pub fn survey(about: &About, narrator: Arc<dyn Narrator>) -> BTreeMap<HostName, Result<HostState, Failure>> {
+    let project = &about.inventory.project;
+    let hosts = about.inventory.hosts.values();
+    let ops: Vec<Survey> = hosts.map(|host: &Host| Survey { host: host.clone(), project: project.clone() }).collect();
+    let names: Vec<HostName> = ops.iter().map(|op| op.host.name.clone()).collect();
+    names.into_iter().zip(read(about, narrator, ops)).collect()
+}
+
+/// Does these reads side by side and returns what came back of each, in their order.
+pub fn read<O>(about: &About, narrator: Arc<dyn Narrator>, ops: Vec<O>) -> Vec<Result<O::Output, Failure>>
+where
+    O: Operation + Send,
+    O::Output: DeserializeOwned + Send,
+{
+    let executor = Narrate::new(about.outside.executor(), narrator);
+    let run = Arc::new(identity::new_run());
+    let origin = Origin { file: "the command line".into(), line: 1, column: 1 };
+    thread::scope(|scope| {
+        let begin = |(index, op)| {
+            let call = Call::new(op, Key::call("", 1).part(index), origin.clone(), run.clone());
+            let executor = &executor;
+            scope.spawn(move || executor.perform(&call))
+        };
+        let running: Vec<_> = ops.into_iter().enumerate().map(begin).collect();
+        let output = |answer: Result<crate::op::Outcome, Failure>| {
+            serde_json::from_value(answer?.value).map_err(|error| Failure::failed(format!("an answer could not be read: {error}")))
+        };
+        running.into_iter().map(|thread| output(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))).collect()
+    })
+}

@@ -1,0 +1,76 @@
+//! Where scripts are.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{failure::Failure, script::Checked};
+
+/// A script's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its file as the user wrote it, or as a task's name stands for it.
+    pub file: PathBuf,
+}
+
+/// The largest script.
+const SCRIPT_SIZE: u64 = 4 << 20;
+
+impl Place {
+    /// Finds a script: a path as it is written, else `deploy/NAME.rhai`.
+    pub fn find(script: &Path) -> Result<Self, Failure> {
+        if script.is_file() {
+            return Ok(Self { file: script.to_path_buf() });
+        }
+        let is_name = script.components().count() == 1 && script.extension().is_none();
+        let task = Path::new("deploy").join(script).with_extension("rhai");
+        if is_name && task.is_file() {
+            return Ok(Self { file: task });
+        }
+        let failure = Failure::refused(format!("there is no script {}", script.display()));
+        Err(if is_name { failure.hint(format!("a task of that name would be {}", task.display())) } else { failure })
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> String {
+        self.file.display().to_string()
+    }
+
+    /// The folder that it is in.
+    pub fn folder(&self) -> &Path {
+        self.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    /// Reads and checks it.
+    pub fn check(&self) -> Result<Checked, Failure> {
+        Ok(Checked::new(&self.name(), self.folder(), &self.read()?))
+    }
+
+    fn read(&self) -> Result<String, Failure> {
+        let unreadable = |why: String| Failure::refused(format!("the script {} cannot be read: {why}", self.name()));
+        let size = fs::metadata(&self.file).map_err(|error| unreadable(error.to_string()))?.len();
+        if size > SCRIPT_SIZE {
+            return Err(unreadable("it is larger than 4 MiB".into()));
+        }
+        fs::read_to_string(&self.file).map_err(|error| unreadable(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_taken_as_written_and_a_name_is_a_task() {
+        let failure = Place::find(Path::new("no-such-task")).expect_err("there is none");
+        assert_eq!(failure.hints, ["a task of that name would be deploy/no-such-task.rhai"]);
+        assert!(Place::find(Path::new("lib/none.rhai")).expect_err("there is none").hints.is_empty());
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("deploy.rhai");
+        fs::write(&file, "").expect("writes");
+        let place = Place::find(&file).expect("it is there");
+        assert_eq!((place.folder(), place.file.as_path()), (folder.path(), file.as_path()));
+        assert_eq!(Place { file: "deploy.rhai".into() }.folder(), Path::new("."));
+    }
+}

@@ -1,0 +1,273 @@
+//! Starting a release's containers on a host.
+#![expect(clippy::disallowed_types, reason = "fleet/ speaks to engines")]
+
+use std::collections::{BTreeSet, HashMap};
+
+use bollard::{
+    Docker,
+    errors::Error,
+    models::{ContainerCreateBody, ContainerInspectResponse, EndpointSettings, NetworkCreateRequest, NetworkingConfig},
+    query_parameters::{CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder},
+};
+
+use super::{
+    configuration::{Parts, configuration},
+    labels, list, ports,
+};
+use crate::{
+    executor::Progress,
+    failure::{Failure, FailureKind},
+    fleet::{
+        Connection, Secrets,
+        images::{content_digest, engine_failure, inspect},
+    },
+    model::{Container, ContainerState, Health, ProjectName, RunInfo, Service, Token},
+    op::Start,
+};
+
+/// How many ports are tried before podlift gives up on a race.
+const PORT_TRIES: usize = 20;
+
+/// Starts the op's containers, all or none; those that this token made already are adopted. `source` is the host of the
+/// container that is copied, where one is.
+pub async fn start(
+    connection: &Connection,
+    op: &Start,
+    source: Option<&Connection>,
+    token: &Token,
+    run: &RunInfo,
+    secrets: &Secrets,
+    progress: &dyn Progress,
+) -> Result<Vec<Container>, Failure> {
+    let docker = connection.docker().await?;
+    let image = image(&docker, op).await?;
+    let plan = match (&op.copy, source) {
+        (Some(copy), Some(source)) => Plan::copied(&source.docker().await?, copy.container.as_str(), op).await?,
+        _ => Plan::declared(op, secrets)?,
+    };
+    if let Some(network) = &op.service.network {
+        ensure_network(&docker, network).await?;
+    }
+    let there = list(connection, &op.project, Some(&op.service.name)).await?;
+    let mut ports_in_use = taken_ports(&docker).await?;
+    let mut made = Vec::new();
+    for replica in 1..=op.replicas {
+        let known = there.iter().find(|container| container.token == *token && container.replica == replica);
+        let mut container = match known {
+            Some(container) => container.clone(),
+            None => declared(op, token, run, replica, &image.digest, &plan.health),
+        };
+        progress.doing(&format!("starting {}", container.name));
+        let result = match known {
+            Some(known) if known.is_running() => Ok(()),
+            Some(_) => engine(&container, docker.start_container(container.name.as_str(), None).await),
+            None => create(&docker, op, &plan, &image.id, &mut container, &mut ports_in_use, progress).await,
+        };
+        container.state = ContainerState::Running;
+        container.exit_code = None;
+        made.push(container);
+        if let Err(failure) = result {
+            for container in &made {
+                delete(&docker, container.name.as_str()).await;
+            }
+            return Err(failure);
+        }
+    }
+    Ok(made)
+}
+
+/// The image on the host that the reference stands for.
+struct Found {
+    id: String,
+    digest: String,
+}
+
+async fn image(docker: &Docker, op: &Start) -> Result<Found, Failure> {
+    let host = &op.host.name;
+    let Some(image) = inspect(docker, &op.reference).await? else {
+        return Err(Failure::failed(format!("{host} has no image {}", op.reference)).hint("`ship` it there first"));
+    };
+    let digest = content_digest(&image);
+    if !op.digest.is_empty() && digest != op.digest {
+        return Err(Failure::new(
+            FailureKind::Conflict,
+            format!("{} on {host} is another image than the one that was built", op.reference),
+        )
+        .hint("`ship` the image to this host, or build it under another tag: two builds share this one"));
+    }
+    Ok(Found { id: image.id.unwrap_or_else(|| op.reference.clone()), digest })
+}
+
+/// What a container gets from its service, or from the container that is copied.
+struct Plan {
+    env: Vec<String>,
+    command: Option<Vec<String>>,
+    health: Health,
+}
+
+impl Plan {
+    fn declared(op: &Start, secrets: &Secrets) -> Result<Self, Failure> {
+        let env = op.service.env.iter().map(|(name, value)| Ok(format!("{name}={}", secrets.resolve(value)?)));
+        let command = op.service.command.as_ref().map(|words| words.iter().map(|word| secrets.resolve(word)).collect());
+        Ok(Self { env: env.collect::<Result<_, Failure>>()?, command: command.transpose()?, health: op.service.health.clone() })
+    }
+
+    async fn copied(docker: &Docker, name: &str, op: &Start) -> Result<Self, Failure> {
+        let inspected: ContainerInspectResponse = docker
+            .inspect_container(name, None)
+            .await
+            .map_err(|error| engine_failure(&format!("{name}, which was to be copied, could not be read"), &error))?;
+        let config = inspected.config.unwrap_or_default();
+        let labels = config.labels.unwrap_or_default();
+        let health = labels.get("podlift.health").and_then(|text| serde_json::from_str(text).ok());
+        Ok(Self { env: config.env.unwrap_or_default(), command: config.cmd, health: health.unwrap_or_else(|| op.service.health.clone()) })
+    }
+}
+
+fn declared(op: &Start, token: &Token, run: &RunInfo, replica: u32, digest: &str, health: &Health) -> Container {
+    Container {
+        name: Container::name_for(&op.project, &op.service.name, &op.version, token, replica),
+        host: op.host.name.clone(),
+        project: op.project.clone(),
+        service: op.service.name.clone(),
+        version: op.version.clone(),
+        run: run.id.clone(),
+        token: token.clone(),
+        replica,
+        image: op.reference.clone(),
+        digest: digest.to_owned(),
+        address: op.host.bind.clone(),
+        port: None,
+        state: ContainerState::Created,
+        exit_code: None,
+        health: health.clone(),
+        deployed_at: run.started.clone(),
+        deployed_by: run.operator.clone(),
+    }
+}
+
+/// Makes and starts one container, on another port as long as a race takes the one that was picked.
+async fn create(
+    docker: &Docker,
+    op: &Start,
+    plan: &Plan,
+    image: &str,
+    container: &mut Container,
+    ports_in_use: &mut BTreeSet<u16>,
+    progress: &dyn Progress,
+) -> Result<(), Failure> {
+    let name = container.name.to_string();
+    for _ in 0..PORT_TRIES {
+        container.port = match (op.service.port, op.service.publish) {
+            (None, _) => None,
+            (_, Some(fixed)) => Some(fixed),
+            (_, None) => Some(ports::pick(ports_in_use).ok_or_else(|| Failure::failed("no port from 20000 to 29999 is free"))?),
+        };
+        let own = op.service.labels.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let parts = Parts {
+            image: image.to_owned(),
+            env: plan.env.clone(),
+            command: plan.command.clone(),
+            labels: labels::write(container, &op.service.restart, op.service.port, own),
+            publish: container.port.map(|port| (container.address.clone(), port)),
+        };
+        progress.sent(op.host.name.as_str(), &format!("POST /containers/create?name={name}"));
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        engine(container, docker.create_container(Some(options), configuration(&op.service, parts)?).await.map(drop))?;
+        progress.sent(op.host.name.as_str(), &format!("POST /containers/{name}/start"));
+        let Err(error) = docker.start_container(&name, None).await else { return Ok(()) };
+        delete(docker, &name).await;
+        if !ports::is_taken(&error.to_string()) || op.service.publish.is_some() {
+            return engine(container, Err(error));
+        }
+    }
+    Err(Failure::failed(format!("{PORT_TRIES} ports in a row were ports_in_use on {} while {name} was started", op.host.name)))
+}
+
+fn engine(container: &Container, result: Result<(), Error>) -> Result<(), Failure> {
+    match result {
+        // 304: it runs already.
+        Ok(()) | Err(Error::DockerResponseServerError { status_code: 304, .. }) => Ok(()),
+        Err(error) if ports::is_taken(&error.to_string()) => {
+            let port = container.port.unwrap_or_default();
+            Err(engine_failure(
+                &format!("port {port}, which {} publishes, is ports_in_use on {}", container.service, container.host),
+                &error,
+            )
+            .hint("stop what listens there, or choose another `publish`"))
+        }
+        Err(error) => Err(engine_failure(&format!("{} could not be started on {}", container.name, container.host), &error)),
+    }
+}
+
+/// Deletes a container that is not to stay; it may not even be there.
+async fn delete(docker: &Docker, name: &str) {
+    let options = RemoveContainerOptionsBuilder::default().force(true).build();
+    let _ = docker.remove_container(name, Some(options)).await;
+}
+
+async fn ensure_network(docker: &Docker, name: &str) -> Result<(), Failure> {
+    let failed = |error| engine_failure(&format!("the network {name} could not be made"), &error);
+    match docker.inspect_network(name, None).await {
+        Ok(_) => return Ok(()),
+        Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
+        Err(error) => return Err(failed(error)),
+    }
+    match docker.create_network(NetworkCreateRequest { name: name.to_owned(), ..NetworkCreateRequest::default() }).await {
+        // 409: another call of this run was faster.
+        Ok(_) | Err(Error::DockerResponseServerError { status_code: 409, .. }) => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The ports of all containers on the host, of other projects and of stopped ones too.
+async fn taken_ports(docker: &Docker) -> Result<BTreeSet<u16>, Failure> {
+    let options = ListContainersOptionsBuilder::default().all(true).build();
+    let containers =
+        docker.list_containers(Some(options)).await.map_err(|error| engine_failure("the engine did not list its containers", &error))?;
+    let of = |labels: Option<HashMap<String, String>>| labels.and_then(|labels| labels.get("podlift.port")?.parse().ok());
+    Ok(containers
+        .into_iter()
+        .flat_map(|container| {
+            let published = container.ports.unwrap_or_default().into_iter().filter_map(|port| port.public_port);
+            published.chain(of(container.labels)).collect::<Vec<u16>>()
+        })
+        .collect())
+}
+
+/// What an engine is told about a container for one command, with a service's env, network and volumes; it publishes nothing.
+pub async fn one_off(
+    connection: &Connection,
+    service: &Service,
+    reference: &str,
+    project: &ProjectName,
+    program: Vec<String>,
+    env: Vec<String>,
+    secrets: &Secrets,
+) -> Result<ContainerCreateBody, Failure> {
+    let docker = connection.docker().await?;
+    let host = &connection.host().name;
+    let image = inspect(&docker, reference).await?.and_then(|image| image.id);
+    let image = image.ok_or_else(|| Failure::failed(format!("{host} has no image {reference}")).hint("`ship` it there first"))?;
+    if let Some(network) = &service.network {
+        ensure_network(&docker, network).await?;
+    }
+    let declared = service.env.iter().map(|(name, value)| Ok(format!("{name}={}", secrets.resolve(value)?)));
+    let mut all = declared.collect::<Result<Vec<String>, Failure>>()?;
+    all.extend(env);
+    let alone = Service { port: None, publish: None, restart: "no".into(), ..service.clone() };
+    let own = HashMap::from([("podlift.one_off".to_owned(), project.to_string())]);
+    let body = configuration(&alone, Parts { image, env: all, command: None, labels: own, publish: None })?;
+    let networking = service.network.clone().map(|network| NetworkingConfig {
+        // Without the service's alias: others must not take it for a replica.
+        endpoints_config: Some(HashMap::from([(network, EndpointSettings::default())])),
+    });
+    Ok(ContainerCreateBody {
+        entrypoint: Some(program),
+        attach_stdin: Some(true),
+        open_stdin: Some(true),
+        stdin_once: Some(true),
+        networking_config: networking,
+        ..body
+    })
+}

@@ -1,0 +1,208 @@
+//! Containers on a host, by the names that podlift gave them.
+
+mod configuration;
+mod create;
+pub mod labels;
+mod ports;
+
+use std::{collections::HashMap, time::Duration};
+
+use bollard::{
+    container::LogOutput,
+    errors::Error,
+    models::{ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody},
+    query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder},
+};
+use futures_util::{StreamExt, TryStreamExt, future::try_join_all};
+
+pub use self::create::{one_off, start};
+use super::{Connection, Secrets, images::engine_failure, nginx::Idling};
+use crate::{
+    failure::{Failure, FailureKind},
+    model::{Container, ContainerName, ContainerState, ProjectName, ServiceName},
+    op::{LogText, Remove, StartAgain, Stop},
+};
+
+/// How long an engine may take beyond what it was told to wait.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The most that is read of a container's log.
+const LOG_LIMIT: usize = 1 << 20;
+
+/// Lists a project's containers on a host, stopped ones too, sorted by name.
+pub async fn list(connection: &Connection, project: &ProjectName, service: Option<&ServiceName>) -> Result<Vec<Container>, Failure> {
+    let mut wanted = vec![format!("{}={project}", labels::PROJECT)];
+    wanted.extend(service.map(|service| format!("{}={service}", labels::SERVICE)));
+    let filters = HashMap::from([("label".to_owned(), wanted)]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let host = &connection.host().name;
+    let listed = connection
+        .docker()
+        .await?
+        .list_containers(Some(options))
+        .await
+        .map_err(|error| engine_failure(&format!("the engine of {host} did not list its containers"), &error))?;
+    let mut containers: Vec<Container> = listed
+        .iter()
+        .filter_map(|summary| {
+            let name = summary.names.as_ref()?.first()?;
+            labels::read(host, name, summary.labels.as_ref()?, state(summary), exit_code(summary))
+        })
+        .collect();
+    containers.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(containers)
+}
+
+fn state(summary: &ContainerSummary) -> ContainerState {
+    use ContainerSummaryStateEnum as State;
+    match summary.state {
+        Some(State::RUNNING | State::PAUSED | State::STOPPING) => ContainerState::Running,
+        Some(State::RESTARTING) => ContainerState::Restarting,
+        Some(State::CREATED) => ContainerState::Created,
+        _ => ContainerState::Stopped,
+    }
+}
+
+/// The engine tells it only in words: `Exited (137) 3 seconds ago`.
+fn exit_code(summary: &ContainerSummary) -> Option<i64> {
+    summary.status.as_deref()?.strip_prefix("Exited (")?.split_once(')')?.0.parse().ok()
+}
+
+/// Starts stopped containers again, with the restart policy that they were made with unless the op names another.
+pub async fn start_again(connection: &Connection, op: &StartAgain) -> Result<Vec<Container>, Failure> {
+    let docker = connection.docker().await?;
+    for name in &op.containers {
+        let failed = |error| engine_failure(&format!("{name} could not be started again on {}", op.host.name), &error);
+        let inspected = docker.inspect_container(name.as_str(), None).await.map_err(|error| missing(connection, name, error))?;
+        let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
+        let word = op.restart.as_ref().or_else(|| labels.get(labels::RESTART)).map_or("no", String::as_str);
+        let policy = configuration::restart_policy(word)?;
+        let update = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
+        docker.update_container(name.as_str(), update).await.map_err(failed)?;
+        unless_already(docker.start_container(name.as_str(), None).await).map_err(failed)?;
+    }
+    named(connection, &op.project, &op.service, &op.containers).await
+}
+
+/// Stops containers, all at once, and keeps them; a reboot does not start them. Returns those that ran.
+pub async fn stop(connection: &Connection, op: &Stop) -> Result<Vec<Container>, Failure> {
+    let docker = connection.docker().await?;
+    let before = named(connection, &op.project, &op.service, &op.containers).await?;
+    let seconds = i32::try_from(op.timeout.as_milliseconds().div_ceil(1000)).unwrap_or(i32::MAX);
+    let stops = op.containers.iter().map(|name| {
+        let docker = docker.clone();
+        async move {
+            let failed = |error| engine_failure(&format!("{name} could not be stopped on {}", op.host.name), &error);
+            let policy = configuration::restart_policy("no")?;
+            let update = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
+            docker.update_container(name.as_str(), update).await.map_err(failed)?;
+            let options = StopContainerOptionsBuilder::default().t(seconds).build();
+            let stopped = tokio::time::timeout(op.timeout.duration() + PATIENCE, docker.stop_container(name.as_str(), Some(options))).await;
+            let late =
+                || Failure::new(FailureKind::Timeout, format!("{name} was still not stopped on {} after {}", op.host.name, op.timeout));
+            unless_already(stopped.map_err(|_| late())?).map_err(failed)
+        }
+    });
+    try_join_all(stops).await?;
+    Ok(before.into_iter().filter(|container| container.state != ContainerState::Stopped).collect())
+}
+
+/// Deletes containers with their anonymous volumes; one that is gone already is no error.
+pub async fn remove(connection: &Connection, op: &Remove) -> Result<(), Failure> {
+    let docker = connection.docker().await?;
+    for name in &op.containers {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match docker.remove_container(name.as_str(), Some(options)).await {
+            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
+            Err(error) => return Err(engine_failure(&format!("{name} could not be removed from {}", op.host.name), &error)),
+        }
+    }
+    Ok(())
+}
+
+/// Reads the last `lines` lines of each container, standard output and error as they came, secrets replaced.
+pub async fn logs(connection: &Connection, containers: &[ContainerName], lines: u32, secrets: &Secrets) -> Result<Vec<LogText>, Failure> {
+    let docker = connection.docker().await?;
+    let texts = containers.iter().map(|name| {
+        let docker = docker.clone();
+        async move {
+            let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines.to_string()).build();
+            let mut stream = docker.logs(name.as_str(), Some(options));
+            let mut bytes = Vec::new();
+            while let Some(output) = stream.next().await {
+                bytes.extend_from_slice(&output.map_err(|error| missing(connection, name, error))?.into_bytes());
+                if bytes.len() > LOG_LIMIT {
+                    bytes.drain(..bytes.len() - LOG_LIMIT);
+                }
+            }
+            Ok(LogText { container: name.clone(), text: secrets.redact(&String::from_utf8_lossy(&bytes)) })
+        }
+    });
+    try_join_all(texts).await
+}
+
+/// Prints containers' lines as they are written, until every container has ended.
+pub async fn follow(
+    connection: &Connection,
+    name: &ContainerName,
+    lines: u32,
+    secrets: &Secrets,
+    mut print: impl FnMut(&str),
+) -> Result<(), Failure> {
+    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).tail(&lines.to_string()).build();
+    let docker = connection.docker().await?;
+    let mut stream = docker.logs(name.as_str(), Some(options));
+    while let Some(output) = stream.try_next().await.map_err(|error| missing(connection, name, error))? {
+        print(&secrets.redact(&String::from_utf8_lossy(&LogOutput::into_bytes(output))));
+    }
+    Ok(())
+}
+
+/// What there is to wait for before containers are idle: their processes, the port inside, and those on the host.
+pub async fn idling(connection: &Connection, containers: &[ContainerName]) -> Result<Idling, Failure> {
+    let docker = connection.docker().await?;
+    let mut idling = Idling::default();
+    for name in containers {
+        let inspected = docker.inspect_container(name.as_str(), None).await.map_err(|error| missing(connection, name, error))?;
+        let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
+        let port = |label: &str| labels.get(label).and_then(|port| port.parse().ok());
+        let pid = inspected.state.and_then(|state| state.pid).and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
+        idling.processes.extend(pid);
+        idling.published.extend(port("podlift.port"));
+        idling.port = idling.port.or_else(|| port(labels::INNER_PORT));
+    }
+    Ok(idling)
+}
+
+/// The containers with these names; a name that is not there is an error.
+async fn named(
+    connection: &Connection,
+    project: &ProjectName,
+    service: &ServiceName,
+    names: &[ContainerName],
+) -> Result<Vec<Container>, Failure> {
+    let there = list(connection, project, Some(service)).await?;
+    names
+        .iter()
+        .map(|name| there.iter().find(|container| container.name == *name).cloned().ok_or_else(|| no_such(connection, name)))
+        .collect()
+}
+
+fn missing(connection: &Connection, name: &ContainerName, error: Error) -> Failure {
+    match error {
+        Error::DockerResponseServerError { status_code: 404, .. } => no_such(connection, name),
+        error => engine_failure(&format!("{name} could not be read on {}", connection.host().name), &error),
+    }
+}
+
+fn no_such(connection: &Connection, name: &ContainerName) -> Failure {
+    Failure::failed(format!("{} has no container {name}", connection.host().name))
+}
+
+/// 304 is the engine's way to say that it is so already.
+fn unless_already(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(Error::DockerResponseServerError { status_code: 304, .. }) => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,253 @@
+//! One look at a host's nginx: is it there, is it sound, does it run, where do its files go.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    dump::Dump,
+    file::{self, Settings},
+    names,
+    version::NginxVersion,
+};
+use crate::{
+    failure::{Failure, FailureKind},
+    fleet::connection::Connection,
+    model::{Host, ProjectName, ProxyKind, RouteTable, ServiceName},
+};
+
+const SCRIPT: &str = include_str!("scripts/look.sh");
+
+/// How long a short script on a host may take.
+pub const SHORT: Duration = Duration::from_secs(30);
+
+/// The dump's last line.
+const END: &str = "# podlift end";
+
+/// What a host's nginx was found to be.
+#[derive(Debug)]
+pub struct Look {
+    /// The whole configuration; empty where nginx does not accept it.
+    pub dump: Dump,
+    /// podlift's route tables.
+    pub tables: Vec<RouteTable>,
+    /// Why nothing can be changed, where that is so.
+    pub problem: Option<Problem>,
+    /// Where its files are and what they depend on; `None` where that cannot be known.
+    pub place: Option<Place>,
+}
+
+/// Why a proxy cannot be used, and whether its route tables are known all the same.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// What it is, in one sentence.
+    pub message: String,
+    /// What nginx says.
+    pub words: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+/// Where nginx's files are on a host, and what podlift's files depend on.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The program.
+    pub command: String,
+    /// The folder of podlift's files.
+    pub folder: String,
+    /// The master process's pid file.
+    pub pid: String,
+    /// The main error log; may be no file.
+    pub error_log: String,
+    /// What goes into the files.
+    pub settings: Settings,
+}
+
+impl Place {
+    /// The path of a service's file, without its extension.
+    pub fn base(&self, project: &ProjectName, service: &ServiceName) -> String {
+        format!("{}/{}", self.folder, names::base(project, service))
+    }
+
+    /// The lock that a change at this nginx holds.
+    pub fn lock(&self) -> String {
+        format!("{}.podlift-lock", beside(&self.pid))
+    }
+}
+
+fn beside(pid: &str) -> &str {
+    pid.strip_suffix(".pid").unwrap_or(pid)
+}
+
+/// Takes the look.
+pub async fn look(connection: &Connection) -> Result<Look, Failure> {
+    let host = connection.host();
+    if host.proxy.kind != ProxyKind::Nginx {
+        return Err(Failure::refused(format!("{} has another proxy than nginx", host.name)).on(&host.name));
+    }
+    let arguments = [command(host), host.proxy.folder.as_deref().unwrap_or_default()];
+    let output = super::remote::script(connection, SCRIPT, &arguments, Vec::new(), SHORT).await?;
+    Ok(read(&output, host))
+}
+
+fn command(host: &Host) -> &str {
+    host.proxy.command.as_deref().unwrap_or("nginx")
+}
+
+/// Reads what the script prints: a line for each fact, then the dump or nginx's complaint.
+fn read(output: &str, host: &Host) -> Look {
+    let mut look = Look { dump: Dump::default(), tables: Vec::new(), problem: None, place: None };
+    let (mut version, mut settings, mut ipv6, mut running) = (None, BTreeMap::new(), false, Vec::new());
+    let mut rest = output;
+    while !rest.is_empty() {
+        let (line, behind) = rest.split_once('\n').unwrap_or((rest, ""));
+        rest = behind;
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("version", text) => version = NginxVersion::parse(text),
+            ("settings", text) => {
+                settings = text.split(' ').filter_map(|word| word.strip_prefix("--")?.split_once('=')).collect::<BTreeMap<_, _>>();
+            }
+            ("ipv6", _) => ipv6 = true,
+            ("running", file) => running.push(file),
+            ("route", line) => look.tables.extend(file::parse(line).ok().flatten()),
+            ("absent", _) => {
+                look.problem = problem(
+                    format!("there is no {} on it", command(host)),
+                    "",
+                    "install nginx there, name its path as the host's `proxy.command`, or give the service `balancer: \"none\"`",
+                );
+                return look;
+            }
+            ("broken", _) => {
+                look.problem = problem("nginx does not accept its configuration", rest, "correct it there until `nginx -t` passes");
+                return look;
+            }
+            ("dump", _) => break,
+            _ => {}
+        }
+    }
+    let Some(rest) = rest.trim_end().strip_suffix(END) else {
+        look.problem = problem("nginx's configuration is too large to be read", "", "take what nginx does not need out of its folders");
+        return look;
+    };
+    let configuration = settings.get("conf-path").and_then(|path| path.rsplit_once('/')).map_or("/etc/nginx", |(folder, _)| folder);
+    look.dump = Dump::read(rest, main_folder(rest).unwrap_or(configuration));
+    let (tables, broken) = look.dump.tables();
+    look.tables = tables;
+    if let Some(path) = broken.first() {
+        let hint = "put its `.previous` neighbour in its place, or remove it, and reload nginx";
+        look.problem = problem(format!("the first line of {path} is not as podlift wrote it"), "", hint);
+        return look;
+    }
+    let pid = look.dump.pid.clone().or_else(|| settings.get("pid-path").map(|path| (*path).to_owned()));
+    let pid = pid.unwrap_or_else(|| "/run/nginx.pid".into());
+    let folder = host.proxy.folder.clone().or_else(|| look.dump.folder.clone());
+    match (version, folder) {
+        (None, _) => look.problem = problem("nginx does not tell its version", "", "look at what `nginx -v` prints there"),
+        (_, None) => {
+            let hint = "add `include /etc/nginx/conf.d/*.conf;` inside `http`, or name a folder as the host's `proxy.folder`";
+            look.problem = problem("nginx's configuration includes no folder of `*.conf` files inside `http`", "", hint);
+        }
+        (Some(version), Some(folder)) => {
+            if !running.contains(&pid.as_str()) {
+                look.problem = problem("nginx is not running", "", "start it there, for example with `systemctl start nginx`");
+            }
+            let error_log = look.dump.error_log.clone().or_else(|| settings.get("error-log-path").map(|path| (*path).to_owned()));
+            let settings = Settings {
+                version,
+                ipv6,
+                flag: format!("{}.podlift-drain", beside(&pid)),
+                logs: host.proxy.logs.clone().unwrap_or_else(|| "/var/log/nginx".into()),
+                template: host.proxy.template.clone(),
+            };
+            look.place = Some(Place {
+                command: command(host).into(),
+                folder: folder.trim_end_matches('/').into(),
+                pid,
+                error_log: error_log.unwrap_or_else(|| "/var/log/nginx/error.log".into()),
+                settings,
+            });
+        }
+    }
+    look
+}
+
+/// The folder of the main file: relative paths start there (`conf-prefix` of nginx's `-c`).
+fn main_folder(dump: &str) -> Option<&str> {
+    let path = dump.lines().find_map(|line| line.strip_prefix("# configuration file ")?.strip_suffix(':'))?;
+    path.rsplit_once('/').map(|(folder, _)| folder)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it is always assigned to the field")]
+fn problem(message: impl Into<String>, words: &str, hint: &str) -> Option<Problem> {
+    Some(Problem { message: message.into(), words: words.trim().into(), hint: hint.into() })
+}
+
+impl Problem {
+    /// The problem as a failure of a change.
+    pub fn failure(&self, host: &Host) -> Failure {
+        let message = format!("the proxy on {} cannot be used: {}", host.name, self.message);
+        Failure::new(FailureKind::Refused, message).on(&host.name).detail("nginx", &self.words).hint(&self.hint)
+    }
+
+    /// The problem in one line.
+    pub fn line(&self) -> String {
+        match self.words.lines().find(|line| line.contains("[emerg]")) {
+            Some(words) => format!("{} ({})", self.message, words.trim()),
+            None => self.message.clone(),
+        }
+    }
+}
+
+impl Look {
+    /// Where files go, if nginx can be changed; the problem otherwise.
+    pub fn usable(&self, host: &Host) -> Result<&Place, Failure> {
+        match (&self.problem, &self.place) {
+            (Some(problem), _) => Err(problem.failure(host)),
+            (None, Some(place)) => Ok(place),
+            (None, None) => Err(Failure::failed(format!("nginx's files on {} were not found", host.name)).on(&host.name)),
+        }
+    }
+
+    /// A service's route table.
+    pub fn table(&self, project: &ProjectName, service: &ServiceName) -> Option<&RouteTable> {
+        self.tables.iter().find(|table| &table.project == project && &table.service == service)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> Host {
+        Host::parse("h1").expect("valid")
+    }
+
+    const FACTS: &str = "version nginx version: nginx/1.22.1\nsettings --prefix=/usr/share/nginx --conf-path=/etc/nginx/nginx.conf --pid-path=/run/nginx.pid\nipv6\n";
+    const DUMP: &str = "dump\n# configuration file /etc/nginx/nginx.conf:\nhttp { include conf.d/*.conf; }\n# podlift end\n";
+
+    #[test]
+    fn a_running_nginx_is_usable() {
+        let look = read(&format!("{FACTS}running /run/nginx.pid\n{DUMP}"), &host());
+        let place = look.usable(&host()).expect("usable");
+        assert_eq!(place.folder, "/etc/nginx/conf.d");
+        assert_eq!(place.lock(), "/run/nginx.podlift-lock");
+        assert_eq!(place.settings.flag, "/run/nginx.podlift-drain");
+        assert!(place.settings.ipv6);
+        assert_eq!(place.settings.version, NginxVersion(1, 22, 1));
+    }
+
+    #[test]
+    fn problems_say_what_to_do() {
+        let message = |output: &str| read(output, &host()).usable(&host()).expect_err("a problem").message;
+        assert_eq!(message("absent\n"), "the proxy on h1 cannot be used: there is no nginx on it");
+        assert_eq!(message(&format!("{FACTS}{DUMP}")), "the proxy on h1 cannot be used: nginx is not running");
+        let broken = read(&format!("{FACTS}broken\nnginx: [emerg] unexpected \"}}\" in /etc/nginx/x:3\nnginx: test failed\n"), &host());
+        let problem = broken.problem.expect("a problem");
+        assert_eq!(problem.line(), "nginx does not accept its configuration (nginx: [emerg] unexpected \"}\" in /etc/nginx/x:3)");
+        let nowhere = message(&format!(
+            "{FACTS}running /run/nginx.pid\ndump\n# configuration file /etc/nginx/nginx.conf:\nhttp {{}}\n# podlift end\n"
+        ));
+        assert!(nowhere.contains("includes no folder"), "{nowhere}");
+        let cut = message(&format!("{FACTS}running /run/nginx.pid\n{}", DUMP.replace("end", "")));
+        assert!(cut.contains("too large"), "a table beyond the cut must not be taken for none: {cut}");
+    }
+}

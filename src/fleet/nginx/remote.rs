@@ -1,0 +1,29 @@
+//! Scripts that run on a proxy's host.
+
+use std::time::Duration;
+
+use crate::{
+    failure::{Failure, FailureKind},
+    fleet::connection::{Connection, Request},
+};
+
+/// Runs a script of `sh` with the rights that the proxy's files need, and gives back what it printed. The scripts exit with 0
+/// and tell in words how it went; another code means that they could not do their work.
+pub async fn script(
+    connection: &Connection,
+    script: &str,
+    arguments: &[&str],
+    stdin: Vec<u8>,
+    timeout: Duration,
+) -> Result<String, Failure> {
+    let program: Vec<&str> = ["sh", "-c", script, "podlift"].iter().chain(arguments).copied().collect();
+    let output = connection.run(Request { program: &program, stdin, sudo: true, timeout }).await?;
+    if output.code == 0 {
+        return Ok(output.stdout);
+    }
+    let host = &connection.host().name;
+    Err(Failure::new(FailureKind::Command, format!("a script for nginx on {host} ended with code {}", output.code))
+        .on(host)
+        .detail("what it said", format!("{}{}", output.stdout, output.stderr))
+        .hint("log in as root, or as a user that may call `sudo -n sh` without a password"))
+}

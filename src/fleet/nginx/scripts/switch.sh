@@ -1,0 +1,123 @@
+# Puts a service's files in force, or only tests them. Standard input is the new file; where a line "# podlift locations" stands
+# in it, what follows is the file for the user's own server block. The first word of the output tells how it went.
+mode=$1 nginx=$2 base=$3 pidfile=$4 flag=$5 lock=$6 expected=$7 errors=$8
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+umask 022
+main=$base.conf locations=$base.locations folder=${base%/*}
+placed= flagged= kept=kept
+
+nap() { sleep "$1" 2>/dev/null || sleep 1; }
+
+# Takes the kept files back into their places.
+back() {
+  for file in "$main" "$locations"; do
+    if [ -f "$file.$kept" ]; then mv -f "$file.$kept" "$file"; else rm -f "$file"; fi
+  done
+}
+
+# From here on nginx may run with the new files: those that they replace are no longer what a killed script left behind.
+keep() {
+  kept=previous
+  for file in "$main" "$locations"; do
+    rm -f "$file.previous"
+    [ ! -f "$file.kept" ] || mv -f "$file.kept" "$file.previous"
+  done
+}
+
+leave() {
+  [ -z "$placed" ] || back
+  [ -z "$flagged" ] || rm -f "$flag"
+  rm -f "$main.new" "$locations.new"
+}
+
+fail() {
+  echo "$@"
+  exit 0
+}
+
+workers() {
+  grep -l "^PPid:[[:space:]]*$master\$" /proc/[0-9]*/status 2>/dev/null | sed 's|/proc/\([0-9]*\)/status|\1|'
+}
+
+exec 9>>"$lock" || fail error "the lock $lock cannot be opened"
+tries=0
+until flock -n 9; do
+  tries=$((tries + 1))
+  [ "$tries" -lt 300 ] || fail locked
+  nap 0.2
+done
+trap leave EXIT
+trap 'exit 1' HUP INT TERM PIPE
+
+# A script that was killed on its way left its files behind; what it had kept is what nginx runs with.
+[ ! -f "$main.kept" ] || back
+
+found=0
+if [ -f "$main" ]; then
+  found=$(sed -n '1s/^# podlift {.*"generation":\([0-9][0-9]*\).*/\1/p' "$main")
+  [ -n "$found" ] || fail error "the first line of $main is not as podlift wrote it"
+fi
+[ "$found" = "$expected" ] || fail conflict "$found"
+master=
+[ ! -r "$pidfile" ] || read -r master <"$pidfile"
+[ -n "$master" ] && [ -d "/proc/$master" ] || fail stopped
+
+cat >"$main.new" || fail error "$main.new cannot be written"
+if grep -q '^# podlift locations$' "$main.new"; then
+  sed '1,/^# podlift locations$/d' "$main.new" >"$locations.new" || fail error "$locations.new cannot be written"
+  sed '/^# podlift locations$/,$d' "$main.new" >"$main.cut" && mv -f "$main.cut" "$main.new" || fail error "$main.new cannot be written"
+fi
+
+# Clients whose connections are kept alive get an answer that ends them before the reload could close them under a request. All
+# services share the flag, because a reload closes the connections of all.
+if [ "$mode" = switch ] && grep -qsF -- "$flag" "$folder"/podlift-*.conf "$folder"/podlift-*.locations; then
+  flagged=yes
+  : >"$flag" || fail error "the flag $flag cannot be made"
+  sleep 1
+fi
+
+for file in "$main" "$locations"; do
+  [ ! -f "$file" ] || cp -p "$file" "$file.kept" || fail error "$file.kept cannot be written"
+done
+placed=yes
+if [ -f "$locations.new" ]; then mv -f "$locations.new" "$locations"; else rm -f "$locations"; fi
+mv -f "$main.new" "$main" || fail error "$main cannot be written"
+words=$("$nginx" -t 2>&1) || fail refused "$words"
+[ "$mode" = switch ] || fail tested
+
+keep
+old=$(workers)
+size=0
+[ ! -f "$errors" ] || size=$(wc -c <"$errors")
+words=$("$nginx" -s reload 2>&1) || fail refused "$words"
+
+# nginx tells nobody whether it took the new configuration: new workers do, and that the old ones are leaving.
+begin=$(date +%s)
+while :; do
+  new= serving=
+  for pid in $(workers); do
+    title=$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)
+    case $title in
+    *'worker process is shutting down'*) continue ;;
+    *'worker process'*) ;;
+    *) continue ;;
+    esac
+    case " $(echo $old) " in
+    *" $pid "*) serving=$pid ;;
+    *) new=$pid ;;
+    esac
+  done
+  [ -z "$new" ] || placed=
+  [ -z "$new" ] || [ -n "$serving" ] || break
+  waited=$(($(date +%s) - begin)) words=
+  # nginx tries for 2.5 s to listen before it gives up.
+  [ "$waited" -lt 4 ] || [ ! -f "$errors" ] ||
+    words=$(tail -c "+$((size + 1))" "$errors" | grep -F '[emerg]' | sed 's/^[^[]*//' | sort -u)
+  [ -n "$new" ] || [ -z "$words" ] || fail ignored "$words"
+  if [ "$waited" -ge 30 ]; then
+    [ -n "$new" ] || fail ignored
+    fail lingering "$serving"
+  fi
+  nap 0.02
+done
+echo done

@@ -1,0 +1,284 @@
+//! Changing how nginx splits a service's traffic.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    file::{self, Rendered},
+    look::{Look, Place, look},
+    page, remote,
+};
+use crate::{
+    executor::Progress,
+    failure::{Failure, FailureKind},
+    fleet::connection::Connection,
+    model::{ContainerName, Front, HostName, ProjectName, RouteTable, ServiceName, Share, Token},
+    op::{SetWeights, TestWeights},
+};
+
+const SCRIPT: &str = include_str!("scripts/switch.sh");
+
+/// How long a change may take: a minute for the lock, a second for the flag, half a minute for the workers, and the way.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// How often a change is put onto a table that another change of other hosts has replaced meanwhile.
+const TRIES: usize = 8;
+
+/// The shares of a table by host.
+type Shares = BTreeMap<HostName, Vec<Share>>;
+
+/// Puts new shares in force and gives back the table that is live then, with the one that it replaced. A table that is live
+/// already stays as it is.
+pub async fn set_weights(
+    connection: &Connection,
+    op: &SetWeights,
+    token: &Token,
+    progress: &dyn Progress,
+) -> Result<(RouteTable, Option<RouteTable>), Failure> {
+    let change = Change { project: &op.project, service: &op.service, front: Some(&op.front), token, progress };
+    let named: Vec<&HostName> = op.changes.keys().collect();
+    let changed = change.make(connection, &named, |table| table.with(&op.changes)).await?;
+    changed.ok_or_else(|| Failure::failed("a route table was neither there nor made"))
+}
+
+/// Takes containers out of the traffic and gives back the table that had them, or `None` if none did.
+pub async fn take_out(
+    connection: &Connection,
+    project: &ProjectName,
+    service: &ServiceName,
+    host: &HostName,
+    containers: &[ContainerName],
+    token: &Token,
+    progress: &dyn Progress,
+) -> Result<Option<RouteTable>, Failure> {
+    let change = Change { project, service, front: None, token, progress };
+    let changed = change.make(connection, &[host], |table| table.without(host, containers)).await?;
+    Ok(changed.and_then(|(live, previous)| previous.filter(|previous| previous.shares != live.shares)))
+}
+
+/// Writes what [`set_weights`] would put in force, lets nginx test it, and puts the old file back.
+pub async fn test_weights(connection: &Connection, op: &TestWeights, token: &Token) -> Result<(), Failure> {
+    let found = look(connection).await?;
+    let place = found.usable(connection.host())?;
+    let before = found.table(&op.project, &op.service);
+    let base = before.cloned().unwrap_or_else(|| empty(&op.project, &op.service, &op.front, token));
+    let after = RouteTable {
+        generation: base.generation + 1,
+        token: token.clone(),
+        front: op.front.clone(),
+        shares: base.with(&op.changes),
+        ..base
+    };
+    match send(connection, place, "test", before, &after).await? {
+        Answer::Done => Ok(()),
+        Answer::Conflict(found) => Err(conflict(connection, &after, found)),
+    }
+}
+
+fn empty(project: &ProjectName, service: &ServiceName, front: &Front, token: &Token) -> RouteTable {
+    RouteTable {
+        project: project.clone(),
+        service: service.clone(),
+        generation: 0,
+        token: token.clone(),
+        front: front.clone(),
+        shares: BTreeMap::new(),
+    }
+}
+
+/// A change of one service's table.
+struct Change<'a> {
+    project: &'a ProjectName,
+    service: &'a ServiceName,
+    /// The front, or `None` to leave it as it is, and to do nothing without a table.
+    front: Option<&'a Front>,
+    token: &'a Token,
+    progress: &'a dyn Progress,
+}
+
+impl Change<'_> {
+    /// Makes it: the table that is live then, and the one before it. A change that comes between and leaves the `named` hosts'
+    /// shares alone is built upon, because such changes are made side by side; any other is a conflict.
+    async fn make(
+        &self,
+        connection: &Connection,
+        named: &[&HostName],
+        shares: impl Fn(&RouteTable) -> Shares,
+    ) -> Result<Option<(RouteTable, Option<RouteTable>)>, Failure> {
+        let mut first: Option<Option<RouteTable>> = None;
+        for _ in 0..TRIES {
+            let found = look(connection).await?;
+            let before = found.table(self.project, self.service);
+            if let Some(known) = &first
+                && !agree(known.as_ref(), before, named)
+            {
+                let generation = before.map_or(0, |table| table.generation);
+                return Err(conflict(connection, &self.after(known.as_ref(), &shares)?, generation));
+            }
+            if before.is_none() && self.front.is_none() {
+                return Ok(None);
+            }
+            let after = self.after(before, &shares)?;
+            if let Some(before) = before
+                && before.shares == after.shares
+                && before.front == after.front
+                && self.is_live(connection, &found, before).await?
+            {
+                return Ok(Some((before.clone(), Some(before.clone()))));
+            }
+            let place = found.usable(connection.host())?;
+            self.progress.doing(&format!("switching to generation {}", after.generation));
+            match send(connection, place, "switch", before, &after).await? {
+                Answer::Done => {
+                    self.in_force(connection, &after).await?;
+                    return Ok(Some((after, before.cloned())));
+                }
+                Answer::Conflict(_) => {
+                    first.get_or_insert_with(|| before.cloned());
+                }
+            }
+        }
+        Err(Failure::new(FailureKind::Conflict, format!("{} is being changed again and again by others", self.service))
+            .on(&connection.host().name)
+            .hint("look who else deploys it now, then run again"))
+    }
+
+    fn after(&self, before: Option<&RouteTable>, shares: &impl Fn(&RouteTable) -> Shares) -> Result<RouteTable, Failure> {
+        let front = self.front.or_else(|| before.map(|table| &table.front));
+        let front = front.ok_or_else(|| Failure::failed(format!("{} has no route table", self.service)))?;
+        let base = before.cloned().unwrap_or_else(|| empty(self.project, self.service, front, self.token));
+        let shares = shares(&base);
+        Ok(RouteTable { generation: base.generation + 1, token: self.token.clone(), front: front.clone(), shares, ..base })
+    }
+
+    /// Whether nginx serves what the file says: a change that was killed on its way may have left a file that nobody loaded.
+    async fn is_live(&self, connection: &Connection, found: &Look, table: &RouteTable) -> Result<bool, Failure> {
+        if found.usable(connection.host()).is_err() {
+            return Ok(true);
+        }
+        Ok(page::generation(connection, self.project, self.service).await? == Some(table.generation))
+    }
+
+    /// Waits until the service's own page shows the generation.
+    async fn in_force(&self, connection: &Connection, table: &RouteTable) -> Result<(), Failure> {
+        let mut shown = None;
+        for pause in [0, 50, 100, 200, 400, 800, 1600] {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            shown = page::generation(connection, self.project, self.service).await?;
+            if shown == Some(table.generation) {
+                return Ok(());
+            }
+        }
+        let shown = shown.map_or_else(|| "nothing".into(), |generation| format!("generation {generation}"));
+        Err(Failure::failed(format!(
+            "nginx was reloaded with generation {} of {}, but its page shows {shown}",
+            table.generation, self.service
+        ))
+        .on(&connection.host().name)
+        .hint(format!("look which other nginx listens on 127.0.0.1:{} there", super::names::PAGE_PORT)))
+    }
+}
+
+/// Whether two tables give the named hosts the same, by the same front.
+fn agree(known: Option<&RouteTable>, now: Option<&RouteTable>, named: &[&HostName]) -> bool {
+    let shares = |table: Option<&RouteTable>, host: &HostName| table.and_then(|table| table.shares.get(host)).cloned().unwrap_or_default();
+    let fronts = known.zip(now).is_none_or(|(known, now)| known.front == now.front);
+    fronts && named.iter().all(|host| shares(known, host) == shares(now, host))
+}
+
+/// How a script that changes nginx went, if it went well or can be tried again.
+enum Answer {
+    Done,
+    /// The file has this generation.
+    Conflict(u64),
+}
+
+async fn send(
+    connection: &Connection,
+    place: &Place,
+    mode: &str,
+    before: Option<&RouteTable>,
+    after: &RouteTable,
+) -> Result<Answer, Failure> {
+    let Rendered { configuration, locations } =
+        file::render(after, &place.settings).map_err(|failure| failure.on(&connection.host().name))?;
+    let content = match locations {
+        Some(locations) => format!("{configuration}# podlift locations\n{locations}"),
+        None => configuration,
+    };
+    let base = place.base(&after.project, &after.service);
+    let expected = before.map_or(0, |table| table.generation).to_string();
+    let lock = place.lock();
+    let arguments = [mode, &place.command, &base, &place.pid, &place.settings.flag, &lock, &expected, &place.error_log];
+    let output = remote::script(connection, SCRIPT, &arguments, content.into_bytes(), LONGEST).await?;
+    answer(&output, after).map_err(|failure| failure.on(&connection.host().name))
+}
+
+/// Reads what the script printed.
+fn answer(output: &str, table: &RouteTable) -> Result<Answer, Failure> {
+    let (word, rest) = output.trim().split_once([' ', '\n']).unwrap_or((output.trim(), ""));
+    let service = &table.service;
+    let failure = match word {
+        "done" | "tested" => return Ok(Answer::Done),
+        "conflict" => return Ok(Answer::Conflict(rest.trim().parse().unwrap_or(0))),
+        "refused" => Failure::failed(format!("nginx does not accept the new configuration of {service}; the old one is in its place"))
+            .hint("read what nginx says: it names the file and the line"),
+        "ignored" => Failure::failed(format!("nginx did not take the new configuration of {service}; the old one is in its place"))
+            .hint("read nginx's error log there: often an address that it shall listen on is in use"),
+        "lingering" => {
+            return Err(Failure::new(
+                FailureKind::Timeout,
+                format!("an old worker of nginx still takes requests for {service} after 30 s"),
+            )
+            .hint(format!("look what the process {} waits for", rest.trim())));
+        }
+        "locked" => Failure::new(FailureKind::Locked, "another change of nginx has held its lock for a minute")
+            .hint("look which podlift or which script of it still runs there"),
+        "stopped" => Failure::refused("nginx is not running").hint("start it there, for example with `systemctl start nginx`"),
+        "error" => {
+            return Err(Failure::failed(format!("nginx's files could not be changed: {rest}"))
+                .hint("look at the folder's rights and at free disk space"));
+        }
+        _ => Failure::failed(format!("the change of {service} at nginx ended without an answer; its next change puts things right")),
+    };
+    Err(failure.detail("nginx", rest))
+}
+
+fn conflict(connection: &Connection, table: &RouteTable, found: u64) -> Failure {
+    let expected = table.generation - 1;
+    let message = format!("{}'s route table was changed by someone else: it is generation {found}, not {expected}", table.service);
+    Failure::new(FailureKind::Conflict, message).on(&connection.host().name).hint("look what is live with `podlift ps`, then run again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> RouteTable {
+        let front = Front { domain: None, listen: 80, tls: None, server: true, sticky: None };
+        let token = Token::new("0123456789").expect("valid");
+        empty(&ProjectName::default(), &ServiceName::new("web").expect("valid"), &front, &token)
+    }
+
+    #[test]
+    fn answers_keep_nginxs_words() {
+        assert!(matches!(answer("done\n", &table()), Ok(Answer::Done)));
+        assert!(matches!(answer("conflict 7\n", &table()), Ok(Answer::Conflict(7))));
+        let Err(failure) = answer("refused nginx: [emerg] host not found\nnginx: test failed\n", &table()) else { panic!("a failure") };
+        assert_eq!(failure.details[0].text, "nginx: [emerg] host not found\nnginx: test failed");
+        let Err(failure) = answer("", &table()) else { panic!("a failure") };
+        assert!(failure.message.contains("without an answer"), "{failure}");
+    }
+
+    #[test]
+    fn only_a_change_of_the_named_hosts_is_a_conflict() {
+        let host = |name: &str| HostName::new(name).expect("valid");
+        let (one, two) = (host("h1"), host("h2"));
+        let mut now = table();
+        now.generation = 1;
+        now.shares.insert(two.clone(), Vec::new());
+        assert!(agree(Some(&table()), Some(&now), &[&one]));
+        assert!(agree(None, Some(&table()), &[&one]));
+        now.front.listen = 81;
+        assert!(!agree(Some(&table()), Some(&now), &[&one]));
+    }
+}

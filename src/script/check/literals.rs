@@ -1,0 +1,64 @@
+//! Names, addresses and durations that are written out where they are used, held to their own field's grammar.
+
+use rhai::{Expr, Position};
+
+use super::{
+    Finding,
+    program::{Called, Program, Script},
+    vocabulary::Vocabulary,
+};
+use crate::model::{Host, Invalid, Period, ProjectName, ServiceName, name::env_name};
+
+type Grammar = fn(&str) -> Result<(), Invalid>;
+
+/// Which argument of which function, counted from 0, follows which grammar.
+const ARGUMENTS: &[(&str, usize, Grammar)] = &[
+    ("project", 0, |text| ProjectName::new(text).map(drop)),
+    ("service", 0, |text| ServiceName::new(text).map(drop)),
+    ("dependency", 0, |text| ServiceName::new(text).map(drop)),
+    ("host", 0, |text| Host::parse(text).map(drop)),
+    ("hosts", 0, |text| Host::parse(text).map(drop)),
+    ("env", 0, env_name),
+    ("secret", 0, env_name),
+    ("pause", 0, |text| Period::parse(text).map(drop)),
+    ("sleep", 0, |text| Period::parse(text).map(drop)),
+    ("retry", 1, |text| Period::parse(text).map(drop)),
+    ("traffic", 1, |text| Period::parse(text).map(drop)),
+];
+
+/// Finds literals that do not fit. A literal array's elements are looked at one by one.
+pub fn grammar(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    script.each_call(|called| {
+        let defined_here = script.functions.iter().any(|function| function.name == called.call.name.as_str());
+        if called.call.is_qualified() || defined_here {
+            return;
+        }
+        for (argument, grammar) in arguments(called) {
+            for (text, position) in texts(argument) {
+                findings.extend(grammar(text).err().map(|invalid| tell(program, position, &invalid)));
+            }
+        }
+    });
+    findings
+}
+
+fn arguments<'a>(called: &'a Called<'a>) -> impl Iterator<Item = (&'a Expr, Grammar)> {
+    let shift = usize::from(called.method);
+    ARGUMENTS
+        .iter()
+        .filter(|(name, ..)| *name == called.call.name.as_str())
+        .filter_map(move |(_, index, grammar)| Some((called.call.args.get(index.checked_sub(shift)?)?, *grammar)))
+}
+
+fn texts(argument: &Expr) -> Vec<(&str, Position)> {
+    match argument {
+        Expr::StringConstant(text, position) => vec![(text.as_str(), *position)],
+        Expr::Array(elements, _) => elements.iter().flat_map(texts).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn tell(program: &Program, position: Position, invalid: &Invalid) -> Finding {
+    program.finding(position, format!("{:?} is not a valid {}", invalid.value, invalid.what)).hint(invalid.rule.clone())
+}

@@ -1,0 +1,162 @@
+//! What a script may say: the host's functions, their options, and what is not there yet.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use rhai::{Dynamic, Engine};
+
+use crate::script::{
+    NOT_YET, REPLACED,
+    options::{self, SPECS},
+};
+
+/// Functions that Rhai itself provides, with the fewest and the most arguments they take.
+const BUILT_IN: &[(&str, usize, usize)] = &[
+    ("Fn", 1, 1),
+    ("call", 1, usize::MAX),
+    ("curry", 1, usize::MAX),
+    ("is_def_fn", 2, 3),
+    ("is_def_var", 1, 1),
+    ("is_shared", 1, 1),
+    ("type_of", 1, 1),
+];
+
+/// What the host knows: read from an engine, with the tables of options and of what is not there yet.
+#[derive(Clone, Default)]
+pub struct Vocabulary {
+    functions: BTreeMap<String, BTreeSet<usize>>,
+    own: BTreeSet<(String, usize)>,
+    rhai: BTreeSet<(String, usize)>,
+    options: BTreeMap<String, Vec<OptionKey>>,
+    not_yet: BTreeMap<String, String>,
+    replaced: BTreeMap<(String, usize), String>,
+}
+
+/// A key of a function's option map.
+#[derive(Clone)]
+pub struct OptionKey {
+    /// The key.
+    pub name: String,
+    /// Whether a value fits; the error says what is expected and what was given.
+    pub fits: Fits,
+}
+
+/// Whether a value fits; the error goes on after "the option `x` of `f`".
+pub type Fits = Arc<dyn Fn(&Dynamic) -> Result<(), String> + Send + Sync>;
+
+impl Vocabulary {
+    /// The language of deployment scripts, whose functions are registered with this engine.
+    pub fn language(engine: &Engine) -> Self {
+        let words = Self::of(engine).without(NOT_YET).replacing(REPLACED);
+        SPECS.iter().fold(words, |words, spec| {
+            let key = |key: &'static options::OptionKey| OptionKey { name: key.name.into(), fits: Arc::new(|value| key.kind.fits(value)) };
+            words.with_options(spec.function, spec.keys.iter().map(key))
+        })
+    }
+
+    /// The functions that are registered with this engine.
+    pub fn of(engine: &Engine) -> Self {
+        let own: BTreeSet<(String, usize)> = Self::registered(engine, false).into_iter().collect();
+        let rhai = Self::registered(&Engine::new(), true).into_iter().collect();
+        let mut functions: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        for (name, arity) in Self::registered(engine, true) {
+            functions.entry(name).or_default().insert(arity);
+        }
+        Self { functions, own, rhai, ..Self::default() }
+    }
+
+    fn registered(engine: &Engine, standard: bool) -> Vec<(String, usize)> {
+        engine.collect_fn_metadata(
+            None,
+            |function| function.namespace.is_empty().then(|| (function.metadata.name.to_string(), function.metadata.num_params)),
+            standard,
+        )
+    }
+
+    /// Adds what a function's trailing option map may hold.
+    #[must_use]
+    pub fn with_options(mut self, function: impl Into<String>, keys: impl IntoIterator<Item = OptionKey>) -> Self {
+        self.options.insert(function.into(), keys.into_iter().collect());
+        self
+    }
+
+    /// Adds functions that are promised and not there yet, each with what it is for.
+    #[must_use]
+    pub fn without<'a>(mut self, functions: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> Self {
+        self.not_yet.extend(functions.into_iter().map(|(name, purpose)| ((*name).into(), (*purpose).into())));
+        self
+    }
+
+    /// Adds functions of Rhai that scripts do without: name, argument count, and what to use in their place.
+    #[must_use]
+    pub fn replacing<'a>(mut self, functions: impl IntoIterator<Item = &'a (&'a str, usize, &'a str)>) -> Self {
+        self.replaced.extend(functions.into_iter().map(|(name, arity, instead)| (((*name).into(), *arity), (*instead).into())));
+        self
+    }
+
+    /// The keys of a function's option map, where it has one.
+    pub fn options(&self, function: &str) -> Option<&[OptionKey]> {
+        self.options.get(function).map(Vec::as_slice)
+    }
+
+    /// What a function is for that is promised and not there yet.
+    pub fn not_yet(&self, function: &str) -> Option<&str> {
+        self.not_yet.get(function).map(String::as_str)
+    }
+
+    /// What to use in place of one of Rhai's functions.
+    pub fn instead(&self, function: &str, arity: usize) -> Option<&str> {
+        self.replaced.get(&(function.into(), arity)).map(String::as_str)
+    }
+
+    /// Whether the host itself, and not Rhai's library, has a function of this name with so many parameters.
+    pub fn is_own(&self, function: &str, arity: usize) -> bool {
+        self.own.contains(&(function.into(), arity))
+    }
+
+    /// Whether Rhai's own library has a function of this name with so many parameters.
+    pub fn is_of_rhai(&self, function: &str, arity: usize) -> bool {
+        self.rhai.contains(&(function.into(), arity))
+    }
+
+    /// Whether values have a property of this name.
+    pub fn is_property(&self, name: &str) -> bool {
+        self.functions.contains_key(&format!("get${name}"))
+    }
+
+    /// With how many arguments a function can be called, or `None` where there is no such function.
+    pub fn arities(&self, function: &str) -> Option<Arities> {
+        if let Some((_, least, most)) = BUILT_IN.iter().find(|(name, ..)| *name == function) {
+            return Some(Arities::Between(*least, *most));
+        }
+        self.functions.get(function).map(|arities| Arities::Exactly(arities.clone()))
+    }
+
+    /// All names that can be called.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let built_in = BUILT_IN.iter().map(|(name, ..)| *name);
+        let nameable = |name: &&str| name.starts_with(|first: char| first.is_alphabetic()) && !name.contains('$');
+        self.functions.keys().map(String::as_str).filter(nameable).chain(built_in)
+    }
+}
+
+/// With how many arguments a function can be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arities {
+    /// One of these counts.
+    Exactly(BTreeSet<usize>),
+    /// At least and at most so many.
+    Between(usize, usize),
+}
+
+impl Arities {
+    /// Whether so many arguments fit.
+    pub fn take(&self, count: usize) -> bool {
+        match self {
+            Self::Exactly(counts) => counts.contains(&count),
+            Self::Between(least, most) => (least..=most).contains(&&count),
+        }
+    }
+}

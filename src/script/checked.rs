@@ -1,0 +1,83 @@
+//! A script between its text and its run.
+
+use std::{path::Path, sync::Arc};
+
+use rhai::{AST, EvalAltResult};
+
+use super::{
+    NOT_YET, REPLACED, ScriptRun,
+    check::{Entry, Finding, OptionKey, Vocabulary, check},
+    diagnostics::Diagnostic,
+    engine,
+    resolver::{Resolver, project_folder},
+    signatures,
+    sources::Sources,
+};
+use crate::failure::FailureKind;
+
+/// A script that was read, with what a check found in it and its imports.
+pub struct Checked {
+    findings: Vec<Finding>,
+    tree: Option<AST>,
+    resolver: Resolver,
+}
+
+/// Why a script did not reach its end.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// What kind of failure it was; `None` if the script itself is wrong.
+    pub kind: Option<FailureKind>,
+    /// What is to be told.
+    pub diagnostic: Diagnostic,
+}
+
+impl Checked {
+    /// Checks a text that messages call `name`; what it imports is beside it in `folder`, or embedded.
+    pub fn new(name: &str, folder: &Path, text: &str) -> Self {
+        let resolver = Resolver::new(Sources::default(), folder, project_folder(folder));
+        let examined = check(&engine::language(), &resolver, &vocabulary(), &[Entry { name, text }]);
+        Self { findings: examined.findings, tree: examined.trees.into_iter().next().flatten(), resolver }
+    }
+
+    /// Everything that is wrong with it, by place.
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        self.findings.iter().map(Diagnostic::of_finding).collect()
+    }
+
+    /// The texts of the script and its imports.
+    pub fn sources(&self) -> &Sources {
+        self.resolver.sources()
+    }
+
+    /// Runs it and blocks until it ends. A script with findings does not begin: the first of them is told.
+    pub fn run(&self, run: ScriptRun) -> Result<(), Ended> {
+        if let Some(finding) = self.findings.first() {
+            return Err(Ended { kind: None, diagnostic: Diagnostic::of_finding(finding) });
+        }
+        let Some(tree) = &self.tree else {
+            let message = "the script could not be parsed".into();
+            return Err(Ended { kind: None, diagnostic: Diagnostic { message, ..Diagnostic::default() } });
+        };
+        run.perform(tree, &self.resolver).map_err(|stopped| {
+            let kind = match (stopped.is_interrupted(), stopped.failure(), stopped.error.unwrap_inner()) {
+                (true, ..) => Some(FailureKind::Interrupted),
+                (_, Some(failure), _) => Some(failure.kind),
+                (_, None, EvalAltResult::ErrorRuntime(..)) => Some(FailureKind::Failed),
+                _ => None,
+            };
+            Ended { kind, diagnostic: Diagnostic::of_error(&stopped.error, self.sources()) }
+        })
+    }
+}
+
+/// What scripts may say.
+fn vocabulary() -> Vocabulary {
+    let known = Vocabulary::of(&engine::language()).without(NOT_YET).replacing(REPLACED);
+    signatures().fold(known, |known, function| match function.options() {
+        Some((_, spec)) => {
+            let keys = spec.keys.iter().map(|key| OptionKey { name: key.name.into(), fits: Arc::new(|value| key.kind.fits(value)) });
+            known.with_options(function.name, keys)
+        }
+        None => known,
+    })
+}

@@ -1,0 +1,98 @@
+//! Diagnostics as text for people.
+
+use std::fmt::{self, Write};
+
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode, SourceSpan};
+
+use super::Diagnostic;
+use crate::{failure::Origin, script::sources::Sources};
+
+/// Renders diagnostics one after the other, each with the lines that it is about: message, place, calls, what the host said,
+/// and what to do next. Without `colour` it is plain text.
+pub fn render(diagnostics: &[Diagnostic], sources: &Sources, colour: bool) -> String {
+    let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let handler = GraphicalReportHandler::new_themed(theme).with_links(false).with_width(120);
+    let mut text = String::new();
+    for (index, diagnostic) in diagnostics.iter().enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
+        // Writing to a String cannot fail, and a report that cannot be drawn still has its message.
+        if handler.render_report(&mut text, &Snippet::of(diagnostic, sources)).is_err() {
+            let _ = writeln!(text, "  × {}", diagnostic.message);
+        }
+        let _ = footer(&mut text, diagnostic);
+    }
+    text
+}
+
+fn footer(text: &mut String, diagnostic: &Diagnostic) -> fmt::Result {
+    for frame in &diagnostic.stack {
+        writeln!(text, "  in {}, {}", frame.what, frame.origin)?;
+    }
+    for detail in &diagnostic.details {
+        writeln!(text, "  {}:", detail.title)?;
+        for line in detail.text.lines() {
+            writeln!(text, "    {line}")?;
+        }
+    }
+    for hint in &diagnostic.hints {
+        writeln!(text, "  help: {hint}")?;
+    }
+    Ok(())
+}
+
+/// A diagnostic's message over its lines of the script.
+#[derive(Debug)]
+struct Snippet {
+    message: String,
+    source: Option<NamedSource<String>>,
+    span: SourceSpan,
+}
+
+impl Snippet {
+    fn of(diagnostic: &Diagnostic, sources: &Sources) -> Self {
+        let message = match &diagnostic.host {
+            Some(host) => format!("{host}: {}", diagnostic.message),
+            None => diagnostic.message.clone(),
+        };
+        let origin = diagnostic.origin();
+        let text = origin.as_ref().and_then(|origin| sources.text(&origin.file));
+        match (origin, text) {
+            (Some(origin), Some(text)) => {
+                let span = span(&text, &origin, diagnostic.length.unwrap_or(1));
+                Self { message, source: Some(NamedSource::new(origin.file, text.to_string())), span }
+            }
+            (Some(origin), None) => Self { message: format!("{origin}: {message}"), source: None, span: (0, 0).into() },
+            _ => Self { message, source: None, span: (0, 0).into() },
+        }
+    }
+}
+
+/// The bytes of a text that `length` characters at a place are.
+fn span(text: &str, origin: &Origin, length: usize) -> SourceSpan {
+    let before: usize = text.split_inclusive('\n').take(origin.line - 1).map(str::len).sum();
+    let line = text[before..].lines().next().unwrap_or_default();
+    let bytes = |characters: usize| line.char_indices().nth(characters).map_or(line.len(), |(index, _)| index);
+    let start = bytes(origin.column - 1);
+    (before + start, bytes(origin.column - 1 + length) - start).into()
+}
+
+impl fmt::Display for Snippet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Snippet {}
+
+impl miette::Diagnostic for Snippet {
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|source| source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.source.as_ref()?;
+        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(None, self.span))))
+    }
+}

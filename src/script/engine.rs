@@ -1,0 +1,38 @@
+//! The Rhai engine that scripts are checked and run with.
+
+use rhai::{Engine, OptimizationLevel};
+
+use super::functions;
+
+/// How deep calls may be nested. The script's thread has a stack for twice as many.
+const CALL_LEVELS: usize = 100;
+/// How deep an expression may be nested; an ordinary strategy exceeds the default of a debug build.
+const EXPRESSION_DEPTH: usize = 128;
+/// The longest string: a file, or what a command printed.
+const STRING_SIZE: usize = 16 << 20;
+/// The most items of an array or a map.
+const ITEMS: usize = 100_000;
+
+/// An engine that knows the language: limits, host functions, value types. `check` compiles with it; a run adds its session,
+/// its modules and a way to stop.
+pub fn language() -> Engine {
+    let mut engine = Engine::new();
+    engine
+        .set_optimization_level(OptimizationLevel::None)
+        .set_strict_variables(true)
+        .set_fail_on_invalid_map_property(true)
+        .set_max_call_levels(CALL_LEVELS)
+        .set_max_expr_depths(EXPRESSION_DEPTH, EXPRESSION_DEPTH)
+        .set_max_operations(0)
+        .set_max_string_size(STRING_SIZE)
+        .set_max_array_size(ITEMS)
+        .set_max_map_size(ITEMS)
+        .set_max_variables(10_000)
+        .set_max_functions(10_000)
+        .set_max_modules(1_000)
+        .disable_symbol("eval")
+        .on_print(|_| {})
+        .on_debug(|_, _, _| {})
+        .register_global_module(functions::module().into());
+    engine
+}

@@ -1,0 +1,368 @@
+//! Declaring: projects, hosts, services, images.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use rhai::{Array, Dynamic, ImmutableString, Map};
+
+use super::{Arguments, Caller, Function, Trouble};
+use crate::{
+    failure::Failure,
+    model::{
+        Balancer, Bytes, Check, Health, Host, Image, Invalid, Period, ProjectName, Proxy, ProxyKind, Service, ServiceName, Text, Tls,
+        Version,
+    },
+    script::{
+        options::{Options, plain, unknown},
+        session::{Session, lock},
+        values::json,
+    },
+};
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function {
+        name: "project",
+        parameters: &["name"],
+        returns: "string",
+        doc: "Names the project whose deploys these are; before the first service.",
+        body: project,
+    },
+    Function {
+        name: "host",
+        parameters: &["address", "options?"],
+        returns: "Host",
+        doc: "A machine with a Docker engine: \"user@name:port\", an ssh-config alias, or \"local\".",
+        body: host,
+    },
+    Function {
+        name: "hosts",
+        parameters: &["addresses", "options?"],
+        returns: "Array",
+        doc: "Several hosts with the same options.",
+        body: hosts,
+    },
+    Function { name: "service", parameters: &["name", "options?"], returns: "Service", doc: "What is deployed.", body: service },
+    Function {
+        name: "image",
+        parameters: &["reference"],
+        returns: "Image",
+        doc: "An image that was built elsewhere, by its reference.",
+        body: image,
+    },
+];
+
+fn project(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    let name = ProjectName::new(arguments.plain(0)?)?;
+    let mut project = lock(&caller.session.circumstances().project);
+    if project.is_used && project.name != name {
+        return Err(Failure::refused(format!("the project cannot become {name} here: services of {} are declared already", project.name))
+            .hint("call project(…) before the first service(…)")
+            .into());
+    }
+    project.name = name.clone();
+    Ok(name.to_string().into())
+}
+
+fn host(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    let host = declared(&arguments.plain(0)?, &arguments.options()?)?;
+    remember(caller, &host);
+    Ok(Dynamic::from(host))
+}
+
+fn hosts(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    let options = arguments.options()?;
+    let mut declared_hosts: Vec<Host> = Vec::new();
+    for address in arguments.list(0)? {
+        let address = address.flatten_clone().try_cast::<ImmutableString>().ok_or_else(|| arguments.mismatch())?;
+        plain(&address).map_err(|problem| Failure::refused(format!("a host's address {problem}")))?;
+        let host = declared(&address, &options)?;
+        if declared_hosts.iter().any(|other| other.name == host.name) {
+            return Err(Failure::refused(format!("the host {} is named twice", host.name)).into());
+        }
+        declared_hosts.push(host);
+    }
+    for host in &declared_hosts {
+        remember(caller, host);
+    }
+    Ok(declared_hosts.into_iter().map(Dynamic::from).collect::<Array>().into())
+}
+
+fn remember(caller: &Caller<'_>, host: &Host) {
+    let mut current = caller.session.current();
+    if !current.hosts.contains(&host.name) {
+        current.hosts.push(host.name.clone());
+    }
+}
+
+fn declared(address: &str, options: &Options) -> Result<Host, Trouble> {
+    let mut host = Host::parse(address)?;
+    host.labels = options.labels("labels");
+    host.identity = options.text("identity").map(|path| file_path("identity", path)).transpose()?;
+    host.sudo = options.bool("sudo");
+    if let Some(bind) = options.text("bind") {
+        bind.parse::<IpAddr>().map_err(|_| Invalid::new("bind address", &bind, "an IP address of the host, such as \"10.0.0.11\""))?;
+        host.bind = bind;
+    }
+    if let Some(docker) = options.text("docker") {
+        host.docker = file_path("docker", docker)?;
+    }
+    host.proxy = match (options.text("proxy"), options.get("proxy")) {
+        (Some(word), _) => Proxy { kind: proxy_kind(&word)?, ..Proxy::default() },
+        (None, Some(_)) => proxy(&options.map("proxy"))?,
+        (None, None) => Proxy::default(),
+    };
+    Ok(host)
+}
+
+fn proxy(map: &Map) -> Result<Proxy, Trouble> {
+    const KEYS: &[&str] = &["kind", "command", "folder", "logs", "template"];
+    let mut proxy = Proxy::default();
+    for (name, value) in map {
+        if !KEYS.contains(&name.as_str()) {
+            return Err(unknown(&format!("a proxy has no `{name}`"), name, KEYS).into());
+        }
+        let text =
+            value.clone().into_string().map_err(|got| Failure::refused(format!("`{name}` of a proxy is to be a string, and got {got}")))?;
+        plain(&text).map_err(|problem| Failure::refused(format!("`{name}` of a proxy {problem}")))?;
+        match name.as_str() {
+            "kind" => proxy.kind = proxy_kind(&text)?,
+            "command" => proxy.command = Some(file_path("proxy command", text)?),
+            "folder" => proxy.folder = Some(file_path("proxy folder", text)?),
+            "logs" => proxy.logs = Some(file_path("proxy logs", text)?),
+            _ => proxy.template = Some(text),
+        }
+    }
+    Ok(proxy)
+}
+
+fn proxy_kind(word: &str) -> Result<ProxyKind, Failure> {
+    match word {
+        "nginx" => Ok(ProxyKind::Nginx),
+        "haproxy" => Ok(ProxyKind::Haproxy),
+        _ => Err(Failure::refused(format!("{word:?} is not a proxy that podlift knows")).hint("there are \"nginx\" and \"haproxy\"")),
+    }
+}
+
+fn service(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    let name = ServiceName::new(arguments.plain(0)?)?;
+    let options = arguments.options()?;
+    let project = {
+        let mut project = lock(&caller.session.circumstances().project);
+        project.is_used = true;
+        project.name.clone()
+    };
+    let port = options.whole("port");
+    let health = match options.get("health").and_then(|health| health.clone().try_cast::<Health>()) {
+        Some(health) if port.is_none() && matches!(health.check, Check::Http { .. } | Check::Tcp) => {
+            return Err(Failure::refused(format!("the service {name} has no port that its health check could ask"))
+                .hint("give it a port, or a health check by command([…])")
+                .into());
+        }
+        Some(health) => health,
+        None if port.is_some() => {
+            return Err(Failure::refused(format!("the service {name} has a port and no health check"))
+                .hint("give it health: http(\"/path\"), tcp() or command([…]); health: no_health() is for who has none")
+                .into());
+        }
+        None => Health::new(Check::None),
+    };
+    let image = options.text("image").unwrap_or_else(|| format!("{project}-{name}"));
+    image_name(&image)?;
+    let text = |key: &str, what: &'static str, rule: &str, fits: fn(&str) -> bool| checked(options.text(key), what, rule, fits);
+    let service = Service {
+        image,
+        port,
+        replicas: options.whole("replicas").unwrap_or(1),
+        command: words(&caller.session, &options),
+        env: variables(&caller.session, &options.map("env")),
+        health,
+        volumes: volumes(&options)?,
+        network: text("network", "network", "letters, digits, `_`, `.` and `-`, a letter or digit first", is_plain_name)?,
+        publish: options.whole("publish"),
+        memory: memory(&options)?,
+        cpus: cpus(&options),
+        restart: text("restart", "restart policy", "no, always, unless-stopped, on-failure or on-failure:COUNT", is_restart_policy)?
+            .unwrap_or_else(|| "unless-stopped".into()),
+        stop_timeout: options.period("stop_timeout").unwrap_or(Period::seconds(10)),
+        labels: labels(&options)?,
+        domain: text("domain", "domain", "letters, digits, `-` and `.`, with `*.` first at most", is_domain)?,
+        listen: options.whole("listen").unwrap_or(80),
+        balancer: balancer(&options),
+        tls: tls(&options)?,
+        server: options.bool("server").unwrap_or(true),
+        options: options.get("options").map(|options| json::plain(options).to_string()),
+        name,
+    };
+    if service.options.as_ref().is_some_and(|options| plain(options).is_err()) {
+        return Err(Failure::refused("Docker's options cannot hold a secret").hint("secrets go into env").into());
+    }
+    Ok(Dynamic::from(service))
+}
+
+/// The environment variables of an option.
+pub(super) fn variables(session: &Session, map: &Map) -> BTreeMap<String, Text> {
+    map.iter().map(|(name, value)| (name.to_string(), session.text(&value.to_string()))).collect()
+}
+
+/// The program and arguments of the option `command`.
+pub(super) fn words(session: &Session, options: &Options) -> Option<Vec<Text>> {
+    let words = options.list("command")?;
+    Some(words.iter().map(|word| session.text(&word.to_string())).collect())
+}
+
+/// The labels of an option; podlift's own cannot be given.
+pub(super) fn labels(options: &Options) -> Result<BTreeMap<String, String>, Failure> {
+    let labels = options.labels("labels");
+    match labels.keys().find(|name| name.starts_with("podlift.") || name.is_empty()) {
+        Some(name) => {
+            Err(Failure::refused(format!("the label {name:?} cannot be given: labels that begin with `podlift.` are podlift's own")))
+        }
+        None => Ok(labels),
+    }
+}
+
+fn checked(given: Option<String>, what: &'static str, rule: &str, fits: fn(&str) -> bool) -> Result<Option<String>, Invalid> {
+    match given {
+        Some(text) if !fits(&text) => Err(Invalid::new(what, text, rule)),
+        given => Ok(given),
+    }
+}
+
+fn volumes(options: &Options) -> Result<Vec<String>, Invalid> {
+    let volumes = options.texts("volumes");
+    let fits = |volume: &str| {
+        let mut parts = volume.split(':');
+        let source = parts.next().is_some_and(|source| !source.is_empty());
+        source && parts.next().is_some_and(|target| target.starts_with('/')) && parts.count() <= 1 && !volume.contains(char::is_control)
+    };
+    match volumes.iter().find(|volume| !fits(volume)) {
+        Some(volume) => Err(Invalid::new("volume", volume, "SOURCE:TARGET or SOURCE:TARGET:OPTIONS, with an absolute TARGET")),
+        None => Ok(volumes),
+    }
+}
+
+fn memory(options: &Options) -> Result<Option<Bytes>, Invalid> {
+    match options.whole("memory") {
+        Some(bytes) => Ok(Some(Bytes(bytes))),
+        None => options.text("memory").map(|text| Bytes::parse(&text)).transpose(),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the option is over 0 and under a million")]
+fn cpus(options: &Options) -> Option<u64> {
+    let given = options.get("cpus")?;
+    match given.as_int() {
+        Ok(whole) => u64::try_from(whole).ok().map(|whole| whole * 1000),
+        Err(_) => given.as_float().ok().map(|number| ((number * 1000.0).round() as u64).max(1)),
+    }
+}
+
+fn balancer(options: &Options) -> Balancer {
+    let Some(given) = options.get("balancer") else { return Balancer::Each };
+    if let Some(host) = given.clone().try_cast::<Host>() {
+        return Balancer::Hosts(vec![host]);
+    }
+    match options.list("balancer") {
+        Some(hosts) => Balancer::Hosts(hosts.into_iter().filter_map(Dynamic::try_cast).collect()),
+        None => Balancer::None,
+    }
+}
+
+fn tls(options: &Options) -> Result<Option<Tls>, Failure> {
+    if options.get("tls").is_none() {
+        return Ok(None);
+    }
+    let mut given = options.labels("tls");
+    let mut take = |key: &str| {
+        let path = given
+            .remove(key)
+            .ok_or_else(|| Failure::refused(format!("`tls` has no `{key}`")).hint("it is #{ certificate: PATH, key: PATH }"))?;
+        file_path(key, path)
+    };
+    let tls = Tls { certificate: take("certificate")?, key: take("key")? };
+    match given.keys().next() {
+        Some(key) => Err(unknown(&format!("`tls` has no `{key}`"), key, &["certificate", "key"])),
+        None => Ok(Some(tls)),
+    }
+}
+
+fn image(_: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    let reference = arguments.plain(0)?;
+    let invalid = || Invalid::new("image reference", &reference, "NAME:TAG or NAME@sha256:DIGEST");
+    let (rest, digest) = match reference.split_once('@') {
+        Some((rest, digest)) => (rest, Some(digest)),
+        None => (reference.as_str(), None),
+    };
+    let slash = rest.rfind('/').map_or(0, |slash| slash + 1);
+    let (name, tag) = match rest[slash..].split_once(':') {
+        Some((last, tag)) => (&rest[..slash + last.len()], Some(tag)),
+        None => (rest, None),
+    };
+    image_name(name).map_err(|_| invalid())?;
+    let version = match (tag, digest) {
+        (Some(tag), _) => tag.to_owned(),
+        (None, Some(digest)) => digest.strip_prefix("sha256:").and_then(|digits| digits.get(..12)).ok_or_else(invalid)?.to_owned(),
+        (None, None) => {
+            return Err(Failure::refused(format!("the image reference {reference:?} has no tag"))
+                .hint("write NAME:TAG: what is deployed has a version")
+                .into());
+        }
+    };
+    if digest.is_some_and(|digest| digest.len() != 71 || !digest[7..].chars().all(|digit| digit.is_ascii_hexdigit())) {
+        return Err(invalid().into());
+    }
+    Ok(Dynamic::from(Image { reference: reference.clone(), digest: String::new(), version: Version::new(version)? }))
+}
+
+/// Checks an image's name without tag (distribution's reference grammar): a registry's address at most, then lowercase parts.
+pub(super) fn image_name(name: &str) -> Result<(), Invalid> {
+    let part = |part: &str| {
+        let ends =
+            |character: Option<char>| character.is_some_and(|character| character.is_ascii_lowercase() || character.is_ascii_digit());
+        ends(part.chars().next())
+            && ends(part.chars().next_back())
+            && part.chars().all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || "._-".contains(character))
+    };
+    let registry = |part: &str| {
+        !part.starts_with(['-', '.', ':'])
+            && !part.is_empty()
+            && part.chars().all(|character| character.is_ascii_alphanumeric() || ".-:[]".contains(character))
+    };
+    let mut parts = name.split('/');
+    let first = parts.next().unwrap_or_default();
+    let rest: Vec<&str> = parts.collect();
+    let first_fits = part(first) || (!rest.is_empty() && registry(first));
+    if first_fits && rest.iter().all(|rest| part(rest)) && name.len() <= 255 {
+        return Ok(());
+    }
+    Err(Invalid::new("image name", name, "lowercase letters, digits, `.`, `_` and `-` in parts between `/`, without tag"))
+}
+
+/// Checks a path of a file, here or on a host.
+pub(super) fn file_path(what: &str, path: String) -> Result<String, Failure> {
+    if path.is_empty() || path.contains(char::is_control) {
+        return Err(Failure::refused(format!("{path:?} is not a path for `{what}`: it is empty or holds control characters")));
+    }
+    Ok(path)
+}
+
+fn is_plain_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+}
+
+fn is_domain(domain: &str) -> bool {
+    let name = domain.strip_prefix("*.").unwrap_or(domain);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+fn is_restart_policy(policy: &str) -> bool {
+    ["no", "always", "unless-stopped", "on-failure"].contains(&policy)
+        || policy
+            .strip_prefix("on-failure:")
+            .is_some_and(|count| !count.is_empty() && count.len() < 6 && count.chars().all(|c| c.is_ascii_digit()))
+}

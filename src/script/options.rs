@@ -1,0 +1,496 @@
+//! The keys of every option map: what run time reads them by, and what `check` compares literals with.
+
+use rhai::{Array, Dynamic, Map};
+
+use super::{placeholders::is_placeholder, values::type_word};
+use crate::{
+    failure::Failure,
+    model::{Bytes, Health, Host, Period, name::env_name},
+};
+
+/// What a value has to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Text without secrets.
+    Text,
+    /// Text that may hold secrets.
+    Secretive,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number within these bounds.
+    Whole(i64, i64),
+    /// A number over 0, whole or not.
+    Number,
+    /// A length of time: `"30s"`.
+    Duration,
+    /// A number of bytes: `"512m"`, or a whole number.
+    Size,
+    /// An array of texts without secrets.
+    Texts,
+    /// An array of texts that may hold secrets: a program and its arguments.
+    Words,
+    /// A program with its arguments, or a line for `sh -c`.
+    Command,
+    /// An array of HTTP status codes, or one.
+    Codes,
+    /// Environment variables: a map of texts, numbers and booleans.
+    Variables,
+    /// A map of texts without secrets.
+    Labels,
+    /// Any map of plain data.
+    Map,
+    /// What `http(…)`, `tcp(…)`, `command(…)` or `no_health()` returned.
+    Health,
+    /// A Host.
+    Host,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// `"nginx"`, `"haproxy"`, or a map that says where it lives.
+    Proxy,
+    /// A Host, an array of Hosts, or `"none"`.
+    Balancer,
+}
+
+/// One key of an option map.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionKey {
+    /// Its name.
+    pub name: &'static str,
+    /// What its value has to be.
+    pub kind: Kind,
+    /// What it does, in one line.
+    pub doc: &'static str,
+}
+
+/// The keys that a function's option map may have.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionSpec {
+    /// The function.
+    pub function: &'static str,
+    /// Its keys.
+    pub keys: &'static [OptionKey],
+}
+
+const fn key(name: &'static str, kind: Kind, doc: &'static str) -> OptionKey {
+    OptionKey { name, kind, doc }
+}
+
+const PORT: Kind = Kind::Whole(1, 65535);
+const COUNT: Kind = Kind::Whole(1, 10_000);
+
+const HOST: &[OptionKey] = &[
+    key("labels", Kind::Labels, "labels for the script's own choices"),
+    key("identity", Kind::Text, "a private key's path on the machine that runs podlift"),
+    key("bind", Kind::Text, "the address that containers publish their ports on (\"127.0.0.1\")"),
+    key("docker", Kind::Text, "the path of the engine's socket (\"/var/run/docker.sock\")"),
+    key("sudo", Kind::Bool, "whether the proxy's files and reload need `sudo -n`"),
+    key("proxy", Kind::Proxy, "\"nginx\", \"haproxy\", or a map: kind, command, folder, logs, template"),
+];
+
+const SERVICE: &[OptionKey] = &[
+    key("image", Kind::Text, "the image name that it is built under, without tag (PROJECT-SERVICE)"),
+    key("port", PORT, "the port that it listens on inside the container"),
+    key("replicas", COUNT, "containers on each host (1)"),
+    key("command", Kind::Words, "program and arguments in place of the image's"),
+    key("env", Kind::Variables, "environment variables"),
+    key("health", Kind::Health, "how its containers show that they can serve"),
+    key("volumes", Kind::Texts, "Docker volumes and mounts, \"SOURCE:TARGET[:OPTIONS]\""),
+    key("network", Kind::Text, "the Docker network that it joins, with its name as alias"),
+    key("publish", PORT, "a fixed port on the host, for databases"),
+    key("memory", Kind::Size, "the most memory that a container may use"),
+    key("cpus", Kind::Number, "how many processors a container may use"),
+    key("restart", Kind::Text, "Docker's restart policy (\"unless-stopped\")"),
+    key("stop_timeout", Kind::Duration, "how long SIGTERM has before SIGKILL (\"10s\")"),
+    key("labels", Kind::Labels, "further labels on its containers"),
+    key("domain", Kind::Text, "the domain that the proxy knows it by; without one it is the default of its port"),
+    key("listen", PORT, "the port that the proxy listens on (80)"),
+    key("balancer", Kind::Balancer, "hosts whose proxy serves all containers; \"none\": no proxy; not given: each host's own"),
+    key("tls", Kind::Labels, "certificate and key: their paths on the proxy's host"),
+    key("server", Kind::Bool, "whether podlift writes the proxy's server block (true)"),
+    key("options", Kind::Map, "further fields of Docker's HostConfig"),
+];
+
+const TIMES: [OptionKey; 4] = [
+    key("timeout", Kind::Duration, "how long the whole wait may take (\"30s\")"),
+    key("interval", Kind::Duration, "how long to wait between two tries (\"1s\")"),
+    key("successes", COUNT, "how many good answers in a row count as healthy (1)"),
+    key("start_period", Kind::Duration, "how long failures do not count after the start"),
+];
+const EXPECT: OptionKey = key("expect", Kind::Codes, "the codes that count as healthy ([200])");
+const HTTP: &[OptionKey] = &[TIMES[0], TIMES[1], EXPECT, TIMES[2], TIMES[3]];
+
+const ALLOW_DOWNTIME: OptionKey = key("allow_downtime", Kind::Bool, "take responsibility for what the guard would refuse");
+
+const BUILD: &[OptionKey] = &[
+    key("context", Kind::Text, "the context's folder, relative to the script's (\".\")"),
+    key("dockerfile", Kind::Text, "the Dockerfile, relative to the context"),
+    key("target", Kind::Text, "the stage to build"),
+    key("args", Kind::Variables, "build arguments"),
+    key("secrets", Kind::Variables, "BuildKit secrets, by id"),
+    key("platform", Kind::Text, "OS/ARCHITECTURE; not given, the engine's own"),
+    key("tag", Kind::Text, "the version (the short commit)"),
+    key("allow_dirty", Kind::Bool, "whether a tree that differs from its commit may be built"),
+    key("on", Kind::Host, "the host whose engine builds (\"local\")"),
+];
+
+const START: &[OptionKey] = &[
+    key("replicas", COUNT, "containers on each host (the service's)"),
+    key("env", Kind::Variables, "environment variables besides the service's"),
+    key("command", Kind::Words, "program and arguments in place of the service's"),
+    key("labels", Kind::Labels, "labels besides the service's"),
+];
+
+const COMMAND: [OptionKey; 6] = [
+    key("env", Kind::Variables, "environment variables"),
+    key("stdin", Kind::Secretive, "what the command reads on its standard input"),
+    key("timeout", Kind::Duration, "how long it may take (\"10m\")"),
+    key("check", Kind::Bool, "whether another exit code than 0 is an error (true)"),
+    key("name", Kind::Text, "what it is called in output"),
+    key("assume", Kind::Map, "what a dry run takes for the answer: code, stdout, stderr"),
+];
+
+/// Every function that takes an option map.
+pub const SPECS: &[OptionSpec] = &[
+    OptionSpec { function: "host", keys: HOST },
+    OptionSpec { function: "hosts", keys: HOST },
+    OptionSpec { function: "service", keys: SERVICE },
+    OptionSpec { function: "http", keys: HTTP },
+    OptionSpec { function: "tcp", keys: &TIMES },
+    OptionSpec { function: "command", keys: &TIMES },
+    OptionSpec { function: "build", keys: BUILD },
+    OptionSpec { function: "start", keys: START },
+    OptionSpec { function: "healthcheck", keys: HTTP },
+    OptionSpec {
+        function: "set_weights",
+        keys: &[key("sticky", Kind::Text, "the cookie that keeps a visitor with a release"), ALLOW_DOWNTIME],
+    },
+    OptionSpec {
+        function: "drain",
+        keys: &[
+            key("timeout", Kind::Duration, "how long requests in flight may take (\"30s\")"),
+            key("on_timeout", Kind::OneOf(&["proceed", "fail"]), "what happens when they take longer (\"proceed\")"),
+            ALLOW_DOWNTIME,
+        ],
+    },
+    OptionSpec {
+        function: "stop",
+        keys: &[key("timeout", Kind::Duration, "how long SIGTERM has (the service's stop_timeout)"), ALLOW_DOWNTIME],
+    },
+    OptionSpec { function: "remove", keys: &[ALLOW_DOWNTIME] },
+    OptionSpec {
+        function: "hook",
+        keys: &[
+            COMMAND[0],
+            COMMAND[1],
+            COMMAND[2],
+            key("undo", Kind::Command, "the command that undoes it, run in the same place"),
+            COMMAND[3],
+            COMMAND[4],
+            COMMAND[5],
+        ],
+    },
+    OptionSpec { function: "probe", keys: &COMMAND },
+    OptionSpec {
+        function: "http_get",
+        keys: &[
+            key("via", Kind::Host, "the host that the request starts from"),
+            key("timeout", Kind::Duration, "how long it may take (\"10s\")"),
+            key("assume", Kind::Whole(100, 599), "what a dry run takes for the code (200)"),
+        ],
+    },
+    OptionSpec {
+        function: "traffic",
+        keys: &[key("assume", Kind::Map, "what a dry run takes for the answer: requests, errors, p50, p95")],
+    },
+    OptionSpec {
+        function: "parallel",
+        keys: &[
+            key("max", Kind::Whole(1, 256), "how many branches run at once (8)"),
+            key("fail_fast", Kind::Bool, "whether siblings stop when one fails (true)"),
+        ],
+    },
+];
+
+/// The keys of this function's option map, if it takes one.
+pub fn spec(function: &str) -> Option<&'static OptionSpec> {
+    SPECS.iter().find(|spec| spec.function == function)
+}
+
+impl OptionSpec {
+    /// The key of this name, or what is wrong with the name.
+    pub fn key(&self, name: &str) -> Result<&'static OptionKey, Failure> {
+        self.keys.iter().find(|key| key.name == name).ok_or_else(|| {
+            let known: Vec<&str> = self.keys.iter().map(|key| key.name).collect();
+            unknown(&format!("`{}` has no option `{name}`", self.function), name, &known)
+        })
+    }
+}
+
+/// A refusal of a name that is not one of these: it names the nearest, and all.
+pub fn unknown(message: &str, name: &str, known: &[&str]) -> Failure {
+    let failure = Failure::refused(message);
+    let failure = match nearest(name, known) {
+        Some(nearest) => failure.hint(format!("did you mean `{nearest}`?")),
+        None => failure,
+    };
+    if known.is_empty() { failure.hint("there are none") } else { failure.hint(format!("there are {}", known.join(", "))) }
+}
+
+/// The known name that this one is most likely meant to be.
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let likeness = |known: &str| strsim::jaro_winkler(known, name);
+    known
+        .iter()
+        .copied()
+        .map(|known| (likeness(known), known))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known)
+}
+
+impl Kind {
+    /// What a value has to be, in words: `a duration such as "30s"`.
+    pub fn expected(&self) -> String {
+        match self {
+            Self::Text | Self::Secretive => "a string".into(),
+            Self::Bool => "true or false".into(),
+            Self::Whole(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Number => "a number over 0".into(),
+            Self::Duration => "a duration such as \"30s\"".into(),
+            Self::Size => "a size such as \"512m\"".into(),
+            Self::Texts => "an array of strings".into(),
+            Self::Words => "an array of strings: the program and its arguments".into(),
+            Self::Command => "an array (program and arguments) or a string (for sh -c)".into(),
+            Self::Codes => "an array of HTTP status codes such as [200]".into(),
+            Self::Variables => "a map of strings, numbers or booleans".into(),
+            Self::Labels => "a map of strings".into(),
+            Self::Map => "a map".into(),
+            Self::Health => "a health check: http(…), tcp(…), command(…) or no_health()".into(),
+            Self::Host => "a host".into(),
+            Self::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
+            Self::Proxy => "\"nginx\", \"haproxy\" or a map: kind, command, folder, logs, template".into(),
+            Self::Balancer => "a host, an array of hosts, or \"none\"".into(),
+        }
+    }
+
+    /// Whether a value fits; the error says what is expected and what was given.
+    pub fn fits(&self, value: &Dynamic) -> Result<(), String> {
+        let mismatch = || Err(format!("is to be {}, and got {}", self.expected(), shown(value)));
+        let text = value.read_lock::<rhai::ImmutableString>();
+        if let (Some(text), true) = (&text, self.refuses_secrets()) {
+            plain(text)?;
+        }
+        let fits = match self {
+            Self::Text | Self::Secretive => text.is_some(),
+            Self::Bool => value.is_bool(),
+            Self::Whole(least, most) => value.as_int().is_ok_and(|number| (*least..=*most).contains(&number)),
+            Self::Number => value.as_float().or_else(|_| value.as_int().map(to_float)).is_ok_and(|number| number > 0.0 && number < 1e6),
+            Self::Duration => {
+                return text.map_or_else(mismatch, |text| Period::parse(&text).map(drop).map_err(|invalid| invalid.to_string()));
+            }
+            Self::Size if value.is_int() => value.as_int().is_ok_and(|number| number > 0),
+            Self::Size => return text.map_or_else(mismatch, |text| Bytes::parse(&text).map(drop).map_err(|invalid| invalid.to_string())),
+            Self::Texts => each(value, |item| Self::Text.fits(item)).unwrap_or_else(mismatch).map(|()| true)?,
+            Self::Words => match each(value, |item| Self::Secretive.fits(item)) {
+                Some(checked) => checked.map(|()| value.read_lock::<Array>().is_some_and(|words| !words.is_empty()))?,
+                None => false,
+            },
+            Self::Command if text.is_some() => true,
+            Self::Command => return Self::Words.fits(value).or_else(|_| mismatch()),
+            Self::Codes => {
+                Self::Whole(100, 599).fits(value).is_ok()
+                    || each(value, |item| Self::Whole(100, 599).fits(item)).unwrap_or_else(mismatch).map(|()| true)?
+            }
+            Self::Variables => match value.read_lock::<Map>() {
+                Some(map) => return map.iter().try_for_each(|(name, value)| variable(name, value)),
+                None => false,
+            },
+            Self::Labels => match value.read_lock::<Map>() {
+                Some(map) => {
+                    return map.iter().try_for_each(|(name, value)| Self::Text.fits(value).map_err(|problem| format!("{name}: {problem}")));
+                }
+                None => false,
+            },
+            Self::Map => value.is_map(),
+            Self::Health => value.is::<Health>(),
+            Self::Host => value.is::<Host>() || text.is_some_and(|text| text.as_str() == "local"),
+            Self::OneOf(words) => text.is_some_and(|text| words.contains(&text.as_str())),
+            Self::Proxy => value.is_map() || text.is_some_and(|text| ["nginx", "haproxy"].contains(&text.as_str())),
+            Self::Balancer => {
+                value.is::<Host>()
+                    || text.is_some_and(|text| text.as_str() == "none")
+                    || value.read_lock::<Array>().is_some_and(|hosts| !hosts.is_empty() && hosts.iter().all(Dynamic::is::<Host>))
+            }
+        };
+        if fits { Ok(()) } else { mismatch() }
+    }
+
+    const fn refuses_secrets(&self) -> bool {
+        !matches!(self, Self::Secretive | Self::Command | Self::Words)
+    }
+}
+
+fn each(value: &Dynamic, check: impl Fn(&Dynamic) -> Result<(), String>) -> Option<Result<(), String>> {
+    let items = value.read_lock::<Array>()?;
+    Some(items.iter().enumerate().try_for_each(|(index, item)| check(item).map_err(|problem| format!("at [{index}] {problem}"))))
+}
+
+fn variable(name: &str, value: &Dynamic) -> Result<(), String> {
+    env_name(name).map_err(|invalid| invalid.to_string())?;
+    if value.is_string() || value.is_int() || value.is_float() || value.is_bool() {
+        return Ok(());
+    }
+    Err(format!("{name}: is to be a string, a number or a boolean, and got {}", shown(value)))
+}
+
+/// Refuses a string that holds a secret, where none may stand.
+pub fn plain(text: &str) -> Result<(), String> {
+    if text.contains(is_placeholder) {
+        return Err("cannot hold a secret: its value would show in names, logs or process lists".into());
+    }
+    if text.contains('\0') {
+        return Err("cannot hold a zero byte".into());
+    }
+    Ok(())
+}
+
+/// A value in an error message: itself where it is short and plain, else its type.
+pub fn shown(value: &Dynamic) -> String {
+    if value.is_int() || value.is_float() || value.is_bool() {
+        return format!("{value}");
+    }
+    match value.read_lock::<rhai::ImmutableString>() {
+        Some(text) if text.chars().count() <= 40 && !text.contains(is_placeholder) => format!("{:?}", text.as_str()),
+        _ => type_word(value),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of processors are small")]
+fn to_float(number: i64) -> f64 {
+    number as f64
+}
+
+/// A call's option map, whose keys and types fit.
+pub struct Options(Map);
+
+impl Options {
+    /// Reads the map that a call of `spec`'s function was given; `()` is none, and a key with `()` was not given.
+    pub fn read(spec: &OptionSpec, given: Option<&Dynamic>) -> Result<Self, Failure> {
+        let Some(given) = given.filter(|given| !given.is_unit()) else { return Ok(Self(Map::new())) };
+        let Some(map) = given.read_lock::<Map>() else {
+            return Err(Failure::refused(format!("the options of `{}` are a map, `#{{ … }}`, and got {}", spec.function, shown(given))));
+        };
+        let mut options = Map::new();
+        for (name, value) in map.iter() {
+            let value = value.flatten_clone();
+            let key = spec.key(name)?;
+            if !value.is_unit() {
+                key.kind
+                    .fits(&value)
+                    .map_err(|problem| Failure::refused(format!("the option `{name}` of `{}` {problem}", spec.function)))?;
+                options.insert(name.clone(), value);
+            }
+        }
+        Ok(Self(options))
+    }
+
+    /// The value of a key, if it was given.
+    pub fn get(&self, key: &str) -> Option<&Dynamic> {
+        self.0.get(key)
+    }
+
+    /// The value of a key that takes text.
+    pub fn text(&self, key: &str) -> Option<String> {
+        self.get(key)?.clone().into_string().ok()
+    }
+
+    /// The value of a key that takes a boolean.
+    pub fn bool(&self, key: &str) -> Option<bool> {
+        self.get(key)?.as_bool().ok()
+    }
+
+    /// The value of a key that takes a whole number, if it fits the type.
+    pub fn whole<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
+        T::try_from(self.get(key)?.as_int().ok()?).ok()
+    }
+
+    /// The value of a key that takes a duration.
+    pub fn period(&self, key: &str) -> Option<Period> {
+        Period::parse(&self.text(key)?).ok()
+    }
+
+    /// The value of a key that takes a map.
+    pub fn map(&self, key: &str) -> Map {
+        self.get(key).and_then(|value| value.read_lock::<Map>().map(|map| map.clone())).unwrap_or_default()
+    }
+
+    /// The value of a key that takes an array.
+    pub fn list(&self, key: &str) -> Option<Array> {
+        self.get(key)?.read_lock::<Array>().map(|list| list.clone())
+    }
+
+    /// The value of a key that takes an array of texts without secrets.
+    pub fn texts(&self, key: &str) -> Vec<String> {
+        self.list(key).unwrap_or_default().into_iter().filter_map(|item| item.into_string().ok()).collect()
+    }
+
+    /// The value of a key that takes a map of texts without secrets.
+    pub fn labels(&self, key: &str) -> std::collections::BTreeMap<String, String> {
+        self.map(key).into_iter().filter_map(|(name, value)| Some((name.to_string(), value.into_string().ok()?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(function: &str, map: &str) -> Result<Options, String> {
+        let given: Map = rhai::Engine::new().eval(map).expect("a map");
+        Options::read(spec(function).expect("known"), Some(&given.into()))
+            .map_err(|failure| format!("{failure} | {}", failure.hints.join(" | ")))
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let error = read("start", "#{ replica: 2 }").err().expect("unknown");
+        assert_eq!(error, "`start` has no option `replica` | did you mean `replicas`? | there are replicas, env, command, labels");
+    }
+
+    #[test]
+    fn a_wrong_type_says_what_it_got() {
+        for (function, map, problem) in [
+            ("start", "#{ replicas: \"2\" }", "the option `replicas` of `start` is to be a whole number from 1 to 10000, and got \"2\""),
+            ("start", "#{ replicas: 0 }", "and got 0"),
+            ("drain", "#{ timeout: 30 }", "is to be a duration such as \"30s\", and got 30"),
+            ("drain", "#{ timeout: \"30\" }", "\"30\" is not a valid duration"),
+            ("drain", "#{ on_timeout: \"explode\" }", "\"proceed\" or \"fail\""),
+            ("service", "#{ env: #{ \"A B\": 1 } }", "not a valid environment variable"),
+            ("service", "#{ env: #{ A: [] } }", "A: is to be a string, a number or a boolean, and got array"),
+            ("service", "#{ command: [] }", "an array of strings"),
+            ("service", "#{ memory: \"lots\" }", "not a valid size"),
+            ("service", "#{ volumes: [1] }", "at [0] is to be a string, and got 1"),
+            ("service", "#{ health: \"http\" }", "a health check: http(…)"),
+            ("http", "#{ expect: [99] }", "at [0] is to be a whole number from 100 to 599, and got 99"),
+            ("host", "#{ proxy: \"caddy\" }", "\"nginx\", \"haproxy\" or a map"),
+            ("service", "#{ domain: \"a\u{F0000}\" }", "cannot hold a secret"),
+        ] {
+            let error = read(function, map).err().unwrap_or_else(|| panic!("{map} was taken"));
+            assert!(error.contains(problem), "{map}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_key_with_unit_was_not_given() {
+        let options = read("service", "#{ domain: (), port: 80, memory: \"1g\", cpus: 1 }").expect("fits");
+        assert_eq!((options.text("domain"), options.whole::<u16>("port")), (None, Some(80)));
+    }
+
+    #[test]
+    fn every_key_has_a_name_and_a_doc() {
+        for spec in SPECS {
+            for (index, key) in spec.keys.iter().enumerate() {
+                assert!(!key.doc.is_empty() && spec.keys[..index].iter().all(|other| other.name != key.name), "{}", key.name);
+            }
+        }
+    }
+}

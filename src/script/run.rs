@@ -1,0 +1,121 @@
+//! One execution of a script.
+
+use std::{
+    collections::BTreeMap,
+    panic,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use rhai::{AST, ASTNode, Dynamic, EvalAltResult, Expr, Position, Stmt};
+
+use super::{
+    engine,
+    functions::raise,
+    parallel::{Branches, STACK},
+    placeholders::{Placeholders, foreign},
+    resolver::Resolver,
+    session::{Circumstances, Project, SecretNames, Session},
+};
+use crate::{
+    executor::{Cancellation, Executor, Narrator, RunInfo, call::Urgency},
+    failure::{Failure, FailureKind},
+};
+
+/// What a script is run with.
+pub struct ScriptRun {
+    /// The run's `KEY=VALUE` arguments.
+    pub arguments: Vec<(String, String)>,
+    /// Performs its calls.
+    pub executor: Arc<dyn Executor>,
+    /// Listens to what it says.
+    pub narrator: Arc<dyn Narrator>,
+    /// The run.
+    pub run: Arc<RunInfo>,
+    /// How its branches and the hosts of a call are done.
+    pub branches: Branches,
+    /// Tells it to stop.
+    pub cancellation: Cancellation,
+    /// Tells which secrets there are.
+    pub secrets: Arc<dyn SecretNames>,
+}
+
+/// Why a script did not reach its end.
+pub struct Stopped {
+    /// What was raised, with the frames that it came through; positions are of the run's line space.
+    pub error: Box<EvalAltResult>,
+    /// The secrets' places in what the script threw.
+    pub placeholders: Placeholders,
+}
+
+impl Stopped {
+    /// The failure that a host function raised, if it was one.
+    pub fn failure(&self) -> Option<Failure> {
+        match self.error.unwrap_inner() {
+            EvalAltResult::ErrorRuntime(value, _) | EvalAltResult::ErrorTerminated(value, _) => value.clone().try_cast(),
+            _ => None,
+        }
+    }
+
+    /// Whether it was told to stop.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self.error.unwrap_inner(), EvalAltResult::ErrorTerminated(..))
+    }
+}
+
+impl ScriptRun {
+    /// Runs a script that was compiled in its place of the resolver's line space, on a thread of its own, and blocks until it
+    /// ends.
+    pub fn perform(self, script: &AST, resolver: &Resolver) -> Result<(), Stopped> {
+        let placeholders = Placeholders::default();
+        let stopped = |error| Stopped { error, placeholders: placeholders.clone() };
+        let failed = |failure| stopped(raise(failure, Position::NONE));
+        if let (Some((name, _)), false) = (self.arguments.first(), calls_params(script)) {
+            let failure = Failure::refused(format!("the script takes no arguments, and got {name}=…"));
+            return Err(failed(failure.hint("a script takes them with params(#{ name: default })")));
+        }
+        let cancellation = self.cancellation.clone();
+        let session = Session::new(Circumstances {
+            executor: self.executor,
+            narrator: self.narrator,
+            run: self.run,
+            branches: self.branches,
+            cancellation: self.cancellation,
+            secrets: self.secrets,
+            sources: resolver.sources().clone(),
+            placeholders: placeholders.clone(),
+            arguments: Mutex::new(Some(self.arguments.into_iter().map(|(key, value)| (foreign(&key), foreign(&value))).collect())),
+            project: Mutex::new(Project::default()),
+            built: Mutex::new(BTreeMap::new()),
+        });
+        let mut engine = engine::language();
+        engine.set_module_resolver(resolver.clone());
+        engine.set_default_tag(Dynamic::from(session));
+        engine.on_progress(move |_| {
+            let told = cancellation.urgency() > Urgency::None;
+            told.then(|| Dynamic::from(Failure::new(FailureKind::Interrupted, "the run was told to stop")))
+        });
+        let engine = &engine;
+        let ended = thread::scope(|scope| {
+            let work = move || engine.run_ast(script);
+            match thread::Builder::new().name("script".into()).stack_size(STACK).spawn_scoped(scope, work) {
+                Ok(running) => running.join().unwrap_or_else(|payload| panic::resume_unwind(payload)),
+                Err(error) => Err(raise(Failure::failed(format!("no thread can be had for the script: {error}")), Position::NONE)),
+            }
+        });
+        ended.map_err(stopped)
+    }
+}
+
+fn calls_params(script: &AST) -> bool {
+    let mut found = false;
+    script.walk(&mut |path| {
+        let call = match path.last() {
+            Some(ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _))) => Some(call),
+            _ => None,
+        };
+        found |= call.is_some_and(|call| call.name == "params" && call.args.len() == 1);
+        !found
+    });
+    found
+}

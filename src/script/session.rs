@@ -1,0 +1,273 @@
+//! What a script's calls have in common: their keys, and the way to the executor and back.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use serde::de::DeserializeOwned;
+
+use super::{
+    parallel::{self, Branches},
+    placeholders::{Placeholders, foreign_value},
+    sources::Sources,
+};
+use crate::{
+    executor::{Call, Cancellation, Event, Executor, Key, Level, Narrator, Outcome, RunInfo, call::Urgency, event::Discard},
+    failure::{Failure, FailureKind, Origin},
+    model::{Host, HostName, ProjectName, Text},
+    op::{Class, Op, Operation},
+};
+
+/// Tells which secrets there are, never their values.
+pub trait SecretNames: Send + Sync {
+    /// Whether the environment or `.env` beside the script has this secret.
+    fn has(&self, name: &str) -> bool;
+
+    /// The names in an env file, relative to the script's folder; the secret that a name stands for is called `PATH#NAME`.
+    fn in_file(&self, path: &str) -> Result<Vec<String>, Failure>;
+}
+
+/// What is the same for a whole run.
+pub(super) struct Circumstances {
+    pub(super) executor: Arc<dyn Executor>,
+    pub(super) narrator: Arc<dyn Narrator>,
+    pub(super) run: Arc<RunInfo>,
+    pub(super) branches: Branches,
+    pub(super) cancellation: Cancellation,
+    pub(super) secrets: Arc<dyn SecretNames>,
+    pub(super) sources: Sources,
+    pub(super) placeholders: Placeholders,
+    /// The run's `KEY=VALUE` arguments, until `params` takes them.
+    pub(super) arguments: Mutex<Option<Vec<(String, String)>>>,
+    pub(super) project: Mutex<Project>,
+    /// Where images of this run were built, by reference.
+    pub(super) built: Mutex<BTreeMap<String, Host>>,
+}
+
+/// The project, and whether a service carries its name already.
+#[derive(Default)]
+pub(super) struct Project {
+    pub(super) name: ProjectName,
+    pub(super) is_used: bool,
+}
+
+/// What hooks are told about: it follows the calls that were made, branch by branch.
+#[derive(Clone, Default)]
+pub(super) struct Current {
+    pub(super) service: Option<String>,
+    pub(super) version: Option<String>,
+    pub(super) previous: Option<String>,
+    pub(super) hosts: Vec<HostName>,
+}
+
+/// A script's run, or one branch of it. Clones are the same session.
+#[derive(Clone)]
+pub struct Session(Arc<Branch>);
+
+struct Branch {
+    circumstances: Arc<Circumstances>,
+    prefix: String,
+    calls: AtomicUsize,
+    phases: AtomicUsize,
+    current: Mutex<Current>,
+    /// Set when a sibling of this branch, or of one that it is in, has failed.
+    stops: Vec<Arc<AtomicBool>>,
+}
+
+impl Session {
+    pub(super) fn new(circumstances: Circumstances) -> Self {
+        Self(Arc::new(Branch {
+            circumstances: Arc::new(circumstances),
+            prefix: String::new(),
+            calls: AtomicUsize::new(0),
+            phases: AtomicUsize::new(0),
+            current: Mutex::default(),
+            stops: Vec::new(),
+        }))
+    }
+
+    /// The session of branch number `index` of the call `key`; it stops once `stop` is set.
+    pub(super) fn branch(&self, key: &Key, index: usize, stop: Arc<AtomicBool>) -> Self {
+        Self(Arc::new(Branch {
+            circumstances: Arc::clone(&self.0.circumstances),
+            prefix: key.part(index).branch(),
+            calls: AtomicUsize::new(0),
+            phases: AtomicUsize::new(self.phases().load(Ordering::SeqCst)),
+            current: Mutex::new(self.current().clone()),
+            stops: self.0.stops.iter().cloned().chain([stop]).collect(),
+        }))
+    }
+
+    pub(super) fn circumstances(&self) -> &Circumstances {
+        &self.0.circumstances
+    }
+
+    pub(super) fn current(&self) -> MutexGuard<'_, Current> {
+        lock(&self.0.current)
+    }
+
+    pub(super) fn project(&self) -> ProjectName {
+        lock(&self.circumstances().project).name.clone()
+    }
+
+    /// How many phases it is in.
+    pub(super) fn phases(&self) -> &AtomicUsize {
+        &self.0.phases
+    }
+
+    /// The text that a script's string means.
+    pub(super) fn text(&self, string: &str) -> Text {
+        self.circumstances().placeholders.text(string)
+    }
+
+    pub(super) fn say(&self, level: Level, words: &str, origin: &Origin) {
+        let text = self.circumstances().placeholders.show(words);
+        self.circumstances().narrator.tell(Event::Said { level, text: &text, origin });
+    }
+
+    /// The next call's key.
+    pub(super) fn next_key(&self) -> Key {
+        Key::call(&self.0.prefix, self.0.calls.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+
+    /// Fails when the run was told to stop, or a sibling has failed.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        if self.circumstances().cancellation.urgency() > Urgency::None {
+            return Err(Failure::new(FailureKind::Interrupted, "the run was told to stop"));
+        }
+        if self.0.stops.iter().any(|stop| stop.load(Ordering::SeqCst)) {
+            return Err(Failure::new(FailureKind::Interrupted, "another branch has failed"));
+        }
+        Ok(())
+    }
+
+    /// Performs one op.
+    pub fn perform<O: Operation>(&self, origin: &Origin, op: O) -> Result<O::Output, Failure> {
+        self.check()?;
+        let call = self.call(origin, op, self.next_key());
+        let outcome = self.circumstances().executor.perform(&call).map_err(|failure| failure.from(origin))?;
+        answer(outcome, &call)
+    }
+
+    /// Performs the parts of one call, side by side as far as the run allows, and returns their answers in order. Where a part
+    /// of a create or put fails, those that succeeded are undone; the error tells all that failed.
+    pub fn perform_all<O: Operation>(&self, origin: &Origin, ops: Vec<O>) -> Result<Vec<O::Output>, Failure> {
+        self.check()?;
+        if ops.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = self.next_key();
+        let calls: Vec<Call> = ops.into_iter().enumerate().map(|(index, op)| self.call(origin, op, key.part(index))).collect();
+        let executor = &self.circumstances().executor;
+        let results = parallel::each(self.circumstances().branches, &calls, |_, call| executor.perform(call), |_| false);
+        let results: Vec<Result<Outcome, Failure>> =
+            results.into_iter().map(|result| result.unwrap_or_else(|| Err(Failure::failed("it was not begun")))).collect();
+        if results.iter().all(Result::is_ok) {
+            return calls.iter().zip(results).map(|(call, result)| result.and_then(|outcome| answer(outcome, call))).collect();
+        }
+        let (done, failures) = sort(&calls, results);
+        let mut failure = joined(&calls[0].op, calls.len(), &failures).from(origin);
+        let undone = matches!(calls[0].op.class(), Class::Create | Class::Put) && failure.kind != FailureKind::Interrupted;
+        if undone {
+            failure = self.take_back(&done, failure);
+        }
+        Err(failure)
+    }
+
+    /// Undoes what these calls did, the last first. What cannot be undone is told in the failure, and the rest goes on.
+    fn take_back(&self, done: &[(&Call, Outcome)], mut failure: Failure) -> Failure {
+        for (call, outcome) in done.iter().rev() {
+            for (index, op) in outcome.inverse.iter().enumerate() {
+                let undo = self.call(&call.origin, op.clone(), call.key.undo(index));
+                if let Err(left) = self.circumstances().executor.perform(&undo) {
+                    let place = op.host().map(|host| format!(" on {}", host.name)).unwrap_or_default();
+                    failure = failure
+                        .detail(format!("{} {}{place}, which was to undo {}, failed", op.verb(), op.describe(), call.key), left.message)
+                        .hint(format!("look at {}{place}: what this call did there is left", call.op.verb()));
+                    break;
+                }
+            }
+        }
+        failure
+    }
+
+    fn call(&self, origin: &Origin, op: impl Into<Op>, key: Key) -> Call {
+        let circumstances = self.circumstances();
+        Call {
+            op: op.into(),
+            token: key.token(&circumstances.run.id),
+            key,
+            origin: origin.clone(),
+            run: Arc::clone(&circumstances.run),
+            progress: Arc::new(Discard),
+            cancellation: circumstances.cancellation.clone(),
+        }
+    }
+}
+
+fn answer<T: DeserializeOwned>(mut outcome: Outcome, call: &Call) -> Result<T, Failure> {
+    foreign_value(&mut outcome.value);
+    serde_json::from_value(outcome.value)
+        .map_err(|error| Failure::failed(format!("`{}` was answered with something else: {error}", call.op.verb())).from(&call.origin))
+}
+
+type Sorted<'a> = (Vec<(&'a Call, Outcome)>, Vec<(&'a Call, Failure)>);
+
+fn sort(calls: &[Call], results: Vec<Result<Outcome, Failure>>) -> Sorted<'_> {
+    let (mut done, mut failures) = (Vec::new(), Vec::new());
+    for (call, result) in calls.iter().zip(results) {
+        match result {
+            Ok(outcome) => done.push((call, outcome)),
+            Err(failure) => failures.push((call, failure)),
+        }
+    }
+    (done, failures)
+}
+
+/// One failure for all parts that failed.
+fn joined(op: &Op, parts: usize, failures: &[(&Call, Failure)]) -> Failure {
+    let named = |(call, failure): &(&Call, Failure)| match call.op.host() {
+        Some(host) => failure.clone().on(&host.name),
+        None => failure.clone(),
+    };
+    let failures: Vec<Failure> = failures.iter().map(named).collect();
+    if let Some(interrupted) = failures.iter().find(|failure| failure.kind == FailureKind::Interrupted) {
+        return interrupted.clone();
+    }
+    let message = format!("`{}` failed on {} of {parts} hosts", op.verb(), failures.len());
+    combined(message, failures)
+}
+
+/// One failure for several, which says all that they say; a single one stays as it is.
+pub(super) fn combined(message: String, mut failures: Vec<Failure>) -> Failure {
+    if failures.len() == 1 {
+        return failures.remove(0);
+    }
+    let kind = failures.first().map_or(FailureKind::Failed, |first| first.kind);
+    let kind = if failures.iter().all(|failure| failure.kind == kind) { kind } else { FailureKind::Failed };
+    let each: Vec<String> = failures
+        .iter()
+        .map(|failure| failure.host.as_ref().map_or_else(|| failure.message.clone(), |host| format!("{host}: {}", failure.message)))
+        .collect();
+    let mut sum = Failure::new(kind, format!("{message}: {}", each.join("; ")));
+    for failure in failures {
+        let place = failure.host.map(|host| format!("{host}: ")).unwrap_or_default();
+        for detail in failure.details {
+            sum = sum.detail(format!("{place}{}", detail.title), detail.text);
+        }
+        for hint in failure.hints {
+            if !sum.hints.contains(&hint) {
+                sum = sum.hint(hint);
+            }
+        }
+    }
+    sum
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,131 @@
+use std::fmt::Write;
+
+use crate::script::recording::{deploy, script};
+
+#[test]
+fn params_are_typed_by_their_defaults() {
+    let said = script(
+        r#"let p = params(#{ version: "", percent: 10, batch: 1, rate: 0.5, wait: true, hosts: ["a"], ports: [1], note: () }); print(p);"#,
+    )
+    .arguments(&[
+        ("version", "12"),
+        ("percent", "25"),
+        ("batch", "25%"),
+        ("rate", "1"),
+        ("wait", "false"),
+        ("hosts", "b, c"),
+        ("ports", "8,9"),
+    ])
+    .says();
+    assert_eq!(
+        said,
+        [
+            r#"#{"batch": "25%", "hosts": ["b", "c"], "note": (), "percent": 25, "ports": [8, 9], "rate": 1.0, "version": "12", "wait": false}"#
+        ]
+    );
+}
+
+#[test]
+fn wrong_params_are_refused() {
+    let defaults = "params(#{ percent: 10, version: required(\"what to deploy\") });";
+    for (arguments, error) in [
+        (&[("percnt", "1")][..], "1: the script has no parameter `percnt` | did you mean `percent`? | there are percent, version"),
+        (&[("percent", "many")], "1: the parameter `percent` is to be a whole number, and got \"many\""),
+        (&[("percent", "1")], "1: the parameter `version` is missing: what to deploy | give it behind the script: version=…"),
+        (&[("version", "1"), ("version", "2")], "1: the parameter `version` is given twice"),
+    ] {
+        assert_eq!(script(defaults).arguments(arguments).fails(), error);
+    }
+    assert_eq!(script("params(#{}); params(#{});").fails(), "1: params is called a second time | call it once, at the top of the script");
+    assert!(script("print(1);").arguments(&[("a", "1")]).fails().contains("the script takes no arguments, and got a=…"));
+}
+
+#[test]
+fn options_take_what_was_given_over_the_defaults() {
+    let said = script(
+        r#"fn f(o) { options(o, #{ batch: 1, pause: "0s", any: () }) }
+        print(f(())); print(f(#{ batch: "25%", any: [1] })); print(f(#{ batch: 2, pause: () }));"#,
+    )
+    .says();
+    assert_eq!(
+        said,
+        [
+            r#"#{"any": (), "batch": 1, "pause": "0s"}"#,
+            r#"#{"any": [1], "batch": "25%", "pause": "0s"}"#,
+            r#"#{"any": (), "batch": 2, "pause": "0s"}"#
+        ]
+    );
+    assert_eq!(
+        script("options(#{ bach: 1 }, #{ batch: 1 });").fails(),
+        "1: there is no option `bach` | did you mean `batch`? | there are batch"
+    );
+    assert_eq!(
+        script("options(#{ batch: [] }, #{ batch: 1 });").fails(),
+        "1: the option `batch` is to be of the type of its default, int, and got array"
+    );
+    assert_eq!(script("options(#{}, #{ to: required(\"where to\") });").fails(), "1: the option `to` is missing: where to");
+}
+
+#[test]
+fn a_wrong_type_is_told_with_what_was_expected() {
+    assert_eq!(deploy("start(\"web\", 5);").fails(), "5: start(release, hosts) got start(string, int)");
+    assert_eq!(deploy("start(\"web\", 5, fleet);").fails(), "5: start(service, image, hosts, options?) got start(string, int, array)");
+    assert_eq!(deploy("healthcheck(web, 1);").fails(), "5: healthcheck(release, options?) got healthcheck(service, int)");
+    assert_eq!(deploy("drain(5);").fails(), "5: drain(release, options?) got drain(int)");
+}
+
+#[test]
+fn no_argument_makes_a_function_panic() {
+    let odd = [
+        "()",
+        "-1",
+        "0",
+        "9223372036854775807",
+        "1.5",
+        "true",
+        "'x'",
+        "\"\"",
+        "\"\\x00\"",
+        "\"\u{F0000}\"",
+        "[]",
+        "[[]]",
+        "[()]",
+        "#{}",
+        "#{ a: () }",
+        "|| 1",
+        "|x| x",
+        "web",
+        "fleet",
+        "fleet[0]",
+        "img",
+        "release",
+        "no_health()",
+        "required(\"x\")",
+        "[web, img, fleet[0]]",
+        "[release, \"/\"]",
+        "[[release, 1]]",
+        "0..5",
+        "blob(3)",
+        "\"nginx\"",
+    ];
+    for function in crate::script::signatures() {
+        for count in function.arity() {
+            let mut script = String::from("secret(\"PW\"); let release = start(web, img, fleet);\n");
+            for (index, value) in odd.iter().enumerate() {
+                // Rhai has a `drain` for arrays, whose second argument names a function.
+                if (function.name, count) == ("drain", 2) && (value.starts_with('[') || *value == "fleet") {
+                    continue;
+                }
+                let arguments: Vec<&str> =
+                    (0..count).map(|place| if place == 0 { *value } else { odd[(index * 7 + place * 11) % odd.len()] }).collect();
+                let own_code = arguments.iter().any(|value| value.starts_with('|'));
+                let call = format!("{}({})", function.name, arguments.join(", "));
+                writeln!(script, "try {{ {call} }} catch (e) {{ if type_of(e) != \"Failure\" && !{own_code} {{ throw e }} }}")
+                    .expect("it is a string");
+            }
+            if let Err(stopped) = deploy(&script).in_order().run().result {
+                panic!("{}", stopped.error);
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+use serde_json::json;
+
+use crate::{
+    failure::{Failure, FailureKind},
+    script::recording::{Recorded, deploy},
+};
+
+fn ops(recorded: Recorded) -> Vec<serde_json::Value> {
+    let story = recorded.run();
+    if let Err(stopped) = &story.result {
+        panic!("{} {:?}", stopped.error, stopped.failure());
+    }
+    story.calls.iter().map(|call| serde_json::to_value(&call.op).expect("json")).collect()
+}
+
+#[test]
+fn a_command_runs_in_every_kind_of_place() {
+    let story = deploy(
+        r#"let r = start(web, img, fleet[0]);
+        hook("local", "make");
+        print(hook(fleet[0], ["systemctl", "restart", "x"]).code);
+        print(hook(fleet, "uptime").len());
+        hook(r, "migrate");
+        hook([web, img, fleet[1]], ["rake", "db:migrate"], #{ name: "migrate" });
+        probe(fleet[1], "df");"#,
+    )
+    .run();
+    assert!(story.result.is_ok(), "{:?}", story.result.err().map(|stopped| stopped.error));
+    assert_eq!(
+        story.lines()[1..],
+        [
+            "2 - hook make (here)",
+            "3 10.0.0.1 hook systemctl restart x",
+            "4[0] 10.0.0.1 hook uptime",
+            "4[1] 10.0.0.2 hook uptime",
+            "5 10.0.0.1 hook migrate in shop-web-v2-cec2b0998e-1",
+            "6 10.0.0.2 hook migrate in a one-off web v2",
+            "7 10.0.0.2 probe df",
+        ]
+    );
+    assert_eq!(story.said, ["0", "2"]);
+}
+
+#[test]
+fn a_command_is_told_about_the_run() {
+    let ops = ops(deploy(
+        r#"let old = running(web, fleet);
+        let r = start(web, img, fleet[0]);
+        hook("local", "notify", #{ env: #{ A: 1, PODLIFT_RUN: "mine" }, stdin: "in", timeout: "5s", check: false, undo: ["back"], assume: #{ code: 3, stdout: "x" } });
+        hook(old, "x");"#,
+    )
+    .with_running(100));
+    let hook = &ops[3];
+    assert_eq!(
+        hook["env"],
+        json!({
+            "A": "1", "PODLIFT_RUN": "mine", "PODLIFT_PROJECT": "shop", "PODLIFT_SERVICE": "web", "PODLIFT_VERSION": "v2",
+            "PODLIFT_PREVIOUS": "v1", "PODLIFT_HOSTS": "10.0.0.1 10.0.0.2", "PODLIFT_OPERATOR": "ann@desk",
+        })
+    );
+    assert_eq!(
+        (&hook["stdin"], &hook["timeout"], &hook["check"], &hook["undo"]),
+        (&json!("in"), &json!("5s"), &json!(false), &json!(["back"]))
+    );
+    assert_eq!(hook["assume"], json!({ "code": 3, "stdout": "x", "stderr": "" }));
+    assert_eq!((&ops[4]["env"]["PODLIFT_VERSION"], &ops[4]["env"]["PODLIFT_RUN"]), (&json!("v1"), &json!("r2")));
+}
+
+#[test]
+fn wrong_commands_are_refused() {
+    for (call, problem) in [
+        (r#"hook("there", "x")"#, "a command cannot run in \"there\""),
+        (r#"hook("local", "")"#, "the command is empty"),
+        (r#"hook("local", [])"#, "an array (program and arguments) or a string"),
+        (r#"hook("local", 5)"#, "an array (program and arguments) or a string"),
+        (r#"hook(5, "x")"#, "hook(where, command, options?) got hook(int, string)"),
+        (r#"hook("local", "x", #{ assume: #{ cod: 1 } })"#, "`assume` has no `cod`"),
+        (r#"hook("local", "x", #{ assume: #{ code: "1" } })"#, "not a valid assumed code"),
+        (r#"probe("local", "x", #{ undo: "y" })"#, "`probe` has no option `undo`"),
+    ] {
+        let error = deploy(&format!("{call};")).fails();
+        assert!(error.contains(problem), "{call}: {error}");
+    }
+}
+
+#[test]
+fn a_command_that_fails_can_be_caught() {
+    let said = deploy("try { hook(\"local\", \"false\") } catch (e) { print(`${e.kind}: ${e.message}`) }")
+        .answering(|_| Some(Err(Failure::new(FailureKind::Command, "it exited with 1"))))
+        .says();
+    assert_eq!(said, ["command: it exited with 1"]);
+}

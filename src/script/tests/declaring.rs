@@ -1,0 +1,103 @@
+use crate::{
+    op::Op,
+    script::recording::{deploy, script},
+};
+
+#[test]
+fn a_service_is_declared_in_full() {
+    let story = deploy(
+        r#"let lb = hosts(["10.0.0.8", "10.0.0.9"]);
+        let db = service("db", #{ image: "registry.example/team/db", port: 5432, replicas: 1, command: ["serve"], env: #{ A: "x", N: 2, B: true },
+            health: tcp(#{ timeout: "1m" }), volumes: ["data:/var/lib/db", "/etc/x:/etc/x:ro"], network: "back", publish: 5432, memory: "1g", cpus: 1.5,
+            restart: "on-failure:3", stop_timeout: "1m", labels: #{ tier: "data" }, domain: "*.shop.example", listen: 8080, balancer: lb,
+            tls: #{ certificate: "/c.pem", key: "/k.pem" }, server: false, options: #{ ShmSize: 64, Ulimits: [#{ Name: "nofile" }] } });
+        start(db, img, fleet[0]);"#,
+    )
+    .run();
+    let Op::Start(op) = &story.calls[0].op else { panic!("not a start") };
+    let mut service = serde_json::to_value(&op.service).expect("json");
+    assert_eq!(service["balancer"]["hosts"][1]["name"], "10.0.0.9");
+    service["balancer"] = serde_json::Value::Null;
+    assert_eq!(
+        service,
+        serde_json::json!({
+            "name": "db", "image": "registry.example/team/db", "port": 5432, "replicas": 1, "command": ["serve"],
+            "env": { "A": "x", "B": "true", "N": "2" },
+            "health": { "check": { "kind": "tcp" }, "timeout": "1m", "interval": "1s", "successes": 1, "start_period": "0s" },
+            "volumes": ["data:/var/lib/db", "/etc/x:/etc/x:ro"], "network": "back", "publish": 5432, "memory": 1_073_741_824u64, "cpus": 1500,
+            "restart": "on-failure:3", "stop_timeout": "1m", "labels": { "tier": "data" }, "domain": "*.shop.example", "listen": 8080,
+            "balancer": null, "tls": { "certificate": "/c.pem", "key": "/k.pem" }, "server": false,
+            "options": "{\"ShmSize\":64,\"Ulimits\":[{\"Name\":\"nofile\"}]}",
+        })
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_refused_where_it_is_written() {
+    for (call, problem) in [
+        (r#"project("Shop")"#, "not a valid project name"),
+        (r#"service("web;rm")"#, "not a valid service name"),
+        (r#"service("a", #{ port: 80 })"#, "has a port and no health check"),
+        (r#"service("a", #{ health: http("/") })"#, "has no port that its health check could ask"),
+        (r#"service("a", #{ prot: 80 })"#, "`service` has no option `prot`"),
+        (r#"service("a", #{ image: "Bad Name" })"#, "not a valid image name"),
+        (r#"service("a", #{ domain: "a;b" })"#, "not a valid domain"),
+        (r#"service("a", #{ network: "a b" })"#, "not a valid network"),
+        (r#"service("a", #{ restart: "sometimes" })"#, "not a valid restart policy"),
+        (r#"service("a", #{ volumes: ["data"] })"#, "not a valid volume"),
+        (r#"service("a", #{ labels: #{ "podlift.run": "x" } })"#, "podlift's own"),
+        (r#"service("a", #{ tls: #{ certificate: "x" } })"#, "`tls` has no `key`"),
+        (r#"service("a", #{ tls: #{ certificate: "x", key: "y", kye: "z" } })"#, "`tls` has no `kye`"),
+        (r#"service("a", #{ balancer: "some" })"#, "a host, an array of hosts, or \"none\""),
+        (r#"host("-oProxyCommand=id")"#, "not a valid host"),
+        (r#"host("a", #{ bind: "everywhere" })"#, "not a valid bind address"),
+        (r#"host("a", #{ proxy: #{ kind: "caddy" } })"#, "not a proxy that podlift knows"),
+        (r#"host("a", #{ proxy: #{ knid: "nginx" } })"#, "a proxy has no `knid`"),
+        (r#"hosts(["a", "b@a"])"#, "the host a is named twice"),
+        (r#"hosts(["a", 5])"#, "hosts(addresses, options?) got hosts(array)"),
+        (r"start(1, img, [fleet[0], fleet[0]])", "start(service, image, hosts, options?) got start(int, image, array)"),
+        (r"start(web, img, [fleet[0], fleet[0]])", "the host 10.0.0.1 is named twice"),
+        (r#"image("web")"#, "has no tag"),
+        (r#"image("web:v 1")"#, "not a valid version"),
+        (r#"image("web@sha256:abc")"#, "not a valid image reference"),
+        (r#"http("health")"#, "is not a path"),
+        (r#"http("/a b")"#, "is not a path"),
+        (r"command([])", "the command is empty"),
+        (r#"command("ls")"#, "an array of strings"),
+        (r#"build(web, #{ tag: "a b" })"#, "not a valid version"),
+        (r#"build(web, #{ platform: "linux" })"#, "not a valid platform"),
+        (r#"build(web, #{ target: "-x" })"#, "not a valid build target"),
+        (r#"env("A B")"#, "not a valid environment variable"),
+        (r#"http_get("ftp://x")"#, "not a valid URL"),
+        (r"logs((), 0)", "`lines` is a whole number from 1 to 100000"),
+    ] {
+        let error = deploy(&format!("{call};")).fails();
+        assert!(error.starts_with("5: ") && error.contains(problem), "{call}: {error}");
+    }
+}
+
+#[test]
+fn the_project_comes_first() {
+    let error = script(r#"service("web"); project("shop");"#).fails();
+    assert_eq!(
+        error,
+        "1: the project cannot become shop here: services of default are declared already | call project(…) before the first service(…)"
+    );
+    assert_eq!(script(r#"print(project("shop")); print(service("web").image); project("shop");"#).says(), ["shop", "shop-web"]);
+}
+
+#[test]
+fn images_and_hosts_know_themselves() {
+    let digest = "ab".repeat(32);
+    let said = script(format!(
+        r#"print(image("registry.example:5000/team/web:v1").version);
+        let by_digest = image("web@sha256:{digest}");
+        print(`${{by_digest.version}} ${{by_digest}}`);
+        let h = host("ann@web-1:2222", #{{ labels: #{{ zone: "a" }}, identity: "~/.ssh/id", bind: "10.0.0.1", docker: "/run/docker.sock", sudo: true,
+            proxy: #{{ kind: "nginx", command: "/usr/sbin/nginx", folder: "/etc/nginx/conf.d", logs: "/var/log/nginx", template: "x" }} }});
+        print(`${{h.name}} ${{h.address}} ${{h.labels.zone}}`);
+        print(hosts(["a", "local"], #{{ proxy: "haproxy" }}));"#
+    ))
+    .says();
+    assert_eq!(said, ["v1".into(), format!("abababababab web@sha256:{digest}"), "web-1 ann@web-1:2222 a".into(), "[a, local]".into()]);
+}

@@ -1,0 +1,11 @@
+//! The language, told as scripts and the calls that they make.
+
+mod arguments;
+mod branching;
+mod commands;
+mod declaring;
+mod deploying;
+mod language;
+mod reading;
+mod secrets;
+mod weighing;

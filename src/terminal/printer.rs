@@ -1,0 +1,115 @@
+//! The one that prints.
+
+use std::{
+    fmt,
+    io::{self, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use indicatif::{MultiProgress, ProgressDrawTarget};
+
+use super::style::{Style, Surroundings};
+
+/// Owns standard output and standard error. A reader that has gone away (a closed pipe) is no error: a deploy goes on without it.
+#[derive(Clone)]
+pub struct Printer(Arc<Streams>);
+
+struct Streams {
+    surroundings: Surroundings,
+    output: Mutex<Box<dyn Write + Send>>,
+    error: Mutex<Box<dyn Write + Send>>,
+    live: MultiProgress,
+}
+
+impl Printer {
+    /// The process's own streams.
+    pub fn standard() -> Self {
+        Self::new(Surroundings::read(), Box::new(io::stdout()), Box::new(io::stderr()))
+    }
+
+    /// Any two streams.
+    pub fn new(surroundings: Surroundings, output: Box<dyn Write + Send>, error: Box<dyn Write + Send>) -> Self {
+        let target = if surroundings.is_live() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self::drawing(surroundings, output, error, target)
+    }
+
+    /// Any two streams, and where lines that are redrawn go.
+    pub fn drawing(
+        surroundings: Surroundings,
+        output: Box<dyn Write + Send>,
+        error: Box<dyn Write + Send>,
+        target: ProgressDrawTarget,
+    ) -> Self {
+        let live = MultiProgress::with_draw_target(target);
+        Self(Arc::new(Streams { surroundings, output: Mutex::new(output), error: Mutex::new(error), live }))
+    }
+
+    /// Prints a line of data.
+    pub fn data(&self, text: impl fmt::Display) {
+        self.0.live.suspend(|| write(&self.0.output, &text.to_string()));
+    }
+
+    /// Prints a line for people.
+    pub fn tell(&self, text: impl fmt::Display) {
+        self.0.live.suspend(|| write(&self.0.error, &text.to_string()));
+    }
+
+    /// How data looks.
+    pub fn data_style(&self) -> Style {
+        self.0.surroundings.output()
+    }
+
+    /// How lines for people look.
+    pub fn style(&self) -> Style {
+        self.0.surroundings.error()
+    }
+
+    /// Whether lines for people can be redrawn.
+    pub fn is_live(&self) -> bool {
+        self.0.surroundings.is_live()
+    }
+
+    /// The lines at the foot of the terminal that are redrawn; what is printed meanwhile goes above them.
+    pub fn live(&self) -> &MultiProgress {
+        &self.0.live
+    }
+}
+
+fn write(stream: &Mutex<Box<dyn Write + Send>>, text: &str) {
+    let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    // One write for a line keeps lines of several processes apart. A closed pipe or a full disk must not end a deploy.
+    let _ = stream.write_all(format!("{text}{end}").as_bytes()).and_then(|()| stream.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::Paper, *};
+
+    #[test]
+    fn data_and_words_go_their_own_ways() {
+        let (output, error) = (Paper::default(), Paper::default());
+        let printer = Printer::new(Surroundings::default(), Box::new(output.clone()), Box::new(error.clone()));
+        printer.data("rows");
+        printer.tell("words\n");
+        assert_eq!((output.text(), error.text()), ("rows\n".into(), "words\n".into()));
+    }
+
+    #[test]
+    fn a_closed_pipe_ends_nothing() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+        }
+        let error = Paper::default();
+        let printer = Printer::new(Surroundings::default(), Box::new(Closed), Box::new(error.clone()));
+        printer.data("nobody reads this");
+        printer.tell("still here");
+        assert_eq!(error.text(), "still here\n");
+    }
+}

@@ -1,0 +1,169 @@
+//! The words that the narrators share.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::clean;
+use crate::{
+    executor::{Call, Outcome},
+    model::Bytes,
+    op::{Checks, CommandOutput, Drained, Op, Shipped},
+};
+
+/// A call in the columns of a line.
+pub struct Line {
+    /// The host's name, or `here`.
+    pub host: String,
+    /// The word for the op.
+    pub verb: &'static str,
+    /// What it does.
+    pub description: String,
+}
+
+impl Line {
+    /// The columns of this op's line.
+    pub fn of(op: &Op) -> Self {
+        let description = clean::line(&op.describe());
+        match op.host() {
+            Some(host) => Self { host: host.name.to_string(), verb: op.verb(), description },
+            None => Self { host: "here".into(), verb: op.verb(), description: description.trim_end_matches(" (here)").into() },
+        }
+    }
+}
+
+/// Whether an op is one that podlift does on the way.
+const fn is_aside(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Survey(_)
+            | Op::Find(_)
+            | Op::CheckNow(_)
+            | Op::HistoryOf(_)
+            | Op::TestWeights(_)
+            | Op::Reachable(_)
+            | Op::Git(_)
+            | Op::ReadEnv(_)
+            | Op::ReadFile(_)
+            | Op::Now(_)
+    )
+}
+
+/// How much of a run is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// What the script says, and what is in flight while it is: for a dry run, whose plan tells the rest.
+    Little,
+    /// What the script does, and whatever else takes over a second.
+    Usual,
+    /// Also what podlift reads on the way, and every API call and command.
+    All,
+}
+
+impl Detail {
+    /// Whether a call is told when it begins.
+    pub const fn begin(self, op: &Op) -> bool {
+        match self {
+            Self::Little => false,
+            Self::Usual => !is_aside(op),
+            Self::All => true,
+        }
+    }
+
+    /// Whether a call is told when it has succeeded.
+    pub fn end(self, call: &Call, took: Duration) -> bool {
+        self.begin(&call.op) || (self == Self::Usual && took > Duration::from_secs(1))
+    }
+
+    /// Whether a call is told when it has failed.
+    pub fn failure(self) -> bool {
+        self != Self::Little
+    }
+
+    /// Whether API calls and commands are told.
+    pub fn sent(self) -> bool {
+        self == Self::All
+    }
+}
+
+/// What is worth saying of an outcome, in a few words.
+pub fn summary(op: &Op, outcome: &Outcome) -> Option<String> {
+    let assumed = outcome.assumed.as_ref().map(|what| format!("assumed: {}", clean::line(what)));
+    let words: Vec<String> = of_value(op, &outcome.value).into_iter().chain(assumed).collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+fn of_value(op: &Op, value: &Value) -> Option<String> {
+    match op {
+        Op::Ship(_) => {
+            let shipped = Shipped::deserialize(value).ok()?;
+            Some(match (shipped.sent, shipped.reused) {
+                (0, _) => "nothing to send".into(),
+                (sent, 0) => format!("{} sent", Bytes(sent)),
+                (sent, reused) => format!("{} sent, {} were there", Bytes(sent), Bytes(reused)),
+            })
+        }
+        Op::Healthcheck(_) => match Checks::deserialize(value).ok()?.checks {
+            0 => None,
+            1 => Some("healthy at the first check".into()),
+            checks => Some(format!("healthy after {checks} checks")),
+        },
+        Op::Drain(_) => match Drained::deserialize(value).ok()?.cut {
+            0 => None,
+            cut => Some(format!("{} cut", count_of(cut, "connection"))),
+        },
+        Op::Hook(_) | Op::Probe(_) => match CommandOutput::deserialize(value).ok()?.code {
+            0 => None,
+            code => Some(format!("exit code {code}")),
+        },
+        _ => None,
+    }
+}
+
+/// A length of time for people: `340ms`, `12.4s`, `1m05s`.
+pub fn time(took: Duration) -> String {
+    let milliseconds = took.as_millis();
+    if milliseconds < 1000 {
+        return format!("{milliseconds}ms");
+    }
+    if milliseconds < 59_950 {
+        return format!("{:.1}s", took.as_secs_f64());
+    }
+    let seconds = (milliseconds + 500) / 1000;
+    if seconds < 3600 {
+        return format!("{}m{:02}s", seconds / 60, seconds % 60);
+    }
+    let minutes = (seconds + 30) / 60;
+    format!("{}h{:02}m", minutes / 60, minutes % 60)
+}
+
+/// How much of how much: `1.0 MB of 4.0 MB, 25%`.
+pub fn amount(done: u64, of: u64) -> String {
+    let percent = u128::from(done.min(of)) * 100 / u128::from(of.max(1));
+    format!("{} of {}, {percent}%", Bytes(done), Bytes(of))
+}
+
+/// A number with its noun: `1 host`, `3 hosts`.
+pub fn count(number: usize, noun: &str) -> String {
+    count_of(number as u64, noun)
+}
+
+/// The same for a larger number.
+pub fn count_of(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short() {
+        for (milliseconds, text) in
+            [(0, "0ms"), (999, "999ms"), (1000, "1.0s"), (59_949, "59.9s"), (59_950, "1m00s"), (65_000, "1m05s"), (3_600_000, "1h00m")]
+        {
+            assert_eq!(time(Duration::from_millis(milliseconds)), text);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Deploys that fail: what the error shows, and that the traffic does not notice.
+
+use crate::load::{Load, LoadOptions};
+use crate::podlift::Project;
+use crate::rig::{Rig, RigOptions};
+
+const DEPLOY: &str = r#"
+import "std/rolling" as rolling;
+project("shop");
+let p = params(#{ version: "v1", health: 200 });
+let web = service("web", #{
+    port: 8000,
+    replicas: 2,
+    health: http("/health", #{ timeout: "3s" }),
+    env: #{ HEALTH_STATUS: `${p.health}` },
+});
+let img = build(web, #{ tag: p.version, args: #{ VERSION: p.version } });
+ship(img, host("h1"));
+rolling::deploy(web, img, [host("h1")]);
+"#;
+
+/// A host on which v1 serves.
+fn serving() -> (Rig, Project) {
+    let rig = Rig::up(RigOptions { client: true, ..RigOptions::default() });
+    let project = Project::on(&rig);
+    project.write("deploy.rhai", DEPLOY);
+    let first = project.podlift(&["run", "deploy.rhai"]);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    (rig, project)
+}
+
+#[test]
+fn a_release_that_never_gets_healthy_gets_no_traffic_and_is_taken_back() {
+    let (rig, project) = serving();
+    let before = rig.snapshot(1);
+    let mut load = Load::start(&rig, LoadOptions::on(&rig));
+    let failed = project.podlift(&["run", "deploy.rhai", "version=v2", "health=503"]);
+    load.more(500);
+    let summary = load.finish();
+    summary.assert_nothing_lost();
+    assert_eq!(summary.versions.keys().collect::<Vec<_>>(), ["v1"]);
+    assert_eq!(failed.code, 4, "{}", failed.stderr);
+    for words in ["rolling.rhai", "deploy.rhai", "healthcheck(next)", "GET /health answered 503", "demo v2 listens on port 8000", "all-old"] {
+        assert!(failed.stderr.contains(words), "{words:?} is not in\n{}", failed.stderr);
+    }
+    let left: Vec<String> = rig.snapshot(1).into_iter().filter(|line| !before.contains(line)).collect();
+    assert!(left.iter().all(|line| line.starts_with("image ")), "more than the image is left: {left:?}");
+}
+
+#[test]
+fn a_container_that_dies_between_its_health_check_and_the_switch_gets_no_traffic() {
+    let (rig, project) = serving();
+    project.write(
+        "killed.rhai",
+        r#"
+        project("shop");
+        let web = service("web", #{ port: 8000, replicas: 1, health: http("/health"), restart: "no" });
+        let h = host("h1");
+        let old = running(web, h);
+        let next = start(web, image("shop-web:v1"), h);
+        healthcheck(next);
+        hook(h, ["docker", "kill", next.containers[0].name]);
+        set_weights([[old, 0], [next, 100]]);
+        "#,
+    );
+    let mut load = Load::start(&rig, LoadOptions::on(&rig));
+    let refused = project.podlift(&["run", "killed.rhai"]);
+    load.more(500);
+    load.finish().assert_nothing_lost();
+    assert_eq!(refused.code, 4, "{}", refused.stderr);
+    assert!(refused.stderr.contains("must not get traffic: it is not healthy"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("it is stopped"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_failing_run_and_its_dry_run_fail_alike() {
+    let (_rig, project) = serving();
+    project.write(
+        "stop.rhai",
+        r#"
+        project("shop");
+        let web = service("web", #{ port: 8000, health: http("/health") });
+        stop(running(web, host("h1")));
+        "#,
+    );
+    let plan = project.events(&["run", "stop.rhai", "--dry-run"]);
+    let run = project.events(&["run", "stop.rhai"]);
+    assert_eq!(plan.records(), run.records());
+    assert!(run.records().iter().any(|record| record.contains("failed")), "{:#?}", run.records());
+    assert_eq!((plan.output.code, run.output.code), (3, 3), "{}\n{}", plan.output.stderr, run.output.stderr);
+}
