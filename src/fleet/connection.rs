@@ -394,10 +394,7 @@ async fn there(session: &OpenSession, program: &[&str], stdin: &[u8]) -> Result<
 }
 
 /// Writes what a program reads, and reads what it writes, at once.
-pub(super) async fn converse<I, O, E>(
-    (input, output, error): (Option<I>, Option<O>, Option<E>),
-    stdin: &[u8],
-) -> io::Result<(String, String)>
+async fn converse<I, O, E>((input, output, error): (Option<I>, Option<O>, Option<E>), stdin: &[u8]) -> io::Result<(String, String)>
 where
     I: AsyncWrite + Unpin,
     O: AsyncRead + Unpin,
