@@ -4,10 +4,11 @@ use rhai::{Engine, OptimizationLevel};
 
 use super::functions;
 
-/// How deep calls may be nested. The script's thread has a stack for twice as many.
-const CALL_LEVELS: usize = 100;
-/// How deep an expression may be nested; an ordinary strategy exceeds the default of a debug build.
-const EXPRESSION_DEPTH: usize = 128;
+/// How deep calls may be nested.
+const CALL_LEVELS: usize = 64;
+/// How deep an expression may be nested; an ordinary strategy exceeds the defaults of a debug build. Times the call levels, it
+/// is what the stack of a script's thread has to hold.
+const EXPRESSION_DEPTH: usize = 64;
 /// The longest string: a file, or what a command printed.
 const STRING_SIZE: usize = 16 << 20;
 /// The most items of an array or a map.

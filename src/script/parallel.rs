@@ -10,8 +10,9 @@ use std::{
 
 use rhai::{Array, Dynamic, FnPtr, Map};
 
-/// The stack of every thread that runs script code: Rhai recurses, and in a debug build 2 MiB hold 50 levels.
-pub(super) const STACK: usize = 16 << 20;
+/// The stack of every thread that runs script code: as much as the deepest script that the engine's limits let through needs in
+/// a debug build, twice over. Memory is taken as it is used.
+pub(super) const STACK: usize = 64 << 20;
 
 /// How branches and hosts are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

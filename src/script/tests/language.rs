@@ -37,10 +37,10 @@ fn unknown_properties_and_variables_are_errors() {
 fn limits_are_the_same_everywhere() {
     let deep = format!("let x = {}1{};", "(".repeat(300), ")".repeat(300));
     assert!(engine::language().compile(deep).is_err());
-    let fine = format!("let x = {}1{};", "(".repeat(60), ")".repeat(60));
+    let fine = format!("let x = {}1{};", "(".repeat(30), ")".repeat(30));
     assert!(engine::language().compile(fine).is_ok());
     let recursion = |levels: usize| script(format!("fn f(n) {{ if n == 0 {{ 0 }} else {{ 1 + f(n - 1) }} }} print(f({levels}));"));
-    assert_eq!(recursion(90).says(), ["90"]);
+    assert_eq!(recursion(60).says(), ["60"]);
     assert!(recursion(1000).run().result.is_err());
     assert!(script("let s = \"xxxxxxxxxxxxxxxx\"; loop { s += s; }").run().result.is_err());
 }
@@ -127,4 +127,14 @@ fn captured_values_are_options_too() {
 fn everything_can_be_printed() {
     let said = script(r#"print(0..5); print(0..=5); print(blob(2)); print(1.5); print('x'); print(true); print(()); print("a"); print([1]); print(#{}); print("a" + 'b');"#).says();
     assert_eq!(said, ["0..5", "0..=5", "[0000]", "1.5", "x", "true", "", "a", "[1]", "#{}", "ab"]);
+}
+
+#[test]
+fn the_deepest_script_has_enough_stack() {
+    let (open, close) = ("(1 + ".repeat(20), ")".repeat(20));
+    let deepest = format!("fn f(n) {{ if n == 0 {{ 0 }} else {{ {open}f(n - 1){close} }} }} print(f(60));");
+    assert_eq!(script(deepest).says(), [(60 * 20).to_string()]);
+    let nested = format!("{open}f(n - 1){close}");
+    let closures = format!("fn f(n) {{ if n == 0 {{ 0 }} else {{ parallel([1], |x| phase(\"p\", || {nested}))[0] }} }} f(200);");
+    assert!(script(closures).in_order().run().result.is_err());
 }
