@@ -47,11 +47,12 @@ Examples:
   podlift run deploy.rhai version=v2
   podlift run deploy.rhai --simulate
   podlift run backup                   runs deploy/backup.rhai")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Run {
     /// The script's file, or the name of a task: NAME stands for deploy/NAME.rhai.
     #[arg(value_name = "SCRIPT|TASK")]
     pub script: PathBuf,
-    /// Arguments for the script's params().
+    /// Arguments for the script, which takes them with params.
     #[arg(value_name = "KEY=VALUE", value_parser = argument)]
     pub arguments: Vec<(String, String)>,
     /// Show what a run would do to the fleet as it is now, and touch nothing.
@@ -83,7 +84,7 @@ Examples:
   podlift check deploy.rhai deploy/*.rhai
   podlift check deploy.rhai --hosts version=v2")]
 pub struct Check {
-    /// The scripts' files, or names of tasks; with --hosts also KEY=VALUE arguments for their params().
+    /// The scripts' files, or names of tasks; with --hosts also KEY=VALUE arguments for them.
     #[arg(value_name = "SCRIPT", required = true, value_parser = word)]
     pub words: Vec<Word>,
     /// Also look at the scripts' hosts: engine, platform, disk, proxy, and what a deploy would stumble over.
@@ -110,7 +111,7 @@ pub struct Ps {
     /// The script whose hosts and project are meant; it is run in a model to find them.
     #[arg(value_name = "SCRIPT", required_unless_present = "hosts", conflicts_with = "hosts")]
     pub script: Option<PathBuf>,
-    /// Arguments for the script's params().
+    /// Arguments for the script, which takes them with params.
     #[arg(value_name = "KEY=VALUE", value_parser = argument)]
     pub arguments: Vec<(String, String)>,
     /// Print a JSON array with an object for each container.
@@ -134,7 +135,7 @@ pub struct Logs {
     /// The script whose hosts and project are meant; it is run in a model to find them.
     #[arg(value_name = "SCRIPT", required_unless_present = "hosts", conflicts_with = "hosts")]
     pub script: Option<PathBuf>,
-    /// Arguments for the script's params().
+    /// Arguments for the script, which takes them with params.
     #[arg(value_name = "KEY=VALUE", value_parser = argument)]
     pub arguments: Vec<(String, String)>,
     /// Where to look.
@@ -166,7 +167,7 @@ pub struct Where {
 #[derive(Clone, Debug, Args)]
 pub struct Ssh {
     /// An ssh configuration file in place of ~/.ssh/config.
-    #[arg(long, value_name = "FILE", env = "PODLIFT_SSH_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "PODLIFT_SSH_CONFIG", hide_env_values = true)]
     pub ssh_config: Option<PathBuf>,
 }
 

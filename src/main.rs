@@ -14,7 +14,11 @@ fn main() -> ExitCode {
             let is_data = !error.use_stderr();
             let style = if is_data { printer.data_style() } else { printer.style() };
             let text = if style.colour { text.ansi().to_string() } else { text.to_string() };
-            if is_data { printer.data(text) } else { printer.tell(text) }
+            if is_data {
+                printer.data(text)
+            } else {
+                printer.tell(text)
+            }
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
     }

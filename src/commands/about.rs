@@ -18,7 +18,7 @@ use crate::{
     failure::Failure,
     model::ProjectName,
     script::{Branches, Checked, ScriptRun},
-    terminal::{Printer, Tree},
+    terminal::{Printer, Tree, words::Detail},
     world::Kept,
 };
 
@@ -39,7 +39,7 @@ impl Narrator for Deaf {
 
 /// Shows what is going on where that can be shown without leaving a trace.
 pub fn spinner(printer: &Printer) -> Arc<dyn Narrator> {
-    if printer.is_live() { Arc::new(Tree::new(printer.clone(), false)) } else { Arc::new(Deaf) }
+    if printer.is_live() { Arc::new(Tree::new(printer.clone(), Detail::Little)) } else { Arc::new(Deaf) }
 }
 
 /// Finds out; whatever is in the way has been told when this returns an exit code.

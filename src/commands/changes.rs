@@ -40,8 +40,8 @@ impl Counts {
             }
             counts.changes += 1;
             counts.hosts.extend(record.op.host().map(|host| host.name.clone()));
-            let undone = !outcome.inverse.is_empty()
-                && (0..outcome.inverse.len()).all(|index| done.contains(record.key.undo(index).as_str()));
+            let undone =
+                !outcome.inverse.is_empty() && (0..outcome.inverse.len()).all(|index| done.contains(record.key.undo(index).as_str()));
             counts.standing += usize::from(!undone);
         }
         counts
@@ -77,8 +77,13 @@ mod tests {
         let host = Host::parse("h1").expect("valid");
         let (service, version) = (ServiceName::new("web").expect("valid"), Version::new("v1").expect("valid"));
         let project = ProjectName::default();
-        let note =
-            Record { host: host.clone(), project: project.clone(), service: service.clone(), version: version.clone(), image: "i:v1".into() };
+        let note = Record {
+            host: host.clone(),
+            project: project.clone(),
+            service: service.clone(),
+            version: version.clone(),
+            image: "i:v1".into(),
+        };
         let forget = Forget { host, project, service, run: RunId::new("r1").expect("valid"), version };
         let done = || Ok(Outcome::of(()).undone_by([Op::from(forget.clone())]));
         let key = Key::call("", 2);

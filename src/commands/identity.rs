@@ -1,5 +1,7 @@
 //! Who runs what, and when.
 
+use std::os::unix::fs::MetadataExt;
+
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -11,10 +13,26 @@ use crate::{
 /// A new run, of whoever is logged in here, beginning now.
 pub fn new_run() -> RunInfo {
     let now = Timestamp::now();
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).unwrap_or_else(|| "unknown".into());
+    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).or_else(user_of_process);
+    let user = user.unwrap_or_else(|| "unknown".into());
     let machine = ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|path| std::fs::read_to_string(path).ok());
     let machine = machine.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "unknown".into());
-    RunInfo { id: id(now, std::process::id()), operator: clean::line(&format!("{}@{}", user.trim(), machine.trim())), started: started(now) }
+    RunInfo {
+        id: id(now, std::process::id()),
+        operator: clean::line(&format!("{}@{}", user.trim(), machine.trim())),
+        started: started(now),
+    }
+}
+
+/// The name of the user that this process runs as, where neither variable is set.
+fn user_of_process() -> Option<String> {
+    let id = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    user_in(&std::fs::read_to_string("/etc/passwd").ok()?, &id)
+}
+
+fn user_in(passwd: &str, id: &str) -> Option<String> {
+    let mut users = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    users.find(|fields| fields.get(2) == Some(&id)).map(|fields| fields[0].to_string())
 }
 
 fn started(now: Timestamp) -> String {
@@ -31,6 +49,13 @@ fn id(now: Timestamp, process: u32) -> RunId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_is_found_by_id() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n";
+        assert_eq!(user_in(passwd, "1000").as_deref(), Some("ann"));
+        assert_eq!(user_in(passwd, "7"), None);
+    }
 
     #[test]
     fn ids_sort_by_time_and_differ() {

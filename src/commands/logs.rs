@@ -20,19 +20,24 @@ pub fn run(options: &cli::Logs, printer: &Printer) -> Exit {
         Err(exit) => return exit,
     };
     let (states, mut failures) = split(look::survey(&about, spinner(printer)));
-    let wanted = |container: &&Container| container.service == options.service && (options.all || matches!(container.state, ContainerState::Running | ContainerState::Restarting));
+    let wanted = |container: &&Container| {
+        container.service == options.service
+            && (options.all || matches!(container.state, ContainerState::Running | ContainerState::Restarting))
+    };
     let ops: Vec<Logs> = states
         .iter()
         .filter_map(|(host, state)| {
-            let containers: Vec<ContainerName> =
-                state.containers.values().filter(wanted).map(|container| container.name.clone()).collect();
+            let containers: Vec<ContainerName> = state.containers.values().filter(wanted).map(|container| container.name.clone()).collect();
             let host = about.inventory.hosts.get(host)?.clone();
             (!containers.is_empty()).then_some(Logs { host, containers, lines: options.tail })
         })
         .collect();
     let count: usize = ops.iter().map(|op| op.containers.len()).sum();
     if count == 0 && failures.is_empty() {
-        printer.tell(format!("no container of {} in the project {} runs there; --all shows stopped ones", options.service, about.inventory.project));
+        printer.tell(format!(
+            "no container of {} in the project {} runs there; --all shows stopped ones",
+            options.service, about.inventory.project
+        ));
     }
     for answer in look::read(&about, spinner(printer), ops) {
         match answer {
@@ -52,8 +57,7 @@ pub fn run(options: &cli::Logs, printer: &Printer) -> Exit {
 /// A container's words, each line with its name where there are several containers.
 fn lines(container: &ContainerName, text: &str, several: bool) -> String {
     let text = clean::block(text);
-    let lines: Vec<String> =
-        text.lines().map(|line| if several { format!("{container} | {line}") } else { line.to_string() }).collect();
+    let lines: Vec<String> = text.lines().map(|line| if several { format!("{container} | {line}") } else { line.to_string() }).collect();
     lines.join("\n")
 }
 

@@ -26,9 +26,12 @@ use crate::{
         ending::{Ending, State},
         simulated::{read_kept, write_kept},
     },
-    failure::Failure,
+    failure::{Failure, FailureKind},
     script::{Branches, Checked, Ended, ScriptRun, diagnostics::Diagnostic},
-    terminal::{Conclusion, Json, Plain, Plan, Printer, Tree, plan, words},
+    terminal::{
+        Conclusion, Json, Plain, Plan, Printer, Tree, clean, plan,
+        words::{self, Detail},
+    },
 };
 
 /// Where simulated fleets are kept, beside where podlift is run.
@@ -55,10 +58,15 @@ struct Teller<'a> {
 impl<'a> Teller<'a> {
     fn new(options: &cli::Run, printer: &'a Printer) -> Self {
         let json = options.json.then(|| Arc::new(Json::new(printer.clone(), options.verbose)));
+        let detail = match (options.verbose, options.dry_run) {
+            (true, _) => Detail::All,
+            (false, true) => Detail::Little,
+            (false, false) => Detail::Usual,
+        };
         let narrator: Arc<dyn Narrator> = match &json {
             Some(json) => json.clone(),
-            None if printer.is_live() => Arc::new(Tree::new(printer.clone(), options.verbose)),
-            None => Arc::new(Plain::new(printer.clone(), options.verbose)),
+            None if printer.is_live() => Arc::new(Tree::new(printer.clone(), detail)),
+            None => Arc::new(Plain::new(printer.clone(), detail)),
         };
         Self { printer, narrator, json, began: Instant::now() }
     }
@@ -79,7 +87,15 @@ impl<'a> Teller<'a> {
         exit
     }
 
-    fn conclude(&self, exit: Exit, end: String, next: Option<String>, counts: &Counts, ending: Option<&Ending>, diagnostics: &[Diagnostic]) {
+    fn conclude(
+        &self,
+        exit: Exit,
+        end: String,
+        next: Option<String>,
+        counts: &Counts,
+        ending: Option<&Ending>,
+        diagnostics: &[Diagnostic],
+    ) {
         let took = self.began.elapsed();
         if let Some(json) = &self.json {
             let result = json!({
@@ -187,27 +203,35 @@ impl Prepared {
         if options.dry_run {
             teller.printer.data(plan.render(options.verbose, style));
         }
-        if let (true, Some(render)) = (options.diff, self.outside.proxy_files()) {
-            teller.printer.data(plan.proxy_files(render, style));
+        match self.outside.proxy_files() {
+            _ if !options.diff => {}
+            Some(render) => teller.printer.data(plan.proxy_files(render, style)),
+            None => teller.printer.tell("the proxies' files cannot be shown: this build does not have the live fleet"),
         }
-        if options.simulate {
-            teller.printer.data(plan::traffic(world.traffic(), style));
+        let traffic = plan::traffic(world.traffic(), style);
+        if options.simulate && !traffic.is_empty() {
+            teller.printer.data(format!("{}{traffic}", if options.dry_run { "\n" } else { "" }));
         }
     }
 
-    fn conclude(&self, options: &cli::Run, teller: &Teller<'_>, ended: Result<(), Ended>, counts: &Counts, ending: Option<&Ending>) -> Exit {
+    fn conclude(
+        &self,
+        options: &cli::Run,
+        teller: &Teller<'_>,
+        ended: Result<(), Ended>,
+        counts: &Counts,
+        ending: Option<&Ending>,
+    ) -> Exit {
         let script = self.place.name();
         let did = format!("{} on {}", words::count(counts.changes, "change"), words::count(counts.hosts.len(), "host"));
         let state = ending.map_or(State::Unchanged, Ending::state);
         match ended {
             Ok(()) => {
                 let (end, next) = match (options.dry_run, options.simulate) {
-                    (true, _) => (format!("plan: {did}, nothing was touched"), Some(format!("`podlift run {script}` does it"))),
+                    (true, _) => (format!("plan: {did}, nothing was touched"), Some(format!("`{}` does it", again(options, &script)))),
                     (false, true) => (format!("simulated: {did}"), Some(format!("the fleet is kept in {SIMULATED}"))),
                     (false, false) if counts.changes == 0 => ("done: nothing changed".into(), None),
-                    (false, false) => {
-                        (format!("done: {did}{}", serving(state)), Some(format!("`podlift ps {script}` shows what runs")))
-                    }
+                    (false, false) => (format!("done: {did}{}", serving(state)), Some(format!("`podlift ps {script}` shows what runs"))),
                 };
                 teller.conclude(Exit::Done, end, next, counts, ending, &[]);
                 Exit::Done
@@ -215,17 +239,36 @@ impl Prepared {
             Err(Ended { kind, diagnostic }) => {
                 let diagnostic = complaint::harmless(diagnostic);
                 complaint::tell(teller.printer, std::slice::from_ref(&diagnostic), self.script.sources());
-                let cause = kind.map_or(Cause::Script, Cause::Failure);
+                let cause = match kind {
+                    // A refusal that no call met is the script's or its arguments'.
+                    None => Cause::Script,
+                    Some(FailureKind::Refused) if counts.failed == 0 => Cause::Script,
+                    Some(kind) => Cause::Failure(kind),
+                };
                 let modelled = options.dry_run || options.simulate;
-                let remains =
-                    if options.dry_run { Remains::Nothing } else { Remains::of(counts.changes, counts.standing, state) };
+                let remains = if options.dry_run { Remains::Nothing } else { Remains::of(counts.changes, counts.standing, state) };
                 let exit = Exit::of(cause, remains);
-                let (end, next) = failed(exit, remains, counts, &script, modelled);
+                let (end, next) = failed(exit, remains, counts, &script, &again(options, &script), modelled);
                 teller.conclude(exit, end, Some(next), counts, ending, &[diagnostic]);
                 exit
             }
         }
     }
+}
+
+/// The command that does for real, or again, what was done.
+fn again(options: &cli::Run, script: &str) -> String {
+    let arguments = options.arguments.iter().map(|(key, value)| format!("{key}={value}"));
+    let simulate = options.simulate.then(|| "--simulate".to_string());
+    let words = [script.to_string()].into_iter().chain(arguments).chain(simulate);
+    words.fold("podlift run".into(), |command, word| format!("{command} {}", quoted(&word)))
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let word = clean::line(word);
+    let is_plain = word.chars().all(|character| character.is_alphanumeric() || "_-./=:,@%+".contains(character));
+    if is_plain && !word.is_empty() { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 fn serving(state: State) -> &'static str {
@@ -237,16 +280,18 @@ fn serving(state: State) -> &'static str {
 }
 
 /// The end state of a run that failed, and what to do next.
-fn failed(exit: Exit, remains: Remains, counts: &Counts, script: &str, modelled: bool) -> (String, String) {
+fn failed(exit: Exit, remains: Remains, counts: &Counts, script: &str, again: &str, modelled: bool) -> (String, String) {
     let what = if exit == Exit::Interrupted { "interrupted" } else { "failed" };
-    if modelled && remains == Remains::Nothing {
-        return (format!("{what}, as a run would; nothing was touched"), format!("`podlift run {script}` would end the same way"));
+    if modelled && remains == Remains::Nothing && exit != Exit::Interrupted {
+        return (format!("{what}, as a run would; nothing was touched"), format!("`{again}` would end the same way"));
     }
     let standing = words::count(counts.standing, "change");
     match remains {
-        Remains::Nothing if exit == Exit::Bad => (format!("{what}: the script is wrong; nothing was changed"), format!("correct {script} and run it again")),
-        Remains::Nothing => (format!("{what}; nothing was changed"), format!("`podlift run {script}` tries again")),
-        Remains::Undone => (format!("{what}; everything was undone"), format!("`podlift run {script}` tries again")),
+        Remains::Nothing if exit == Exit::Bad => {
+            (format!("{what}: the script is wrong; nothing was changed"), format!("correct {script} and run it again"))
+        }
+        Remains::Nothing => (format!("{what}; nothing was changed"), format!("`{again}` tries again")),
+        Remains::Undone => (format!("{what}; everything was undone"), format!("`{again}` tries again")),
         Remains::Changes => (
             format!("{what}, and the fleet is mixed: {standing} of {} stand", counts.changes),
             format!("`podlift ps {script}` shows what runs; running the script again goes on from there"),
@@ -259,14 +304,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_next_command_is_one_that_can_be_pasted() {
+        assert_eq!(quoted("version=v2"), "version=v2");
+        assert_eq!(quoted("note=it's $HOME"), r"'note=it'\''s $HOME'");
+    }
+
+    #[test]
     fn the_last_line_of_a_failure_says_what_stands() {
         let counts = Counts { calls: 9, failed: 1, changes: 4, standing: 3, ..Counts::default() };
-        let (end, next) = failed(Exit::Mixed, Remains::Changes, &counts, "deploy.rhai", false);
+        let (end, next) = failed(Exit::Mixed, Remains::Changes, &counts, "deploy.rhai", "podlift run deploy.rhai", false);
         assert_eq!(end, "failed, and the fleet is mixed: 3 changes of 4 stand");
         assert_eq!(next, "`podlift ps deploy.rhai` shows what runs; running the script again goes on from there");
-        let (end, _) = failed(Exit::Unreachable, Remains::Nothing, &Counts::default(), "deploy.rhai", false);
+        let (end, _) = failed(Exit::Unreachable, Remains::Nothing, &Counts::default(), "deploy.rhai", "podlift run deploy.rhai", false);
         assert_eq!(end, "failed; nothing was changed");
-        let (end, _) = failed(Exit::Interrupted, Remains::Nothing, &Counts::default(), "deploy.rhai", false);
+        let (end, _) = failed(Exit::Interrupted, Remains::Nothing, &Counts::default(), "deploy.rhai", "podlift run deploy.rhai", false);
         assert_eq!(end, "interrupted; nothing was changed");
     }
 }

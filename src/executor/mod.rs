@@ -5,6 +5,7 @@ pub mod call;
 pub mod ending;
 pub mod event;
 pub mod guard;
+pub mod live;
 pub mod model;
 pub mod narrate;
 pub mod record;
@@ -15,6 +16,7 @@ pub use self::{
     call::{Call, Cancellation, Key, Urgency},
     event::{Event, Level, Narrator, Progress},
     guard::Guard,
+    live::Live,
     model::{Model, Real, Source},
     narrate::Narrate,
     record::{Record, Recorded},

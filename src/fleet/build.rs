@@ -23,7 +23,7 @@ use self::{
 use crate::{
     executor::Progress,
     failure::{Failure, FailureKind},
-    fleet::images::digest,
+    fleet::{Fleet, images::digest},
     model::{Image, Text},
     op,
 };
@@ -33,25 +33,41 @@ const LONGEST: Duration = Duration::from_secs(30 * 60);
 /// The longest that the docker command may take to say what it is.
 const ANSWER: Duration = Duration::from_secs(20);
 
+/// Builds an image with the `docker build` command of this machine and the engine of `op.on`, and returns it with its content
+/// digest. Dropping the future ends the build.
+pub async fn build(fleet: &Fleet, op: &op::Build, progress: &dyn Progress) -> Result<Image, Failure> {
+    let connection = fleet.host(&op.on).await?;
+    let secrets = fleet.secrets();
+    let builder = Builder {
+        program: "docker",
+        folder: fleet.folder(),
+        socket: &connection.docker_socket().await?,
+        docker: connection.docker().await?,
+        resolve: &|text| secrets.resolve(text),
+        redact: &|text| secrets.redact(text),
+    };
+    Box::pin(builder.build(op, progress)).await
+}
+
 /// Where and how a build runs.
-pub struct Builder<'a> {
+struct Builder<'a> {
     /// The docker command, `docker` if nothing else is asked for.
-    pub program: &'a str,
+    program: &'a str,
     /// The script's folder.
-    pub folder: &'a Path,
+    folder: &'a Path,
     /// The engine's socket, on this machine.
-    pub socket: &'a Path,
+    socket: &'a Path,
     /// The same engine's API.
-    pub docker: Docker,
+    docker: Docker,
     /// Swaps a text's secrets for their values.
-    pub resolve: &'a (dyn Fn(&Text) -> Result<String, Failure> + Sync),
+    resolve: &'a (dyn Fn(&Text) -> Result<String, Failure> + Sync),
     /// Replaces known secrets in what a build says.
-    pub redact: &'a (dyn Fn(&str) -> String + Sync),
+    redact: &'a (dyn Fn(&str) -> String + Sync),
 }
 
 impl Builder<'_> {
     /// Builds an image and returns it with its content digest. Dropping the future ends the build.
-    pub async fn build(&self, op: &op::Build, progress: &dyn Progress) -> Result<Image, Failure> {
+    async fn build(&self, op: &op::Build, progress: &dyn Progress) -> Result<Image, Failure> {
         let resolved = |texts: &BTreeMap<String, Text>| -> Result<Vec<_>, Failure> {
             texts.iter().map(|(name, text)| Ok((name.clone(), (self.resolve)(text)?))).collect()
         };

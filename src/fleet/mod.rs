@@ -1,14 +1,20 @@
 //! The live side: SSH, Docker, shipping, nginx.
 
 pub mod build;
+pub mod command;
 pub mod connection;
 pub mod containers;
+pub mod engine;
 pub mod health;
 pub mod history;
+pub mod http;
 pub mod images;
+pub mod local;
+pub mod nginx;
 pub mod secrets;
 pub mod ship;
 pub mod ssh;
+pub mod survey;
 pub mod trouble;
 
 use std::{
@@ -21,6 +27,7 @@ use self::ssh::RunFolder;
 pub use self::{
     connection::{Connection, Request, Stream},
     secrets::Secrets,
+    ship::Exports,
 };
 use crate::{failure::Failure, model::Host};
 
@@ -32,6 +39,7 @@ struct Inner {
     options: FleetOptions,
     folder: Arc<tokio::sync::OnceCell<RunFolder>>,
     connections: Mutex<HashMap<Host, Arc<Connection>>>,
+    exports: Exports,
 }
 
 /// What a fleet needs to know of the operator's machine.
@@ -50,7 +58,8 @@ pub struct FleetOptions {
 impl Fleet {
     /// A fleet; nothing is reached yet.
     pub fn new(options: FleetOptions) -> Self {
-        Self(Arc::new(Inner { options, folder: Arc::default(), connections: Mutex::default() }))
+        let exports = Exports::new(options.state.clone());
+        Self(Arc::new(Inner { options, folder: Arc::default(), connections: Mutex::default(), exports }))
     }
 
     /// The connection to a host, which is opened before this returns, and again where it broke.
@@ -73,6 +82,11 @@ impl Fleet {
     /// The script's folder.
     pub fn folder(&self) -> &Path {
         &self.0.options.folder
+    }
+
+    /// The images that were exported for shipping.
+    pub fn exports(&self) -> &Exports {
+        &self.0.exports
     }
 
     /// Ends all connections.

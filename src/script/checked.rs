@@ -65,7 +65,9 @@ impl Checked {
                 (_, None, EvalAltResult::ErrorRuntime(..)) => Some(FailureKind::Failed),
                 _ => None,
             };
-            Ended { kind, diagnostic: Diagnostic::of_error(&stopped.error, self.sources()) }
+            let mut diagnostic = Diagnostic::of_error(&stopped.error, self.sources());
+            diagnostic.message = stopped.placeholders.show(&diagnostic.message);
+            Ended { kind, diagnostic }
         })
     }
 }

@@ -38,8 +38,7 @@ pub struct Row {
 /// All containers of these hosts, by service, host and age, the newest first.
 pub fn rows(states: &BTreeMap<HostName, HostState>) -> Vec<Row> {
     let tables: Vec<&RouteTable> = states.values().flat_map(|state| state.routes.values()).collect();
-    let mut rows: Vec<Row> =
-        states.values().flat_map(|state| state.containers.values()).map(|container| row(container, &tables)).collect();
+    let mut rows: Vec<Row> = states.values().flat_map(|state| state.containers.values()).map(|container| row(container, &tables)).collect();
     rows.sort_by(|left, right| {
         let place = |row: &Row| (row.service.clone(), row.host.clone());
         let age = right.deployed_at.cmp(&left.deployed_at);

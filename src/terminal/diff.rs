@@ -16,7 +16,7 @@ pub fn unified(name: &str, before: &str, after: &str, style: Style) -> String {
             let _ = writeln!(text, "{}\n{}", style.strong(format!("--- {name}")), style.strong(format!("+++ {name}")));
         }
         let lines = &edits[hunk.clone()];
-                let (old, new) = (olds(lines), news(lines));
+        let (old, new) = (olds(lines), news(lines));
         // An empty range names the line before it (POSIX, diff -u).
         let (old_start, new_start) = (olds(&edits[..hunk.start]), news(&edits[..hunk.start]));
         let (old_start, new_start) = (old_start + usize::from(old > 0), new_start + usize::from(new > 0));
@@ -63,8 +63,7 @@ fn edits<'a>(before: &[&'a str], after: &[&'a str]) -> Vec<Edit<'a>> {
     let mut common = vec![vec![0usize; after.len() + 1]; before.len() + 1];
     for i in (0..before.len()).rev() {
         for j in (0..after.len()).rev() {
-            common[i][j] =
-                if before[i] == after[j] { common[i + 1][j + 1] + 1 } else { common[i + 1][j].max(common[i][j + 1]) };
+            common[i][j] = if before[i] == after[j] { common[i + 1][j + 1] + 1 } else { common[i + 1][j].max(common[i][j + 1]) };
         }
     }
     let (mut i, mut j) = (0, 0);

@@ -26,7 +26,7 @@ pub fn report(host: &HostName, state: &HostState, services: &Services, style: St
         Some(free) => writeln!(text, "  {good} disk    {free} free"),
         None => writeln!(text, "  {warning} disk    the engine does not tell how much is free"),
     };
-    let proxied = services.is_empty() || services.values().any(|service| service.has_proxy());
+    let proxied = services.is_empty() || services.values().any(Service::has_proxy);
     let _ = match &state.proxy_problem {
         Some(problem) if proxied => writeln!(text, "  {bad} proxy   {}", clean::line(problem)),
         Some(problem) => writeln!(text, "  {warning} proxy   {} (no service needs it)", clean::line(problem)),
@@ -36,7 +36,8 @@ pub fn report(host: &HostName, state: &HostState, services: &Services, style: St
         let _ = writeln!(text, "  {bad} front   {}", clean::line(&clash));
     }
     let running = state.containers.values().filter(|container| container.is_running()).count();
-    let _ = writeln!(text, "  {good} runs    {} of the project, {running} of them running", words::count(state.containers.len(), "container"));
+    let _ =
+        writeln!(text, "  {good} runs    {} of the project, {running} of them running", words::count(state.containers.len(), "container"));
     text
 }
 
@@ -54,7 +55,7 @@ pub fn clashes(state: &HostState, services: &Services) -> Vec<String> {
 
 /// Whether a deploy would not be refused for what stands in this state.
 pub fn is_fit(state: &HostState, services: &Services) -> bool {
-    let proxied = services.values().any(|service| service.has_proxy());
+    let proxied = services.values().any(Service::has_proxy);
     clashes(state, services).is_empty() && !(proxied && state.proxy_problem.is_some())
 }
 

@@ -110,8 +110,23 @@ mod tests {
         assert_eq!(
             names,
             [
-                "began", "done", "phase_began", "began", "began", "sent", "done", "done", "phase_ended", "said", "said", "began", "done",
-                "began", "done", "began", "failed"
+                "began",
+                "done",
+                "phase_began",
+                "began",
+                "began",
+                "sent",
+                "done",
+                "done",
+                "phase_ended",
+                "said",
+                "said",
+                "began",
+                "done",
+                "began",
+                "done",
+                "began",
+                "failed"
             ]
         );
         assert_eq!(

@@ -5,21 +5,21 @@ use std::{fmt::Write, time::Duration};
 use super::{
     Printer, clean,
     throttle::Throttle,
-    words::{self, Line},
+    words::{self, Detail, Line},
 };
 use crate::executor::{Call, Event, Level, Narrator};
 
 /// One line for each event: what happened, the call's key, host, verb and description, and the time it took.
 pub struct Plain {
     printer: Printer,
-    verbose: bool,
+    detail: Detail,
     progress: Throttle,
 }
 
 impl Plain {
-    /// Tells `printer`; verbosely, also what podlift reads on the way and every API call and command.
-    pub fn new(printer: Printer, verbose: bool) -> Self {
-        Self { printer, verbose, progress: Throttle::every(Duration::from_secs(5)) }
+    /// Tells `printer` so much of it.
+    pub fn new(printer: Printer, detail: Detail) -> Self {
+        Self { printer, detail, progress: Throttle::every(Duration::from_secs(5)) }
     }
 
     fn line(&self, mark: &str, call: &Call, more: Option<String>, took: Option<Duration>) {
@@ -40,7 +40,7 @@ impl Narrator for Plain {
         match event {
             Event::Began { call } => {
                 self.progress.begin(&call.key);
-                if self.verbose || !words::is_aside(&call.op) {
+                if self.detail.begin(&call.op) {
                     self.line("began", call, None, None);
                 }
             }
@@ -52,14 +52,17 @@ impl Narrator for Plain {
             }
             Event::Done { call, outcome, took } => {
                 self.progress.end(&call.key);
-                if words::is_told(call, took, self.verbose) {
+                if self.detail.end(call, took) {
                     self.line("done", call, words::summary(&call.op, outcome), Some(took));
                 }
             }
             Event::Failed { call, failure, took } => {
                 self.progress.end(&call.key);
-                self.line("failed", call, Some(clean::line(&failure.message)), Some(took));
+                if self.detail.failure() {
+                    self.line("failed", call, Some(clean::line(&failure.message)), Some(took));
+                }
             }
+            Event::PhaseBegan { .. } | Event::PhaseEnded { .. } if self.detail == Detail::Little => {}
             Event::PhaseBegan { title, .. } => self.printer.tell(format!("phase   {}", clean::line(title))),
             Event::PhaseEnded { title, took, .. } => {
                 self.printer.tell(format!("end     {} {}", clean::line(title), words::time(took)));
@@ -69,7 +72,7 @@ impl Narrator for Plain {
                 self.printer.tell(format!("warning {} ({origin})", clean::line(text)));
             }
             Event::Sent { host, what } => {
-                if self.verbose {
+                if self.detail.sent() {
                     self.printer.tell(format!("sent    {} {}", clean::line(host), clean::line(what)));
                 }
             }
@@ -87,17 +90,17 @@ mod tests {
         *,
     };
 
-    fn told(verbose: bool) -> String {
+    fn told(detail: Detail) -> String {
         let paper = Paper::default();
         let printer = Printer::new(Surroundings::default(), Box::new(Paper::default()), Box::new(paper.clone()));
-        tell_a_run(&Plain::new(printer, verbose));
+        tell_a_run(&Plain::new(printer, detail));
         paper.text()
     }
 
     #[test]
     fn a_run_in_a_pipe_is_a_line_an_event() {
         assert_eq!(
-            told(false),
+            told(Detail::Usual),
             "\
 phase   images
 began   2[0]    h1              ship         shop-web:v2
@@ -118,9 +121,19 @@ failed  4[1]    10.0.0.12       healthcheck  shop-web-v2-0123456789-1, at most 3
     }
 
     #[test]
+    fn a_dry_run_tells_what_the_script_says() {
+        assert_eq!(told(Detail::Little), "info    half way\nwarning one host is slow (deploy.rhai:4)\n");
+    }
+
+    #[test]
     fn verbose_tells_what_was_read_and_sent() {
-        let told = told(true);
-        assert!(told.starts_with("began   1       here            now          the time\ndone    1       here            now          the time 1ms\n"), "{told}");
+        let told = told(Detail::All);
+        assert!(
+            told.starts_with(
+                "began   1       here            now          the time\ndone    1       here            now          the time 1ms\n"
+            ),
+            "{told}"
+        );
         assert!(told.contains("\nsent    h1 POST /images/load\n"), "{told}");
     }
 }

@@ -45,6 +45,7 @@ impl Style {
 
 /// What decides about colours and the live tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Surroundings {
     /// Whether standard output is a terminal.
     pub output_is_terminal: bool,

@@ -13,8 +13,8 @@ use crate::{
     executor::{Call, Event, Key, Level, Narrator, Outcome, RunInfo},
     failure::{Failure, FailureKind, Origin},
     model::{
-        Check, Container, ContainerName, ContainerState, Front, Health, Host, HostName, HostState, Period, ProjectName, ReleaseId, RouteTable,
-        RunId, ServiceName, Share, Token, Version,
+        Check, Container, ContainerName, ContainerState, Front, Health, Host, HostName, HostState, Period, ProjectName, ReleaseId,
+        RouteTable, RunId, ServiceName, Share, Token, Version,
     },
     op::{Checks, Healthcheck, Now, Op, Pause, Ship, Shipped, Stop},
 };
@@ -252,11 +252,7 @@ pub fn tell_a_run(narrator: &dyn Narrator) {
     narrator.tell(Event::Began { call: &two });
     narrator.tell(Event::Progressed { call: &one, what: "sending", bytes: Some((512, 2048)) });
     narrator.tell(Event::Sent { host: "h1", what: "POST /images/load" });
-    narrator.tell(Event::Done {
-        call: &two,
-        outcome: &Outcome::of(Shipped { sent: 0, reused: 2048, seconds: 0.1 }),
-        took: millis(120),
-    });
+    narrator.tell(Event::Done { call: &two, outcome: &Outcome::of(Shipped { sent: 0, reused: 2048, seconds: 0.1 }), took: millis(120) });
     narrator.tell(Event::Done {
         call: &one,
         outcome: &Outcome::of(Shipped { sent: 2048, reused: 1 << 20, seconds: 2.5 }),

@@ -15,7 +15,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::{
     Printer, clean,
-    words::{self, Line},
+    words::{self, Detail, Line},
 };
 use crate::executor::{Call, Event, Key, Level, Narrator};
 
@@ -23,7 +23,7 @@ use crate::executor::{Call, Event, Key, Level, Narrator};
 /// hidden and no mode of the terminal is changed, so there is nothing to restore however the run ends.
 pub struct Tree {
     printer: Printer,
-    verbose: bool,
+    detail: Detail,
     look: ProgressStyle,
     state: Arc<Mutex<State>>,
     ticker: Option<(Sender<()>, JoinHandle<()>)>,
@@ -39,9 +39,9 @@ struct State {
 const BAR_WIDTH: u64 = 20;
 
 impl Tree {
-    /// Tells `printer`; verbosely, also what podlift reads on the way and every API call and command.
-    pub fn new(printer: Printer, verbose: bool) -> Self {
-        let mut tree = Self::still(printer, verbose);
+    /// Tells `printer` so much of it.
+    pub fn new(printer: Printer, detail: Detail) -> Self {
+        let mut tree = Self::still(printer, detail);
         let (stop, stopped) = channel();
         let state = Arc::clone(&tree.state);
         let ticker = std::thread::Builder::new().name("tree".into()).spawn(move || {
@@ -55,12 +55,12 @@ impl Tree {
     }
 
     /// One whose spinners turn only when something happens.
-    fn still(printer: Printer, verbose: bool) -> Self {
+    fn still(printer: Printer, detail: Detail) -> Self {
         let look = ProgressStyle::with_template("{prefix}{spinner} {wide_msg} {since}")
             .expect("the template is a constant that parses")
             .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
             .with_key("since", since);
-        Self { printer, verbose, look, state: Arc::default(), ticker: None }
+        Self { printer, detail, look, state: Arc::default(), ticker: None }
     }
 
     fn live(&self) -> &MultiProgress {
@@ -130,12 +130,13 @@ impl Narrator for Tree {
             Event::Began { call } => self.begin(call),
             Event::Progressed { call, what, bytes } => self.progress(call, what, bytes),
             Event::Done { call, outcome, took } => {
-                let told = words::is_told(call, took, self.verbose);
+                let told = self.detail.end(call, took);
                 self.end(call, &style.good("✓"), words::summary(&call.op, outcome), took, told);
             }
             Event::Failed { call, failure, took } => {
-                self.end(call, &style.bad("✗"), Some(clean::line(&failure.message)), took, true);
+                self.end(call, &style.bad("✗"), Some(clean::line(&failure.message)), took, self.detail.failure());
             }
+            Event::PhaseBegan { .. } | Event::PhaseEnded { .. } if self.detail == Detail::Little => {}
             Event::PhaseBegan { title, depth } => {
                 lock(&self.state).depth = depth;
                 self.say(style.strong(clean::line(title)));
@@ -150,7 +151,7 @@ impl Narrator for Tree {
                 self.say(format!("{} {} {}", style.warning("!"), clean::line(text), style.faint(origin)));
             }
             Event::Sent { host, what } => {
-                if self.verbose {
+                if self.detail.sent() {
                     self.say(style.faint(format!("→ {} {}", clean::line(host), clean::line(what))));
                 }
             }
@@ -193,15 +194,15 @@ mod tests {
     };
     use crate::{executor::Outcome, failure::Failure, op::Reachable};
 
-    fn tree(screen: &Screen, verbose: bool) -> Tree {
+    fn tree(screen: &Screen, detail: Detail) -> Tree {
         let printer = Printer::drawing(Surroundings::default(), Box::new(Paper::default()), Box::new(screen.clone()), screen.target());
-        Tree::still(printer, verbose)
+        Tree::still(printer, detail)
     }
 
     #[test]
     fn what_is_finished_stands_above_and_nothing_is_left_below() {
         let screen = Screen::new(140);
-        tell_a_run(&tree(&screen, false));
+        tell_a_run(&tree(&screen, Detail::Usual));
         assert_eq!(
             screen.text(),
             "\
@@ -220,7 +221,7 @@ images took 2.6s
     #[test]
     fn calls_in_flight_have_a_line_each() {
         let screen = Screen::new(90);
-        let tree = tree(&screen, false);
+        let tree = tree(&screen, Detail::Usual);
         let (one, two) = (call(ship("h1"), 1, Some(0)), call(stop("h2"), 1, Some(1)));
         tree.tell(Event::Began { call: &one });
         tree.tell(Event::Began { call: &two });
@@ -243,24 +244,24 @@ images took 2.6s
 
     #[test]
     fn reads_on_the_way_are_told_verbosely_or_when_they_take_long() {
-        let told = |verbose, seconds| {
+        let told = |detail, seconds| {
             let screen = Screen::new(80);
             let read = call(Reachable { host: host("h1") }, 1, None);
-            let tree = tree(&screen, verbose);
+            let tree = tree(&screen, detail);
             tree.tell(Event::Began { call: &read });
             tree.tell(Event::Done { call: &read, outcome: &Outcome::of(true), took: Duration::from_secs(seconds) });
             screen.text()
         };
-        assert_eq!(told(false, 0), "");
-        assert_eq!(told(true, 0), "✓ h1 reachable    does it answer?  0ms");
-        assert_eq!(told(false, 4), "✓ h1 reachable    does it answer?  4.0s");
+        assert_eq!(told(Detail::Usual, 0), "");
+        assert_eq!(told(Detail::All, 0), "✓ h1 reachable    does it answer?  0ms");
+        assert_eq!(told(Detail::Usual, 4), "✓ h1 reachable    does it answer?  4.0s");
     }
 
     #[test]
     fn many_calls_side_by_side_end_in_as_many_lines() {
         let screen = Screen::new(80);
         let printer = Printer::drawing(Surroundings::default(), Box::new(Paper::default()), Box::new(screen.clone()), screen.target());
-        let tree = Tree::new(printer, false);
+        let tree = Tree::new(printer, Detail::Usual);
         std::thread::scope(|scope| {
             for branch in 0..32 {
                 let tree = &tree;

@@ -33,8 +33,8 @@ impl Line {
     }
 }
 
-/// Whether an op is one that podlift does on the way, of which only `-v` tells unless it takes long or fails.
-pub const fn is_aside(op: &Op) -> bool {
+/// Whether an op is one that podlift does on the way.
+const fn is_aside(op: &Op) -> bool {
     matches!(
         op,
         Op::Survey(_)
@@ -50,9 +50,41 @@ pub const fn is_aside(op: &Op) -> bool {
     )
 }
 
-/// Whether a finished call is worth a line: all that the script asked for, and whatever took over a second.
-pub fn is_told(call: &Call, took: Duration, verbose: bool) -> bool {
-    verbose || !is_aside(&call.op) || took > Duration::from_secs(1)
+/// How much of a run is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// What the script says, and what is in flight while it is: for a dry run, whose plan tells the rest.
+    Little,
+    /// What the script does, and whatever else takes over a second.
+    Usual,
+    /// Also what podlift reads on the way, and every API call and command.
+    All,
+}
+
+impl Detail {
+    /// Whether a call is told when it begins.
+    pub const fn begin(self, op: &Op) -> bool {
+        match self {
+            Self::Little => false,
+            Self::Usual => !is_aside(op),
+            Self::All => true,
+        }
+    }
+
+    /// Whether a call is told when it has succeeded.
+    pub fn end(self, call: &Call, took: Duration) -> bool {
+        self.begin(&call.op) || (self == Self::Usual && took > Duration::from_secs(1))
+    }
+
+    /// Whether a call is told when it has failed.
+    pub fn failure(self) -> bool {
+        self != Self::Little
+    }
+
+    /// Whether API calls and commands are told.
+    pub fn sent(self) -> bool {
+        self == Self::All
+    }
 }
 
 /// What is worth saying of an outcome, in a few words.

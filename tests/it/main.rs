@@ -6,4 +6,5 @@ mod load_works;
 mod rig;
 mod rig_works;
 mod structure;
+mod suites;
 mod until;

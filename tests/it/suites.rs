@@ -19,14 +19,7 @@ use podlift::{
     failure::Failure,
     model::RunId,
     op::Op,
-    script::{
-        Branches, ScriptRun, SecretNames,
-        check::{Entry, Vocabulary, check},
-        diagnostics::Diagnostic,
-        engine,
-        resolver::Resolver,
-        sources::Sources,
-    },
+    script::{Branches, Checked, ScriptRun, SecretNames, diagnostics::Diagnostic},
     world::{Kept, World},
 };
 
@@ -70,18 +63,11 @@ impl Case {
             fs::create_dir_all(path.parent().expect("inside the folder")).expect("a folder");
             fs::write(path, lines.join("\n")).expect("a file");
         }
-        let sources = Sources::default();
-        let resolver = Resolver::new(sources.clone(), folder.path(), folder.path());
-        let text = self.files[0].1.join("\n");
-        let language = engine::language();
-        let examined = check(&language, &resolver, &Vocabulary::language(&language), &[Entry { name: MAIN, text: &text }]);
-        let found = match (&examined.findings[..], &examined.trees[..]) {
-            ([], [Some(tree)]) => match self.run().perform(tree, &resolver) {
-                Ok(()) => Vec::new(),
-                Err(stopped) => vec![Diagnostic::of_error(&stopped.error, &sources)],
-            },
-            (findings, _) => findings.iter().map(Diagnostic::of_finding).collect(),
-        };
+        let checked = Checked::new(MAIN, folder.path(), &self.files[0].1.join("\n"));
+        let mut found = checked.diagnostics();
+        if found.is_empty() {
+            found.extend(checked.run(self.run()).err().map(|ended| ended.diagnostic));
+        }
         let here = format!("{}/", folder.path().display());
         let real = format!("{}/", fs::canonicalize(folder.path()).expect("it is there").display());
         let short = |text: &str| text.replace(&here, "").replace(&real, "");
@@ -121,7 +107,9 @@ impl Case {
             }
         }
         let mut told = String::new();
-        self.head.iter().for_each(|line| told += &format!("{line}\n"));
+        for line in &self.head {
+            let _ = writeln!(told, "{line}");
+        }
         for (name, lines) in &self.files {
             if name != MAIN {
                 let _ = writeln!(told, "{FILE}{name}");

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use bollard::{
     Docker,
     errors::Error,
-    models::{ContainerInspectResponse, NetworkCreateRequest},
+    models::{ContainerCreateBody, ContainerInspectResponse, EndpointSettings, NetworkCreateRequest, NetworkingConfig},
     query_parameters::{CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder},
 };
 
@@ -21,7 +21,7 @@ use crate::{
         Connection, Secrets,
         images::{content_digest, engine_failure, inspect},
     },
-    model::{Container, ContainerState, Health, RunInfo, Token},
+    model::{Container, ContainerState, Health, ProjectName, RunInfo, Service, Token},
     op::Start,
 };
 
@@ -233,4 +233,41 @@ async fn taken_ports(docker: &Docker) -> Result<BTreeSet<u16>, Failure> {
             published.chain(of(container.labels)).collect::<Vec<u16>>()
         })
         .collect())
+}
+
+/// What an engine is told about a container for one command, with a service's env, network and volumes; it publishes nothing.
+pub async fn one_off(
+    connection: &Connection,
+    service: &Service,
+    reference: &str,
+    project: &ProjectName,
+    program: Vec<String>,
+    env: Vec<String>,
+    secrets: &Secrets,
+) -> Result<ContainerCreateBody, Failure> {
+    let docker = connection.docker().await?;
+    let host = &connection.host().name;
+    let image = inspect(&docker, reference).await?.and_then(|image| image.id);
+    let image = image.ok_or_else(|| Failure::failed(format!("{host} has no image {reference}")).hint("`ship` it there first"))?;
+    if let Some(network) = &service.network {
+        ensure_network(&docker, network).await?;
+    }
+    let declared = service.env.iter().map(|(name, value)| Ok(format!("{name}={}", secrets.resolve(value)?)));
+    let mut all = declared.collect::<Result<Vec<String>, Failure>>()?;
+    all.extend(env);
+    let alone = Service { port: None, publish: None, restart: "no".into(), ..service.clone() };
+    let own = HashMap::from([("podlift.one_off".to_owned(), project.to_string())]);
+    let body = configuration(&alone, Parts { image, env: all, command: None, labels: own, publish: None })?;
+    let networking = service.network.clone().map(|network| NetworkingConfig {
+        // Without the service's alias: others must not take it for a replica.
+        endpoints_config: Some(HashMap::from([(network, EndpointSettings::default())])),
+    });
+    Ok(ContainerCreateBody {
+        entrypoint: Some(program),
+        attach_stdin: Some(true),
+        open_stdin: Some(true),
+        stdin_once: Some(true),
+        networking_config: networking,
+        ..body
+    })
 }

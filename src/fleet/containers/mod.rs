@@ -5,7 +5,7 @@ mod create;
 pub mod labels;
 mod ports;
 
-use std::{collections::BTreeMap, collections::HashMap, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use bollard::{
     container::LogOutput,
@@ -15,8 +15,8 @@ use bollard::{
 };
 use futures_util::{StreamExt, TryStreamExt, future::try_join_all};
 
-pub use self::create::start;
-use super::{Connection, Secrets, images::engine_failure};
+pub use self::create::{one_off, start};
+use super::{Connection, Secrets, images::engine_failure, nginx::Idling};
 use crate::{
     failure::{Failure, FailureKind},
     model::{Container, ContainerName, ContainerState, ProjectName, ServiceName},
@@ -158,16 +158,20 @@ pub async fn follow(
     Ok(())
 }
 
-/// The process ids of running containers on their host.
-pub async fn pids(connection: &Connection, containers: &[ContainerName]) -> Result<BTreeMap<ContainerName, u32>, Failure> {
+/// What there is to wait for before containers are idle: their processes, the port inside, and those on the host.
+pub async fn idling(connection: &Connection, containers: &[ContainerName]) -> Result<Idling, Failure> {
     let docker = connection.docker().await?;
-    let mut pids = BTreeMap::new();
+    let mut idling = Idling::default();
     for name in containers {
         let inspected = docker.inspect_container(name.as_str(), None).await.map_err(|error| missing(connection, name, error))?;
+        let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
+        let port = |label: &str| labels.get(label).and_then(|port| port.parse().ok());
         let pid = inspected.state.and_then(|state| state.pid).and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
-        pids.extend(pid.map(|pid| (name.clone(), pid)));
+        idling.processes.extend(pid);
+        idling.published.extend(port("podlift.port"));
+        idling.port = idling.port.or_else(|| port(labels::INNER_PORT));
     }
-    Ok(pids)
+    Ok(idling)
 }
 
 /// The containers with these names; a name that is not there is an error.

@@ -59,26 +59,44 @@ async fn workers_gone(proxy: &Connection, idling: &Idling, deadline: Instant) ->
     let ports: Vec<String> = idling.published.iter().map(|port| format!("{port:04X}")).collect();
     let mut arguments = vec![place.pid.as_str()];
     arguments.extend(ports.iter().map(String::as_str));
-    until_idle(proxy, WORKERS, &arguments, deadline).await.map(|_| ())
+    until_idle(proxy, Script::Workers, &arguments, deadline).await.map(|_| ())
 }
 
 async fn sockets_closed(host: &Connection, idling: &Idling, deadline: Instant) -> Result<u64, Failure> {
     let Some(port) = idling.port.filter(|_| !idling.processes.is_empty()) else { return Ok(0) };
-    let words: Vec<String> =
-        std::iter::once(format!("{port:04X}")).chain(idling.processes.iter().map(ToString::to_string)).collect();
+    let words: Vec<String> = std::iter::once(format!("{port:04X}")).chain(idling.processes.iter().map(ToString::to_string)).collect();
     let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
-    until_idle(host, SOCKETS, &arguments, deadline).await
+    until_idle(host, Script::Sockets, &arguments, deadline).await
 }
 
-/// Runs a script that waits a second at most, again and again: 0 once it says "idle", what it counts when the time is over.
-async fn until_idle(connection: &Connection, script: &str, arguments: &[&str], deadline: Instant) -> Result<u64, Failure> {
+/// What is waited for.
+#[derive(Clone, Copy)]
+enum Script {
+    /// nginx's leaving workers; their sockets are root's to see.
+    Workers,
+    /// The containers' connections; anyone may see them.
+    Sockets,
+}
+
+/// Runs a script that looks for about a second, again and again: 0 once it says "idle", what it counts when the time is over.
+async fn until_idle(connection: &Connection, script: Script, arguments: &[&str], deadline: Instant) -> Result<u64, Failure> {
     loop {
-        let output = remote::script(connection, script, arguments, Vec::new(), look::SHORT).await?;
+        let patience = patience(deadline.saturating_duration_since(Instant::now())).to_string();
+        let arguments: Vec<&str> = std::iter::once(patience.as_str()).chain(arguments.iter().copied()).collect();
+        let output = match script {
+            Script::Workers => remote::script(connection, WORKERS, &arguments, Vec::new(), look::SHORT).await?,
+            Script::Sockets => remote::reading(connection, SOCKETS, &arguments, look::SHORT).await?,
+        };
         let Some(left) = still_open(&output) else { return Ok(0) };
         if Instant::now() >= deadline {
             return Ok(left);
         }
     }
+}
+
+/// How long a script looks before it tells, in hundredths of a second: after one second the other side wants to hear of it.
+fn patience(left: Duration) -> u128 {
+    (left.as_millis() / 10).min(100)
 }
 
 fn still_open(output: &str) -> Option<u64> {
@@ -91,7 +109,60 @@ fn still_open(output: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
+    use crate::model::Host;
+
+    fn here() -> Connection {
+        Connection::new(Host::parse("local").expect("valid"), None, "/tmp".into(), Arc::default())
+    }
+
+    #[tokio::test]
+    async fn an_open_connection_is_waited_for_and_then_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let idling = Idling { processes: vec![std::process::id()], port: Some(port), published: BTreeSet::new() };
+        let wait = async |timeout| wait_idle(&[], &here(), &idling, Duration::from_millis(timeout), &Cancellation::default()).await;
+        assert_eq!(wait(5000).await.expect("idle").cut, 0);
+
+        let client = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
+        let (served, _) = listener.accept().await.expect("connected");
+        let drained = wait(200).await.expect("timed out");
+        assert_eq!(drained.cut, 1);
+        assert!(drained.waited >= 0.2, "{drained:?}");
+
+        let end = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            drop((client, served));
+        };
+        let (drained, ()) = tokio::join!(wait(10_000), end);
+        let drained = drained.expect("idle");
+        assert_eq!(drained.cut, 0);
+        assert!((0.3..5.0).contains(&drained.waited), "{drained:?}");
+    }
+
+    #[tokio::test]
+    async fn a_cancellation_ends_the_wait() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let _client = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
+        let _served = listener.accept().await.expect("connected");
+        let idling = Idling { processes: vec![std::process::id()], port: Some(port), published: BTreeSet::new() };
+        let cancellation = Cancellation::default();
+        cancellation.request(Urgency::Finish);
+        let failure = wait_idle(&[], &here(), &idling, Duration::from_secs(60), &cancellation).await.expect_err("interrupted");
+        assert_eq!(failure.kind, FailureKind::Interrupted);
+    }
+
+    #[test]
+    fn a_short_rest_is_not_overslept() {
+        assert_eq!(patience(Duration::ZERO), 0);
+        assert_eq!(patience(Duration::from_millis(300)), 30);
+        assert_eq!(patience(Duration::from_secs(60)), 100);
+    }
 
     #[test]
     fn only_idle_is_idle() {

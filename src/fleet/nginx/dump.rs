@@ -228,8 +228,8 @@ fn matches(pattern: &[char], path: &[char]) -> bool {
                 '!' | '^' => (true, &pattern[2..end]),
                 _ => (false, &pattern[1..end]),
             };
-            let within = set.contains(character)
-                || set.windows(3).any(|range| range[1] == '-' && (range[0]..=range[2]).contains(character));
+            let within =
+                set.contains(character) || set.windows(3).any(|range| range[1] == '-' && (range[0]..=range[2]).contains(character));
             within != negated && matches(&pattern[end + 1..], &path[1..])
         }
         (Some(wanted), Some(character)) => wanted == character && matches(&pattern[1..], &path[1..]),
@@ -260,7 +260,11 @@ mod tests {
 
     #[test]
     fn debians_stock_configuration_takes_port_80() {
-        let dump = read(&[("/etc/nginx/nginx.conf", DEBIAN), ("/etc/nginx/mime.types", "types { text/html html; }"), ("/etc/nginx/sites-enabled/default", SITE)]);
+        let dump = read(&[
+            ("/etc/nginx/nginx.conf", DEBIAN),
+            ("/etc/nginx/mime.types", "types { text/html html; }"),
+            ("/etc/nginx/sites-enabled/default", SITE),
+        ]);
         assert_eq!(dump.folder.as_deref(), Some("/etc/nginx/conf.d"));
         assert_eq!(dump.pid.as_deref(), Some("/run/nginx.pid"));
         assert_eq!(dump.error_log.as_deref(), Some("/var/log/nginx/error.log"));
@@ -316,7 +320,10 @@ mod tests {
 
     #[test]
     fn hostile_dumps_end() {
-        let dump = read(&[("/etc/nginx/nginx.conf", "include nginx.conf; http { include *; include a.conf; } server {"), ("/etc/nginx/a.conf", "include a.conf;")]);
+        let dump = read(&[
+            ("/etc/nginx/nginx.conf", "include nginx.conf; http { include *; include a.conf; } server {"),
+            ("/etc/nginx/a.conf", "include a.conf;"),
+        ]);
         assert!(fronts(&dump).is_empty());
         assert!(Dump::read("", "").folder.is_none());
     }

@@ -143,10 +143,8 @@ fn upstream(name: &str, servers: &[Server<'_>]) -> Value {
 
 /// An endpoint as nginx writes it: IPv6 addresses in brackets.
 pub fn address(endpoint: &Endpoint) -> String {
-    match endpoint.address.contains(':') {
-        true => format!("[{}]:{}", endpoint.address, endpoint.port),
-        false => format!("{}:{}", endpoint.address, endpoint.port),
-    }
+    let Endpoint { address, port, .. } = endpoint;
+    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
 /// Splits the visitors among the releases: an upstream and a part for each. The order is the releases' own and does not follow

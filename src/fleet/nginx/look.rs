@@ -19,6 +19,9 @@ const SCRIPT: &str = include_str!("scripts/look.sh");
 /// How long a short script on a host may take.
 pub const SHORT: Duration = Duration::from_secs(30);
 
+/// The dump's last line.
+const END: &str = "# podlift end";
+
 /// What a host's nginx was found to be.
 #[derive(Debug)]
 pub struct Look {
@@ -121,6 +124,10 @@ fn read(output: &str, host: &Host) -> Look {
             _ => {}
         }
     }
+    let Some(rest) = rest.trim_end().strip_suffix(END) else {
+        look.problem = problem("nginx's configuration is too large to be read", "", "take what nginx does not need out of its folders");
+        return look;
+    };
     let configuration = settings.get("conf-path").and_then(|path| path.rsplit_once('/')).map_or("/etc/nginx", |(folder, _)| folder);
     look.dump = Dump::read(rest, main_folder(rest).unwrap_or(configuration));
     let (tables, broken) = look.dump.tables();
@@ -215,7 +222,7 @@ mod tests {
     }
 
     const FACTS: &str = "version nginx version: nginx/1.22.1\nsettings --prefix=/usr/share/nginx --conf-path=/etc/nginx/nginx.conf --pid-path=/run/nginx.pid\nipv6\n";
-    const DUMP: &str = "dump\n# configuration file /etc/nginx/nginx.conf:\nhttp { include conf.d/*.conf; }\n";
+    const DUMP: &str = "dump\n# configuration file /etc/nginx/nginx.conf:\nhttp { include conf.d/*.conf; }\n# podlift end\n";
 
     #[test]
     fn a_running_nginx_is_usable() {
@@ -236,7 +243,11 @@ mod tests {
         let broken = read(&format!("{FACTS}broken\nnginx: [emerg] unexpected \"}}\" in /etc/nginx/x:3\nnginx: test failed\n"), &host());
         let problem = broken.problem.expect("a problem");
         assert_eq!(problem.line(), "nginx does not accept its configuration (nginx: [emerg] unexpected \"}\" in /etc/nginx/x:3)");
-        let nowhere = message(&format!("{FACTS}running /run/nginx.pid\ndump\n# configuration file /etc/nginx/nginx.conf:\nhttp {{}}\n"));
+        let nowhere = message(&format!(
+            "{FACTS}running /run/nginx.pid\ndump\n# configuration file /etc/nginx/nginx.conf:\nhttp {{}}\n# podlift end\n"
+        ));
         assert!(nowhere.contains("includes no folder"), "{nowhere}");
+        let cut = message(&format!("{FACTS}running /run/nginx.pid\n{}", DUMP.replace("end", "")));
+        assert!(cut.contains("too large"), "a table beyond the cut must not be taken for none: {cut}");
     }
 }

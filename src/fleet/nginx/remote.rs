@@ -9,10 +9,24 @@ use crate::{
 
 /// Runs a script of `sh` with the rights that the proxy's files need, and gives back what it printed. The scripts exit with 0
 /// and tell in words how it went; another code means that they could not do their work.
-pub async fn script(connection: &Connection, script: &str, arguments: &[&str], stdin: Vec<u8>, timeout: Duration) -> Result<String, Failure> {
-    let program: Vec<String> = ["sh", "-c", script, "podlift"].iter().chain(arguments).map(|word| (*word).to_owned()).collect();
-    let request = Request { program, stdin, sudo: true, timeout };
-    let output = connection.run(request).await?;
+pub async fn script(
+    connection: &Connection,
+    script: &str,
+    arguments: &[&str],
+    stdin: Vec<u8>,
+    timeout: Duration,
+) -> Result<String, Failure> {
+    run(connection, script, arguments, Request::new(&[]).stdin(stdin).sudo(true).timeout(timeout)).await
+}
+
+/// Runs a script of `sh` that needs no rights, and gives back what it printed.
+pub async fn reading(connection: &Connection, script: &str, arguments: &[&str], timeout: Duration) -> Result<String, Failure> {
+    run(connection, script, arguments, Request::new(&[]).timeout(timeout)).await
+}
+
+async fn run(connection: &Connection, script: &str, arguments: &[&str], request: Request<'_>) -> Result<String, Failure> {
+    let program: Vec<&str> = ["sh", "-c", script, "podlift"].iter().chain(arguments).copied().collect();
+    let output = connection.run(Request { program: &program, ..request }).await?;
     if output.code == 0 {
         return Ok(output.stdout);
     }
@@ -20,5 +34,5 @@ pub async fn script(connection: &Connection, script: &str, arguments: &[&str], s
     Err(Failure::new(FailureKind::Command, format!("a script for nginx on {host} ended with code {}", output.code))
         .on(host)
         .detail("what it said", format!("{}{}", output.stdout, output.stderr))
-        .hint("log in as root, or as a user that may call `sudo -n sh` without a password"))
+        .hint("look at what it said, at the folder's rights and at free disk space there"))
 }

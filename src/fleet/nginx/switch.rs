@@ -61,7 +61,13 @@ pub async fn test_weights(connection: &Connection, op: &TestWeights, token: &Tok
     let place = found.usable(connection.host())?;
     let before = found.table(&op.project, &op.service);
     let base = before.cloned().unwrap_or_else(|| empty(&op.project, &op.service, &op.front, token));
-    let after = RouteTable { generation: base.generation + 1, token: token.clone(), front: op.front.clone(), shares: base.with(&op.changes), ..base };
+    let after = RouteTable {
+        generation: base.generation + 1,
+        token: token.clone(),
+        front: op.front.clone(),
+        shares: base.with(&op.changes),
+        ..base
+    };
     match send(connection, place, "test", before, &after).await? {
         Answer::Done => Ok(()),
         Answer::Conflict(found) => Err(conflict(connection, &after, found)),
@@ -163,9 +169,12 @@ impl Change<'_> {
             }
         }
         let shown = shown.map_or_else(|| "nothing".into(), |generation| format!("generation {generation}"));
-        Err(Failure::failed(format!("nginx was reloaded with generation {} of {}, but its page shows {shown}", table.generation, self.service))
-            .on(&connection.host().name)
-            .hint(format!("look which other nginx listens on 127.0.0.1:{} there", super::names::PAGE_PORT)))
+        Err(Failure::failed(format!(
+            "nginx was reloaded with generation {} of {}, but its page shows {shown}",
+            table.generation, self.service
+        ))
+        .on(&connection.host().name)
+        .hint(format!("look which other nginx listens on 127.0.0.1:{} there", super::names::PAGE_PORT)))
     }
 }
 
@@ -183,8 +192,15 @@ enum Answer {
     Conflict(u64),
 }
 
-async fn send(connection: &Connection, place: &Place, mode: &str, before: Option<&RouteTable>, after: &RouteTable) -> Result<Answer, Failure> {
-    let Rendered { configuration, locations } = file::render(after, &place.settings).map_err(|failure| failure.on(&connection.host().name))?;
+async fn send(
+    connection: &Connection,
+    place: &Place,
+    mode: &str,
+    before: Option<&RouteTable>,
+    after: &RouteTable,
+) -> Result<Answer, Failure> {
+    let Rendered { configuration, locations } =
+        file::render(after, &place.settings).map_err(|failure| failure.on(&connection.host().name))?;
     let content = match locations {
         Some(locations) => format!("{configuration}# podlift locations\n{locations}"),
         None => configuration,
@@ -209,13 +225,19 @@ fn answer(output: &str, table: &RouteTable) -> Result<Answer, Failure> {
         "ignored" => Failure::failed(format!("nginx did not take the new configuration of {service}; the old one is in its place"))
             .hint("read nginx's error log there: often an address that it shall listen on is in use"),
         "lingering" => {
-            return Err(Failure::new(FailureKind::Timeout, format!("an old worker of nginx still takes requests for {service} after 30 s"))
-                .hint(format!("look what the process {} waits for", rest.trim())));
+            return Err(Failure::new(
+                FailureKind::Timeout,
+                format!("an old worker of nginx still takes requests for {service} after 30 s"),
+            )
+            .hint(format!("look what the process {} waits for", rest.trim())));
         }
         "locked" => Failure::new(FailureKind::Locked, "another change of nginx has held its lock for a minute")
             .hint("look which podlift or which script of it still runs there"),
         "stopped" => Failure::refused("nginx is not running").hint("start it there, for example with `systemctl start nginx`"),
-        "error" => return Err(Failure::failed(format!("nginx's files could not be changed: {rest}")).hint("look at the folder's rights and at free disk space")),
+        "error" => {
+            return Err(Failure::failed(format!("nginx's files could not be changed: {rest}"))
+                .hint("look at the folder's rights and at free disk space"));
+        }
         _ => Failure::failed(format!("the change of {service} at nginx ended without an answer; its next change puts things right")),
     };
     Err(failure.detail("nginx", rest))
@@ -224,9 +246,7 @@ fn answer(output: &str, table: &RouteTable) -> Result<Answer, Failure> {
 fn conflict(connection: &Connection, table: &RouteTable, found: u64) -> Failure {
     let expected = table.generation - 1;
     let message = format!("{}'s route table was changed by someone else: it is generation {found}, not {expected}", table.service);
-    Failure::new(FailureKind::Conflict, message)
-        .on(&connection.host().name)
-        .hint("look what is live with `podlift ps`, then run again")
+    Failure::new(FailureKind::Conflict, message).on(&connection.host().name).hint("look what is live with `podlift ps`, then run again")
 }
 
 #[cfg(test)]

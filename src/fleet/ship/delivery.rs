@@ -146,12 +146,24 @@ impl Parcel {
         let sent = match self.try_load(to, export, known, progress).await {
             Ok(sent) => return Ok(Delivered { sent, reused: reused(export, known) }),
             Err(Attempt { unproven: true, sent, .. }) if known > 0 => sent,
-            Err(attempt) => return Err(attempt.failure),
+            Err(attempt) => return Err(self.give_up(to, attempt).await),
         };
         progress.doing("the host's layers are not what it lists; sending the whole image");
         remove(&to.docker, &self.reference).await?;
-        let whole = self.try_load(to, export, 0, progress).await.map_err(|attempt| attempt.failure)?;
-        Ok(Delivered { sent: sent + whole, reused: 0 })
+        match self.try_load(to, export, 0, progress).await {
+            Ok(whole) => Ok(Delivered { sent: sent + whole, reused: 0 }),
+            Err(attempt) => Err(self.give_up(to, attempt).await),
+        }
+    }
+
+    /// What a failed load leaves to say. A broken image that the engine lists is removed: nothing must find it and start it.
+    async fn give_up(&self, to: &Receiver<'_>, attempt: Attempt) -> Failure {
+        if attempt.unproven
+            && let Err(left) = remove(&to.docker, &self.reference).await
+        {
+            return attempt.failure.detail("and its broken image stays", left.message);
+        }
+        attempt.failure
     }
 
     async fn try_load(&self, to: &Receiver<'_>, export: &Arc<Export>, known: usize, progress: &dyn Progress) -> Result<u64, Attempt> {
@@ -166,7 +178,7 @@ impl Parcel {
                 return Err(Attempt { unproven: failure.kind == FailureKind::Failed && lacks_a_file(&failure), failure, sent: 0 });
             }
         };
-        self.prove(to, progress).await.map_err(|failure| Attempt { unproven: true, failure, sent })?;
+        self.prove(to, progress).await.map_err(|failure| Attempt { unproven: failure.kind == FailureKind::Failed, failure, sent })?;
         Ok(sent)
     }
 

@@ -204,7 +204,7 @@ async fn an_export_that_finds_no_room_says_where() {
     let bench = Bench::new("room").await;
     bench.load(classic(&[layer(&noise(9, 1000))]), "v1").await;
     let parcel = bench.parcel("v1").await;
-    let exports = Exports::new(PathBuf::from("/nowhere"));
+    let exports = Exports::new(PathBuf::from("/dev/null/nowhere"));
     let failure = exports.get(&bench.docker, &parcel.source, &Discard).await.err().expect("no such folder");
     assert!(failure.message.contains("/nowhere"), "{failure:?}");
     bench.clear().await;

@@ -93,7 +93,7 @@ impl Export {
                 failure
             }
         };
-        let spool = Spool::new(folder).map_err(|error| no_room(folder, &error))?;
+        let spool = std::fs::create_dir_all(folder).and_then(|()| Spool::new(folder)).map_err(|error| no_room(folder, &error))?;
         fill(&spool, docker, source, folder, progress).await?;
         let layers = source.layers.clone();
         let (spool, image) = tokio::task::spawn_blocking(move || {

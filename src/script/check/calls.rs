@@ -200,7 +200,8 @@ fn keys(program: &Program) -> BTreeSet<String> {
 
 fn last_property(place: &Expr) -> Option<String> {
     match place {
-        Expr::Dot(pair, ..) => last_property(&pair.rhs),
+        Expr::Dot(pair, ..) | Expr::Index(pair, ..) => last_property(&pair.rhs),
+        Expr::StringConstant(key, _) => Some(key.to_string()),
         Expr::Property(property, _) => Some(property.2.to_string()),
         _ => None,
     }

@@ -15,7 +15,6 @@ type Grammar = fn(&str) -> Result<(), Invalid>;
 const ARGUMENTS: &[(&str, usize, Grammar)] = &[
     ("project", 0, |text| ProjectName::new(text).map(drop)),
     ("service", 0, |text| ServiceName::new(text).map(drop)),
-    ("dependency", 0, |text| ServiceName::new(text).map(drop)),
     ("host", 0, |text| Host::parse(text).map(drop)),
     ("hosts", 0, |text| Host::parse(text).map(drop)),
     ("env", 0, env_name),

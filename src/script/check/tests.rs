@@ -51,7 +51,7 @@ fn a_good_script_has_no_findings() {
     let library = "fn each(list, f) { list.map(f) }\nfn deploy(opts) { let o = options(opts, #{ batch: 1, drain: \"30s\" }); o.batch }";
     let script = "import \"lib\" as lib;\nlet web = service(\"web\", #{});\nlet n = 1;\nlib::each([1], |x| n += x);\n\
         lib::deploy(#{ batch: \"25%\", drain: \"5s\" });\ntry { healthcheck(web); } catch (e) { throw e; }\n\
-        let done = #{ f: |x| x }; done.f(1); let k = [1].len(); print(`${k}`); [1].map(|x| x + n); healthcheck(\"${HOME}\");";
+        let done = #{ f: |x| x }; done.f(1); done.g = |x| x; done.g(1); done[\"h\"] = |x| x; done.h(1); let k = [1].len(); print(`${k}`); [1].map(|x| x + n); healthcheck(\"${HOME}\");";
     assert_eq!(findings(script, library), Vec::<String>::new());
 }
 

@@ -7,11 +7,6 @@ use std::{
 
 use rhai::{Dynamic, Engine};
 
-use crate::script::{
-    NOT_YET, REPLACED,
-    options::{self, SPECS},
-};
-
 /// Functions that Rhai itself provides, with the fewest and the most arguments they take.
 const BUILT_IN: &[(&str, usize, usize)] = &[
     ("Fn", 1, 1),
@@ -47,15 +42,6 @@ pub struct OptionKey {
 pub type Fits = Arc<dyn Fn(&Dynamic) -> Result<(), String> + Send + Sync>;
 
 impl Vocabulary {
-    /// The language of deployment scripts, whose functions are registered with this engine.
-    pub fn language(engine: &Engine) -> Self {
-        let words = Self::of(engine).without(NOT_YET).replacing(REPLACED);
-        SPECS.iter().fold(words, |words, spec| {
-            let key = |key: &'static options::OptionKey| OptionKey { name: key.name.into(), fits: Arc::new(|value| key.kind.fits(value)) };
-            words.with_options(spec.function, spec.keys.iter().map(key))
-        })
-    }
-
     /// The functions that are registered with this engine.
     pub fn of(engine: &Engine) -> Self {
         let own: BTreeSet<(String, usize)> = Self::registered(engine, false).into_iter().collect();

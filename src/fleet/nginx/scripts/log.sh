@@ -1,5 +1,5 @@
 # Reads an access log by window. "mark LOG" prints where it ends: inode and size. "read LOG INODE SIZE" prints what was written
-# since then, each request's status, upstreams, their statuses and times, equal lines counted.
+# since then: each request's status, upstreams, their statuses and times, equal lines counted, and a last line "end".
 mode=$1 log=$2
 if [ "$mode" = mark ]; then
   if [ -f "$log" ]; then stat -c '%i %s' "$log"; else echo '0 0'; fi
@@ -18,4 +18,5 @@ since() { tail -c "+$((size + 1))" "$1"; }
     if [ -f "$log.1" ] && [ "$(stat -c %i "$log.1")" = "$inode" ]; then since "$log.1"; fi
     cat "$log"
   fi
-} | cut -f 2-6 | LC_ALL=C sort | uniq -c
+} | cut -f 2-5 | LC_ALL=C sort | uniq -c
+echo end

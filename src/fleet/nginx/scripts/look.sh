@@ -19,7 +19,9 @@ code=$?
 done
 if [ $code = 0 ]; then
   echo dump
-  printf '%s\n' "$dump"
+  # Comments are left out: what a command prints is cut at 1 MB, and the last line shows that it was not.
+  printf '%s\n' "$dump" | grep -E '^# (configuration file|podlift) |^[[:space:]]*[^#[:space:]]'
+  echo '# podlift end'
   exit 0
 fi
 for file in "${2:-/etc/nginx/conf.d}"/podlift-*.conf /etc/nginx/http.d/podlift-*.conf; do

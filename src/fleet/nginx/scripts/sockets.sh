@@ -1,8 +1,10 @@
-# Waits up to a second until no connection to a port is open inside these processes' network namespaces: $1 the port in
-# hexadecimal, then the processes. Prints "idle", or "busy" with the number of connections.
-port=$1
-shift
-end=$(($(date +%s) + 1))
+# Waits until no connection to a port is open inside these processes' network namespaces: $1 how long in hundredths of a second, $2 the
+# port in hexadecimal, then the processes. Prints "idle", or "busy" with the number of connections.
+patience=$1 port=$2
+shift 2
+# The kernel's uptime has hundredths of a second, which not every `date` has.
+now() { read -r up rest </proc/uptime && echo "${up%.*}${up#*.}"; }
+end=$(($(now) + patience))
 while :; do
   open=0
   for pid in "$@"; do
@@ -11,6 +13,6 @@ while :; do
     open=$((open + count))
   done
   [ "$open" -gt 0 ] || { echo idle; exit 0; }
-  [ "$(date +%s)" -lt "$end" ] || { echo "busy $open"; exit 0; }
+  [ "$(now)" -lt "$end" ] || { echo "busy $open"; exit 0; }
   sleep 0.02 2>/dev/null || sleep 1
 done

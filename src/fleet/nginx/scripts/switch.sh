@@ -4,7 +4,7 @@ mode=$1 nginx=$2 base=$3 pidfile=$4 flag=$5 lock=$6 expected=$7 errors=$8
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 umask 022
 main=$base.conf locations=$base.locations folder=${base%/*}
-placed= flagged= kept=kept
+placed= kept=kept
 
 nap() { sleep "$1" 2>/dev/null || sleep 1; }
 
@@ -26,8 +26,7 @@ keep() {
 
 leave() {
   [ -z "$placed" ] || back
-  [ -z "$flagged" ] || rm -f "$flag"
-  rm -f "$main.new" "$locations.new"
+  rm -f "$flag" "$main.new" "$locations.new"
 }
 
 fail() {
@@ -71,12 +70,12 @@ fi
 # Clients whose connections are kept alive get an answer that ends them before the reload could close them under a request. All
 # services share the flag, because a reload closes the connections of all.
 if [ "$mode" = switch ] && grep -qsF -- "$flag" "$folder"/podlift-*.conf "$folder"/podlift-*.locations; then
-  flagged=yes
   : >"$flag" || fail error "the flag $flag cannot be made"
   sleep 1
 fi
 
-for file in "$main" "$locations"; do
+# The main file comes last: where it is kept, all is.
+for file in "$locations" "$main"; do
   [ ! -f "$file" ] || cp -p "$file" "$file.kept" || fail error "$file.kept cannot be written"
 done
 placed=yes
@@ -92,7 +91,7 @@ size=0
 words=$("$nginx" -s reload 2>&1) || fail refused "$words"
 
 # nginx tells nobody whether it took the new configuration: new workers do, and that the old ones are leaving.
-end=$(($(date +%s) + 30))
+begin=$(date +%s)
 while :; do
   new= serving=
   for pid in $(workers); do
@@ -109,10 +108,13 @@ while :; do
   done
   [ -z "$new" ] || placed=
   [ -z "$new" ] || [ -n "$serving" ] || break
-  if [ "$(date +%s)" -ge "$end" ]; then
-    words=
-    [ ! -f "$errors" ] || words=$(tail -c "+$((size + 1))" "$errors" | grep -E '\[(emerg|alert|crit)\]' | tail -n 8)
-    [ -n "$new" ] || fail ignored "$words"
+  waited=$(($(date +%s) - begin)) words=
+  # nginx tries for 2.5 s to listen before it gives up.
+  [ "$waited" -lt 4 ] || [ ! -f "$errors" ] ||
+    words=$(tail -c "+$((size + 1))" "$errors" | grep -F '[emerg]' | sed 's/^[^[]*//' | sort -u)
+  [ -n "$new" ] || [ -z "$words" ] || fail ignored "$words"
+  if [ "$waited" -ge 30 ]; then
+    [ -n "$new" ] || fail ignored
     fail lingering "$serving"
   fi
   nap 0.02

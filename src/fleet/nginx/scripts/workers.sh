@@ -1,8 +1,8 @@
-# Waits up to a second until no leaving worker of nginx can still send a request to these ports: $1 the pid file, then the
-# ports in hexadecimal. Prints "idle", or "busy" with the number of connections to the ports.
+# Waits until no leaving worker of nginx can still send a request to these ports: $1 how long in hundredths of a second, $2 the pid
+# file, then the ports in hexadecimal. Prints "idle", or "busy" with the number of connections to the ports.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-pidfile=$1
-shift
+patience=$1 pidfile=$2
+shift 2
 master=
 [ ! -r "$pidfile" ] || read -r master <"$pidfile"
 [ -n "$master" ] && [ -d "/proc/$master" ] || { echo idle; exit 0; }
@@ -30,7 +30,9 @@ harmless() {
 }
 
 ports=$*
-end=$(($(date +%s) + 1))
+# The kernel's uptime has hundredths of a second, which not every `date` has.
+now() { read -r up rest </proc/uptime && echo "${up%.*}${up#*.}"; }
+end=$(($(now) + patience))
 while :; do
   busy= connections=0
   for pid in $(grep -l "^PPid:[[:space:]]*$master\$" /proc/[0-9]*/status 2>/dev/null | sed 's|/proc/\([0-9]*\)/status|\1|'); do
@@ -39,6 +41,6 @@ while :; do
     esac
   done
   [ -n "$busy" ] || { echo idle; exit 0; }
-  [ "$(date +%s)" -lt "$end" ] || { echo "busy $connections"; exit 0; }
+  [ "$(now)" -lt "$end" ] || { echo "busy $connections"; exit 0; }
   sleep 0.02 2>/dev/null || sleep 1
 done

@@ -1,0 +1,169 @@
+//! Performs ops on the real fleet. This is the one place where a synchronous call waits for the asynchronous side.
+#![allow(clippy::large_futures, reason = "each call's future is boxed, once")]
+
+use std::future::Future;
+
+use futures_util::future::try_join_all;
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use super::{Call, Executor, Outcome, call::Urgency};
+use crate::{
+    failure::{Failure, FailureKind},
+    fleet::{Fleet, build, command, containers, engine, health, history, http, local, nginx, ship, survey},
+    model::{Host, RouteTable},
+    op::{Drain, Healthcheck, OnTimeout, Op, Pause, SetWeights, Start, Traffic},
+};
+
+/// Performs ops on a fleet.
+pub struct Live {
+    fleet: Fleet,
+    runtime: Handle,
+}
+
+impl Live {
+    /// Performs ops on `fleet`, whose work `runtime` does.
+    pub const fn new(fleet: Fleet, runtime: Handle) -> Self {
+        Self { fleet, runtime }
+    }
+}
+
+impl Executor for Live {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        let done = async {
+            tokio::select! {
+                result = Box::pin(perform(&self.fleet, call)) => result,
+                () = call.cancellation.requested(Urgency::Now) => {
+                    Err(Failure::new(FailureKind::Interrupted, format!("`{}` was stopped in the middle", call.op.verb())))
+                }
+            }
+        };
+        self.runtime.block_on(done).map_err(|failure| {
+            let failure = call.op.host().map_or_else(|| failure.clone(), |host| failure.clone().on(&host.name));
+            self.fleet.secrets().redact_failure(failure).from(&call.origin)
+        })
+    }
+}
+
+async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
+    let progress = call.progress.as_ref();
+    let secrets = fleet.secrets();
+    match &call.op {
+        Op::Survey(op) => plain(survey::survey(&*fleet.host(&op.host).await?, &op.project)).await,
+        Op::Find(op) => plain(survey::find(fleet, op)).await,
+        Op::CheckNow(op) => plain(health::check_now(&*fleet.host(&op.host).await?, op)).await,
+        Op::HistoryOf(op) => {
+            let mut all = history::read(&*fleet.host(&op.host).await?, &op.project).await?;
+            Ok(Outcome::of(all.remove(&op.service).unwrap_or_default()))
+        }
+        Op::Logs(op) => plain(containers::logs(&*fleet.host(&op.host).await?, &op.containers, op.lines, secrets)).await,
+        Op::Traffic(op) => traffic(fleet, op, call).await,
+        Op::Probe(op) => plain(command::run(fleet, &op.invocation, &call.token, progress)).await,
+        Op::HttpGet(op) => plain(http::get(fleet, op)).await,
+        Op::Reachable(op) => Ok(Outcome::of(answers(fleet, &op.host).await)),
+        Op::Git(_) => plain(local::git(fleet)).await,
+        Op::ReadEnv(op) => Ok(Outcome::of(secrets.variable(&op.name))),
+        Op::ReadFile(op) => plain(local::read_file(fleet, &op.path)).await,
+        Op::Now(_) => Ok(Outcome::of(local::now())),
+        Op::Healthcheck(op) => healthcheck(fleet, op, call).await,
+        Op::Pause(op) => pause(op, call).await,
+        Op::TestWeights(op) => plain(nginx::test_weights(&*fleet.host(&op.proxy).await?, op, &call.token)).await,
+        Op::SetWeights(op) => set_weights(fleet, op, call).await,
+        Op::Record(op) => {
+            history::record(&*fleet.host(&op.host).await?, op, &call.run).await?;
+            Ok(Outcome::of(()).undone_by([op.inverse(&call.run.id)]))
+        }
+        Op::Forget(op) => plain(history::forget(&*fleet.host(&op.host).await?, op)).await,
+        Op::Build(op) => plain(build::build(fleet, op, progress)).await,
+        Op::Ship(op) => {
+            let engine = engine::engine(&*fleet.host(&op.host).await?).await?;
+            plain(ship::ship(fleet, op, engine, progress)).await
+        }
+        Op::Start(op) => start(fleet, op, call).await,
+        Op::StartAgain(op) => {
+            let started = containers::start_again(&*fleet.host(&op.host).await?, op).await?;
+            Ok(Outcome::of(started).undone_by(op.inverse()))
+        }
+        Op::Drain(op) => drain(fleet, op, call).await,
+        Op::Stop(op) => {
+            let ran = containers::stop(&*fleet.host(&op.host).await?, op).await?;
+            Ok(Outcome::of(()).undone_by(op.inverse(&ran)))
+        }
+        Op::Remove(op) => plain(containers::remove(&*fleet.host(&op.host).await?, op)).await,
+        Op::Hook(op) => {
+            let output = command::run(fleet, &op.invocation, &call.token, progress).await?;
+            Ok(Outcome::of(output).undone_by(op.inverse()))
+        }
+    }
+}
+
+/// The outcome of what has no inverse.
+async fn plain<T: Serialize>(work: impl Future<Output = Result<T, Failure>>) -> Result<Outcome, Failure> {
+    work.await.map(Outcome::of)
+}
+
+async fn answers(fleet: &Fleet, host: &Host) -> bool {
+    match fleet.host(host).await {
+        Ok(connection) => connection.docker().await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+async fn traffic(fleet: &Fleet, op: &Traffic, call: &Call) -> Result<Outcome, Failure> {
+    plain(nginx::traffic(&*fleet.host(&op.proxy).await?, op, &call.cancellation)).await
+}
+
+async fn healthcheck(fleet: &Fleet, op: &Healthcheck, call: &Call) -> Result<Outcome, Failure> {
+    let connection = fleet.host(&op.host).await?;
+    plain(health::wait(&connection, op, fleet.secrets(), &call.cancellation, call.progress.as_ref())).await
+}
+
+async fn pause(op: &Pause, call: &Call) -> Result<Outcome, Failure> {
+    tokio::select! {
+        () = tokio::time::sleep(op.period.duration()) => Ok(Outcome::of(())),
+        () = call.cancellation.requested(Urgency::Finish) => Err(Failure::new(FailureKind::Interrupted, "the pause was ended")),
+    }
+}
+
+async fn set_weights(fleet: &Fleet, op: &SetWeights, call: &Call) -> Result<Outcome, Failure> {
+    let connection = fleet.host(&op.proxy).await?;
+    let (after, before) = nginx::set_weights(&connection, op, &call.token, call.progress.as_ref()).await?;
+    let changed = before.as_ref().map(|table| table.generation) != Some(after.generation);
+    let inverse = changed.then(|| op.inverse(before.as_ref()));
+    Ok(Outcome::of(after).undone_by(inverse))
+}
+
+async fn start(fleet: &Fleet, op: &Start, call: &Call) -> Result<Outcome, Failure> {
+    let connection = fleet.host(&op.host).await?;
+    let source = match &op.copy {
+        Some(copy) => Some(fleet.host(&copy.host).await?),
+        None => None,
+    };
+    let started =
+        containers::start(&connection, op, source.as_deref(), &call.token, &call.run, fleet.secrets(), call.progress.as_ref()).await?;
+    let inverse = op.inverse(started.iter().map(|container| container.name.clone()).collect());
+    Ok(Outcome::of(started).undone_by(inverse))
+}
+
+async fn drain(fleet: &Fleet, op: &Drain, call: &Call) -> Result<Outcome, Failure> {
+    let host = fleet.host(&op.host).await?;
+    let proxies = try_join_all(op.proxies.iter().map(|proxy| fleet.host(proxy))).await?;
+    let mut inverse = Vec::new();
+    for (proxy, connection) in op.proxies.iter().zip(&proxies) {
+        let taken: Option<RouteTable> =
+            nginx::take_out(connection, &op.project, &op.service, &op.host.name, &op.containers, &call.token, call.progress.as_ref())
+                .await?;
+        inverse.extend(taken.map(|before| op.inverse(proxy, &before)));
+    }
+    call.progress.doing("waiting for what is in flight");
+    let idling = containers::idling(&host, &op.containers).await?;
+    let proxies: Vec<_> = proxies.iter().map(AsRef::as_ref).collect();
+    let drained = nginx::wait_idle(&proxies, &host, &idling, op.timeout.duration(), &call.cancellation).await?;
+    if drained.cut > 0 && op.on_timeout == OnTimeout::Fail {
+        let message = format!("{} connections were still open after {}", drained.cut, op.timeout);
+        return Err(Failure::new(FailureKind::Timeout, message)
+            .on(&op.host.name)
+            .hint("give the drain a longer `timeout`, or `on_timeout: \"proceed\"`"));
+    }
+    Ok(Outcome::of(drained).undone_by(inverse))
+}

@@ -1,0 +1,46 @@
+//! All that podlift knows of a host, read at once; and the part of it that finds a service's containers.
+
+use std::collections::BTreeMap;
+
+use super::{Connection, Fleet, containers, engine::engine, history, images, nginx};
+use crate::{
+    failure::Failure,
+    model::{Host, HostState, ProjectName},
+    op::{Find, Found},
+};
+
+/// Reads a host's state. A host that has no usable proxy is no failure: the state says why.
+pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<HostState, Failure> {
+    let docker = connection.docker().await?;
+    let (engine, images, containers, history, (routes, fronts, proxy_problem)) = tokio::try_join!(
+        engine(connection),
+        images::images(&docker),
+        containers::list(connection, project, None),
+        history::read(connection, project),
+        nginx::survey(connection, project),
+    )?;
+    let containers = containers.into_iter().map(|container| (container.name.clone(), container)).collect();
+    Ok(HostState { engine, images, containers, routes, history, fronts, proxy_problem })
+}
+
+/// Finds a service's containers on a host, and what its proxies give them.
+pub async fn find(fleet: &Fleet, op: &Find) -> Result<Found, Failure> {
+    let connection = fleet.host(&op.host).await?;
+    let containers = containers::list(&connection, &op.project, Some(&op.service)).await?;
+    let mut weights = BTreeMap::new();
+    for proxy in &op.proxies {
+        let Some(table) = table(fleet, proxy, op).await? else { continue };
+        for container in &containers {
+            let weight = table.weight_of(&op.host.name, &container.name);
+            if weight > 0 {
+                let known: &mut u64 = weights.entry(container.name.clone()).or_default();
+                *known = weight.max(*known);
+            }
+        }
+    }
+    Ok(Found { containers, weights })
+}
+
+async fn table(fleet: &Fleet, proxy: &Host, op: &Find) -> Result<Option<crate::model::RouteTable>, Failure> {
+    nginx::table(&*fleet.host(proxy).await?, &op.project, &op.service).await
+}
