@@ -7,23 +7,32 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use super::environment::Environment;
 use crate::{
     cli,
-    executor::{Call, Executor, Outcome},
+    executor::{Executor, Live},
     failure::Failure,
-    terminal::plan::RenderFile,
+    fleet::{Fleet, FleetOptions, Secrets},
 };
 
 /// The live side, for one command.
 pub struct Outside {
     runtime: Runtime,
+    fleet: Fleet,
     executor: Arc<dyn Executor>,
 }
 
 impl Outside {
-    /// Gets ready; no host is reached before it is needed.
-    pub fn open(_: &cli::Ssh, _: &Path, _: &Environment) -> Result<Self, Failure> {
+    /// Gets ready; no host is reached before it is needed. Local commands run in `folder`.
+    pub fn open(ssh: &cli::Ssh, folder: &Path, environment: &Environment) -> Result<Self, Failure> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::failed(format!("the runtime cannot be started: {error}")))?;
-        Ok(Self { runtime, executor: Arc::new(Unconnected) })
+        let environment = environment.clone();
+        let fleet = Fleet::new(FleetOptions {
+            ssh_config: ssh.ssh_config.clone(),
+            state: std::env::temp_dir(),
+            folder: folder.to_path_buf(),
+            secrets: Secrets::new(move |name| environment.value(name)),
+        });
+        let executor = Arc::new(Live::new(fleet.clone(), runtime.handle().clone()));
+        Ok(Self { runtime, fleet, executor })
     }
 
     /// Does things for real.
@@ -36,21 +45,8 @@ impl Outside {
         self.runtime.handle()
     }
 
-    /// Makes a proxy's file of a table, where this build can.
-    pub fn proxy_files(&self) -> Option<RenderFile<'_>> {
-        None
-    }
-
     /// Ends all connections.
-    pub fn close(self) {}
-}
-
-/// Before the live side is there: nothing real can be done or read.
-struct Unconnected;
-
-impl Executor for Unconnected {
-    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        Err(Failure::refused(format!("`{}` needs the live fleet, which this build does not have", call.op.verb()))
-            .hint("--simulate runs a script without hosts"))
+    pub fn close(self) {
+        self.runtime.block_on(self.fleet.close());
     }
 }

@@ -25,8 +25,10 @@ use crate::{
         Cancellation, Narrator, Real, Recorded, Simulated,
         ending::{Ending, State},
         simulated::{read_kept, write_kept},
+        undo::undo,
     },
     failure::{Failure, FailureKind},
+    fleet::nginx,
     script::{Branches, Checked, Ended, ScriptRun, diagnostics::Diagnostic},
     terminal::{
         Conclusion, Json, Plain, Plan, Printer, Tree, clean, plan,
@@ -162,7 +164,15 @@ impl Prepared {
             cancellation,
             secrets: Arc::new(self.environment.clone()),
         });
+        // What failed is taken back; what was interrupted stays as it is.
+        let left = match &ended {
+            Err(ended) if ended.kind != Some(FailureKind::Interrupted) => undo(stack.executor().as_ref(), &stack.records(), &run),
+            _ => Vec::new(),
+        };
         drop(interrupt);
+        for left in &left {
+            complaint::tell_failure(teller.printer, &left.failure);
+        }
         let records = stack.records();
         let counts = Counts::of(&records);
         // What is live is read from every host, never inferred; a run that changed nothing has nothing to read.
@@ -203,10 +213,8 @@ impl Prepared {
         if options.dry_run {
             teller.printer.data(plan.render(options.verbose, style));
         }
-        match self.outside.proxy_files() {
-            _ if !options.diff => {}
-            Some(render) => teller.printer.data(plan.proxy_files(render, style)),
-            None => teller.printer.tell("the proxies' files cannot be shown: this build does not have the live fleet"),
+        if options.diff {
+            teller.printer.data(plan.proxy_files(&|_, table| nginx::preview(table), style));
         }
         let traffic = plan::traffic(world.traffic(), style);
         if options.simulate && !traffic.is_empty() {

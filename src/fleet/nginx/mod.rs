@@ -55,3 +55,18 @@ pub async fn table(connection: &Connection, project: &ProjectName, service: &Ser
         (None, ..) => Ok(None),
     }
 }
+
+/// A service's file as it would be on a usual host (Debian's nginx, with IPv6), for a look at what changes: its name and text. A
+/// host of another kind, or with a template of its own, has the same routes around other directives.
+pub fn preview(table: &RouteTable) -> (String, String) {
+    let settings = file::Settings {
+        version: version::NginxVersion(1, 22, 1),
+        ipv6: true,
+        flag: "/run/nginx.podlift-drain".into(),
+        logs: "/var/log/nginx".into(),
+        template: None,
+    };
+    let name = format!("{}.conf", names::base(&table.project, &table.service));
+    let text = file::render(table, &settings).map_or_else(|failure| format!("# {failure}\n"), |rendered| rendered.configuration);
+    (name, text)
+}
