@@ -6,6 +6,8 @@ use clap::Parser;
 use podlift::{cli::Cli, commands, terminal::Printer};
 
 fn main() -> ExitCode {
+    // One provider for the process; a second one makes rustls panic.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let printer = Printer::standard();
     match Cli::try_parse() {
         Ok(cli) => commands::perform(&cli.command, &printer).into(),

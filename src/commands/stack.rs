@@ -1,9 +1,6 @@
 //! The stacks of executors that commands run scripts on.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     executor::{Call, Executor, Guard, Model, Narrate, Narrator, Outcome, Record, Recorded, Source, record::in_script_order},
@@ -98,18 +95,7 @@ impl Source for Remembering {
     }
 }
 
-/// Nothing of the operator's machine can be read: for tests.
-#[cfg(test)]
-pub struct Nowhere;
-
-#[cfg(test)]
-impl Executor for Nowhere {
-    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        Err(Failure::failed(format!("there is no {} here", call.op.verb())))
-    }
-}
-
 /// The states of a world.
-pub fn states(world: &World) -> BTreeMap<crate::model::HostName, HostState> {
+pub fn states(world: &World) -> States {
     world.kept().hosts
 }

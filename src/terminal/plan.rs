@@ -246,7 +246,10 @@ Afterwards
         table.shares.values_mut().next().expect("h1's")[1].weight = 90;
         let plan = Plan { records: &[], before: &before, after: &after };
         let render = |_: &HostName, table: &RouteTable| {
-            let lines = table.servers().iter().map(|server| format!("server {} {};\n", server.endpoint.port, server.weight)).collect();
+            let lines = table
+                .servers()
+                .iter()
+                .fold(String::new(), |text, server| format!("{text}server {} {};\n", server.endpoint.port, server.weight));
             ("/etc/nginx/conf.d/shop-web.conf".into(), lines)
         };
         assert_eq!(
