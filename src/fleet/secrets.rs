@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt::{self, Write},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -15,8 +15,10 @@ const SHORTEST: usize = 4;
 #[derive(Clone)]
 pub struct Secrets(Arc<Inner>);
 
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 struct Inner {
-    lookup: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    lookup: Box<Lookup>,
     known: Mutex<Known>,
 }
 
@@ -140,7 +142,9 @@ fn percent_encoded(text: &str, space: &str) -> String {
         match byte {
             b' ' => encoded.push_str(space),
             byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => encoded.push(char::from(byte)),
-            byte => encoded.push_str(&format!("%{byte:02X}")),
+            byte => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
         }
         encoded
     })

@@ -20,13 +20,17 @@ pub fn login(host: &Host, words: &str) -> Failure {
     let failure = if has("REMOTE HOST IDENTIFICATION HAS CHANGED") {
         unreachable(host, format!("{name} shows another host key than the known one"))
             .hint("find out why before anything else: it may be another machine in its place")
-            .hint(format!("if the machine was set up anew, remove the old key with `ssh-keygen -R {name}` and connect once with `ssh`"))
+            .hint(format!(
+                "if the machine was set up anew, remove the old key with `ssh-keygen -R '{}'` and connect once with `ssh {port}{}`",
+                known_as(words, "Host key for ", " has changed").unwrap_or(name.as_str()),
+                user_at(host)
+            ))
     } else if has("Host key verification failed") || has("host key is known for") {
         unreachable(host, format!("{name}'s host key is not known"))
             .hint(format!("connect once with `ssh {port}{}` and compare the key", user_at(host)))
-            .hint(format!("or add it with `ssh-keyscan {port}{name} >> ~/.ssh/known_hosts`, if you trust the network"))
+            .hint(format!("or add it with `{} >> ~/.ssh/known_hosts`, if you trust the network", keyscan(host, words)))
     } else if has("Permission denied (") || has("Too many authentication failures") {
-        unreachable(host, format!("{name} did not accept the login as {address}")).hint(
+        unreachable(host, format!("{name} did not accept the login as {}", denied(words).unwrap_or(&address))).hint(
             "load the key with `ssh-add`, name it in ~/.ssh/config or with the host's `identity`, and add it to `authorized_keys` there",
         )
     } else if has("Could not resolve hostname") {
@@ -43,8 +47,30 @@ pub fn login(host: &Host, words: &str) -> Failure {
     failure.detail("ssh", words.replace('\r', "").trim())
 }
 
+/// What stands between two pieces of a line of ssh's.
+fn known_as<'a>(words: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    words.lines().find_map(|line| line.split_once(before)?.1.split_once(after).map(|(name, _)| name))
+}
+
+/// The user and host that ssh was denied as: those behind an alias, where one was given.
+fn denied(words: &str) -> Option<&str> {
+    let line = words.lines().find(|line| line.contains(": Permission denied ("))?;
+    line.split_once(": Permission denied (").map(|(who, _)| who.trim()).filter(|who| who.contains('@') && !who.contains(' '))
+}
+
+/// `ssh-keyscan` knows no aliases: the address is the one that ssh tells, `[ADDRESS]:PORT` where the port is another than 22.
+fn keyscan(host: &Host, words: &str) -> String {
+    match known_as(words, "host key is known for ", " and you") {
+        Some(name) => match name.strip_prefix('[').and_then(|name| name.split_once("]:")) {
+            Some((address, port)) => format!("ssh-keyscan -p {port} {address}"),
+            None => format!("ssh-keyscan {name}"),
+        },
+        None => format!("ssh-keyscan {}", host.name),
+    }
+}
+
 fn user_at(host: &Host) -> String {
-    host.user.as_ref().map(|user| format!("{user}@{}", host.name)).unwrap_or_else(|| host.name.to_string())
+    host.user.as_ref().map_or_else(|| host.name.to_string(), |user| format!("{user}@{}", host.name))
 }
 
 /// The session ended while it was used.
@@ -130,12 +156,24 @@ mod tests {
     fn what_ssh_says_is_told_plainly() {
         assert_eq!(told("ssh: connect to host h1 port 2222: Connection refused\r\n"), "h1 refused the SSH connection");
         assert_eq!(told("ssh: connect to host h1 port 2222: Connection timed out\r\n"), "h1 did not answer SSH");
-        assert_eq!(told("deploy@h1: Permission denied (publickey).\r\n"), "h1 did not accept the login as deploy@h1:2222");
+        assert_eq!(told("deploy@h1: Permission denied (publickey).\r\n"), "h1 did not accept the login as deploy@h1");
         let unknown = "No ED25519 host key is known for h1 and you have requested strict checking.\r\nHost key verification failed.\r\n";
         assert_eq!(told(unknown), "h1's host key is not known");
         let changed = "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n…\r\nHost key verification failed.\r\n";
         assert_eq!(told(changed), "h1 shows another host key than the known one");
         assert_eq!(told("ssh: Could not resolve hostname h1: Name or service not known"), "There is no host of the name h1");
+    }
+
+    #[test]
+    fn hints_name_what_is_behind_an_alias() {
+        let host = Host::parse("web1").expect("valid");
+        let unknown =
+            "No ED25519 host key is known for [10.0.0.1]:2222 and you have requested strict checking.\r\nHost key verification failed.\r\n";
+        assert!(login(&host, unknown).hints[1].contains("`ssh-keyscan -p 2222 10.0.0.1 >> ~/.ssh/known_hosts`"));
+        let changed = "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\r\nHost key for 10.0.0.1 has changed and you have requested strict checking.\r\n";
+        assert!(login(&host, changed).hints[1].contains("`ssh-keygen -R '10.0.0.1'`"));
+        let denied = login(&host, "deploy@10.0.0.1: Permission denied (publickey,keyboard-interactive).\r\n");
+        assert_eq!(denied.message, "web1 did not accept the login as deploy@10.0.0.1");
     }
 
     #[test]
