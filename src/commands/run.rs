@@ -178,7 +178,7 @@ impl Prepared {
         // What is live is read from every host, never inferred; a run that changed nothing has nothing to read.
         let ending = (counts.changes > 0).then(|| Ending::read(stack.within(), &records, &run));
         if let Some(model) = &model {
-            self.tell_model(options, teller, &records, model);
+            Self::tell_model(options, teller, &records, model);
         }
         let kept = match &model {
             Some(model) if !options.dry_run => write_kept(Path::new(SIMULATED), &model.world().kept()),
@@ -201,7 +201,7 @@ impl Prepared {
         })
     }
 
-    fn tell_model(&self, options: &cli::Run, teller: &Teller<'_>, records: &[Recorded], model: &Modelled) {
+    fn tell_model(options: &cli::Run, teller: &Teller<'_>, records: &[Recorded], model: &Modelled) {
         let (before, world) = (model.before(), model.world());
         let after = states(&world);
         let plan = Plan { records, before: &before, after: &after };

@@ -67,11 +67,11 @@ impl Resolved {
     /// What the wrapper reads on a host: the preamble's length, the preamble, the command's own standard input.
     fn wrapped(&self) -> Vec<u8> {
         let mut preamble = String::new();
-        for (name, value) in &self.env {
-            preamble += &format!("export {}\n", quoted(&[&format!("{name}={value}")]));
+        for variable in self.environment() {
+            preamble.extend(["export ", &quoted(&[&variable]), "\n"]);
         }
         match &self.words {
-            Ok(words) => preamble += &format!("exec {}\n", quoted(&words.iter().map(String::as_str).collect::<Vec<_>>())),
+            Ok(words) => preamble.extend(["exec ", &quoted(&words.iter().map(String::as_str).collect::<Vec<_>>()), "\n"]),
             Err(line) => preamble += line,
         }
         let mut stdin = format!("{}\n{preamble}", preamble.len()).into_bytes();
@@ -180,7 +180,8 @@ async fn here(fleet: &Fleet, command: &Resolved) -> Result<CommandOutput, Failur
 /// Reads to the end and keeps the first megabyte.
 async fn collect(stream: Option<impl AsyncRead + Unpin>) -> String {
     let mut kept = Vec::new();
-    let mut part = [0; 8192];
+    // On the heap: it would be in the future of whoever runs a command, twice.
+    let mut part = vec![0; 8192];
     if let Some(mut stream) = stream {
         while let Ok(count @ 1..) = stream.read(&mut part).await {
             keep(&mut kept, &part[..count]);
