@@ -21,6 +21,8 @@ pub struct Counts {
     pub changes: usize,
     /// Those of them that were not taken back.
     pub standing: usize,
+    /// Commands on hosts that succeeded and have no `undo`: what they did is known to their author only.
+    pub commands: usize,
     /// Hosts that were changed.
     pub hosts: BTreeSet<HostName>,
 }
@@ -40,6 +42,10 @@ impl Counts {
             }
             counts.changes += 1;
             counts.hosts.extend(record.op.host().map(|host| host.name.clone()));
+            if matches!(record.op, Op::Hook(_)) && outcome.inverse.is_empty() {
+                counts.commands += 1;
+                continue;
+            }
             let undone =
                 !outcome.inverse.is_empty() && (0..outcome.inverse.len()).all(|index| done.contains(record.key.undo(index).as_str()));
             counts.standing += usize::from(!undone);

@@ -299,6 +299,10 @@ fn failed(exit: Exit, remains: Remains, counts: &Counts, script: &str, again: &s
             (format!("{what}: the script is wrong; nothing was changed"), format!("correct {script} and run it again"))
         }
         Remains::Nothing => (format!("{what}; nothing was changed"), format!("`{again}` tries again")),
+        Remains::Undone if counts.commands > 0 => (
+            format!("{what}; everything was undone but {} without `undo`", words::count(counts.commands, "command")),
+            format!("see what it did; `{again}` tries again"),
+        ),
         Remains::Undone => (format!("{what}; everything was undone"), format!("`{again}` tries again")),
         Remains::Changes => (
             format!("{what}, and the fleet is mixed: {standing} of {} stand", counts.changes),

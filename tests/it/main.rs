@@ -1,10 +1,14 @@
 //! The tests that need the real thing: the command line, and deploys to real hosts.
 #![expect(clippy::disallowed_types, clippy::disallowed_macros, reason = "tests start programs and say what they measured")]
 
+mod drains;
+mod failing_deploys;
 mod load;
 mod load_works;
+mod podlift;
 mod rig;
 mod rig_works;
+mod rolling_deploys;
 mod structure;
 mod suites;
 mod until;

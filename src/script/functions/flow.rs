@@ -15,7 +15,7 @@ use super::{Arguments, Caller, Function, Trouble, set, starting::by_host};
 use crate::{
     executor::{Event, Level},
     failure::{Failure, FailureKind},
-    model::{Container, Period},
+    model::{Container, Host, Period},
     op,
     script::{
         options::shown,
@@ -44,7 +44,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         name: "batches",
         parameters: &["list", "size"],
         returns: "Array",
-        doc: "Cuts a list into groups of this size: a count, or a part such as \"25%\".",
+        doc: "Cuts a list into groups of this size: a count, or a part such as \"25%\". A host is a list of one.",
         body: batches,
     },
     Function { name: "pause", parameters: &["duration"], returns: "", doc: "Waits.", body: pause },
@@ -140,7 +140,7 @@ fn phase(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
 }
 
 fn batches(_: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    let list = arguments.list(0)?;
+    let list = if arguments.value(0).is::<Host>() { vec![arguments.value(0)] } else { arguments.list(0)? };
     let size = size_of_batch(&arguments.value(1), list.len()).ok_or_else(|| {
         Failure::refused(format!(
             "the size of a batch is a count from 1 on, or a part such as \"25%\", and got {}",

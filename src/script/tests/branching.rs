@@ -101,6 +101,7 @@ fn phases_and_batches() {
         print(batches([1, 2, 3, 4, 5], "25%"));
         print(batches([1, 2], "1%"));
         print(batches([], 3));
+        print(batches(fleet[0], 3));
         phase("bad", || fail("x"));"#,
     )
     .run()
@@ -117,6 +118,7 @@ fn phases_and_batches() {
             "[[1, 2], [3, 4], [5]]",
             "[[1], [2]]",
             "[]",
+            "[[10.0.0.1]]",
             "0> bad",
             "0< bad"
         ]
