@@ -161,7 +161,7 @@ pub async fn run(fleet: &Fleet, invocation: &Invocation, token: &Token, progress
         match &invocation.place {
             Place::Local => here(fleet, &command).await,
             Place::Host { host } => there(&fleet.host(host).await?, &command, token, limit).await,
-            Place::Container { host, container } => inside(&fleet.host(host).await?, container, &command, token).await,
+            Place::Container { host, container } => Box::pin(inside(&fleet.host(host).await?, container, &command, token)).await,
             Place::OneOff { host, project, service, reference, version } => {
                 let connection = fleet.host(host).await?;
                 let name = format!("{project}-{}-{version}-{token}-hook", service.name);
@@ -171,7 +171,7 @@ pub async fn run(fleet: &Fleet, invocation: &Invocation, token: &Token, progress
             }
         }
     };
-    let output = timeout(limit, done).await.unwrap_or_else(|_| Err(late(invocation)))?;
+    let output = timeout(limit, Box::pin(done)).await.unwrap_or_else(|_| Err(late(invocation)))?;
     let output = CommandOutput { code: output.code, stdout: secrets.redact(&output.stdout), stderr: secrets.redact(&output.stderr) };
     if output.code != 0 && invocation.check {
         return Err(failed(invocation, &output));
