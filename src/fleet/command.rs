@@ -159,8 +159,8 @@ pub async fn run(fleet: &Fleet, invocation: &Invocation, token: &Token, progress
     let limit = invocation.timeout.duration();
     let done = async {
         match &invocation.place {
-            Place::Local => here(fleet, &command).await,
-            Place::Host { host } => there(&fleet.host(host).await?, &command, token, limit).await,
+            Place::Local => Box::pin(here(fleet, &command)).await,
+            Place::Host { host } => Box::pin(there(&fleet.host(host).await?, &command, token, limit)).await,
             Place::Container { host, container } => Box::pin(inside(&fleet.host(host).await?, container, &command, token)).await,
             Place::OneOff { host, project, service, reference, version } => {
                 let connection = fleet.host(host).await?;
