@@ -34,6 +34,7 @@ impl Json {
 
     fn call(&self, event: &str, call: &Call, fields: Value) {
         let mut object = json!({
+            "run": call.run.id,
             "key": call.key,
             "host": call.op.host().map(|host| &host.name),
             "verb": call.op.verb(),
@@ -132,7 +133,7 @@ mod tests {
         assert_eq!(
             events[7],
             json!({
-                "event": "done", "at": "2026-01-01T00:00:00Z", "key": "2[0]", "host": "h1", "verb": "ship",
+                "event": "done", "at": "2026-01-01T00:00:00Z", "run": "r1", "key": "2[0]", "host": "h1", "verb": "ship",
                 "op": events[3]["op"], "origin": { "file": "deploy.rhai", "line": 2, "column": 1 },
                 "value": { "sent": 2048, "reused": 1_048_576, "seconds": 2.5 }, "assumed": null, "seconds": 2.5,
             })

@@ -94,7 +94,7 @@ impl Events {
     /// What each call asked for and how it ended, in the script's order, without what no plan can know: tokens, the run's id,
     /// and times.
     pub fn records(&self) -> Vec<String> {
-        let run = self.events.iter().find_map(|event| event["run"].as_str()).unwrap_or_default().to_owned();
+        let run = self.events.iter().find_map(|event| event["run"].as_str()).expect("a run's calls tell its id").to_owned();
         let mut records: Vec<(Vec<u64>, String)> = self
             .events
             .iter()
@@ -102,7 +102,7 @@ impl Events {
             .map(|event| {
                 let key = event["key"].as_str().expect("a call has a key");
                 let numbers = key.split(|character: char| !character.is_ascii_digit()).filter_map(|number| number.parse().ok());
-                let text = format!("{key} {} {} {}", event["event"], event["op"], event["kind"]);
+                let text = format!("{key} {} {} {}", event["event"], event["op"], event["failure"]["kind"]);
                 (numbers.collect(), without_tokens(&text.replace(&run, "RUN")))
             })
             .collect();
@@ -114,6 +114,16 @@ impl Events {
     pub fn result(&self) -> &Value {
         self.events.last().unwrap_or_else(|| panic!("no event\n{}", self.output.stderr))
     }
+}
+
+/// Fails at the first record in which a plan and its run differ.
+#[track_caller]
+pub fn assert_alike(plan: &Events, run: &Events) {
+    let (planned, done) = (plan.records(), run.records());
+    for (planned, done) in planned.iter().zip(&done) {
+        assert!(planned == done, "planned: {planned}\ndone:    {done}\n{}", run.output.stderr);
+    }
+    assert!(planned.len() == done.len(), "{} records planned, {} done\n{}", planned.len(), done.len(), run.output.stderr);
 }
 
 /// Replaces the tokens in containers' names, `-0123456789-`.
