@@ -1,6 +1,7 @@
 //! The tests that need the real thing: the command line, and deploys to real hosts.
 #![expect(clippy::disallowed_types, clippy::disallowed_macros, reason = "tests start programs and say what they measured")]
 
+mod documentation;
 mod drains;
 mod failing_deploys;
 mod load;
