@@ -247,7 +247,8 @@ async fn here(fleet: &Fleet, command: &Resolved) -> Result<CommandOutput, Failur
 /// Reads to the end and keeps the first megabyte.
 async fn collect(stream: Option<impl AsyncRead + Unpin>) -> String {
     let mut kept = Vec::new();
-    let mut part = [0; 8192];
+    // On the heap: it would be in the future of whoever runs a command, twice.
+    let mut part = vec![0; 8192];
     if let Some(mut stream) = stream {
         while let Ok(count @ 1..) = stream.read(&mut part).await {
             keep(&mut kept, &part[..count]);

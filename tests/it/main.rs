@@ -5,6 +5,7 @@ mod drains;
 mod failing_deploys;
 mod load;
 mod load_works;
+mod local_commands;
 mod podlift;
 mod rig;
 mod rig_works;
