@@ -40,8 +40,15 @@ fn a_release_that_never_gets_healthy_gets_no_traffic_and_is_taken_back() {
     summary.assert_nothing_lost();
     assert_eq!(summary.versions.keys().collect::<Vec<_>>(), ["v1"]);
     assert_eq!(failed.code, 4, "{}", failed.stderr);
-    for words in ["rolling.rhai", "deploy.rhai", "healthcheck(next)", "GET /health answered 503", "demo v2 listens on port 8000", "all-old"]
-    {
+    let shown = [
+        "std/rolling:",
+        "deploy.rhai:",
+        "healthcheck(next)",
+        "GET /health answered 503",
+        "demo v2 listens on port 8000",
+        "everything was undone",
+    ];
+    for words in shown {
         assert!(failed.stderr.contains(words), "{words:?} is not in\n{}", failed.stderr);
     }
     let left: Vec<String> = rig.snapshot(1).into_iter().filter(|line| !before.contains(line)).collect();

@@ -7,6 +7,7 @@ mod failing_deploys;
 mod interruptions;
 mod load;
 mod load_works;
+mod local_commands;
 mod podlift;
 mod rig;
 mod rig_works;

@@ -38,6 +38,13 @@ workers() {
   grep -l "^PPid:[[:space:]]*$master\$" /proc/[0-9]*/status 2>/dev/null | sed 's|/proc/\([0-9]*\)/status|\1|'
 }
 
+# The connections that nginx has to the containers of podlift's services, one a line: one for each request in flight.
+upstreams() {
+  ports=$(sed -n 's/^[[:space:]]*server [^;]*:\([0-9][0-9]*\) .*/\1/p' "$folder"/podlift-*.conf 2>/dev/null | sort -u | xargs -r printf '%04X ')
+  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+    awk -v ports="$ports" 'BEGIN { split(ports, list, " "); for (n in list) wanted[list[n]] } { split($3, there, ":") } $4 == "01" && there[2] in wanted { print $2, $3 }'
+}
+
 exec 9>>"$lock" || fail error "the lock $lock cannot be opened"
 tries=0
 until flock -n 9; do
@@ -71,7 +78,17 @@ fi
 # services share the flag, because a reload closes the connections of all.
 if [ "$mode" = switch ] && grep -qsF -- "$flag" "$folder"/podlift-*.conf "$folder"/podlift-*.locations; then
   : >"$flag" || fail error "the flag $flag cannot be made"
+  # What nginx had read before looks at no flag any more: it has its connection to a container by now.
+  nap 0.05
+  early=$(upstreams)
   sleep 1
+  # An answer to such a request keeps its connection alive. Its client's next one, which sees the flag, is on its way for a moment.
+  tries=0
+  while [ -n "$early" ] && [ -n "$(upstreams | grep -Fx "$early")" ] && [ "$tries" -lt 100 ]; do
+    tries=$((tries + 1))
+    nap 0.05
+  done
+  [ "$tries" = 0 ] || nap 0.5
 fi
 
 # The main file comes last: where it is kept, all is.
