@@ -69,7 +69,9 @@ impl<E: Executor> Guard<E> {
             }
             let state = self.survey(call, proxy, project)?;
             if let Some(problem) = state.proxy_problem {
-                return Err(Failure::refused(format!("{} cannot be served on {}: {problem}", service.name, proxy.name)).on(&proxy.name));
+                return Err(Failure::refused(format!("{} cannot be served on {}: {problem}", service.name, proxy.name))
+                    .on(&proxy.name)
+                    .hint("put that right there first: `nginx -t` and `systemctl status nginx` say how it is"));
             }
             let file = state
                 .fronts

@@ -69,8 +69,8 @@ fn build(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
         context: path("context")?.unwrap_or_else(|| ".".into()),
         dockerfile: path("dockerfile")?,
         target: options.text("target").map(|target| word("build target", target)).transpose()?,
-        args: declare::variables(&caller.session, &options.map("args")),
-        secrets: declare::variables(&caller.session, &options.map("secrets")),
+        args: declare::variables(&caller.session, &options.map("args"))?,
+        secrets: declare::variables(&caller.session, &options.map("secrets"))?,
         platform: options.text("platform").map(platform).transpose()?,
     };
     let image = caller.perform(build)?;
@@ -86,7 +86,7 @@ fn version_of_tree(caller: &Caller<'_>, allow_dirty: bool) -> Result<String, Tro
     match (git.dirty, allow_dirty) {
         (false, _) => Ok(git.short),
         (true, true) => Ok(format!("{}-dirty-{}", git.short, git.difference)),
-        (true, false) => Err(Failure::refused(format!("the working tree differs from its commit {}", git.short))
+        (true, false) => Err(Failure::failed(format!("the working tree differs from its commit {}", git.short))
             .hint("commit first, or build it as it is with allow_dirty: true")
             .into()),
     }
