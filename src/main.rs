@@ -17,9 +17,9 @@ fn main() -> ExitCode {
             let style = if is_data { printer.data_style() } else { printer.style() };
             let text = if style.colour { text.ansi().to_string() } else { text.to_string() };
             if is_data {
-                printer.data(text)
+                printer.data(text);
             } else {
-                printer.tell(text)
+                printer.tell(text);
             }
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }

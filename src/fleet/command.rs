@@ -4,7 +4,7 @@
 //! podlift makes: a host's process list is for everyone to read.
 #![expect(clippy::disallowed_types, reason = "fleet/ starts programs")]
 
-use std::{process::Stdio, time::Duration};
+use std::{process::Stdio, sync::Arc, time::Duration};
 
 use bollard::{
     Docker,
@@ -32,8 +32,23 @@ use crate::{
     op::{CommandLine, CommandOutput, Invocation, Place},
 };
 
-/// Reads how long a preamble is, then the preamble, runs it, and leaves the rest of the standard input to what it runs.
-const WRAPPER: &str = r#"read -r n && s=$(head -c "$n"; echo x) && eval "${s%x}""#;
+/// Reads a script up to the line that is its own name, and runs it; the rest of the standard input is left to what it runs.
+/// Only the shell's own `read` takes no byte too many from a pipe: busybox's `head -c` does.
+const WRAPPER: &str = r#"s=; while IFS= read -r l && [ "$l" != "$0" ]; do s="$s$l
+"; done; eval "unset s l
+$s""#;
+
+/// Runs a line that no process list may show.
+const HIDDEN_LINE: &str = r#"l=$PODLIFT_LINE; unset PODLIFT_LINE; eval "$l""#;
+
+/// Ends every process that has the mark in its environment: first politely, after two seconds for good.
+const END: &str = r#"marked() { for f in /proc/[0-9]*/environ; do if tr '\0' '\n' <"$f" 2>/dev/null | grep -qx "PODLIFT_CALL=$1"; then p=${f#/proc/}; echo "${p%/environ}"; fi; done; }
+p=$(marked "$1"); [ -z "$p" ] || kill -TERM $p 2>/dev/null
+for i in 1 2 3 4 5 6 7 8 9 10; do p=$(marked "$1"); [ -n "$p" ] || exit 0; sleep 0.2; done
+kill -KILL $p 2>/dev/null"#;
+
+/// How long the end of a command may take.
+const ENDING: Duration = Duration::from_secs(15);
 
 /// How much longer than the command itself the way to it may take.
 const WAY: Duration = Duration::from_secs(20);
@@ -41,6 +56,8 @@ const WAY: Duration = Duration::from_secs(20);
 /// A command with its secrets in place.
 struct Resolved {
     words: Result<Vec<String>, String>,
+    /// Whether the line of a shell holds a value that no process list may show.
+    hidden: bool,
     env: Vec<(String, String)>,
     stdin: Vec<u8>,
 }
@@ -51,36 +68,85 @@ impl Resolved {
             CommandLine::Program(words) => Ok(words.iter().map(|word| secrets.resolve(word)).collect::<Result<_, _>>()?),
             CommandLine::Shell(line) => Err(secrets.resolve(line)?),
         };
+        let hidden = matches!(&invocation.command, CommandLine::Shell(line) if line.secrets().next().is_some());
         let env = invocation.env.iter().map(|(name, value)| Ok((name.clone(), secrets.resolve(value)?)));
         let stdin = invocation.stdin.as_ref().map(|text| secrets.resolve(text)).transpose()?.unwrap_or_default();
-        Ok(Self { words, env: env.collect::<Result<_, Failure>>()?, stdin: stdin.into_bytes() })
+        Ok(Self { words, hidden, env: env.collect::<Result<_, Failure>>()?, stdin: stdin.into_bytes() })
     }
 
     /// The program and its arguments, `sh` for a shell line.
     fn program(&self) -> Vec<String> {
         match &self.words {
             Ok(words) => words.clone(),
+            Err(_) if self.hidden => vec!["sh".into(), "-c".into(), HIDDEN_LINE.into()],
             Err(line) => vec!["sh".into(), "-c".into(), line.clone()],
         }
     }
 
-    /// What the wrapper reads on a host: the preamble's length, the preamble, the command's own standard input.
-    fn wrapped(&self) -> Vec<u8> {
-        let mut preamble = String::new();
-        for (name, value) in &self.env {
-            preamble += &format!("export {}\n", quoted(&[&format!("{name}={value}")]));
-        }
-        match &self.words {
-            Ok(words) => preamble += &format!("exec {}\n", quoted(&words.iter().map(String::as_str).collect::<Vec<_>>())),
-            Err(line) => preamble += line,
-        }
-        let mut stdin = format!("{}\n{preamble}", preamble.len()).into_bytes();
-        stdin.extend_from_slice(&self.stdin);
-        stdin
+    /// The variables that [`Self::program`] needs.
+    fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let line = self.words.as_ref().err().filter(|_| self.hidden).map(|line| ("PODLIFT_LINE", line.as_str()));
+        self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(line)
     }
 
-    fn environment(&self) -> Vec<String> {
-        self.env.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    /// What [`WRAPPER`] is called, and what it reads: the script, its name, the command's own standard input.
+    fn wrapped(&self, token: &Token) -> (String, Vec<u8>) {
+        let mut script = String::new();
+        for (name, value) in &self.env {
+            script.extend(["export ", name, "=", &quoted(&[value]), "\n"]);
+        }
+        match &self.words {
+            Ok(words) => script.extend(["exec ", &quoted(&words.iter().map(String::as_str).collect::<Vec<_>>()), "\n"]),
+            Err(line) => script.extend([line, "\n"]),
+        }
+        let mut name = format!("podlift-{token}");
+        while script.contains(&name) {
+            name.push('-');
+        }
+        script.extend([&name, "\n"]);
+        let mut stdin = script.into_bytes();
+        stdin.extend_from_slice(&self.stdin);
+        (name, stdin)
+    }
+
+    fn environment(&self, token: &Token) -> Vec<String> {
+        self.variables().map(|(name, value)| format!("{name}={value}")).chain([mark(token)]).collect()
+    }
+}
+
+/// The variable by which a command's processes are found when they have to be ended.
+fn mark(token: &Token) -> String {
+    format!("PODLIFT_CALL={token}")
+}
+
+/// Ends a command on a host, or in a container there, when it is not waited for any longer.
+struct Ending {
+    connection: Arc<Connection>,
+    container: Option<ContainerName>,
+    token: Token,
+    is_over: bool,
+}
+
+impl Ending {
+    fn new(connection: &Arc<Connection>, container: Option<&ContainerName>, token: &Token) -> Self {
+        Self { connection: connection.clone(), container: container.cloned(), token: token.clone(), is_over: false }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let (false, Ok(runtime)) = (self.is_over, tokio::runtime::Handle::try_current()) else { return };
+        let (connection, container, token) = (self.connection.clone(), self.container.take(), self.token.clone());
+        runtime.spawn(async move {
+            let program = ["sh", "-c", END, "sh", token.as_str()];
+            let Some(container) = container else {
+                let _ = connection.run(Request::new(&program).timeout(ENDING)).await;
+                return;
+            };
+            let words = Ok(program.map(Into::into).to_vec());
+            let end = Resolved { words, hidden: false, env: Vec::new(), stdin: Vec::new() };
+            let _ = timeout(ENDING, exec(&connection, &container, end.program(), Vec::new(), &[])).await;
+        });
     }
 }
 
@@ -93,18 +159,19 @@ pub async fn run(fleet: &Fleet, invocation: &Invocation, token: &Token, progress
     let limit = invocation.timeout.duration();
     let done = async {
         match &invocation.place {
-            Place::Local => here(fleet, &command).await,
-            Place::Host { host } => there(&*fleet.host(host).await?, &command, limit).await,
-            Place::Container { host, container } => inside(&*fleet.host(host).await?, container, &command).await,
+            Place::Local => Box::pin(here(fleet, &command)).await,
+            Place::Host { host } => Box::pin(there(&fleet.host(host).await?, &command, token, limit)).await,
+            Place::Container { host, container } => Box::pin(inside(&fleet.host(host).await?, container, &command, token)).await,
             Place::OneOff { host, project, service, reference, version } => {
                 let connection = fleet.host(host).await?;
                 let name = format!("{project}-{}-{version}-{token}-hook", service.name);
-                let body = one_off(&connection, service, reference, project, command.program(), command.environment(), secrets).await?;
+                let body =
+                    one_off(&connection, service, reference, project, command.program(), command.environment(token), secrets).await?;
                 alone(&connection.docker().await?, host, &name, body, &command.stdin).await
             }
         }
     };
-    let output = timeout(limit, done).await.unwrap_or_else(|_| Err(late(invocation)))?;
+    let output = timeout(limit, Box::pin(done)).await.unwrap_or_else(|_| Err(late(invocation)))?;
     let output = CommandOutput { code: output.code, stdout: secrets.redact(&output.stdout), stderr: secrets.redact(&output.stderr) };
     if output.code != 0 && invocation.check {
         return Err(failed(invocation, &output));
@@ -118,7 +185,7 @@ fn called(invocation: &Invocation) -> String {
 
 fn late(invocation: &Invocation) -> Failure {
     Failure::new(FailureKind::Timeout, format!("{} did not end within {}", called(invocation), invocation.timeout))
-        .hint("give it a longer `timeout`; what it started may still be running")
+        .hint("it was told to end; give it a longer `timeout`")
 }
 
 fn failed(invocation: &Invocation, output: &CommandOutput) -> Failure {
@@ -152,7 +219,7 @@ async fn here(fleet: &Fleet, command: &Resolved) -> Result<CommandOutput, Failur
     let Some((first, rest)) = program.split_first() else { return Err(Failure::refused("the command is empty")) };
     let child = Command::new(first)
         .args(rest)
-        .envs(command.env.iter().map(|(name, value)| (name, value)))
+        .envs(command.variables())
         .current_dir(fleet.folder())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -180,7 +247,8 @@ async fn here(fleet: &Fleet, command: &Resolved) -> Result<CommandOutput, Failur
 /// Reads to the end and keeps the first megabyte.
 async fn collect(stream: Option<impl AsyncRead + Unpin>) -> String {
     let mut kept = Vec::new();
-    let mut part = [0; 8192];
+    // On the heap: it would be in the future of whoever runs a command, twice.
+    let mut part = vec![0; 8192];
     if let Some(mut stream) = stream {
         while let Ok(count @ 1..) = stream.read(&mut part).await {
             keep(&mut kept, &part[..count]);
@@ -195,18 +263,40 @@ fn keep(kept: &mut Vec<u8>, part: &[u8]) {
 }
 
 /// Runs it on a host.
-async fn there(connection: &Connection, command: &Resolved, limit: Duration) -> Result<CommandOutput, Failure> {
-    connection.run(Request::new(&["sh", "-c", WRAPPER]).stdin(command.wrapped()).timeout(limit + WAY)).await
+async fn there(connection: &Arc<Connection>, command: &Resolved, token: &Token, limit: Duration) -> Result<CommandOutput, Failure> {
+    let (name, stdin) = command.wrapped(token);
+    let mut ending = Ending::new(connection, None, token);
+    let output = connection.run(Request::new(&["env", &mark(token), "sh", "-c", WRAPPER, &name]).stdin(stdin).timeout(limit + WAY)).await;
+    ending.is_over = output.is_ok();
+    output
 }
 
 /// Runs it in a running container.
-async fn inside(connection: &Connection, container: &ContainerName, command: &Resolved) -> Result<CommandOutput, Failure> {
+async fn inside(
+    connection: &Arc<Connection>,
+    container: &ContainerName,
+    command: &Resolved,
+    token: &Token,
+) -> Result<CommandOutput, Failure> {
+    let mut ending = Ending::new(connection, Some(container), token);
+    let output = exec(connection, container, command.program(), command.environment(token), &command.stdin).await;
+    ending.is_over = output.is_ok();
+    output
+}
+
+async fn exec(
+    connection: &Connection,
+    container: &ContainerName,
+    program: Vec<String>,
+    env: Vec<String>,
+    stdin: &[u8],
+) -> Result<CommandOutput, Failure> {
     let docker = connection.docker().await?;
     let failed = |error| engine_failure(&format!("the command could not be run in {container}"), &error);
     let options = CreateExecOptions {
-        cmd: Some(command.program()),
-        env: Some(command.environment()),
-        attach_stdin: Some(!command.stdin.is_empty()),
+        cmd: Some(program),
+        env: Some(env),
+        attach_stdin: Some(!stdin.is_empty()),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         ..CreateExecOptions::default()
@@ -214,11 +304,18 @@ async fn inside(connection: &Connection, container: &ContainerName, command: &Re
     let exec = docker.create_exec(container.as_str(), options).await.map_err(failed)?;
     let start = StartExecOptions::default();
     let (stdout, stderr) = match docker.start_exec(&exec.id, Some(start)).await.map_err(failed)? {
-        StartExecResults::Attached { output, input } => converse(output, input, &command.stdin).await,
+        StartExecResults::Attached { output, input } => converse(output, input, stdin).await,
         StartExecResults::Detached => Default::default(),
     };
-    let code = docker.inspect_exec(&exec.id).await.map_err(failed)?.exit_code.unwrap_or(-1);
-    Ok(CommandOutput { code, stdout, stderr })
+    // Its output may end a moment before the engine has noted its exit.
+    for _ in 0..50 {
+        let seen = docker.inspect_exec(&exec.id).await.map_err(failed)?;
+        if let (Some(code), false) = (seen.exit_code, seen.running.unwrap_or_default()) {
+            return Ok(CommandOutput { code, stdout, stderr });
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Err(Failure::failed(format!("a command in {container} closed its output and did not end")))
 }
 
 /// Runs it in a container of its own, which is removed in any case.
@@ -307,32 +404,61 @@ async fn converse(
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_hosts_command_line_holds_no_value() {
-        let command =
-            Resolved { words: Ok(vec!["echo".into(), "it's".into()]), env: vec![("TOKEN".into(), "a'b".into())], stdin: b"rest".to_vec() };
-        let wrapped = String::from_utf8(command.wrapped()).expect("text");
-        let (length, rest) = wrapped.split_once('\n').expect("a line");
-        let (preamble, stdin) = rest.split_at(length.parse().expect("a number"));
-        assert_eq!(stdin, "rest");
-        assert!(preamble.starts_with("export ") && preamble.contains("exec echo"), "{preamble}");
+    fn token() -> Token {
+        Token::new("0123456789").expect("valid")
     }
 
-    #[test]
-    fn the_wrapper_runs_what_it_reads() {
-        let command = Resolved {
-            words: Err("printf '%s|' \"$TOKEN\"; cat".into()),
-            env: vec![("TOKEN".into(), "a'b\n$c".into())],
-            stdin: b"rest".to_vec(),
-        };
+    fn shell(line: &str, hidden: bool) -> Resolved {
+        let env = vec![("TOKEN".into(), "it's\n$(c) \\ d".into())];
+        Resolved { words: Err(line.into()), hidden, env, stdin: b"own input".to_vec() }
+    }
+
+    /// Runs what a host would run, with a shell and the programs of `path`.
+    fn wrapped(command: &Resolved) -> String {
+        let (name, stdin) = command.wrapped(&token());
         let mut child = std::process::Command::new("sh")
-            .args(["-c", WRAPPER])
+            .args(["-c", WRAPPER, &name])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("there is a shell");
-        std::io::Write::write_all(&mut child.stdin.take().expect("piped"), &command.wrapped()).expect("it reads");
-        let output = child.wait_with_output().expect("it ends");
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "a'b\n$c|rest");
+        std::io::Write::write_all(&mut child.stdin.take().expect("piped"), &stdin).expect("it reads");
+        String::from_utf8(child.wait_with_output().expect("it ends").stdout).expect("text")
+    }
+
+    #[test]
+    fn a_host_reads_the_script_and_leaves_the_rest() {
+        let words = Ok(vec!["echo".into(), "it's".into()]);
+        let command = Resolved { words, hidden: false, env: vec![("TOKEN".into(), "a'b".into())], stdin: b"rest".to_vec() };
+        let (name, stdin) = command.wrapped(&token());
+        assert_eq!(name, "podlift-0123456789");
+        assert_eq!(String::from_utf8(stdin).expect("text"), "export TOKEN='a'\\''b'\nexec echo 'it'\\''s'\npodlift-0123456789\nrest");
+    }
+
+    #[test]
+    fn the_wrapper_runs_what_it_reads() {
+        assert_eq!(wrapped(&shell("printf '%s|' \"$TOKEN\"; cat", false)), "it's\n$(c) \\ d|own input");
+        let program = Ok(["sh", "-c", "printf '%s|' \"$TOKEN$s$l\"; cat"].map(Into::into).to_vec());
+        assert_eq!(wrapped(&Resolved { words: program, ..shell("", false) }), "it's\n$(c) \\ d|own input");
+    }
+
+    #[test]
+    fn a_line_with_a_secret_is_in_no_process_list() {
+        let command = shell("echo hunter2", true);
+        assert_eq!(command.program(), ["sh", "-c", HIDDEN_LINE]);
+        let environment: Vec<_> = command.variables().collect();
+        assert_eq!(environment[1], ("PODLIFT_LINE", "echo hunter2"));
+        let output = std::process::Command::new("sh").args(["-c", HIDDEN_LINE]).envs(command.variables()).output().expect("runs");
+        assert_eq!(output.stdout, b"hunter2\n");
+    }
+
+    #[test]
+    fn what_has_the_mark_is_ended() {
+        let mark = format!("{:010x}", std::process::id());
+        let mut child = std::process::Command::new("sleep").arg("100").env("PODLIFT_CALL", &mark).spawn().expect("starts");
+        let end = std::process::Command::new("sh").args(["-c", END, "sh", &mark]).spawn().expect("starts");
+        let status = child.wait().expect("ends");
+        assert_eq!(exit_code(status), 128 + 15);
+        assert!(end.wait_with_output().expect("ends").status.success());
     }
 }

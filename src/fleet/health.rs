@@ -31,6 +31,9 @@ const ONE_CHECK: Duration = Duration::from_secs(5);
 /// How long a container without a health check must run.
 const STILL_RUNNING: Duration = Duration::from_secs(2);
 
+/// How long an accepted connection has to stay open: through SSH a refused one ends only after a round trip.
+const STAYS_OPEN: Duration = Duration::from_secs(1);
+
 /// How many log lines an error shows.
 const SHOWN_LINES: u32 = 20;
 
@@ -184,7 +187,7 @@ async fn check(connection: &Connection, name: &ContainerName, check: &Check, lim
 async fn still_open(mut stream: super::Stream) -> Result<String, String> {
     use tokio::io::AsyncReadExt;
     let mut byte = [0];
-    match timeout(Duration::from_millis(200), stream.read(&mut byte)).await {
+    match timeout(STAYS_OPEN, stream.read(&mut byte)).await {
         Ok(Ok(0)) => Err("the connection was closed at once".into()),
         Ok(Err(error)) => Err(format!("the connection broke: {error}")),
         Ok(Ok(_)) | Err(_) => Ok("it accepts connections".into()),
@@ -249,11 +252,15 @@ async fn unhealthy(
     secrets: &Secrets,
 ) -> Failure {
     let host = &op.host.name;
-    let message = match sick {
-        [(name, ..)] => format!("{name} did not become healthy on {host} within {}", op.health.timeout),
-        many => {
-            format!("{} of {} containers did not become healthy on {host} within {}", many.len(), op.containers.len(), op.health.timeout)
-        }
+    let who = match sick {
+        [(name, ..)] => name.to_string(),
+        many => format!("{} of {} containers", many.len(), op.containers.len()),
+    };
+    // Those that ended were not waited for any longer.
+    let message = if sick.iter().all(|(_, _, exit_code)| exit_code.is_some()) {
+        format!("{who} ended on {host} instead of becoming healthy")
+    } else {
+        format!("{who} did not become healthy on {host} within {}", op.health.timeout)
     };
     let mut failure = Failure::new(FailureKind::Unhealthy, message).on(host);
     let names: Vec<ContainerName> = sick.iter().map(|(name, ..)| (*name).clone()).collect();
@@ -266,5 +273,8 @@ async fn unhealthy(
         let log = logs.iter().find(|log| log.container == **name).map_or("", |log| log.text.trim_end());
         failure = failure.detail(format!("{name}, last log lines"), if log.is_empty() { "(it wrote nothing)" } else { log });
     }
-    failure.hint("if it only needs longer, give its health check a longer `timeout` or a `start_period`")
+    if sick.iter().any(|(_, _, exit_code)| exit_code.is_none()) {
+        failure = failure.hint("if it only needs longer, give its health check a longer `timeout` or a `start_period`");
+    }
+    failure
 }

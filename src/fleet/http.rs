@@ -44,8 +44,18 @@ pub async fn get(fleet: &Fleet, op: &HttpGet) -> Result<HttpResponse, Failure> {
     Ok(HttpResponse { code, body: fleet.secrets().redact(&body), seconds: begin.elapsed().as_secs_f64() })
 }
 
-fn unreachable(url: &str, error: impl std::fmt::Display) -> Failure {
-    Failure::new(FailureKind::Unreachable, format!("{url} did not answer: {error}"))
+/// The outermost error alone says little: what caused it is told too.
+fn unreachable(url: &str, error: &dyn std::error::Error) -> Failure {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !words.contains(&text) {
+            words = format!("{words}: {text}");
+        }
+        cause = inner.source();
+    }
+    Failure::new(FailureKind::Unreachable, format!("{url} did not answer: {words}"))
 }
 
 /// One client for the process. rustls needs its provider before the first handshake.
@@ -60,9 +70,9 @@ fn client() -> Result<&'static reqwest::Client, Failure> {
 }
 
 async fn direct(url: &str, limit: Duration) -> Result<(u16, String), Failure> {
-    let mut response = client()?.get(url).timeout(limit).send().await.map_err(|error| unreachable(url, error.without_url()))?;
+    let mut response = client()?.get(url).timeout(limit).send().await.map_err(|error| unreachable(url, &error.without_url()))?;
     let mut body = Vec::new();
-    while let Some(part) = response.chunk().await.map_err(|error| unreachable(url, error.without_url()))? {
+    while let Some(part) = response.chunk().await.map_err(|error| unreachable(url, &error.without_url()))? {
         let room = BODY_LIMIT.saturating_sub(body.len()).min(part.len());
         body.extend_from_slice(&part[..room]);
     }
@@ -86,7 +96,7 @@ async fn through(connection: &Connection, url: &str) -> Result<(u16, String), Fa
 async fn request(connection: &Connection, address: &str, port: u16, authority: &str, path: &str) -> Result<(u16, String), Failure> {
     let url = format!("http://{authority}{path}");
     let stream = connection.tcp(address, port).await?;
-    let failed = |error: hyper::Error| unreachable(&url, error);
+    let failed = |error: hyper::Error| unreachable(&url, &error);
     let (mut sender, exchange) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
     let request = Request::get(path)
         .header(header::HOST, authority)
@@ -99,6 +109,6 @@ async fn request(connection: &Connection, address: &str, port: u16, authority: &
     let code = response.status().as_u16();
     let body = Limited::new(response.into_body(), BODY_LIMIT).collect().await;
     exchange.abort();
-    let body = body.map_err(|error| unreachable(&url, error))?.to_bytes();
+    let body = body.map_err(|error| unreachable(&url, &*error))?.to_bytes();
     Ok((code, String::from_utf8_lossy(&body).into_owned()))
 }

@@ -74,19 +74,23 @@ async fn git_output(fleet: &Fleet, arguments: &[&str]) -> Result<CommandOutput, 
         assume: None,
     };
     let token = crate::model::Token::new("0000000000").expect("ten digits");
-    super::command::run(fleet, &invocation, &token, &crate::executor::event::Discard).await
+    Box::pin(super::command::run(fleet, &invocation, &token, &crate::executor::event::Discard)).await
 }
 
 /// Reads a text file, its path relative to the script's folder.
 pub async fn read_file(fleet: &Fleet, path: &str) -> Result<String, Failure> {
-    let full = fleet.folder().join(path);
     let unreadable = |why: String| Failure::failed(format!("{path} cannot be read: {why}"));
-    let metadata = tokio::fs::metadata(&full).await.map_err(|error| match error.kind() {
+    let root = tokio::fs::canonicalize(fleet.folder()).await.map_err(|error| unreadable(error.to_string()))?;
+    let full = tokio::fs::canonicalize(root.join(path)).await.map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
             unreadable("there is no such file".into()).hint(format!("paths are relative to {}", fleet.folder().display()))
         }
         _ => unreadable(error.to_string()),
     })?;
+    if !full.starts_with(&root) {
+        return Err(Failure::refused(format!("{path} leads out of the script's folder")).hint("copy the file beside the script"));
+    }
+    let metadata = tokio::fs::metadata(&full).await.map_err(|error| unreadable(error.to_string()))?;
     if !metadata.is_file() {
         return Err(unreadable("it is no file".into()));
     }
@@ -99,4 +103,28 @@ pub async fn read_file(fleet: &Fleet, path: &str) -> Result<String, Failure> {
 /// The time: RFC 3339, UTC, whole seconds.
 pub fn now() -> String {
     jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_else(|_| jiff::Timestamp::now()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::{FleetOptions, Secrets};
+
+    #[tokio::test]
+    async fn only_text_inside_the_scripts_folder_is_read() {
+        let outside = tempfile::tempdir().expect("a folder");
+        let folder = outside.path().join("deploy");
+        std::fs::create_dir(&folder).expect("a folder");
+        std::fs::write(folder.join("a.txt"), "text").expect("written");
+        std::fs::write(folder.join("binary"), [0xff, 0xfe]).expect("written");
+        std::fs::write(folder.join("large"), vec![b'a'; (1 << 20) + 1]).expect("written");
+        std::fs::write(outside.path().join("secret"), "outside").expect("written");
+        std::os::unix::fs::symlink("../secret", folder.join("link")).expect("linked");
+        let options = FleetOptions { ssh_config: None, state: folder.clone(), folder, secrets: Secrets::new(|_| None) };
+        let fleet = Fleet::new(options);
+        assert_eq!(read_file(&fleet, "a.txt").await.expect("read"), "text");
+        for path in ["../secret", "link", "/etc/passwd", "binary", "large", "missing", "."] {
+            assert!(read_file(&fleet, path).await.is_err(), "{path}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod dry_runs;
 mod failing_deploys;
 mod load;
 mod load_works;
+mod local_commands;
 mod podlift;
 mod rig;
 mod rig_works;

@@ -1,0 +1,41 @@
+//! Commands on the operator's own machine: secrets reach them, and ctrl-C ends them.
+
+use std::fs;
+
+use crate::podlift::Project;
+use crate::until::until;
+
+#[test]
+fn a_secret_reaches_a_command_and_no_output() {
+    let project = Project::new().env("PASSWORD", "from-the-environment");
+    project.write(".env", "PASSWORD=from-the-file\n");
+    project.write(
+        "seed.rhai",
+        r#"
+        let said = hook("local", "printf %s \"$PASSWORD\" >got; echo \"it is $PASSWORD\"", #{ env: #{ PASSWORD: secret("PASSWORD") } });
+        info(said.stdout);
+        "#,
+    );
+    let run = project.podlift(&["run", "seed.rhai", "--verbose"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let got = fs::read_to_string(project.path().join("got")).expect("the command wrote it");
+    assert_eq!(got, "from-the-environment", "the environment wins over .env");
+    assert!(run.stderr.contains("it is ${PASSWORD}"), "{}", run.stderr);
+    assert!(!format!("{}{}", run.stdout, run.stderr).contains("from-the-environment"), "{}{}", run.stdout, run.stderr);
+}
+
+#[test]
+fn an_interrupted_run_ends_its_command_and_says_so() {
+    let project = Project::new();
+    project.write("wait.rhai", r#"hook("local", "echo $$ >pid; exec sleep 300");"#);
+    let run = project.start(&["run", "wait.rhai"]);
+    let pid = || fs::read_to_string(project.path().join("pid")).unwrap_or_default().trim().to_owned();
+    until("the command runs", || !pid().is_empty());
+    let interrupted = std::process::Command::new("kill").args(["-TERM", &run.id().to_string()]).status().expect("kill is there");
+    assert!(interrupted.success());
+    let output = run.wait_with_output().expect("podlift ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{told}");
+    assert!(told.contains("interrupted"), "{told}");
+    until("the command is gone", || !std::path::Path::new("/proc").join(pid()).exists());
+}
