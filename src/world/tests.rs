@@ -129,6 +129,7 @@ impl Fleet {
             project: ProjectName::default(),
             service: self.service.name.clone(),
             containers: containers.iter().map(|container| container.name.clone()).collect(),
+            others: Vec::new(),
             proxies: vec![self.host.clone()],
             timeout: Period::seconds(30),
             on_timeout: OnTimeout::Proceed,
