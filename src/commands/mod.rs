@@ -11,6 +11,7 @@ pub mod interrupt;
 pub mod inventory;
 pub mod logs;
 pub mod look;
+pub mod mode;
 pub mod outside;
 pub mod place;
 pub mod ps;

@@ -1,7 +1,6 @@
 //! `podlift run`
 
 use std::{
-    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,29 +14,22 @@ use super::{
     exit::{Cause, Exit, Remains},
     identity,
     interrupt::Interrupt,
+    mode::Mode,
     outside::Outside,
     place::Place,
-    stack::{Modelled, Stack, states},
+    stack::Stack,
 };
 use crate::{
     cli,
     executor::{
-        Cancellation, Narrator, Real, Recorded, Simulated,
+        Cancellation, Narrator,
         ending::{Ending, State},
-        simulated::{read_kept, write_kept},
         undo::undo,
     },
     failure::{Failure, FailureKind},
-    fleet::nginx,
-    script::{Branches, Checked, Ended, ScriptRun, diagnostics::Diagnostic},
-    terminal::{
-        Conclusion, Json, Plain, Plan, Printer, Tree, clean, plan,
-        words::{self, Detail},
-    },
+    script::{Checked, Ended, ScriptRun, diagnostics::Diagnostic},
+    terminal::{Conclusion, Json, Plain, Printer, Tree, clean, words},
 };
-
-/// Where simulated fleets are kept, beside where podlift is run.
-const SIMULATED: &str = ".podlift/simulated.json";
 
 /// Runs a script on the fleet, or on a model of it.
 pub fn run(options: &cli::Run, printer: &Printer) -> Exit {
@@ -60,11 +52,7 @@ struct Teller<'a> {
 impl<'a> Teller<'a> {
     fn new(options: &cli::Run, printer: &'a Printer) -> Self {
         let json = options.json.then(|| Arc::new(Json::new(printer.clone(), options.verbose)));
-        let detail = match (options.verbose, options.dry_run) {
-            (true, _) => Detail::All,
-            (false, true) => Detail::Little,
-            (false, false) => Detail::Usual,
-        };
+        let detail = Mode::of(options).detail(options.verbose);
         let narrator: Arc<dyn Narrator> = match &json {
             Some(json) => json.clone(),
             None if printer.is_live() => Arc::new(Tree::new(printer.clone(), detail)),
@@ -144,7 +132,8 @@ fn prepare(options: &cli::Run) -> Result<Prepared, Unprepared> {
 
 impl Prepared {
     fn perform(self, options: &cli::Run, teller: &Teller<'_>) -> Exit {
-        let model = match self.model(options) {
+        let mode = Mode::of(options);
+        let model = match mode.model(&self.outside) {
             Ok(model) => model.map(Arc::new),
             Err(failure) => return teller.failed_early(&failure),
         };
@@ -160,13 +149,15 @@ impl Prepared {
             executor: stack.executor(),
             narrator: teller.narrator.clone(),
             run: run.clone(),
-            branches: if options.dry_run { Branches::InOrder } else { Branches::default() },
-            cancellation,
+            branches: mode.branches(),
+            cancellation: cancellation.clone(),
             secrets: Arc::new(self.environment.clone()),
         });
         // What failed is taken back; what was interrupted stays as it is.
         let left = match &ended {
-            Err(ended) if ended.kind != Some(FailureKind::Interrupted) => undo(stack.executor().as_ref(), &stack.records(), &run),
+            Err(ended) if ended.kind != Some(FailureKind::Interrupted) => {
+                undo(stack.executor().as_ref(), &stack.records(), &run, &cancellation)
+            }
             _ => Vec::new(),
         };
         drop(interrupt);
@@ -178,47 +169,14 @@ impl Prepared {
         // What is live is read from every host, never inferred; a run that changed nothing has nothing to read.
         let ending = (counts.changes > 0).then(|| Ending::read(stack.within(), &records, &run));
         if let Some(model) = &model {
-            Self::tell_model(options, teller, &records, model);
+            mode.show(options, teller.printer, teller.json.as_deref(), &records, model);
         }
-        let kept = match &model {
-            Some(model) if !options.dry_run => write_kept(Path::new(SIMULATED), &model.world().kept()),
-            _ => Ok(()),
-        };
+        let kept = model.as_ref().map_or(Ok(()), |model| mode.keep(model));
         let exit = self.conclude(options, teller, ended, &counts, ending.as_ref());
         self.outside.close();
         match kept {
             Ok(()) => exit,
             Err(failure) => teller.failed_early(&failure),
-        }
-    }
-
-    /// The model that the run is to happen in, if it is to happen in one.
-    fn model(&self, options: &cli::Run) -> Result<Option<Modelled>, Failure> {
-        Ok(match (options.simulate, options.dry_run) {
-            (true, _) => Some(Modelled::new(Simulated::new(read_kept(&PathBuf::from(SIMULATED))?, self.outside.executor()))),
-            (false, true) => Some(Modelled::new(Real(self.outside.executor()))),
-            (false, false) => None,
-        })
-    }
-
-    fn tell_model(options: &cli::Run, teller: &Teller<'_>, records: &[Recorded], model: &Modelled) {
-        let (before, world) = (model.before(), model.world());
-        let after = states(&world);
-        let plan = Plan { records, before: &before, after: &after };
-        let style = teller.printer.data_style();
-        if let Some(json) = &teller.json {
-            json.event("plan", plan.json());
-            return;
-        }
-        if options.dry_run {
-            teller.printer.data(plan.render(options.verbose, style));
-        }
-        if options.diff {
-            teller.printer.data(plan.proxy_files(&|_, table| nginx::preview(table), style));
-        }
-        let traffic = plan::traffic(world.traffic(), style);
-        if options.simulate && !traffic.is_empty() {
-            teller.printer.data(format!("{}{traffic}", if options.dry_run { "\n" } else { "" }));
         }
     }
 
@@ -230,17 +188,12 @@ impl Prepared {
         counts: &Counts,
         ending: Option<&Ending>,
     ) -> Exit {
+        let mode = Mode::of(options);
         let script = self.place.name();
-        let did = format!("{} on {}", words::count(counts.changes, "change"), words::count(counts.hosts.len(), "host"));
         let state = ending.map_or(State::Unchanged, Ending::state);
         match ended {
             Ok(()) => {
-                let (end, next) = match (options.dry_run, options.simulate) {
-                    (true, _) => (format!("plan: {did}, nothing was touched"), Some(format!("`{}` does it", again(options, &script)))),
-                    (false, true) => (format!("simulated: {did}"), Some(format!("the fleet is kept in {SIMULATED}"))),
-                    (false, false) if counts.changes == 0 => ("done: nothing changed".into(), None),
-                    (false, false) => (format!("done: {did}{}", serving(state)), Some(format!("`podlift ps {script}` shows what runs"))),
-                };
+                let (end, next) = mode.done(counts, state, &again(options, &script), &look(options, &script));
                 teller.conclude(Exit::Done, end, next, counts, ending, &[]);
                 Exit::Done
             }
@@ -253,10 +206,10 @@ impl Prepared {
                     Some(FailureKind::Refused) if counts.failed == 0 => Cause::Script,
                     Some(kind) => Cause::Failure(kind),
                 };
-                let modelled = options.dry_run || options.simulate;
-                let remains = if options.dry_run { Remains::Nothing } else { Remains::of(counts.changes, counts.standing, state) };
+                let remains = mode.remains(counts, state);
                 let exit = Exit::of(cause, remains);
-                let (end, next) = failed(exit, remains, counts, &script, &again(options, &script), modelled);
+                let (again, look) = (again(options, &script), look(options, &script));
+                let (end, next) = failed(exit, remains, counts, &Next { script: &script, again: &again, look: &look }, mode);
                 teller.conclude(exit, end, Some(next), counts, ending, &[diagnostic]);
                 exit
             }
@@ -266,10 +219,19 @@ impl Prepared {
 
 /// The command that does for real, or again, what was done.
 fn again(options: &cli::Run, script: &str) -> String {
+    let simulate = if options.simulate { " --simulate" } else { "" };
+    format!("{}{simulate}", command("run", options, script))
+}
+
+/// The command that shows what runs.
+fn look(options: &cli::Run, script: &str) -> String {
+    command("ps", options, script)
+}
+
+fn command(verb: &str, options: &cli::Run, script: &str) -> String {
     let arguments = options.arguments.iter().map(|(key, value)| format!("{key}={value}"));
-    let simulate = options.simulate.then(|| "--simulate".to_string());
-    let words = [script.to_string()].into_iter().chain(arguments).chain(simulate);
-    words.fold("podlift run".into(), |command, word| format!("{command} {}", quoted(&word)))
+    let words = [script.to_string()].into_iter().chain(arguments);
+    words.fold(format!("podlift {verb}"), |command, word| format!("{command} {}", quoted(&word)))
 }
 
 /// A word as a shell takes it.
@@ -279,18 +241,18 @@ fn quoted(word: &str) -> String {
     if is_plain && !word.is_empty() { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-fn serving(state: State) -> &'static str {
-    match state {
-        State::AllNew => ", all new",
-        State::Mixed => ", old and new side by side",
-        State::AllOld | State::Unchanged => "",
-    }
+/// What can be done after a run.
+struct Next<'a> {
+    script: &'a str,
+    again: &'a str,
+    look: &'a str,
 }
 
 /// The end state of a run that failed, and what to do next.
-fn failed(exit: Exit, remains: Remains, counts: &Counts, script: &str, again: &str, modelled: bool) -> (String, String) {
+fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: Mode) -> (String, String) {
+    let Next { script, again, look } = next;
     let what = if exit == Exit::Interrupted { "interrupted" } else { "failed" };
-    if modelled && remains == Remains::Nothing && exit != Exit::Interrupted {
+    if mode.is_modelled() && remains == Remains::Nothing && exit != Exit::Interrupted {
         return (format!("{what}, as a run would; nothing was touched"), format!("`{again}` would end the same way"));
     }
     let standing = words::count(counts.standing, "change");
@@ -306,7 +268,7 @@ fn failed(exit: Exit, remains: Remains, counts: &Counts, script: &str, again: &s
         Remains::Undone => (format!("{what}; everything was undone"), format!("`{again}` tries again")),
         Remains::Changes => (
             format!("{what}, and the fleet is mixed: {standing} of {} stand", counts.changes),
-            format!("`podlift ps {script}` shows what runs; running the script again goes on from there"),
+            format!("`{look}` shows what runs; running the script again goes on from there"),
         ),
     }
 }
@@ -314,6 +276,8 @@ fn failed(exit: Exit, remains: Remains, counts: &Counts, script: &str, again: &s
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NEXT: Next<'_> = Next { script: "deploy.rhai", again: "podlift run deploy.rhai", look: "podlift ps deploy.rhai" };
 
     #[test]
     fn the_next_command_is_one_that_can_be_pasted() {
@@ -324,12 +288,12 @@ mod tests {
     #[test]
     fn the_last_line_of_a_failure_says_what_stands() {
         let counts = Counts { calls: 9, failed: 1, changes: 4, standing: 3, ..Counts::default() };
-        let (end, next) = failed(Exit::Mixed, Remains::Changes, &counts, "deploy.rhai", "podlift run deploy.rhai", false);
+        let (end, next) = failed(Exit::Mixed, Remains::Changes, &counts, &NEXT, Mode::Live);
         assert_eq!(end, "failed, and the fleet is mixed: 3 changes of 4 stand");
         assert_eq!(next, "`podlift ps deploy.rhai` shows what runs; running the script again goes on from there");
-        let (end, _) = failed(Exit::Unreachable, Remains::Nothing, &Counts::default(), "deploy.rhai", "podlift run deploy.rhai", false);
+        let (end, _) = failed(Exit::Unreachable, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
         assert_eq!(end, "failed; nothing was changed");
-        let (end, _) = failed(Exit::Interrupted, Remains::Nothing, &Counts::default(), "deploy.rhai", "podlift run deploy.rhai", false);
+        let (end, _) = failed(Exit::Interrupted, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
         assert_eq!(end, "interrupted; nothing was changed");
     }
 }

@@ -84,9 +84,7 @@ impl Source for Remembering {
         self.found
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .entry(host.name.clone())
-            .and_modify(|known| known.routes.extend(state.routes.clone()))
-            .or_insert_with(|| state.clone());
+            .insert(host.name.clone(), state.clone());
         Ok(state)
     }
 

@@ -227,17 +227,15 @@ impl Connection {
         let output = self.command(&request, &program).await?;
         if output.code != 0 && output.stderr.starts_with("sudo: ") {
             let user = self.user().await?;
-            let command = request.program.first().copied().unwrap_or_default();
-            return Err(Failure::failed(format!(
-                "{} may not run `{}` as root on {}",
-                user.name,
-                request.program.join(" "),
-                self.host.name
-            ))
-            .on(&self.host.name)
-            .detail("sudo", output.stderr)
-            .hint(format!("allow it in /etc/sudoers.d/podlift: `{} ALL=(root) NOPASSWD: {command}` with its full path", user.name))
-            .hint("or log in as root"));
+            let command = match request.program.first().copied().unwrap_or_default() {
+                "sh" => "/bin/sh",
+                command => command,
+            };
+            return Err(Failure::failed(format!("{} may not run `{}` as root on {}", user.name, first_words(&program), self.host.name))
+                .on(&self.host.name)
+                .detail("sudo", output.stderr)
+                .hint(format!("allow it in /etc/sudoers.d/podlift: `{} ALL=(root) NOPASSWD: {command}`", user.name))
+                .hint("or log in as root"));
         }
         if output.code == 127 && output.stderr.contains("sudo") {
             return Err(Failure::failed(format!("There is no `sudo` on {}", self.host.name))

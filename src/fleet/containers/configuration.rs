@@ -95,10 +95,18 @@ fn with_options(config: HostConfig, options: Option<&str>) -> Result<HostConfig,
     };
     let mut merged = serde_json::to_value(config).map_err(unusable)?;
     let options: Value = serde_json::from_str(options).map_err(unusable)?;
-    for (name, value) in options.as_object().into_iter().flatten() {
+    let options = options.as_object().cloned().unwrap_or_default();
+    for (name, value) in &options {
         merged[name] = value.clone();
     }
-    serde_json::from_value(merged).map_err(unusable)
+    let config: HostConfig = serde_json::from_value(merged).map_err(unusable)?;
+    // What the library does not know it drops in silence.
+    let known = serde_json::to_value(&config).map_err(unusable)?;
+    match options.iter().find(|(name, value)| !value.is_null() && known.get(name.as_str()).is_none()) {
+        Some((name, _)) => Err(Failure::refused(format!("the service's `options` name {name:?}, which Docker's HostConfig does not have"))
+            .hint("names are those of the Docker API, for example ShmSize, CapAdd, ExtraHosts")),
+        None => Ok(config),
+    }
 }
 
 #[cfg(test)]
@@ -170,6 +178,8 @@ mod tests {
         let broken = Service { options: Some(r#"{"Memory":"lots"}"#.into()), ..service() };
         let parts = || Parts { image: String::new(), env: Vec::new(), command: None, labels: HashMap::new(), publish: None };
         assert!(configuration(&broken, parts()).expect_err("is refused").message.contains("HostConfig"));
+        let misspelt = Service { options: Some(r#"{"ShmSise":1}"#.into()), ..service() };
+        assert!(configuration(&misspelt, parts()).expect_err("is refused").message.contains("\"ShmSise\""));
         for word in ["sometimes", "always:3", "on-failure:x", ""] {
             assert!(restart_policy(word).is_err(), "{word:?}");
         }

@@ -181,7 +181,7 @@ async fn create(
             return engine(container, Err(error));
         }
     }
-    Err(Failure::failed(format!("{PORT_TRIES} ports in a row were ports_in_use on {} while {name} was started", op.host.name)))
+    Err(Failure::failed(format!("{PORT_TRIES} ports in a row were taken on {} while {name} was started", op.host.name)))
 }
 
 fn engine(container: &Container, result: Result<(), Error>) -> Result<(), Failure> {
@@ -191,7 +191,7 @@ fn engine(container: &Container, result: Result<(), Error>) -> Result<(), Failur
         Err(error) if ports::is_taken(&error.to_string()) => {
             let port = container.port.unwrap_or_default();
             Err(engine_failure(
-                &format!("port {port}, which {} publishes, is ports_in_use on {}", container.service, container.host),
+                &format!("port {port}, which {} publishes, is taken on {}", container.service, container.host),
                 &error,
             )
             .hint("stop what listens there, or choose another `publish`"))

@@ -1,0 +1,142 @@
+//! What a run is to happen in: the fleet, a model of the fleet as it is, or a simulated one.
+
+use std::path::Path;
+
+use super::{
+    changes::Counts,
+    exit::Remains,
+    outside::Outside,
+    stack::{Modelled, states},
+};
+use crate::{
+    cli,
+    executor::{
+        Real, Recorded, Simulated,
+        ending::State,
+        simulated::{read_kept, write_kept},
+    },
+    failure::Failure,
+    fleet::nginx,
+    script::Branches,
+    terminal::{
+        Json, Plan, Printer, plan,
+        words::{self, Detail},
+    },
+};
+
+/// Where simulated fleets are kept, beside where podlift is run.
+const SIMULATED: &str = ".podlift/simulated.json";
+
+/// One of the modes of `podlift run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is done.
+    Live,
+    /// It is shown, over the fleet as it is.
+    Plan,
+    /// It is done to a simulated fleet, which is kept.
+    Simulation,
+    /// It is shown, over the simulated fleet as it was kept.
+    SimulatedPlan,
+}
+
+impl Mode {
+    /// The mode that the command line asks for.
+    pub const fn of(options: &cli::Run) -> Self {
+        match (options.simulate, options.dry_run) {
+            (false, false) => Self::Live,
+            (false, true) => Self::Plan,
+            (true, false) => Self::Simulation,
+            (true, true) => Self::SimulatedPlan,
+        }
+    }
+
+    /// The model that it happens in, if it happens in one.
+    pub fn model(self, outside: &Outside) -> Result<Option<Modelled>, Failure> {
+        Ok(match self {
+            Self::Live => None,
+            Self::Plan => Some(Modelled::new(Real(outside.executor()))),
+            Self::Simulation | Self::SimulatedPlan => {
+                Some(Modelled::new(Simulated::new(read_kept(Path::new(SIMULATED))?, outside.executor())))
+            }
+        })
+    }
+
+    /// How branches and the hosts of a call are done: a plan lists them in order.
+    pub fn branches(self) -> Branches {
+        match self {
+            Self::Live | Self::Simulation => Branches::default(),
+            Self::Plan | Self::SimulatedPlan => Branches::InOrder,
+        }
+    }
+
+    /// How much a narrator says: a plan is shown as a whole at its end.
+    pub const fn detail(self, verbose: bool) -> Detail {
+        match self {
+            _ if verbose => Detail::All,
+            Self::Live | Self::Simulation => Detail::Usual,
+            Self::Plan | Self::SimulatedPlan => Detail::Little,
+        }
+    }
+
+    /// Keeps what a simulated run ended with.
+    pub fn keep(self, model: &Modelled) -> Result<(), Failure> {
+        match self {
+            Self::Simulation => write_kept(Path::new(SIMULATED), &model.world().kept()),
+            Self::Live | Self::Plan | Self::SimulatedPlan => Ok(()),
+        }
+    }
+
+    /// Shows what happened in the model.
+    pub fn show(self, options: &cli::Run, printer: &Printer, json: Option<&Json>, records: &[Recorded], model: &Modelled) {
+        let (before, world) = (model.before(), model.world());
+        let after = states(&world);
+        let plan = Plan { records, before: &before, after: &after };
+        if let Some(json) = json {
+            json.event("plan", plan.json());
+            return;
+        }
+        let style = printer.data_style();
+        let traffic = plan::traffic(world.traffic(), style);
+        match self {
+            Self::Live | Self::Simulation => printer.data(traffic),
+            Self::Plan => printer.data(plan.render(options.verbose, style)),
+            Self::SimulatedPlan => printer.data(format!("{}\n{traffic}", plan.render(options.verbose, style))),
+        }
+        if options.diff {
+            printer.data(plan.proxy_files(&|_, table| nginx::preview(table), style));
+        }
+    }
+
+    /// What a failed run left behind.
+    pub const fn remains(self, counts: &Counts, state: State) -> Remains {
+        match self {
+            Self::Live | Self::Simulation => Remains::of(counts.changes, counts.standing, state),
+            Self::Plan | Self::SimulatedPlan => Remains::Nothing,
+        }
+    }
+
+    /// How it ended well, and what to do next.
+    pub fn done(self, counts: &Counts, state: State, again: &str, look: &str) -> (String, Option<String>) {
+        let did = format!("{} on {}", words::count(counts.changes, "change"), words::count(counts.hosts.len(), "host"));
+        match self {
+            Self::Plan | Self::SimulatedPlan => (format!("plan: {did}, nothing was touched"), Some(format!("`{again}` does it"))),
+            Self::Simulation => (format!("simulated: {did}"), Some(format!("the fleet is kept in {SIMULATED}"))),
+            Self::Live if counts.changes == 0 => ("done: nothing changed".into(), None),
+            Self::Live => (format!("done: {did}{}", serving(state)), Some(format!("`{look}` shows what runs"))),
+        }
+    }
+
+    /// Whether nothing real is at stake.
+    pub fn is_modelled(self) -> bool {
+        self != Self::Live
+    }
+}
+
+fn serving(state: State) -> &'static str {
+    match state {
+        State::AllNew => ", all new",
+        State::Mixed => ", old and new side by side",
+        State::AllOld | State::Unchanged => "",
+    }
+}
