@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::*;
 use crate::{
-    executor::{Call, Executor, Guard, Key, Model, Source},
+    executor::{Call, Cancellation, Executor, Guard, Key, Model, Recorded, Source, Urgency, undo::undo},
     failure::Origin,
     model::{
         Balancer, Check, Container, Front, Health, Host, Release, ReleaseId, RouteTable, RunId, Service, ServiceName, Share, TakenFront,
@@ -30,6 +30,7 @@ struct Fleet {
     executor: Guard<Model<Fresh>>,
     run: Arc<RunInfo>,
     calls: usize,
+    records: Vec<Recorded>,
     host: Host,
     service: Service,
 }
@@ -61,7 +62,7 @@ impl Fleet {
         };
         let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me@here".into(), started: "2026-01-01T00:00:00Z".into() };
         let executor = Guard::new(Model::new(World::default(), Fresh(state)));
-        Self { executor, run: Arc::new(run), calls: 0, host: Host::parse("h1").expect("valid"), service }
+        Self { executor, run: Arc::new(run), calls: 0, records: Vec::new(), host: Host::parse("h1").expect("valid"), service }
     }
 
     fn perform<O: Operation>(&mut self, op: O) -> Result<O::Output, Failure>
@@ -70,8 +71,11 @@ impl Fleet {
     {
         self.calls += 1;
         let origin = Origin { file: "deploy.rhai".into(), line: self.calls, column: 1 };
-        let outcome = self.executor.perform(&Call::new(op, Key::call("", self.calls), origin, self.run.clone()))?;
-        Ok(serde_json::from_value(outcome.value).expect("the op's output"))
+        let call = Call::new(op, Key::call("", self.calls), origin, self.run.clone());
+        let result = self.executor.perform(&call);
+        let Call { key, op, origin, .. } = call;
+        self.records.push(Recorded { key, op, origin, result: result.clone(), seconds: 0.0 });
+        Ok(serde_json::from_value(result?.value).expect("the op's output"))
     }
 
     fn start(&mut self, version: &str) -> Result<Vec<Container>, Failure> {
@@ -125,6 +129,7 @@ impl Fleet {
             project: ProjectName::default(),
             service: self.service.name.clone(),
             containers: containers.iter().map(|container| container.name.clone()).collect(),
+            others: Vec::new(),
             proxies: vec![self.host.clone()],
             timeout: Period::seconds(30),
             on_timeout: OnTimeout::Proceed,
@@ -218,6 +223,33 @@ fn a_stopped_container_gets_no_traffic() {
     let refusal = fleet.weigh(&[(&old, 100)]).expect_err("is refused");
     assert!(refusal.message.contains("not healthy"), "{refusal}");
     assert_eq!(refusal.details.len(), 2);
+}
+
+#[test]
+fn what_a_run_did_is_taken_back_the_last_first() {
+    let mut fleet = Fleet::new(HostState::default());
+    let old = fleet.start("v1").expect("starts");
+    fleet.weigh(&[(&old, 100)]).expect("weighs");
+    fleet.records.clear();
+    let before = fleet.find();
+    let new = fleet.start("v2").expect("starts");
+    fleet.weigh(&[(&old, 0), (&new, 100)]).expect("weighs");
+    fleet.drain(&old).expect("drains");
+    fleet.stop(&old).expect("stops");
+    let left = undo(&fleet.executor, &fleet.records, &fleet.run, &Cancellation::default());
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(fleet.find(), before);
+}
+
+#[test]
+fn an_undo_that_is_interrupted_says_what_is_left() {
+    let mut fleet = Fleet::new(HostState::default());
+    let new = fleet.start("v1").expect("starts");
+    let cancellation = Cancellation::default();
+    cancellation.request(Urgency::Finish);
+    let left = undo(&fleet.executor, &fleet.records, &fleet.run, &cancellation);
+    assert_eq!(left.first().map(|left| left.failure.kind), Some(FailureKind::Interrupted));
+    assert_eq!(fleet.find().containers.len(), new.len());
 }
 
 #[test]

@@ -167,7 +167,12 @@ fn nginx_that_cannot_take_a_change_is_told_and_nothing_starts() {
 #[test]
 fn a_user_without_sudo_is_told_which_command_was_refused() {
     let rig = Rig::up(RigOptions { sudo: false, ..RigOptions::default() });
-    assert_fails(&rig, &project(&rig, "host(\"h1\")", "host(\"d1\")"), 1, &["deploy may not run `sudo -n -- sh -c", "as root on d1", "deploy ALL=(root) NOPASSWD: /bin/sh"]);
+    assert_fails(
+        &rig,
+        &project(&rig, "host(\"h1\")", "host(\"d1\")"),
+        1,
+        &["deploy may not run `sudo -n -- sh -c", "as root on d1", "deploy ALL=(root) NOPASSWD: /bin/sh"],
+    );
 }
 
 #[test]
@@ -219,7 +224,8 @@ fn a_missing_secret_and_wrong_arguments_end_before_anything_starts() {
 #[test]
 fn all_findings_of_a_script_are_told_at_once_and_nothing_is_touched() {
     let rig = Rig::up(RigOptions::default());
-    let unsound = project(&rig, "rolling::deploy(web, img, fleet);", "healthchek(web);\nstart(web, img, fleet, #{ replica: 2 });\nset_weights();");
+    let unsound =
+        project(&rig, "rolling::deploy(web, img, fleet);", "healthchek(web);\nstart(web, img, fleet, #{ replica: 2 });\nset_weights();");
     assert_fails(&rig, &unsound, 2, &["healthchek", "healthcheck", "replica", "set_weights", "3 findings", "nothing was touched"]);
 }
 

@@ -105,7 +105,6 @@ impl Serving {
             assert_eq!(version.stdout, "v2\n");
         }
     }
-
 }
 
 impl Running {

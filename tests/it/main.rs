@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod drains;
+mod dry_runs;
 mod failing_deploys;
 mod interruptions;
 mod load;

@@ -190,11 +190,8 @@ fn engine(container: &Container, result: Result<(), Error>) -> Result<(), Failur
         Ok(()) | Err(Error::DockerResponseServerError { status_code: 304, .. }) => Ok(()),
         Err(error) if ports::is_taken(&error.to_string()) => {
             let port = container.port.unwrap_or_default();
-            Err(engine_failure(
-                &format!("port {port}, which {} publishes, is taken on {}", container.service, container.host),
-                &error,
-            )
-            .hint("stop what listens there, or choose another `publish`"))
+            Err(engine_failure(&format!("port {port}, which {} publishes, is taken on {}", container.service, container.host), &error)
+                .hint("stop what listens there, or choose another `publish`"))
         }
         Err(error) => Err(engine_failure(&format!("{} could not be started on {}", container.name, container.host), &error)),
     }

@@ -5,7 +5,7 @@ use rhai::Dynamic;
 use super::{Arguments, Caller, Function, Trouble, declare, health::with_times, starting::by_host};
 use crate::{
     failure::Failure,
-    model::{ContainerName, Health, Host, Invalid, Period, Release, Version},
+    model::{Balancer, ContainerName, Health, Host, Invalid, Period, Release, Version},
     op,
     script::{options::Options, session::lock, values::fields},
 };
@@ -165,6 +165,7 @@ fn drain(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
         project: caller.session.project(),
         service: release.service.name.clone(),
         containers,
+        others: others(release, host),
         proxies: proxies(release, host),
         timeout: options.period("timeout").unwrap_or(Period::seconds(30)),
         on_timeout,
@@ -213,4 +214,11 @@ fn remove(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Tro
 /// The proxies that serve a release's containers on this host.
 fn proxies(release: &Release, host: &Host) -> Vec<Host> {
     release.service.proxies(std::slice::from_ref(host)).to_vec()
+}
+
+/// A release's containers on other hosts than this, where they share its proxies.
+fn others(release: &Release, host: &Host) -> Vec<ContainerName> {
+    let shared = matches!(release.service.balancer, Balancer::Hosts(_));
+    let elsewhere = release.containers.iter().filter(|container| shared && container.host != host.name);
+    elsewhere.map(|container| container.name.clone()).collect()
 }
