@@ -34,7 +34,7 @@ impl Executor for Live {
             tokio::select! {
                 result = Box::pin(perform(&self.fleet, call)) => result,
                 () = call.cancellation.requested(Urgency::Now) => {
-                    Err(Failure::new(FailureKind::Interrupted, format!("`{}` was stopped in the middle", call.op.verb())))
+                    Err(stopped(&call.op))
                 }
             }
         };
@@ -42,6 +42,15 @@ impl Executor for Live {
             let failure = call.op.host().map_or_else(|| failure.clone(), |host| failure.clone().on(&host.name));
             self.fleet.secrets().redact_failure(failure).from(&call.origin)
         })
+    }
+}
+
+/// What is told of an op that nobody waits for any longer: a host does not know that.
+fn stopped(op: &Op) -> Failure {
+    let failure = Failure::new(FailureKind::Interrupted, format!("`{}` was stopped in the middle", op.verb()));
+    match op.host() {
+        Some(host) if op.class().changes() => failure.hint(format!("what it began on {} may still come to its end there", host.name)),
+        _ => failure,
     }
 }
 
