@@ -81,10 +81,7 @@ struct Remembering {
 impl Source for Remembering {
     fn survey(&self, call: &Call, host: &Host, project: &ProjectName) -> Result<HostState, Failure> {
         let state = self.source.survey(call, host, project)?;
-        self.found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(host.name.clone(), state.clone());
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(host.name.clone(), state.clone());
         Ok(state)
     }
 

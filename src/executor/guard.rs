@@ -32,12 +32,7 @@ pub struct Guard<E> {
 impl<E: Executor> Guard<E> {
     /// Guards `inner`.
     pub fn new(inner: E) -> Self {
-        Self {
-            inner,
-            undrained: Mutex::new(BTreeSet::new()),
-            free_fronts: Mutex::new(BTreeSet::new()),
-            departures: Departures::default(),
-        }
+        Self { inner, undrained: Mutex::new(BTreeSet::new()), free_fronts: Mutex::new(BTreeSet::new()), departures: Departures::default() }
     }
 
     /// The executor within.

@@ -204,6 +204,7 @@ fn a_canary_and_what_follows_it_is_planned_as_it_goes() {
         let next = list[0];
         let old = list[1];
         ensure(all - old == next, "what is left is the new one");
+        ensure([all.weight, old.weight, next.on(h2).weight] == [200, 180, 10], `${all.weight} ${old.weight}`);
         set_weights([[next.on(h1), 100], [old.on(h1), 0]]);
         drain(old.on(h1));
         let parts = old.on(h1).each();
@@ -345,7 +346,12 @@ fn what_fails_is_planned_to_fail() {
         4,
         "must not get traffic",
     );
-    shop.fails("let twin = service(\"twin\", #{ port: 8000, health: http(\"/health\") }); start(twin, built(twin, \"v1\", h2), h2);", &[], 3, "default server of port 80");
+    shop.fails(
+        "let twin = service(\"twin\", #{ port: 8000, health: http(\"/health\") }); start(twin, built(twin, \"v1\", h2), h2);",
+        &[],
+        3,
+        "default server of port 80",
+    );
     shop.fails("rolling::deploy(web, image(\"shop-web:v1\"), [h1, h2]); fail(\"the end\");", &[], 4, "the end");
 }
 
@@ -360,9 +366,8 @@ fn a_fleet_that_was_laid_by_hand_is_planned_as_it_is() {
     run("shop-web-v1-0123456789-1", "20001:8000");
     rig.exec(1, &["docker", "run", "--name", "ended", "--env", "PORT=none", &legacy]);
     rig.exec(1, &["docker", "tag", &legacy, "shop-web:v1"]).text();
-    let site = |listen: &str, name: &str| {
-        format!("server {{ listen {listen}; {name} location / {{ proxy_pass http://127.0.0.1:20000; }} }}\n")
-    };
+    let site =
+        |listen: &str, name: &str| format!("server {{ listen {listen}; {name} location / {{ proxy_pass http://127.0.0.1:20000; }} }}\n");
     rig.write(1, "/etc/nginx/conf.d/legacy.conf", &site("80", "server_name legacy.test;"));
     rig.write(1, "/etc/nginx/sites-enabled/intranet", &site("8081 default_server", ""));
     rig.exec(1, &["nginx", "-s", "reload"]).text();
