@@ -51,12 +51,14 @@ pub struct Request<'a> {
     pub sudo: bool,
     /// How long it may take.
     pub timeout: Duration,
+    /// What people call it, where its first words say too little.
+    pub name: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
     /// A command that reads nothing, needs no root and takes at most 30 s.
     pub const fn new(program: &'a [&'a str]) -> Self {
-        Self { program, stdin: Vec::new(), sudo: false, timeout: Duration::from_secs(30) }
+        Self { program, stdin: Vec::new(), sudo: false, timeout: Duration::from_secs(30), name: None }
     }
 
     /// Gives it something to read.
@@ -70,6 +72,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub const fn sudo(mut self, sudo: bool) -> Self {
         self.sudo = sudo;
+        self
+    }
+
+    /// Gives it a name for messages.
+    #[must_use]
+    pub const fn called(mut self, name: &'a str) -> Self {
+        self.name = Some(name);
         self
     }
 
@@ -188,7 +197,7 @@ impl Connection {
             return trouble::lost(&self.host, "the first call of Docker");
         }
         let program = ["sh", "-c", SocketLook::SCRIPT, "sh", &self.host.docker];
-        let look = match self.run(Request::new(&program).timeout(FIRST_ANSWER)).await {
+        let look = match self.run(Request::new(&program).timeout(FIRST_ANSWER).called("the look at Docker's socket")).await {
             Ok(output) => SocketLook::read(&output.stdout),
             Err(failure) if failure.kind == FailureKind::Unreachable => return failure,
             Err(_) => SocketLook::Silent,
@@ -246,7 +255,7 @@ impl Connection {
     }
 
     async fn command(&self, request: &Request<'_>, program: &[&str]) -> Result<CommandOutput, Failure> {
-        let what = || format!("`{}`", first_words(program));
+        let what = || request.name.map_or_else(|| format!("`{}`", first_words(program)), str::to_owned);
         let done = async {
             let opened = self.opened().await?;
             let _permit = self.commands.acquire().await.expect("the semaphore is never closed");

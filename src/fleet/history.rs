@@ -83,7 +83,7 @@ async fn write(connection: &Connection, project: &ProjectName, entries: BTreeMap
 async fn script(connection: &Connection, what: &str, project: &ProjectName, stdin: Vec<u8>) -> Result<String, Failure> {
     let script = format!("{FOLDER}{what}");
     let program = ["sh", "-c", &script, "podlift", project.as_str()];
-    let output = connection.run(Request { program: &program, stdin, sudo: false, timeout: TIMEOUT }).await?;
+    let output = connection.run(Request::new(&program).stdin(stdin).timeout(TIMEOUT).called("the script for the history")).await?;
     if output.code == 0 {
         return Ok(output.stdout);
     }

@@ -204,10 +204,11 @@ fn ctrl_c_while_an_image_is_sent() {
 fn ctrl_c_during_the_wait_for_health_ends_it_at_once() {
     let serving = Serving::on(1);
     for signal in ["INT", "TERM"] {
-        let running = serving.deploy_until(&["version=v2", "health=503"], "began   5       h1              healthcheck");
+        let running = serving.deploy_until(&["version=v2", "health=503"], "h1              healthcheck");
         running.signal(signal);
         let ended = running.ends_within(SOON);
         serving.assert_interrupted(&ended);
+        assert!(ended.stderr.contains("! h1: 2 containers of this run got no traffic and stay: "), "{}", ended.stderr);
     }
     serving.assert_works_again(&["version=v2"]);
 }
@@ -216,14 +217,21 @@ fn ctrl_c_during_the_wait_for_health_ends_it_at_once() {
 fn signals_during_the_switch_of_the_proxy_lose_nothing() {
     let mut serving = Serving::on(1);
     for (number, signals) in [&["INT"][..], &["INT", "INT"], &["TERM"]].into_iter().enumerate() {
-        let running = serving.deploy_until(&["version=v2"], "began   6       h1              set_weights");
+        let running = serving.deploy_until(&["version=v2"], "h1              set_weights");
         // In the second that the flag is up, and a little later.
         std::thread::sleep(Duration::from_millis(400 * number as u64));
         for signal in signals {
             running.signal(signal);
             std::thread::sleep(Duration::from_millis(100));
         }
-        serving.assert_interrupted(&running.ends_within(SOON));
+        let ended = running.ends_within(SOON);
+        serving.assert_interrupted(&ended);
+        if signals != ["INT"] {
+            assert!(ended.stderr.contains("what it began on h1 may still come to its end there"), "{}", ended.stderr);
+        }
+        until("what was begun at nginx has ended", || {
+            !serving.rig.snapshot(1).iter().any(|line| line.contains("podlift-drain") || line.ends_with(".new"))
+        });
         serving.load.more(300);
     }
     serving.assert_works_again(&["version=v2"]);
@@ -235,7 +243,7 @@ fn ctrl_c_during_a_drain_ends_the_wait_and_the_request_in_flight_is_answered() {
     let url = format!("http://{}/work?ms=9000", serving.rig.host(1).address);
     let begin = Instant::now();
     let request = std::thread::spawn(move || output(Command::new("curl").args(["-sS", "--max-time", "30", &url]), ""));
-    let running = serving.deploy_until(&["version=v2"], "began   7       h1              drain");
+    let running = serving.deploy_until(&["version=v2"], "h1              drain");
     running.signal("INT");
     serving.assert_interrupted(&running.ends_within(SOON));
     assert!(begin.elapsed() < Duration::from_secs(9), "the request had ended before");
@@ -246,9 +254,38 @@ fn ctrl_c_during_a_drain_ends_the_wait_and_the_request_in_flight_is_answered() {
 #[test]
 fn ctrl_c_during_a_pause_ends_it_at_once() {
     let serving = Serving::on(2);
-    let running = serving.deploy_until(&["version=v2", "hosts=h1,h2", "pause=60s"], "began   8       here            pause");
+    let running = serving.deploy_until(&["version=v2", "hosts=h1,h2", "pause=60s"], "here            pause");
     running.signal("INT");
     let ended = running.ends_within(SOON);
     serving.assert_interrupted(&ended);
     serving.assert_works_again(&["version=v2", "hosts=h1,h2"]);
+}
+
+#[test]
+fn a_host_that_is_lost_during_start_is_told_and_the_other_host_is_taken_back() {
+    let mut serving = Serving::on(2);
+    serving.load.more(1);
+    let Serving { rig, project, .. } = &serving;
+    let both = project.path().join("deploy.rhai");
+    let script = std::fs::read_to_string(&both).expect("it was written").replace("pause: p.pause", "batch: 2");
+    std::fs::write(&both, script).expect("it can be written");
+    // A cut-off host answers nobody: it is not under load.
+    let load = Load::start(rig, LoadOptions { kept: 16, fresh: 8, targets: vec![format!("{}:80", rig.host(1).address)], ..LoadOptions::on(rig) });
+    let before = rig.snapshot(1);
+    let deploy = ["version=v2", "hosts=h1,h2"];
+    let running = serving.deploy_until(&deploy, "h2              start");
+    rig.partition(2);
+    let ended = running.ends_within(Duration::from_secs(60));
+    println!("--- exit {}\n{}", ended.code, ended.stderr);
+    load.finish().assert_nothing_lost();
+    rig.heal(2);
+    assert_eq!(ended.code, 6, "{}", ended.stderr);
+    for words in ["The connection to h2 was lost", "! h2: what runs of web there is not known", "the fleet is mixed", "podlift ps"] {
+        assert!(ended.stderr.contains(words), "{words:?} is not in\n{}", ended.stderr);
+    }
+    serving.assert_nothing_stays();
+    let left: Vec<_> = rig.snapshot(1).into_iter().filter(|line| !before.contains(line) && !line.starts_with("image ")).collect();
+    assert!(left.is_empty(), "more than the image is left on h1: {left:#?}");
+    let again = project.podlift(&[&["run", "deploy.rhai"][..], &deploy].concat());
+    assert_eq!(again.code, 0, "{}", again.stderr);
 }

@@ -14,6 +14,7 @@ mod podlift;
 mod rig;
 mod rig_works;
 mod rolling_deploys;
+mod secrets;
 mod structure;
 mod suites;
 mod until;
