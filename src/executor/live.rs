@@ -137,7 +137,7 @@ async fn pause(op: &Pause, call: &Call) -> Result<Outcome, Failure> {
 async fn set_weights(fleet: &Fleet, op: &SetWeights, call: &Call) -> Result<Outcome, Failure> {
     let connection = fleet.host(&op.proxy).await?;
     let (after, before) = nginx::set_weights(&connection, op, &call.token, call.progress.as_ref()).await?;
-    let changed = before.as_ref().map(|table| table.generation) != Some(after.generation);
+    let changed = after.generation > before.as_ref().map_or(0, |table| table.generation);
     let inverse = changed.then(|| op.inverse(before.as_ref()));
     Ok(Outcome::of(after).undone_by(inverse))
 }

@@ -34,7 +34,8 @@ impl World {
         };
         let table = before.clone().unwrap_or(empty);
         let shares = table.with(&op.changes);
-        if before.is_some() && shares == table.shares && table.front == op.front {
+        let same = shares == table.shares && table.front == op.front;
+        if same && (before.is_some() || shares.is_empty()) {
             return Ok(Outcome::of(table));
         }
         let after = RouteTable { generation: table.generation + 1, token: token.clone(), front: op.front.clone(), shares, ..table };

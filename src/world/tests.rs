@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 
 use super::*;
@@ -12,7 +13,7 @@ use crate::{
         Balancer, Check, Container, Front, Health, Host, Release, ReleaseId, RouteTable, RunId, Service, ServiceName, Share, TakenFront,
         Version,
     },
-    op::{Build, Drain, Drained, Find, Found, OnTimeout, Operation, Outcome, Record, SetWeights, Ship, Sought, Start, Stop},
+    op::{Build, Drain, Drained, Find, Found, OnTimeout, Operation, Outcome, Record, Remove, SetWeights, Ship, Sought, Start, Stop},
 };
 
 struct Fresh(HostState);
@@ -145,6 +146,17 @@ impl Fleet {
             containers: containers.iter().map(|container| container.name.clone()).collect(),
             proxies: vec![self.host.clone()],
             timeout: Period::seconds(10),
+            allow_downtime: false,
+        })
+    }
+
+    fn remove(&mut self, containers: &[Container]) -> Result<(), Failure> {
+        self.perform(Remove {
+            host: self.host.clone(),
+            project: ProjectName::default(),
+            service: self.service.name.clone(),
+            containers: containers.iter().map(|container| container.name.clone()).collect(),
+            proxies: vec![self.host.clone()],
             allow_downtime: false,
         })
     }
@@ -282,4 +294,56 @@ fn the_load_sees_both_versions_and_no_failure() {
     let world = executor.into_inner().world();
     let seen = &world.traffic()[&ServiceName::new("web").expect("valid")];
     assert!(seen.failed == 0.0 && seen.answered["v2"] > 400.0 && seen.answered["v1"] > 400.0, "{seen:?}");
+}
+
+/// Something that a script may try, right or wrong.
+#[derive(Clone, Debug)]
+enum Try {
+    Start(u8),
+    Weigh(Vec<(usize, u64)>),
+    Drain(usize),
+    Stop(usize),
+    Remove(usize),
+    Wait,
+}
+
+fn tries() -> impl Strategy<Value = Vec<Try>> {
+    let release = 0usize..5;
+    let one = prop_oneof![
+        3 => (1u8..4).prop_map(Try::Start),
+        4 => prop::collection::vec((release.clone(), 0u64..3), 1..4).prop_map(Try::Weigh),
+        2 => release.clone().prop_map(Try::Drain),
+        2 => release.clone().prop_map(Try::Stop),
+        1 => release.prop_map(Try::Remove),
+        1 => Just(Try::Wait),
+    ];
+    prop::collection::vec(one, 1..25)
+}
+
+proptest! {
+    /// Whatever a script tries: once a service serves, no request is lost, because the guard refuses what would lose one.
+    #[test]
+    fn no_script_can_lose_a_request_without_saying_so(tries in tries()) {
+        let mut fleet = Fleet::new(HostState::default());
+        let mut releases: Vec<Vec<Container>> = Vec::new();
+        for one in tries {
+            let at = |index: usize, releases: &[Vec<Container>]| releases.get(index % releases.len().max(1)).cloned();
+            match one {
+                Try::Start(version) => releases.push(fleet.start(&format!("v{version}")).expect("nothing refuses a start")),
+                Try::Weigh(table) => {
+                    let table: Vec<(Vec<Container>, u64)> =
+                        table.into_iter().filter_map(|(index, weight)| Some((at(index, &releases)?, weight))).collect();
+                    let table: Vec<(&[Container], u64)> = table.iter().map(|(release, weight)| (release.as_slice(), *weight)).collect();
+                    let _ = fleet.weigh(&table);
+                }
+                Try::Drain(index) => drop(at(index, &releases).map(|release| fleet.drain(&release))),
+                Try::Stop(index) => drop(at(index, &releases).map(|release| fleet.stop(&release))),
+                Try::Remove(index) => drop(at(index, &releases).map(|release| fleet.remove(&release))),
+                Try::Wait => fleet.perform(crate::op::Pause { period: Period::seconds(10) }).expect("waits"),
+            }
+        }
+        let world = fleet.executor.into_inner().world();
+        let lost: f64 = world.traffic().values().map(|seen| seen.failed).sum();
+        prop_assert!(lost == 0.0, "{lost} requests were lost");
+    }
 }

@@ -204,6 +204,7 @@ fn a_canary_and_what_follows_it_is_planned_as_it_goes() {
         let next = list[0];
         let old = list[1];
         ensure(all - old == next, "what is left is the new one");
+        ensure([all.weight, old.weight, next.on(h2).weight] == [200, 180, 10], `${all.weight} ${old.weight}`);
         set_weights([[next.on(h1), 100], [old.on(h1), 0]]);
         drain(old.on(h1));
         let parts = old.on(h1).each();

@@ -125,6 +125,10 @@ impl Change<'_> {
             {
                 return Ok(Some((before.clone(), Some(before.clone()))));
             }
+            if before.is_none() && after.shares.is_empty() {
+                // Nothing is served and nothing is to be: a file would only take the front.
+                return Ok(Some((RouteTable { generation: 0, ..after }, None)));
+            }
             let place = found.usable(connection.host())?;
             self.progress.doing(&format!("switching to generation {}", after.generation));
             match send(connection, place, "switch", before, &after).await? {
