@@ -21,7 +21,7 @@ pub struct Counts {
     pub changes: usize,
     /// Those of them that were not taken back.
     pub standing: usize,
-    /// Commands on hosts that succeeded and have no `undo`: what they did is known to their author only.
+    /// Commands on hosts that failed, or succeeded and have no `undo`: what they did is known to their author only.
     pub commands: usize,
     /// Hosts that were changed.
     pub hosts: BTreeSet<HostName>,
@@ -35,6 +35,7 @@ impl Counts {
         for record in records {
             let Ok(outcome) = &record.result else {
                 counts.failed += 1;
+                counts.commands += usize::from(matches!(record.op, Op::Hook(_)) && changes_fleet(&record.op));
                 continue;
             };
             if !changes_fleet(&record.op) || record.key.as_str().starts_with("undo/") {
