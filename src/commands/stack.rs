@@ -85,7 +85,7 @@ impl Source for Remembering {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .entry(host.name.clone())
-            .and_modify(|known| known.routes.extend(state.routes.clone()))
+            .and_modify(|known| known.routes.clone_from(&state.routes))
             .or_insert_with(|| state.clone());
         Ok(state)
     }

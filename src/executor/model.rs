@@ -60,10 +60,11 @@ impl<S: Source> Model<S> {
 
     /// Makes sure that the world has these hosts.
     fn discover(&self, call: &Call) -> Result<(), Failure> {
-        let default = ProjectName::default();
-        let project = call.op.project().unwrap_or(&default);
+        let project = call.op.project();
         let _one_at_a_time = self.surveying.lock().unwrap_or_else(PoisonError::into_inner);
         let unknown: BTreeSet<&Host> = call.op.hosts().into_iter().filter(|host| !self.lock().knows(&host.name, project)).collect();
+        let default = ProjectName::default();
+        let project = project.unwrap_or(&default);
         for host in unknown {
             match self.source.survey(call, host, project) {
                 Ok(state) => self.lock().insert(&host.name, project, state),

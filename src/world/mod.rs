@@ -49,20 +49,22 @@ pub struct Kept {
 }
 
 impl World {
-    /// Whether this host is in it, as far as this project is concerned.
-    pub fn knows(&self, host: &HostName, project: &ProjectName) -> bool {
-        self.hosts.get(host).is_some_and(|known| known.unreachable.is_some() || known.projects.contains(project))
+    /// Whether this host is in it, as far as this project is concerned; without one any project's view of it will do.
+    pub fn knows(&self, host: &HostName, project: Option<&ProjectName>) -> bool {
+        let seen = |known: &ModelledHost| project.is_none_or(|project| known.projects.contains(project));
+        self.hosts.get(host).is_some_and(|known| known.unreachable.is_some() || seen(known))
     }
 
-    /// Puts a host into it. A host that is there already keeps its engine and images: only the project's own state is added.
+    /// Puts a host into it. A host that is there already, as another project sees it, keeps its engine and images; routes, history
+    /// and fronts are this project's from now on: services of two projects may have the same name.
     pub fn insert(&mut self, host: &HostName, project: &ProjectName, state: HostState) {
         let known = self.hosts.entry(host.clone()).or_default();
         if known.projects.is_empty() {
             known.state = state;
         } else {
             known.state.containers.extend(state.containers);
-            known.state.routes.extend(state.routes);
-            known.state.history.extend(state.history);
+            known.state.routes = state.routes;
+            known.state.history = state.history;
             known.state.fronts = state.fronts;
             known.state.proxy_problem = state.proxy_problem;
         }
