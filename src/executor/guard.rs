@@ -136,7 +136,7 @@ impl<E: Executor> Guard<E> {
             let table = self.survey(call, &op.proxy, &op.project)?.routes.remove(&op.service);
             let left = table.map(|table| table.with(&op.changes)).unwrap_or_default();
             if left.is_empty() {
-                return Err(nothing_left(&op.service, &op.proxy.name));
+                return Err(Failure::nothing_left(&op.service, &op.proxy.name));
             }
         }
         lock(&self.undrained).extend(losing);
@@ -171,7 +171,7 @@ impl<E: Executor> Guard<E> {
             }
             let table: Option<RouteTable> = self.survey(call, proxy, &op.project)?.routes.remove(&op.service);
             if table.is_some_and(|table| table.without(&op.host.name, &op.containers).is_empty()) {
-                return Err(nothing_left(&op.service, &proxy.name));
+                return Err(Failure::nothing_left(&op.service, &proxy.name));
             }
         }
         Ok(())
@@ -247,12 +247,6 @@ struct Ending<'a> {
     containers: &'a [ContainerName],
     proxies: &'a [Host],
     allow_downtime: bool,
-}
-
-fn nothing_left(service: &ServiceName, proxy: &HostName) -> Failure {
-    Failure::refused(format!("the proxy on {proxy} would have no container of {service} left"))
-        .on(proxy)
-        .hint("give another release weight in the same call, or say `allow_downtime: true`")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
