@@ -168,7 +168,7 @@ impl Prepared {
         let records = stack.records();
         let counts = Counts::of(&records);
         // What is live is read from every host, never inferred; a run that changed nothing has nothing to read.
-        let ending = (counts.changes > 0).then(|| Ending::read(stack.within(), &records, &run));
+        let ending = (counts.changes + counts.doubtful > 0).then(|| Ending::read(stack.within(), &records, &run));
         if let Some(model) = &model {
             mode.show(options, teller.printer, teller.json.as_deref(), &records, model);
         }
@@ -274,6 +274,10 @@ fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: 
             format!("see what it did; `{again}` tries again"),
         ),
         Remains::Undone => (format!("{what}; everything was undone"), format!("`{again}` tries again")),
+        Remains::Changes if counts.standing == 0 => (
+            format!("{what}, and the fleet is mixed: what a call did that was given up is not known"),
+            format!("`{look}` shows what runs; running the script again goes on from there"),
+        ),
         Remains::Changes => (
             format!("{what}, and the fleet is mixed: {standing} of {} stand", counts.changes),
             format!("`{look}` shows what runs; running the script again goes on from there"),
