@@ -4,27 +4,24 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::model::{Host, Invalid, ProjectName, ServiceName};
+use crate::{
+    commands::exit::Exit,
+    model::{Host, Invalid, ProjectName, ServiceName},
+};
 
 /// Runs deployment scripts against Docker hosts over SSH, without dropping a request.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "podlift", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(name = "podlift", version, arg_required_else_help = true, after_help = exit_codes())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  done
-  1  an error; nothing was changed
-  2  the script, its arguments or a check are bad
-  3  refused before any change
-  4  failed, and what was done was undone
-  5  a host could not be reached; nothing was changed
-  6  failed, and the fleet is mixed
-  7  interrupted";
+fn exit_codes() -> String {
+    let row = |exit: Exit| format!("\n  {}  {}", exit.code(), exit.meaning());
+    format!("Exit codes:{}", Exit::ALL.map(row).concat())
+}
 
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]

@@ -59,8 +59,9 @@ impl Counts {
                 counts.commands += 1;
                 continue;
             }
-            let undone = !inverse.is_empty() && (0..inverse.len()).all(|index| done.contains(record.key.undo(index).as_str()));
-            counts.standing += usize::from(!undone);
+            let undone = (0..inverse.len()).all(|index| done.contains(record.key.undo(index).as_str()));
+            let stands = if inverse.is_empty() { is_final(&record.op) } else { !undone };
+            counts.standing += usize::from(stands);
         }
         counts
     }
@@ -76,18 +77,41 @@ fn changes_fleet(op: &Op) -> bool {
     }
 }
 
+/// Whether a change without inverse stands. What could be taken back has none where it found nothing to do: a drain without
+/// weight, weights that were so already, a stop of what had stopped.
+fn is_final(op: &Op) -> bool {
+    !matches!(op, Op::Drain(_) | Op::SetWeights(_) | Op::Stop(_))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         executor::{Key, Outcome},
         failure::{Failure, Origin},
-        model::{Host, ProjectName, RunId, ServiceName, Version},
-        op::{Forget, Now, Record},
+        model::{Host, Period, ProjectName, RunId, ServiceName, Version},
+        op::{Forget, Now, Record, Remove, Stop},
     };
 
     fn record(key: Key, op: impl Into<Op>, result: Result<Outcome, Failure>) -> Recorded {
         Recorded { key, op: op.into(), origin: Origin { file: "deploy.rhai".into(), line: 1, column: 1 }, result, seconds: 0.0 }
+    }
+
+    #[test]
+    fn what_found_nothing_to_do_does_not_stand_and_what_cannot_be_taken_back_does() {
+        let (host, project, service) = (Host::parse("h1").expect("valid"), ProjectName::default(), ServiceName::new("web").expect("valid"));
+        let (containers, proxies) = (Vec::new(), Vec::new());
+        let remove = Remove {
+            host: host.clone(),
+            project: project.clone(),
+            service: service.clone(),
+            containers: containers.clone(),
+            proxies: proxies.clone(),
+            allow_downtime: false,
+        };
+        let stop = Stop { host, project, service, containers, proxies, timeout: Period::seconds(1), allow_downtime: false };
+        let stands = |op: Op| Counts::of(&[record(Key::call("", 1), op, Ok(Outcome::of(())))]).standing;
+        assert_eq!((stands(stop.into()), stands(remove.into())), (0, 1));
     }
 
     #[test]

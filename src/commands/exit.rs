@@ -59,6 +59,10 @@ impl Remains {
 }
 
 impl Exit {
+    /// Every code, in order.
+    pub const ALL: [Self; 8] =
+        [Self::Done, Self::Error, Self::Bad, Self::Refused, Self::Undone, Self::Unreachable, Self::Mixed, Self::Interrupted];
+
     /// The code of a run that failed.
     pub const fn of(cause: Cause, remains: Remains) -> Self {
         match (cause, remains) {
@@ -87,6 +91,20 @@ impl Exit {
             Self::Undone => "undone",
             Self::Unreachable => "unreachable",
             Self::Mixed => "mixed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// What it means, for people.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Error => "an error; nothing was changed",
+            Self::Bad => "the script, its arguments or a check are bad",
+            Self::Refused => "refused before any change",
+            Self::Undone => "failed, and what was done was undone",
+            Self::Unreachable => "a host could not be reached; nothing was changed",
+            Self::Mixed => "failed, and the fleet is mixed",
             Self::Interrupted => "interrupted",
         }
     }

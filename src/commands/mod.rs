@@ -9,6 +9,7 @@ pub mod exit;
 pub mod identity;
 pub mod interrupt;
 pub mod inventory;
+mod leftovers;
 pub mod logs;
 pub mod look;
 pub mod mode;

@@ -14,6 +14,7 @@ use super::{
     exit::{Cause, Exit, Remains},
     identity,
     interrupt::Interrupt,
+    leftovers,
     mode::Mode,
     outside::Outside,
     place::Place,
@@ -208,6 +209,9 @@ impl Prepared {
                 };
                 let remains = mode.remains(counts, state);
                 let exit = Exit::of(cause, remains);
+                if remains == Remains::Changes && !options.json {
+                    ending.map(leftovers::lines).into_iter().flatten().for_each(|line| teller.printer.tell(format!("! {line}")));
+                }
                 let (again, look) = (again(options, &script), look(options, &script));
                 let (end, next) = failed(exit, remains, counts, &Next { script: &script, again: &again, look: &look }, mode);
                 teller.conclude(exit, end, Some(next), counts, ending, &[diagnostic]);

@@ -81,12 +81,7 @@ struct Remembering {
 impl Source for Remembering {
     fn survey(&self, call: &Call, host: &Host, project: &ProjectName) -> Result<HostState, Failure> {
         let state = self.source.survey(call, host, project)?;
-        self.found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(host.name.clone())
-            .and_modify(|known| known.routes.clone_from(&state.routes))
-            .or_insert_with(|| state.clone());
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(host.name.clone(), state.clone());
         Ok(state)
     }
 

@@ -9,7 +9,10 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::{Call, Executor, Outcome};
+use super::{
+    Call, Executor, Outcome,
+    departures::{Departing, Departures},
+};
 use crate::{
     failure::Failure,
     model::{ContainerName, Host, HostName, HostState, ProjectName, RouteTable, Service, ServiceName},
@@ -23,12 +26,13 @@ pub struct Guard<E> {
     undrained: Mutex<BTreeSet<(HostName, ContainerName)>>,
     /// Fronts that were found free, by proxy and service.
     free_fronts: Mutex<BTreeSet<(HostName, ServiceName)>>,
+    departures: Departures,
 }
 
 impl<E: Executor> Guard<E> {
     /// Guards `inner`.
-    pub const fn new(inner: E) -> Self {
-        Self { inner, undrained: Mutex::new(BTreeSet::new()), free_fronts: Mutex::new(BTreeSet::new()) }
+    pub fn new(inner: E) -> Self {
+        Self { inner, undrained: Mutex::new(BTreeSet::new()), free_fronts: Mutex::new(BTreeSet::new()), departures: Departures::default() }
     }
 
     /// The executor within.
@@ -69,7 +73,9 @@ impl<E: Executor> Guard<E> {
             }
             let state = self.survey(call, proxy, project)?;
             if let Some(problem) = state.proxy_problem {
-                return Err(Failure::refused(format!("{} cannot be served on {}: {problem}", service.name, proxy.name)).on(&proxy.name));
+                return Err(Failure::refused(format!("{} cannot be served on {}: {problem}", service.name, proxy.name))
+                    .on(&proxy.name)
+                    .hint("put that right there first: `nginx -t` and `systemctl status nginx` say how it is"));
             }
             let file = state
                 .fronts
@@ -106,7 +112,7 @@ impl<E: Executor> Guard<E> {
     }
 
     /// Traffic goes only to containers that are healthy now, and a proxy keeps at least one.
-    fn set_weights(&self, call: &Call, op: &SetWeights) -> Result<(), Failure> {
+    fn set_weights(&self, call: &Call, op: &SetWeights) -> Result<Option<Departing<'_>>, Failure> {
         let mut losing = Vec::new();
         let mut lost_all = false;
         for host in &op.hosts {
@@ -132,15 +138,19 @@ impl<E: Executor> Guard<E> {
                 wanted.iter().filter(|container| !found.weights.contains_key(**container)).map(|container| (*container).clone()).collect();
             self.all_healthy(call, host, &op.project, gaining)?;
         }
+        let mut departing = None;
         if lost_all && !op.allow_downtime {
+            let leaving: Vec<ContainerName> = losing.iter().map(|(_, container)| container.clone()).collect();
+            let announced = self.departures.announce(std::slice::from_ref(&op.proxy), &op.service, &leaving);
             let table = self.survey(call, &op.proxy, &op.project)?.routes.remove(&op.service);
-            let left = table.map(|table| table.with(&op.changes)).unwrap_or_default();
-            if left.is_empty() {
+            let others = announced.others(&op.proxy.name, &op.service);
+            if !table.is_some_and(|table| RouteTable { shares: table.with(&op.changes), ..table }.serves_without(&others)) {
                 return Err(Failure::nothing_left(&op.service, &op.proxy.name));
             }
+            departing = Some(announced);
         }
         lock(&self.undrained).extend(losing);
-        Ok(())
+        Ok(departing)
     }
 
     fn all_healthy(&self, call: &Call, host: &Host, project: &ProjectName, containers: Vec<ContainerName>) -> Result<(), Failure> {
@@ -160,21 +170,23 @@ impl<E: Executor> Guard<E> {
         Err(sick.iter().fold(failure, |failure, container| failure.detail(container.container.to_string(), &container.answer)))
     }
 
-    fn drain(&self, call: &Call, op: &Drain) -> Result<(), Failure> {
+    fn drain(&self, call: &Call, op: &Drain) -> Result<Option<Departing<'_>>, Failure> {
         if op.allow_downtime {
-            return Ok(());
+            return Ok(None);
         }
+        let announced = self.departures.announce(&op.proxies, &op.service, &op.containers);
         for proxy in &op.proxies {
             let found = self.find(call, &op.host, &op.project, &op.service, std::slice::from_ref(proxy))?;
             if !op.containers.iter().any(|container| found.weights.contains_key(container)) {
                 continue;
             }
             let table: Option<RouteTable> = self.survey(call, proxy, &op.project)?.routes.remove(&op.service);
-            if table.is_some_and(|table| table.without(&op.host.name, &op.containers).is_empty()) {
+            let leaving = [op.containers.clone(), op.others.clone(), announced.others(&proxy.name, &op.service)].concat();
+            if table.is_some_and(|table| !table.serves_without(&leaving)) {
                 return Err(Failure::nothing_left(&op.service, &proxy.name));
             }
         }
-        Ok(())
+        Ok(Some(announced))
     }
 
     /// What gets traffic, or may still have a request in flight, is not ended.
@@ -203,10 +215,11 @@ impl<E: Executor> Guard<E> {
 
 impl<E: Executor> Executor for Guard<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        let mut departing = None;
         match &call.op {
             Op::Start(op) => self.start(call, op)?,
-            Op::SetWeights(op) => self.set_weights(call, op)?,
-            Op::Drain(op) => self.drain(call, op)?,
+            Op::SetWeights(op) => departing = self.set_weights(call, op)?,
+            Op::Drain(op) => departing = self.drain(call, op)?,
             Op::Stop(op) => self.ending(
                 call,
                 &Ending {
@@ -232,6 +245,7 @@ impl<E: Executor> Executor for Guard<E> {
             _ => {}
         }
         let outcome = self.inner.perform(call)?;
+        drop(departing);
         if let Op::Drain(op) = &call.op {
             lock(&self.undrained).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
         }

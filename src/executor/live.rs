@@ -34,7 +34,7 @@ impl Executor for Live {
             tokio::select! {
                 result = Box::pin(perform(&self.fleet, call)) => result,
                 () = call.cancellation.requested(Urgency::Now) => {
-                    Err(Failure::new(FailureKind::Interrupted, format!("`{}` was stopped in the middle", call.op.verb())))
+                    Err(stopped(&call.op))
                 }
             }
         };
@@ -42,6 +42,15 @@ impl Executor for Live {
             let failure = call.op.host().map_or_else(|| failure.clone(), |host| failure.clone().on(&host.name));
             self.fleet.secrets().redact_failure(failure).from(&call.origin)
         })
+    }
+}
+
+/// What is told of an op that nobody waits for any longer: a host does not know that.
+fn stopped(op: &Op) -> Failure {
+    let failure = Failure::new(FailureKind::Interrupted, format!("`{}` was stopped in the middle", op.verb()));
+    match op.host() {
+        Some(host) if op.class().changes() => failure.hint(format!("what it began on {} may still come to its end there", host.name)),
+        _ => failure,
     }
 }
 
@@ -128,7 +137,7 @@ async fn pause(op: &Pause, call: &Call) -> Result<Outcome, Failure> {
 async fn set_weights(fleet: &Fleet, op: &SetWeights, call: &Call) -> Result<Outcome, Failure> {
     let connection = fleet.host(&op.proxy).await?;
     let (after, before) = nginx::set_weights(&connection, op, &call.token, call.progress.as_ref()).await?;
-    let changed = before.as_ref().map(|table| table.generation) != Some(after.generation);
+    let changed = after.generation > before.as_ref().map_or(0, |table| table.generation);
     let inverse = changed.then(|| op.inverse(before.as_ref()));
     Ok(Outcome::of(after).undone_by(inverse))
 }

@@ -2,6 +2,7 @@
 //! the rest wrap another. A mode is a stack of them, never a flag.
 
 pub mod call;
+pub mod departures;
 pub mod ending;
 pub mod event;
 pub mod guard;

@@ -61,12 +61,11 @@ impl<S: Source> Model<S> {
     /// Makes sure that the world has these hosts.
     fn discover(&self, call: &Call) -> Result<(), Failure> {
         let project = call.op.project();
+        let asked = project.cloned().unwrap_or_default();
         let _one_at_a_time = self.surveying.lock().unwrap_or_else(PoisonError::into_inner);
         let unknown: BTreeSet<&Host> = call.op.hosts().into_iter().filter(|host| !self.lock().knows(&host.name, project)).collect();
-        let default = ProjectName::default();
-        let project = project.unwrap_or(&default);
         for host in unknown {
-            match self.source.survey(call, host, project) {
+            match self.source.survey(call, host, &asked) {
                 Ok(state) => self.lock().insert(&host.name, project, state),
                 Err(failure) if failure.kind == FailureKind::Unreachable => self.lock().insert_unreachable(&host.name, failure),
                 Err(failure) => return Err(failure),

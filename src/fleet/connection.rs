@@ -55,12 +55,14 @@ pub struct Request<'a> {
     pub sudo: bool,
     /// How long it may take.
     pub timeout: Duration,
+    /// What people call it, where its first words say too little.
+    pub name: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
     /// A command that reads nothing, needs no root and takes at most 30 s.
     pub const fn new(program: &'a [&'a str]) -> Self {
-        Self { program, stdin: Vec::new(), sudo: false, timeout: Duration::from_secs(30) }
+        Self { program, stdin: Vec::new(), sudo: false, timeout: Duration::from_secs(30), name: None }
     }
 
     /// Gives it something to read.
@@ -74,6 +76,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub const fn sudo(mut self, sudo: bool) -> Self {
         self.sudo = sudo;
+        self
+    }
+
+    /// Gives it a name for messages.
+    #[must_use]
+    pub const fn called(mut self, name: &'a str) -> Self {
+        self.name = Some(name);
         self
     }
 
@@ -214,7 +223,7 @@ impl Connection {
             return trouble::lost(&self.host, "the first call of Docker");
         }
         let program = ["sh", "-c", SocketLook::SCRIPT, "sh", &self.host.docker];
-        let look = match self.run(Request::new(&program).timeout(FIRST_ANSWER)).await {
+        let look = match self.run(Request::new(&program).timeout(FIRST_ANSWER).called("the look at Docker's socket")).await {
             Ok(output) => SocketLook::read(&output.stdout),
             Err(failure) if failure.kind == FailureKind::Unreachable => return failure,
             Err(_) => SocketLook::Silent,
@@ -253,17 +262,15 @@ impl Connection {
         let output = self.command(&request, &program).await?;
         if output.code != 0 && output.stderr.starts_with("sudo: ") {
             let user = self.user().await?;
-            let command = request.program.first().copied().unwrap_or_default();
-            return Err(Failure::failed(format!(
-                "{} may not run `{}` as root on {}",
-                user.name,
-                request.program.join(" "),
-                self.host.name
-            ))
-            .on(&self.host.name)
-            .detail("sudo", output.stderr)
-            .hint(format!("allow it in /etc/sudoers.d/podlift: `{} ALL=(root) NOPASSWD: {command}` with its full path", user.name))
-            .hint("or log in as root"));
+            let command = match request.program.first().copied().unwrap_or_default() {
+                "sh" => "/bin/sh",
+                command => command,
+            };
+            return Err(Failure::failed(format!("{} may not run `{}` as root on {}", user.name, first_words(&program), self.host.name))
+                .on(&self.host.name)
+                .detail("sudo", output.stderr)
+                .hint(format!("allow it in /etc/sudoers.d/podlift: `{} ALL=(root) NOPASSWD: {command}`", user.name))
+                .hint("or log in as root"));
         }
         if output.code == 127 && output.stderr.contains("sudo") {
             return Err(Failure::failed(format!("There is no `sudo` on {}", self.host.name))
@@ -274,7 +281,7 @@ impl Connection {
     }
 
     async fn command(&self, request: &Request<'_>, program: &[&str]) -> Result<CommandOutput, Failure> {
-        let what = || format!("`{}`", first_words(program));
+        let what = || request.name.map_or_else(|| format!("`{}`", first_words(program)), str::to_owned);
         // Each of those that it waits for here has a timeout of its own; its own time begins behind them.
         let _permit = self.commands.acquire().await.expect("the semaphore is never closed");
         let done = async {

@@ -134,7 +134,7 @@ impl File<'_> {
     async fn script(&self, what: &str, sum: Option<&str>, stdin: Vec<u8>) -> Result<String, Failure> {
         let script = format!("{FIND}{what}");
         let program: Vec<&str> = ["sh", "-c", &script, "podlift", self.project.as_str(), self.folder].into_iter().chain(sum).collect();
-        let output = self.connection.run(Request { program: &program, stdin, sudo: false, timeout: TIMEOUT }).await?;
+        let output = self.connection.run(Request::new(&program).stdin(stdin).timeout(TIMEOUT).called("the script for the history")).await?;
         if output.code == 0 { Ok(output.stdout) } else { Err(self.unkept().detail("the host said", output.stderr)) }
     }
 

@@ -8,7 +8,7 @@ use super::{
     container::{Container, ContainerState},
     host::Host,
     image::Image,
-    name::{HostName, RunId, Version},
+    name::{ContainerName, HostName, RunId, Version},
     service::Service,
 };
 
@@ -30,14 +30,19 @@ pub struct Release {
     pub hosts: Vec<Host>,
     /// Its containers as they were found, by host and replica.
     pub containers: Vec<Container>,
-    /// The traffic weight of each host's part as it was found; hosts with none are left out.
+    /// The weight that each container's own release had on its host when it was found; containers without are left out.
     #[serde(default)]
-    pub weights: BTreeMap<HostName, u64>,
+    pub weights: BTreeMap<ContainerName, u64>,
 }
 
 impl Release {
     /// The release of these containers, or `None` where there are none.
-    pub fn of(service: &Service, hosts: &[Host], mut containers: Vec<Container>, weights: BTreeMap<HostName, u64>) -> Option<Self> {
+    pub fn of(
+        service: &Service,
+        hosts: &[Host],
+        mut containers: Vec<Container>,
+        mut weights: BTreeMap<ContainerName, u64>,
+    ) -> Option<Self> {
         let place = |name: &HostName| hosts.iter().position(|host| &host.name == name);
         containers.retain(|container| place(&container.host).is_some());
         if containers.is_empty() {
@@ -46,6 +51,7 @@ impl Release {
         containers.sort_by_key(|container| (place(&container.host), container.replica, container.name.clone()));
         let present: BTreeSet<&HostName> = containers.iter().map(|container| &container.host).collect();
         let hosts = hosts.iter().filter(|host| present.contains(&host.name)).cloned().collect();
+        weights.retain(|name, weight| *weight > 0 && containers.iter().any(|container| container.name == *name));
         Some(Self { service: service.clone(), hosts, containers, weights })
     }
 
@@ -85,9 +91,15 @@ impl Release {
         }
     }
 
-    /// The sum of its weights over its hosts, as found.
+    /// The sum of its weights over its hosts, as found. On a host, containers of one deploy share one weight.
     pub fn weight(&self) -> u64 {
-        self.weights.values().sum()
+        let mut deploys = BTreeMap::new();
+        for container in &self.containers {
+            let weight = self.weights.get(&container.name).copied().unwrap_or(0);
+            let known: &mut u64 = deploys.entry((&container.host, &container.run, &container.version)).or_default();
+            *known = weight.max(*known);
+        }
+        deploys.values().sum()
     }
 
     /// The part on these hosts, or `None`.
@@ -111,8 +123,8 @@ impl Release {
                 sum.hosts.push(host.clone());
             }
         }
-        for (host, weight) in &other.weights {
-            sum.weights.entry(host.clone()).or_insert(*weight);
+        for (container, weight) in &other.weights {
+            sum.weights.entry(container.clone()).or_insert(*weight);
         }
         sum
     }
@@ -132,12 +144,8 @@ impl Release {
         let containers: Vec<_> = self.containers.iter().filter(|container| keep(container)).cloned().collect();
         let hosts: Vec<_> =
             self.hosts.iter().filter(|host| containers.iter().any(|container| container.host == host.name)).cloned().collect();
-        let weights = self
-            .weights
-            .iter()
-            .filter(|(name, _)| hosts.iter().any(|host| &host.name == *name))
-            .map(|(name, weight)| (name.clone(), *weight))
-            .collect();
+        let mut weights = self.weights.clone();
+        weights.retain(|name, _| containers.iter().any(|container| container.name == *name));
         (!containers.is_empty()).then(|| Self { service: self.service.clone(), hosts, containers, weights })
     }
 }

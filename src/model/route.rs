@@ -128,6 +128,12 @@ impl RouteTable {
         self.shares.values().flatten().any(|share| share.weight > 0 && !share.containers.is_empty())
     }
 
+    /// Whether any container would get traffic if these were taken out, on whichever hosts they are.
+    pub fn serves_without(&self, containers: &[ContainerName]) -> bool {
+        let left = |share: &Share| share.containers.iter().any(|endpoint| !containers.contains(&endpoint.container));
+        self.shares.values().flatten().any(|share| share.weight > 0 && left(share))
+    }
+
     /// The table after these hosts' shares were replaced; shares without weight or containers are left out.
     #[must_use]
     pub fn with(&self, changes: &BTreeMap<HostName, Vec<Share>>) -> BTreeMap<HostName, Vec<Share>> {

@@ -114,6 +114,7 @@ impl Start {
                 project: project.clone(),
                 service: service.clone(),
                 containers: containers.clone(),
+                others: Vec::new(),
                 proxies: proxies.clone(),
                 timeout: Period::seconds(30),
                 on_timeout: OnTimeout::Proceed,

@@ -16,6 +16,9 @@ pub struct Drain {
     pub service: ServiceName,
     /// The containers.
     pub containers: Vec<ContainerName>,
+    /// Containers on other hosts that the same call takes out of the same proxies, for the guard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<ContainerName>,
     /// The proxies that serve them.
     pub proxies: Vec<Host>,
     /// How long requests in flight may take.
@@ -172,6 +175,7 @@ impl StartAgain {
                 project: project.clone(),
                 service: service.clone(),
                 containers: self.containers.clone(),
+                others: Vec::new(),
                 proxies: self.proxies.clone(),
                 timeout: Period::seconds(30),
                 on_timeout: OnTimeout::Proceed,

@@ -14,8 +14,18 @@ pub struct OptionKey {
     pub name: &'static str,
     /// What its value has to be.
     pub kind: Kind,
-    /// What it does, in one line.
+    /// What it does, in one line; a default stands in brackets at its end.
     pub doc: &'static str,
+}
+
+impl OptionKey {
+    /// What it does, and its default if it has one.
+    pub fn meaning(&self) -> (&'static str, Option<&'static str>) {
+        match self.doc.strip_suffix(')').and_then(|doc| doc.rsplit_once(" (")) {
+            Some((meaning, default)) => (meaning, Some(default)),
+            None => (self.doc, None),
+        }
+    }
 }
 
 /// The keys that a function's option map may have.
@@ -40,7 +50,7 @@ const HOST: &[OptionKey] = &[
     key("bind", Kind::Text, "the address that containers publish their ports on (\"127.0.0.1\")"),
     key("docker", Kind::Text, "the path of the engine's socket (\"/var/run/docker.sock\")"),
     key("sudo", Kind::Bool, "whether the proxy's files and reload need `sudo -n`"),
-    key("proxy", Kind::Proxy, "\"nginx\", \"haproxy\", or a map: kind, command, folder, logs, template"),
+    key("proxy", Kind::Proxy, "the reverse proxy, and where it lives (\"nginx\")"),
 ];
 
 const SERVICE: &[OptionKey] = &[
@@ -60,7 +70,7 @@ const SERVICE: &[OptionKey] = &[
     key("labels", Kind::Labels, "further labels on its containers"),
     key("domain", Kind::Text, "the domain that the proxy knows it by; without one it is the default of its port"),
     key("listen", PORT, "the port that the proxy listens on (80)"),
-    key("balancer", Kind::Balancer, "hosts whose proxy serves all containers; \"none\": no proxy; not given: each host's own"),
+    key("balancer", Kind::Balancer, "hosts whose proxy serves all containers; \"none\": no proxy (each host's own)"),
     key("tls", Kind::Labels, "certificate and key: their paths on the proxy's host"),
     key("server", Kind::Bool, "whether podlift writes the proxy's server block (true)"),
     key("options", Kind::Map, "further fields of Docker's HostConfig"),
@@ -70,22 +80,30 @@ const TIMES: [OptionKey; 4] = [
     key("timeout", Kind::Duration, "how long the whole wait may take (\"30s\")"),
     key("interval", Kind::Duration, "how long to wait between two tries (\"1s\")"),
     key("successes", COUNT, "how many good answers in a row count as healthy (1)"),
-    key("start_period", Kind::Duration, "how long failures do not count after the start"),
+    key("start_period", Kind::Duration, "how long failures do not count after the start (\"0s\")"),
 ];
 const EXPECT: OptionKey = key("expect", Kind::Codes, "the codes that count as healthy ([200])");
 const HTTP: &[OptionKey] = &[TIMES[0], TIMES[1], EXPECT, TIMES[2], TIMES[3]];
 
-const ALLOW_DOWNTIME: OptionKey = key("allow_downtime", Kind::Bool, "take responsibility for what the guard would refuse");
+const OVER_THE_OWN: &[OptionKey] = &[
+    key("timeout", Kind::Duration, "how long the whole wait may take (the health check's)"),
+    key("interval", Kind::Duration, "how long to wait between two tries (the health check's)"),
+    key("expect", Kind::Codes, "the codes that count as healthy (the health check's)"),
+    key("successes", COUNT, "how many good answers in a row count as healthy (the health check's)"),
+    key("start_period", Kind::Duration, "how long failures do not count after the start (the health check's)"),
+];
+
+const ALLOW_DOWNTIME: OptionKey = key("allow_downtime", Kind::Bool, "take responsibility for what the guard would refuse (false)");
 
 const BUILD: &[OptionKey] = &[
     key("context", Kind::Text, "the context's folder, relative to the script's (\".\")"),
-    key("dockerfile", Kind::Text, "the Dockerfile, relative to the context"),
+    key("dockerfile", Kind::Text, "the Dockerfile, relative to the context (\"Dockerfile\")"),
     key("target", Kind::Text, "the stage to build"),
     key("args", Kind::Variables, "build arguments"),
     key("secrets", Kind::Variables, "BuildKit secrets, by id"),
-    key("platform", Kind::Text, "OS/ARCHITECTURE; not given, the engine's own"),
+    key("platform", Kind::Text, "OS/ARCHITECTURE (the engine's own)"),
     key("tag", Kind::Text, "the version (the short commit)"),
-    key("allow_dirty", Kind::Bool, "whether a tree that differs from its commit may be built"),
+    key("allow_dirty", Kind::Bool, "whether a tree that differs from its commit may be built (false)"),
     key("on", Kind::Host, "the host whose engine builds (\"local\")"),
 ];
 
@@ -115,7 +133,7 @@ pub const SPECS: &[OptionSpec] = &[
     OptionSpec { function: "command", keys: &TIMES },
     OptionSpec { function: "build", keys: BUILD },
     OptionSpec { function: "start", keys: START },
-    OptionSpec { function: "healthcheck", keys: HTTP },
+    OptionSpec { function: "healthcheck", keys: OVER_THE_OWN },
     OptionSpec {
         function: "set_weights",
         keys: &[key("sticky", Kind::Text, "the cookie that keeps a visitor with a release"), ALLOW_DOWNTIME],

@@ -27,9 +27,9 @@ impl World {
         let built = self.built.get(&(op.from.name.clone(), op.reference.clone())).cloned();
         let image = match built {
             Some(image) => image,
-            None => find(&self.at(&op.from)?.state.images, &op.reference)
-                .cloned()
-                .ok_or_else(|| Failure::failed(format!("{} has no image {}", op.from.name, op.reference)).hint("`build` it first"))?,
+            None => find(&self.at(&op.from)?.state.images, &op.reference).cloned().ok_or_else(|| {
+                Failure::failed(format!("{} has no image {}", op.from.name, op.reference)).on(&op.from.name).hint("`build` it first")
+            })?,
         };
         let host = self.at_mut(&op.host)?;
         let platform = &host.state.engine.platform;

@@ -49,25 +49,29 @@ pub struct Kept {
 }
 
 impl World {
-    /// Whether this host is in it, as far as this project is concerned; without one any project's view of it will do.
+    /// Whether this host is in it, as far as this project is concerned; without one, as far as its engine and images are.
     pub fn knows(&self, host: &HostName, project: Option<&ProjectName>) -> bool {
-        let seen = |known: &ModelledHost| project.is_none_or(|project| known.projects.contains(project));
-        self.hosts.get(host).is_some_and(|known| known.unreachable.is_some() || seen(known))
+        let knows = |known: &ModelledHost| project.is_none_or(|project| known.projects.contains(project));
+        self.hosts.get(host).is_some_and(|known| known.unreachable.is_some() || knows(known))
     }
 
-    /// Puts a host into it. A host that is there already, as another project sees it, keeps its engine and images; routes, history
-    /// and fronts are this project's from now on: services of two projects may have the same name.
-    pub fn insert(&mut self, host: &HostName, project: &ProjectName, state: HostState) {
-        let known = self.hosts.entry(host.clone()).or_default();
-        if known.projects.is_empty() {
-            known.state = state;
-        } else {
-            known.state.containers.extend(state.containers);
-            known.state.routes = state.routes;
-            known.state.history = state.history;
-            known.state.fronts = state.fronts;
-            known.state.proxy_problem = state.proxy_problem;
+    /// Puts a host into it as it was found for this project; without one, for its engine and images alone. A host that is
+    /// there already keeps these: only the project's own state is added, and takes the place of what no project asked for.
+    pub fn insert(&mut self, host: &HostName, project: Option<&ProjectName>, mut state: HostState) {
+        let Some(known) = self.hosts.get_mut(host) else {
+            let projects = project.cloned().into_iter().collect();
+            self.hosts.insert(host.clone(), ModelledHost { state, projects, ..ModelledHost::default() });
+            return;
+        };
+        let Some(project) = project else { return };
+        if !known.projects.is_empty() {
+            state.containers.extend(std::mem::take(&mut known.state.containers));
+            state.routes.extend(std::mem::take(&mut known.state.routes));
+            state.history.extend(std::mem::take(&mut known.state.history));
         }
+        state.engine = known.state.engine.clone();
+        state.images = std::mem::take(&mut known.state.images);
+        known.state = state;
         known.projects.insert(project.clone());
     }
 

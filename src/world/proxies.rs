@@ -37,7 +37,8 @@ impl World {
         if !op.allow_downtime && shares.is_empty() && table.serves() {
             return Err(Failure::nothing_left(&op.service, &op.proxy.name));
         }
-        if before.is_some() && shares == table.shares && table.front == op.front {
+        let same = shares == table.shares && table.front == op.front;
+        if same && (before.is_some() || shares.is_empty()) {
             return Ok(Outcome::of(table));
         }
         let after = RouteTable { generation: table.generation + 1, token: token.clone(), front: op.front.clone(), shares, ..table };

@@ -2,17 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 
 use super::*;
 use crate::{
-    executor::{Call, Executor, Guard, Key, Model, Source},
+    executor::{Call, Cancellation, Executor, Guard, Key, Model, Recorded, Source, Urgency, undo::undo},
     failure::Origin,
     model::{
         Balancer, Check, Container, Front, Health, Host, Release, ReleaseId, RouteTable, RunId, Service, ServiceName, Share, TakenFront,
         Version,
     },
-    op::{Build, Drain, Drained, Find, Found, OnTimeout, Operation, Outcome, Record, SetWeights, Ship, Sought, Start, Stop},
+    op::{Build, Drain, Drained, Find, Found, OnTimeout, Operation, Outcome, Record, Remove, SetWeights, Ship, Sought, Start, Stop},
 };
 
 struct Fresh(HostState);
@@ -30,6 +31,7 @@ struct Fleet {
     executor: Guard<Model<Fresh>>,
     run: Arc<RunInfo>,
     calls: usize,
+    records: Vec<Recorded>,
     host: Host,
     service: Service,
 }
@@ -61,7 +63,7 @@ impl Fleet {
         };
         let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me@here".into(), started: "2026-01-01T00:00:00Z".into() };
         let executor = Guard::new(Model::new(World::default(), Fresh(state)));
-        Self { executor, run: Arc::new(run), calls: 0, host: Host::parse("h1").expect("valid"), service }
+        Self { executor, run: Arc::new(run), calls: 0, records: Vec::new(), host: Host::parse("h1").expect("valid"), service }
     }
 
     fn perform<O: Operation>(&mut self, op: O) -> Result<O::Output, Failure>
@@ -70,8 +72,11 @@ impl Fleet {
     {
         self.calls += 1;
         let origin = Origin { file: "deploy.rhai".into(), line: self.calls, column: 1 };
-        let outcome = self.executor.perform(&Call::new(op, Key::call("", self.calls), origin, self.run.clone()))?;
-        Ok(serde_json::from_value(outcome.value).expect("the op's output"))
+        let call = Call::new(op, Key::call("", self.calls), origin, self.run.clone());
+        let result = self.executor.perform(&call);
+        let Call { key, op, origin, .. } = call;
+        self.records.push(Recorded { key, op, origin, result: result.clone(), seconds: 0.0 });
+        Ok(serde_json::from_value(result?.value).expect("the op's output"))
     }
 
     fn start(&mut self, version: &str) -> Result<Vec<Container>, Failure> {
@@ -125,6 +130,7 @@ impl Fleet {
             project: ProjectName::default(),
             service: self.service.name.clone(),
             containers: containers.iter().map(|container| container.name.clone()).collect(),
+            others: Vec::new(),
             proxies: vec![self.host.clone()],
             timeout: Period::seconds(30),
             on_timeout: OnTimeout::Proceed,
@@ -140,6 +146,17 @@ impl Fleet {
             containers: containers.iter().map(|container| container.name.clone()).collect(),
             proxies: vec![self.host.clone()],
             timeout: Period::seconds(10),
+            allow_downtime: false,
+        })
+    }
+
+    fn remove(&mut self, containers: &[Container]) -> Result<(), Failure> {
+        self.perform(Remove {
+            host: self.host.clone(),
+            project: ProjectName::default(),
+            service: self.service.name.clone(),
+            containers: containers.iter().map(|container| container.name.clone()).collect(),
+            proxies: vec![self.host.clone()],
             allow_downtime: false,
         })
     }
@@ -221,6 +238,33 @@ fn a_stopped_container_gets_no_traffic() {
 }
 
 #[test]
+fn what_a_run_did_is_taken_back_the_last_first() {
+    let mut fleet = Fleet::new(HostState::default());
+    let old = fleet.start("v1").expect("starts");
+    fleet.weigh(&[(&old, 100)]).expect("weighs");
+    fleet.records.clear();
+    let before = fleet.find();
+    let new = fleet.start("v2").expect("starts");
+    fleet.weigh(&[(&old, 0), (&new, 100)]).expect("weighs");
+    fleet.drain(&old).expect("drains");
+    fleet.stop(&old).expect("stops");
+    let left = undo(&fleet.executor, &fleet.records, &fleet.run, &Cancellation::default());
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(fleet.find(), before);
+}
+
+#[test]
+fn an_undo_that_is_interrupted_says_what_is_left() {
+    let mut fleet = Fleet::new(HostState::default());
+    let new = fleet.start("v1").expect("starts");
+    let cancellation = Cancellation::default();
+    cancellation.request(Urgency::Finish);
+    let left = undo(&fleet.executor, &fleet.records, &fleet.run, &cancellation);
+    assert_eq!(left.first().map(|left| left.failure.kind), Some(FailureKind::Interrupted));
+    assert_eq!(fleet.find().containers.len(), new.len());
+}
+
+#[test]
 fn a_front_that_is_anothers_is_refused_before_anything_starts() {
     let file = "/etc/nginx/sites-enabled/default".to_owned();
     let mut fleet =
@@ -292,5 +336,57 @@ fn what_has_no_project_does_not_make_one_see_its_own_front_as_anothers() {
     for _ in 0..2 {
         let state = survey();
         assert_eq!((state.fronts.len(), state.routes.len()), (0, 1));
+    }
+}
+
+/// Something that a script may try, right or wrong.
+#[derive(Clone, Debug)]
+enum Try {
+    Start(u8),
+    Weigh(Vec<(usize, u64)>),
+    Drain(usize),
+    Stop(usize),
+    Remove(usize),
+    Wait,
+}
+
+fn tries() -> impl Strategy<Value = Vec<Try>> {
+    let release = 0usize..5;
+    let one = prop_oneof![
+        3 => (1u8..4).prop_map(Try::Start),
+        4 => prop::collection::vec((release.clone(), 0u64..3), 1..4).prop_map(Try::Weigh),
+        2 => release.clone().prop_map(Try::Drain),
+        2 => release.clone().prop_map(Try::Stop),
+        1 => release.prop_map(Try::Remove),
+        1 => Just(Try::Wait),
+    ];
+    prop::collection::vec(one, 1..25)
+}
+
+proptest! {
+    /// Whatever a script tries: once a service serves, no request is lost, because the guard refuses what would lose one.
+    #[test]
+    fn no_script_can_lose_a_request_without_saying_so(tries in tries()) {
+        let mut fleet = Fleet::new(HostState::default());
+        let mut releases: Vec<Vec<Container>> = Vec::new();
+        for one in tries {
+            let at = |index: usize, releases: &[Vec<Container>]| releases.get(index % releases.len().max(1)).cloned();
+            match one {
+                Try::Start(version) => releases.push(fleet.start(&format!("v{version}")).expect("nothing refuses a start")),
+                Try::Weigh(table) => {
+                    let table: Vec<(Vec<Container>, u64)> =
+                        table.into_iter().filter_map(|(index, weight)| Some((at(index, &releases)?, weight))).collect();
+                    let table: Vec<(&[Container], u64)> = table.iter().map(|(release, weight)| (release.as_slice(), *weight)).collect();
+                    let _ = fleet.weigh(&table);
+                }
+                Try::Drain(index) => drop(at(index, &releases).map(|release| fleet.drain(&release))),
+                Try::Stop(index) => drop(at(index, &releases).map(|release| fleet.stop(&release))),
+                Try::Remove(index) => drop(at(index, &releases).map(|release| fleet.remove(&release))),
+                Try::Wait => fleet.perform(crate::op::Pause { period: Period::seconds(10) }).expect("waits"),
+            }
+        }
+        let world = fleet.executor.into_inner().world();
+        let lost: f64 = world.traffic().values().map(|seen| seen.failed).sum();
+        prop_assert!(lost == 0.0, "{lost} requests were lost");
     }
 }

@@ -1,8 +1,12 @@
 //! The tests that need the real thing: the command line, and deploys to real hosts.
 #![expect(clippy::disallowed_types, clippy::disallowed_macros, reason = "tests start programs and say what they measured")]
 
+mod bad_input;
+mod documentation;
 mod drains;
+mod dry_runs;
 mod failing_deploys;
+mod interruptions;
 mod load;
 mod load_works;
 mod local_commands;
@@ -10,6 +14,7 @@ mod podlift;
 mod rig;
 mod rig_works;
 mod rolling_deploys;
+mod secrets;
 mod structure;
 mod suites;
 mod until;

@@ -102,7 +102,8 @@ impl Events {
             .map(|event| {
                 let key = event["key"].as_str().expect("a call has a key");
                 let numbers = key.split(|character: char| !character.is_ascii_digit()).filter_map(|number| number.parse().ok());
-                let text = format!("{key} {} {} {}", event["event"], event["op"], event["failure"]["kind"]);
+                let failure = &event["failure"];
+                let text = format!("{key} {} {} {} {}", event["event"], event["op"], failure["kind"], failure["message"]);
                 (numbers.collect(), without_tokens(&text.replace(&run, "RUN")))
             })
             .collect();

@@ -29,6 +29,7 @@ fn three_hosts() -> Rig {
 /// Deploys v1, then v2 and v3 under load; before each deploy a dry run must tell the same.
 fn two_deploys_under_load(rig: &Rig, script: &str, targets: Vec<String>) -> Summary {
     let project = Project::on(rig);
+    let before: Vec<Vec<String>> = (1..=3).map(|number| rig.snapshot(number)).collect();
     project.write("deploy.rhai", script);
     let deploy = |version: &str| {
         let argument = format!("version={version}");
@@ -49,8 +50,33 @@ fn two_deploys_under_load(rig: &Rig, script: &str, targets: Vec<String>) -> Summ
     while load.finished() < 20_000 {
         load.more(1000);
     }
-    load.finish()
+    let summary = load.finish();
+    for (number, before) in (1..=3).zip(&before) {
+        let left: Vec<String> = rig.snapshot(number).into_iter().filter(|line| !before.contains(line)).collect();
+        let unexpected: Vec<&String> = left.iter().filter(|line| !OURS.iter().any(|ours| line.starts_with(ours))).collect();
+        assert!(unexpected.is_empty(), "h{number} has {unexpected:#?}");
+        for version in ["v1", "v2", "v3"] {
+            let state = if version == "v3" { "running" } else { "exited" };
+            let count =
+                left.iter().filter(|line| line.starts_with(&format!("container shop-web-{version}-")) && line.contains(state)).count();
+            assert_eq!(count, 2, "{version} on h{number}: {left:#?}");
+        }
+    }
+    summary
 }
+
+/// What three deploys leave on a host, and nothing else: the releases with what they publish, the service's file, the history.
+const OURS: &[&str] = &[
+    "container shop-web-v",
+    "image shop-web:v",
+    "nginx /etc/nginx/conf.d/podlift-shop.web.conf",
+    "file /run/nginx.podlift-lock",
+    "file /var/lib/podlift/",
+    "listen tcp",
+    "process app",
+    "process containerd-shim",
+    "process docker-proxy",
+];
 
 #[test]
 fn a_rolling_deploy_behind_each_hosts_own_proxy_loses_no_request() {

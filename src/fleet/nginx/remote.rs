@@ -26,7 +26,7 @@ pub async fn reading(connection: &Connection, script: &str, arguments: &[&str], 
 
 async fn run(connection: &Connection, script: &str, arguments: &[&str], request: Request<'_>) -> Result<String, Failure> {
     let program: Vec<&str> = ["sh", "-c", script, "podlift"].iter().chain(arguments).copied().collect();
-    let output = connection.run(Request { program: &program, ..request }).await?;
+    let output = connection.run(Request { program: &program, ..request }.called("the script for nginx")).await?;
     if output.code == 0 {
         return Ok(output.stdout);
     }

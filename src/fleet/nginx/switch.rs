@@ -135,6 +135,10 @@ impl Change<'_> {
             {
                 return Ok(Some((before.clone(), Some(before.clone()))));
             }
+            if before.is_none() && after.shares.is_empty() {
+                // Nothing is served and nothing is to be: a file would only take the front.
+                return Ok(Some((RouteTable { generation: 0, ..after }, None)));
+            }
             // The guard has looked before; calls side by side may each have seen the others' containers.
             if !self.allow_downtime && after.shares.is_empty() && before.is_some_and(RouteTable::serves) {
                 return Err(Failure::nothing_left(self.service, &connection.host().name));

@@ -64,9 +64,7 @@ impl Parcel {
                 .hint("Give it one with `docker tag`, and ship that."));
         }
         let Some(image) = inspect(docker, reference).await.map_err(|failure| failure.on(host))? else {
-            return Err(Failure::refused(format!("There is no image {reference} to ship on {host}"))
-                .on(host)
-                .hint("Build it there first, or ship it from where it was built."));
+            return Err(Failure::failed(format!("{host} has no image {reference}")).on(host).hint("`build` it first"));
         };
         let found = content_digest(&image);
         if !digest.is_empty() && found != digest {

@@ -42,6 +42,12 @@ fn footer(text: &mut String, diagnostic: &Diagnostic) -> fmt::Result {
     Ok(())
 }
 
+/// Whether a message says the host's name itself.
+fn names(message: &str, host: &str) -> bool {
+    let in_name = |character: char| character.is_alphanumeric() || "-._:".contains(character);
+    message.split(|character| !in_name(character)).any(|word| word.trim_end_matches(['.', ':']) == host)
+}
+
 /// A diagnostic's message over its lines of the script.
 #[derive(Debug)]
 struct Snippet {
@@ -53,8 +59,8 @@ struct Snippet {
 impl Snippet {
     fn of(diagnostic: &Diagnostic, sources: &Sources) -> Self {
         let message = match &diagnostic.host {
-            Some(host) => format!("{host}: {}", diagnostic.message),
-            None => diagnostic.message.clone(),
+            Some(host) if !names(&diagnostic.message, host.as_str()) => format!("{host}: {}", diagnostic.message),
+            _ => diagnostic.message.clone(),
         };
         let origin = diagnostic.origin();
         let text = origin.as_ref().and_then(|origin| sources.text(&origin.file));

@@ -72,7 +72,7 @@ impl Places {
     fn invocations(&self, caller: &Caller<'_>, arguments: &Arguments<'_>, options: &Options) -> Result<Vec<Invocation>, Trouble> {
         let command = command_line(caller, &arguments.value(1))?;
         let mut env = self.facts(caller);
-        env.extend(declare::variables(&caller.session, &options.map("env")));
+        env.extend(declare::variables(&caller.session, &options.map("env"))?);
         let assume = options.get("assume").map(|_| assumed(&options.map("assume"))).transpose()?;
         let invocation = |place: &Place| Invocation {
             place: place.clone(),
@@ -178,11 +178,12 @@ fn command_line(caller: &Caller<'_>, command: &Dynamic) -> Result<CommandLine, T
         if line.trim().is_empty() {
             return Err(Failure::refused("the command is empty").into());
         }
-        return Ok(CommandLine::Shell(caller.session.text(&line)));
+        return Ok(CommandLine::Shell(caller.session.text(declare::without_zero("command", &line)?)));
     }
     Kind::Command.fits(command).map_err(|problem| Failure::refused(format!("the command {problem}")))?;
     let words = command.read_lock::<Array>().map(|words| words.clone()).unwrap_or_default();
-    Ok(CommandLine::Program(words.iter().map(|word| caller.session.text(&word.to_string())).collect()))
+    let word = |word: &Dynamic| Ok(caller.session.text(declare::without_zero("command", &word.to_string())?));
+    Ok(CommandLine::Program(words.iter().map(word).collect::<Result<_, Failure>>()?))
 }
 
 fn assumed(map: &Map) -> Result<CommandOutput, Trouble> {

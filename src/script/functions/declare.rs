@@ -103,6 +103,9 @@ fn declared(address: &str, options: &Options) -> Result<Host, Trouble> {
         host.bind = bind;
     }
     if let Some(docker) = options.text("docker") {
+        if !docker.starts_with('/') {
+            return Err(Invalid::new("docker socket", docker, "an absolute path, such as \"/run/user/1000/docker.sock\"").into());
+        }
         host.docker = file_path("docker", docker)?;
     }
     host.proxy = match (options.text("proxy"), options.get("proxy")) {
@@ -172,8 +175,8 @@ fn service(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Tr
         image,
         port,
         replicas: options.whole("replicas").unwrap_or(1),
-        command: words(&caller.session, &options),
-        env: variables(&caller.session, &options.map("env")),
+        command: words(&caller.session, &options)?,
+        env: variables(&caller.session, &options.map("env"))?,
         health,
         volumes: volumes(&options)?,
         network: text("network", "network", "letters, digits, `_`, `.` and `-`, a letter or digit first", is_plain_name)?,
@@ -199,14 +202,23 @@ fn service(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Tr
 }
 
 /// The environment variables of an option.
-pub(super) fn variables(session: &Session, map: &Map) -> BTreeMap<String, Text> {
-    map.iter().map(|(name, value)| (name.to_string(), session.text(&value.to_string()))).collect()
+pub(super) fn variables(session: &Session, map: &Map) -> Result<BTreeMap<String, Text>, Failure> {
+    map.iter().map(|(name, value)| Ok((name.to_string(), session.text(without_zero(name, &value.to_string())?)))).collect()
 }
 
 /// The program and arguments of the option `command`.
-pub(super) fn words(session: &Session, options: &Options) -> Option<Vec<Text>> {
-    let words = options.list("command")?;
-    Some(words.iter().map(|word| session.text(&word.to_string())).collect())
+pub(super) fn words(session: &Session, options: &Options) -> Result<Option<Vec<Text>>, Failure> {
+    let words = options.list("command");
+    words.map(|words| words.iter().map(|word| Ok(session.text(without_zero("command", &word.to_string())?))).collect()).transpose()
+}
+
+/// Refuses text that no process can be given: a zero byte ends arguments and variables (`execve(2)`).
+pub(super) fn without_zero<'a>(name: &str, text: &'a str) -> Result<&'a str, Failure> {
+    if text.contains('\0') {
+        return Err(Failure::refused(format!("`{name}` holds a zero byte, which no argument and no variable of a process can"))
+            .hint("hand it over in another form, such as base64"));
+    }
+    Ok(text)
 }
 
 /// The labels of an option; podlift's own cannot be given.
@@ -276,7 +288,12 @@ fn tls(options: &Options) -> Result<Option<Tls>, Failure> {
         let path = given
             .remove(key)
             .ok_or_else(|| Failure::refused(format!("`tls` has no `{key}`")).hint("it is #{ certificate: PATH, key: PATH }"))?;
-        file_path(key, path)
+        let plain = |character: char| character.is_alphanumeric() || " /._+@:,=~-".contains(character);
+        if !path.starts_with('/') || !path.chars().all(plain) {
+            return Err(Failure::refused(format!("`{key}` is {path:?}, which cannot stand in nginx's configuration"))
+                .hint("write it as an absolute path of letters, digits, spaces and `/._+@:,=~-`"));
+        }
+        Ok(path)
     };
     let tls = Tls { certificate: take("certificate")?, key: take("key")? };
     match given.keys().next() {

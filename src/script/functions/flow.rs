@@ -36,7 +36,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "phase",
         parameters: &["title", "action"],
-        returns: "",
+        returns: "Dynamic",
         doc: "Groups what a closure does under a title; returns what it returns.",
         body: phase,
     },

@@ -7,7 +7,7 @@ use rhai::{Array, Dynamic, Map};
 use super::{Arguments, Caller, Function, Trouble, health::path_of_url, starting::by_host, traffic};
 use crate::{
     failure::Failure,
-    model::{Container, ContainerName, Host, HostName, Invalid, Period, Release, Service},
+    model::{Container, ContainerName, Host, Invalid, Period, Release, Service},
     op::{self, Found, HttpTarget, Sought, TrafficCount},
     script::{
         options::{shown, unknown},
@@ -88,7 +88,7 @@ fn running(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Tr
     };
     let serving: Vec<Container> =
         found.iter().flat_map(|found| found.containers.iter().filter(|container| serves(found, container)).cloned()).collect();
-    let weights = weights_of(&serving, &found);
+    let weights = weights_of(&found);
     let release = Release::of(&service, &hosts, serving, weights);
     if let Some(release) = &release {
         caller.session.current().previous = release.version().map(ToString::to_string);
@@ -107,10 +107,7 @@ fn releases(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
         let newest = containers.iter().map(|container| container.deployed_at.clone()).max();
         std::cmp::Reverse((newest, containers.first().map(|first| first.run.clone())))
     });
-    let release = |containers: Vec<Container>| {
-        let weights = weights_of(&containers, &found);
-        Release::of(&service, &hosts, containers, weights).map(Dynamic::from)
-    };
+    let release = |containers: Vec<Container>| Release::of(&service, &hosts, containers, weights_of(&found)).map(Dynamic::from);
     Ok(groups.into_iter().filter_map(release).collect::<Array>().into())
 }
 
@@ -120,24 +117,9 @@ fn weights(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Tr
     Ok(traffic::rows(&service, &hosts, &found).into())
 }
 
-/// The weight of these containers' releases, by host.
-fn weights_of(containers: &[Container], found: &[Found]) -> BTreeMap<HostName, u64> {
-    let mut of_releases = BTreeMap::new();
-    for container in containers {
-        if let Some(weight) = found
-            .iter()
-            .filter(|found| found.containers.iter().any(|known| known.host == container.host))
-            .find_map(|found| found.weights.get(&container.name))
-        {
-            of_releases.insert((container.host.clone(), container.run.clone(), container.version.clone()), *weight);
-        }
-    }
-    let mut weights = BTreeMap::new();
-    for ((host, _, _), weight) in of_releases {
-        *weights.entry(host).or_insert(0) += weight;
-    }
-    weights.retain(|_, weight| *weight > 0);
-    weights
+/// What each container's release weighs on its host.
+fn weights_of(found: &[Found]) -> BTreeMap<ContainerName, u64> {
+    found.iter().flat_map(|found| found.weights.clone()).collect()
 }
 
 fn logs(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {

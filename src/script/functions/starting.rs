@@ -39,9 +39,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
 fn start(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     let (mut service, image, hosts) = (arguments.service(0)?, arguments.image(1)?, arguments.hosts(2)?);
     let options = arguments.options()?;
-    service.env.extend(declare::variables(&caller.session, &options.map("env")));
+    service.env.extend(declare::variables(&caller.session, &options.map("env"))?);
     service.labels.extend(declare::labels(&options)?);
-    if let Some(command) = declare::words(&caller.session, &options) {
+    if let Some(command) = declare::words(&caller.session, &options)? {
         service.command = Some(command);
     }
     let replicas = options.whole("replicas").unwrap_or(service.replicas);

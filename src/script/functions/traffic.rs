@@ -187,8 +187,8 @@ pub(super) fn rows(service: &Service, hosts: &[Host], found: &[(&Host, op::Found
     }
     rows.into_iter()
         .filter_map(|((_, _, weight), containers)| {
-            let present: BTreeSet<HostName> = containers.iter().map(|container| container.host.clone()).collect();
-            let release = Release::of(service, hosts, containers, present.into_iter().map(|host| (host, weight)).collect())?;
+            let weights = containers.iter().map(|container| (container.name.clone(), weight)).collect();
+            let release = Release::of(service, hosts, containers, weights)?;
             let weight = i64::try_from(weight).unwrap_or(MOST);
             Some(Dynamic::from_array(vec![Dynamic::from(release), weight.into()]))
         })

@@ -5,7 +5,7 @@ use rhai::Dynamic;
 use super::{Arguments, Caller, Function, Trouble, declare, health::with_times, starting::by_host};
 use crate::{
     failure::Failure,
-    model::{ContainerName, Health, Host, Invalid, Period, Release, Version},
+    model::{Balancer, ContainerName, Health, Host, Invalid, Period, Release, Version},
     op,
     script::{options::Options, session::lock, values::fields},
 };
@@ -69,8 +69,8 @@ fn build(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
         context: path("context")?.unwrap_or_else(|| ".".into()),
         dockerfile: path("dockerfile")?,
         target: options.text("target").map(|target| word("build target", target)).transpose()?,
-        args: declare::variables(&caller.session, &options.map("args")),
-        secrets: declare::variables(&caller.session, &options.map("secrets")),
+        args: declare::variables(&caller.session, &options.map("args"))?,
+        secrets: declare::variables(&caller.session, &options.map("secrets"))?,
         platform: options.text("platform").map(platform).transpose()?,
     };
     let image = caller.perform(build)?;
@@ -86,7 +86,7 @@ fn version_of_tree(caller: &Caller<'_>, allow_dirty: bool) -> Result<String, Tro
     match (git.dirty, allow_dirty) {
         (false, _) => Ok(git.short),
         (true, true) => Ok(format!("{}-dirty-{}", git.short, git.difference)),
-        (true, false) => Err(Failure::refused(format!("the working tree differs from its commit {}", git.short))
+        (true, false) => Err(Failure::failed(format!("the working tree differs from its commit {}", git.short))
             .hint("commit first, or build it as it is with allow_dirty: true")
             .into()),
     }
@@ -165,6 +165,7 @@ fn drain(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
         project: caller.session.project(),
         service: release.service.name.clone(),
         containers,
+        others: others(release, host),
         proxies: proxies(release, host),
         timeout: options.period("timeout").unwrap_or(Period::seconds(30)),
         on_timeout,
@@ -213,4 +214,11 @@ fn remove(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Tro
 /// The proxies that serve a release's containers on this host.
 fn proxies(release: &Release, host: &Host) -> Vec<Host> {
     release.service.proxies(std::slice::from_ref(host)).to_vec()
+}
+
+/// A release's containers on other hosts than this, where they share its proxies.
+fn others(release: &Release, host: &Host) -> Vec<ContainerName> {
+    let shared = matches!(release.service.balancer, Balancer::Hosts(_));
+    let elsewhere = release.containers.iter().filter(|container| shared && container.host != host.name);
+    elsewhere.map(|container| container.name.clone()).collect()
 }

@@ -1,0 +1,339 @@
+//! README, docs/ and examples/ are tested: what they show passes a check and runs, and what they list is what there is.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::{CommandFactory, Parser};
+use podlift::{
+    cli::Cli,
+    commands::exit::Exit,
+    script::{NOT_YET, functions::Function, signatures, stdlib},
+};
+
+use crate::{podlift::Project, rig::Output};
+
+/// What an example may speak of without declaring it: two hosts on which v1 serves and v2 is ready.
+const CONTEXT: &str = r#"
+import "std/rolling" as rolling;
+import "std/recreate" as recreate;
+let fleet = hosts(["10.0.0.11", "10.0.0.12"]);
+let web = service("web", #{ port: 8000, replicas: 2, health: http("/health") });
+let old = build(web, #{ tag: "v1" });
+let img = build(web, #{ tag: "v2" });
+ship(old, fleet);
+ship(img, fleet);
+let old = start(web, old, fleet);
+healthcheck(old);
+set_weights([[old, 100]]);
+record(old);
+let next = start(web, img, fleet);
+healthcheck(next);
+"#;
+
+/// Where the generated part of a function's section begins, and where what is written by hand goes on.
+const GENERATED: &str = "<!-- from the code -->\n";
+const BY_HAND: &str = "<!-- by hand -->\n";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The code blocks of a language, each with its first line's number.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<(usize, &'a str)> {
+    let fence = format!("```{language}\n");
+    let starts = text.match_indices(&fence).map(|(index, fence)| index + fence.len());
+    starts.map(|start| (text[..start].lines().count() + 1, text[start..].split("```").next().unwrap_or_default())).collect()
+}
+
+/// The pieces of a text that are marked as code within a line.
+fn spans(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+/// A project with what examples read: a secret, a file, a repository.
+fn project() -> Project {
+    let project = Project::new();
+    project.write(".env", "DB_PASSWORD=pw\n").write("shop.env", "WORKERS=4\n").write("VERSION", "v7\n");
+    project.write("app/Dockerfile", "FROM scratch\n").write("Dockerfile", "FROM scratch\n");
+    project
+}
+
+/// A whole script: an example that names its project is one, others are about [`CONTEXT`].
+fn script(example: &str) -> String {
+    if example.lines().any(|line| line.starts_with("project(")) { example.to_owned() } else { format!("{CONTEXT}{example}") }
+}
+
+/// Checks examples and runs them on a modelled fleet, each in a project of its own.
+#[track_caller]
+fn assert_all_work<'a>(examples: impl IntoIterator<Item = (String, &'a str)>) {
+    let mut wrong = String::new();
+    for (place, example) in examples {
+        let project = project();
+        project.write("example.rhai", &script(example));
+        commit(&project);
+        let version = if example.contains("required(") { &["version=v7"][..] } else { &[] };
+        for words in [vec!["check", "example.rhai"], [&["run", "example.rhai", "--simulate"], version].concat()] {
+            let output = project.podlift(&words);
+            if output.code != 0 {
+                let _ = writeln!(wrong, "--- {place}, exit code {}:\n{}{}", output.code, output.stdout, output.stderr);
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+fn commit(project: &Project) {
+    for arguments in [&["init", "--quiet"][..], &["add", "--all"], &["commit", "--quiet", "--message", "an example"]] {
+        let mut git = std::process::Command::new("git");
+        git.args(["-c", "user.name=tester", "-c", "user.email=tester@example.com", "-c", "init.defaultBranch=main"]);
+        assert!(git.args(arguments).current_dir(project.path()).status().expect("git is there").success());
+    }
+}
+
+#[track_caller]
+fn assert_succeeds(output: &Output, what: &str) {
+    assert_eq!(output.code, 0, "{what}:\n{}{}", output.stdout, output.stderr);
+}
+
+#[test]
+fn every_example_in_the_readme_works() {
+    let readme = text("README.md");
+    let examples = blocks(&readme, "rhai");
+    assert!(examples.len() >= 2, "{examples:?}");
+    assert_all_work(examples.into_iter().map(|(line, example)| (format!("README.md:{line}"), example)));
+}
+
+#[test]
+fn the_readme_lists_every_function() {
+    let readme = text("README.md");
+    let (_, table) = readme.split_once("| family | functions |\n").expect("the table");
+    let table: String = table.lines().take_while(|line| line.starts_with('|')).fold(String::new(), |rows, line| rows + line + "\n");
+    let listed: BTreeSet<&str> = spans(&table).collect();
+    let known: BTreeSet<&str> = signatures().map(|function| function.name).collect();
+    assert_eq!(listed, known);
+    let promised: Vec<&&str> = listed.iter().filter(|name| NOT_YET.iter().any(|(later, _)| later == *name)).collect();
+    assert!(promised.is_empty(), "not there yet: {promised:?}");
+}
+
+#[test]
+fn every_command_line_in_the_documents_is_one() {
+    let documents: String = ["README.md", "docs/language.md"].map(text).concat();
+    let shown = blocks(&documents, "sh").into_iter().flat_map(|(_, block)| block.lines());
+    let lines = shown.chain(spans(&documents)).map(|line| line.split(" #").next().unwrap_or_default().trim());
+    let lines: Vec<&str> = lines.filter(|line| line.starts_with("podlift ")).collect();
+    assert!(lines.len() >= 8, "{lines:?}");
+    for line in lines.into_iter().filter(|line| line.split(' ').count() > 2) {
+        if let Err(error) = Cli::try_parse_from(line.split_whitespace()) {
+            panic!("{line}: {error}");
+        }
+    }
+    for command in Cli::command().get_subcommands() {
+        let help = Cli::try_parse_from(["podlift", command.get_name(), "--help"]).expect_err("help is no command");
+        assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp, "{command}");
+    }
+}
+
+#[test]
+fn every_option_in_the_readme_is_one_of_the_command_line() {
+    let mut command = Cli::command();
+    command.build();
+    let known: BTreeSet<String> = command
+        .get_subcommands()
+        .flat_map(clap::Command::get_arguments)
+        .flat_map(|argument| {
+            let long = argument.get_long().map(|long| format!("--{long}"));
+            long.into_iter().chain(argument.get_short().map(|short| format!("-{short}")))
+        })
+        .collect();
+    let readme = text("README.md");
+    let shown: Vec<&str> = spans(&readme).filter(|span| span.starts_with('-')).map(|span| span.split(' ').next().unwrap_or(span)).collect();
+    assert!(shown.len() >= 5, "{shown:?}");
+    let unknown: Vec<&&str> = shown.iter().filter(|option| !known.contains(**option)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
+fn the_readmes_exit_codes_are_those_of_the_program() {
+    let readme = text("README.md");
+    let table: Vec<String> =
+        readme.lines().filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit()).map(Into::into).collect();
+    let codes: Vec<String> = Exit::ALL.iter().map(|exit| format!("| {} | {} |", exit.code(), exit.meaning())).collect();
+    assert_eq!(table, codes);
+}
+
+#[test]
+fn the_first_command_of_the_readme_works_and_meets_its_own_release() {
+    let readme = text("README.md");
+    let command = blocks(&readme, "sh").first().expect("the first command").1.trim();
+    let arguments = command.strip_prefix("cargo run --release -- ").expect("it runs podlift");
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let project = Project::new();
+    copy(&root().join("examples"), &project.path().join("examples"));
+    let first = project.podlift(&arguments);
+    assert_succeeds(&first, command);
+    assert!(first.stdout.contains("v1; 0 failed"), "{}", first.stdout);
+    let second = project.podlift(&[&arguments[..], &["version=v2"]].concat());
+    assert_succeeds(&second, command);
+    let shown = |name: &str| second.stdout.contains(&format!(" by {name}"));
+    assert!(shown("v1") && shown("v2") && second.stdout.contains("; 0 failed"), "{}", second.stdout);
+}
+
+#[test]
+fn every_example_of_the_repository_works_twice() {
+    let mut scripts = Vec::new();
+    for folder in fs::read_dir(root().join("examples")).expect("examples") {
+        let folder = folder.expect("an entry").path();
+        let files = fs::read_dir(folder).expect("an example is a folder").map(|file| file.expect("an entry").path());
+        scripts.extend(files.filter(|file| file.extension().is_some_and(|end| end == "rhai")));
+    }
+    assert!(!scripts.is_empty());
+    for file in scripts {
+        let project = Project::new();
+        copy(&root().join("examples"), &project.path().join("examples"));
+        let name = file.strip_prefix(root()).expect("it is in the repository").to_string_lossy().into_owned();
+        assert_succeeds(&project.podlift(&["check", &name]), &name);
+        for _ in 0..2 {
+            assert_succeeds(&project.podlift(&["run", &name, "--simulate"]), &name);
+        }
+    }
+}
+
+#[test]
+fn every_strategy_shows_how_it_is_called() {
+    assert!(!stdlib::MODULES.is_empty());
+    for (name, module) in stdlib::MODULES {
+        let head: String = module
+            .lines()
+            .map_while(|line| line.strip_prefix("//!"))
+            .fold(String::new(), |head, line| head + line.strip_prefix(' ').unwrap_or(line) + "\n");
+        let examples = blocks(&head, "rhai");
+        assert!(!examples.is_empty(), "std/{name} has no example");
+        assert_all_work(examples.into_iter().map(|(_, example)| (format!("std/{name}"), example)));
+        let public = module.lines().filter(|line| line.starts_with("fn "));
+        let undocumented: Vec<&str> = public
+            .filter(|line| {
+                module
+                    .split(line)
+                    .next()
+                    .is_none_or(|before| !before.trim_end().lines().next_back().is_some_and(|last| last.starts_with("///")))
+            })
+            .collect();
+        assert!(undocumented.is_empty(), "std/{name}: {undocumented:?}");
+    }
+}
+
+#[test]
+fn the_changelog_has_a_place_for_what_is_new() {
+    let changelog = text("CHANGELOG.md");
+    let sections: Vec<&str> = changelog.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert_eq!(sections.first(), Some(&"Unreleased"));
+}
+
+#[test]
+fn every_example_in_the_language_reference_works() {
+    let reference = text("docs/language.md");
+    let examples = blocks(&reference, "rhai");
+    assert_all_work(examples.into_iter().map(|(line, example)| (format!("docs/language.md:{line}"), example)));
+}
+
+#[test]
+fn the_language_reference_is_what_the_interpreter_has() {
+    let path = "docs/language.md";
+    let written = text(path);
+    let told = with_signatures(&written);
+    if std::env::var_os("PODLIFT_UPDATE").is_some_and(|value| value == "1") {
+        fs::write(root().join(path), &told).expect("the reference can be written");
+    } else {
+        assert!(told == written, "{path} is out of date: PODLIFT_UPDATE=1 rewrites what comes from the code");
+    }
+    let sections: Vec<&str> = written.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`')).collect();
+    let known: BTreeSet<&str> = signatures().map(|function| function.name).collect();
+    assert_eq!(sections.iter().copied().collect::<BTreeSet<_>>(), known);
+    assert_eq!(sections.len(), known.len(), "a function has two sections");
+    for section in written.split("\n### `").skip(1) {
+        let name = section.split('`').next().unwrap_or_default();
+        assert_eq!(section.matches("```rhai\n").count(), 1, "{name} has one example");
+        assert!(section.contains("\nErrors: "), "{name} tells its errors");
+    }
+}
+
+#[test]
+fn the_language_reference_lists_every_property() {
+    let reference = text("docs/language.md");
+    let (_, table) = reference.split_once("| value | properties |\n").expect("the table");
+    let listed: BTreeSet<&str> = table
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .flat_map(|line| spans(line).filter_map(|span| span.strip_prefix('.')))
+        .collect();
+    let engine = podlift::script::engine::language();
+    let own = |name: &str| name.strip_prefix("get$").map(str::to_owned);
+    let known: Vec<String> = engine.collect_fn_metadata(None, |function| own(&function.metadata.name), false);
+    assert_eq!(listed, known.iter().map(String::as_str).collect());
+}
+
+/// The reference with what the interpreter's tables say of each function.
+fn with_signatures(reference: &str) -> String {
+    let mut told = String::new();
+    let mut function = "";
+    let mut rest = reference;
+    while let Some((before, after)) = rest.split_once(GENERATED) {
+        function = before.rsplit("### `").next().and_then(|name| name.split('`').next()).unwrap_or(function);
+        let (_, after) = after.split_once(BY_HAND).unwrap_or_else(|| panic!("{function} has no end of what is generated"));
+        told += before;
+        told += GENERATED;
+        told += &generated(function);
+        told += BY_HAND;
+        rest = after;
+    }
+    told + rest
+}
+
+fn generated(name: &str) -> String {
+    let forms: Vec<&Function> = signatures().filter(|function| function.name == name).collect();
+    let mut text = "```\n".to_owned();
+    for form in &forms {
+        let returns = if form.returns.is_empty() { String::new() } else { format!(" → {}", form.returns) };
+        let _ = writeln!(text, "{form}{returns}");
+    }
+    text += "```\n\n";
+    for form in &forms {
+        let bullet = if forms.len() > 1 { "- " } else { "" };
+        let _ = writeln!(text, "{bullet}{}", form.doc.replace('\n', " "));
+    }
+    text += "\n";
+    let Some((_, spec)) = forms.iter().find_map(|form| form.options()) else { return text };
+    text += "| option | default | value | |\n|---|---|---|---|\n";
+    for key in spec.keys {
+        let (meaning, default) = key.meaning();
+        let default = match default {
+            Some(words) if words.contains(' ') => words.to_owned(),
+            Some(value) => format!("`{value}`"),
+            None => String::new(),
+        };
+        let _ = writeln!(text, "| `{}` | {default} | {} | {meaning} |", key.name, key.kind.expected());
+    }
+    text + "\n"
+}
+
+fn copy(from: &Path, to: &PathBuf) {
+    fs::create_dir_all(to).expect("a folder can be made");
+    for entry in fs::read_dir(from).expect("the folder can be read") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("an entry has a name"));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("a file can be copied");
+        }
+    }
+}

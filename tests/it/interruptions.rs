@@ -1,0 +1,291 @@
+//! Ctrl-C, SIGTERM and hosts that vanish, at any moment of a deploy: it ends soon, says what to do, leaves nothing of its own behind,
+//! and no request is lost. The same deploy works afterwards.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::load::{Load, LoadOptions};
+use crate::podlift::Project;
+use crate::rig::{Output, Rig, RigOptions, output};
+use crate::until::until;
+
+const DEPLOY: &str = r#"
+import "std/rolling" as rolling;
+project("PROJECT");
+let p = params(#{ version: "v1", health: 200, hosts: "h1", pause: "0s", context: "." });
+let fleet = hosts(p.hosts.split(","));
+let web = service("web", #{
+    port: 8000, replicas: 2, health: http("/health", #{ timeout: "60s" }), env: #{ HEALTH_STATUS: `${p.health}` },
+});
+let img = build(web, #{ tag: p.version, args: #{ VERSION: p.version }, context: p.context });
+ship(img, fleet);
+rolling::deploy(web, img, fleet, #{ pause: p.pause });
+"#;
+
+/// Hosts on which v1 serves, under load.
+struct Serving {
+    rig: Rig,
+    project: Project,
+    load: Load,
+    /// Where podlift keeps its sockets.
+    sockets: tempfile::TempDir,
+}
+
+/// A deploy that runs.
+struct Running {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Serving {
+    fn on(hosts: usize) -> Self {
+        let rig = Rig::up(RigOptions { hosts, client: true, ..RigOptions::default() });
+        let sockets = tempfile::tempdir_in("/tmp").expect("there is /tmp");
+        let project = Project::on(&rig).env("TMPDIR", sockets.path().to_str().expect("it is plain"));
+        // Tests share this machine's engine, in which a name is one image.
+        project.write("deploy.rhai", &DEPLOY.replace("PROJECT", &format!("shop{}", rig.id())));
+        let fleet: Vec<String> = (1..=hosts).map(|number| format!("h{number}")).collect();
+        let first = project.podlift(&["run", "deploy.rhai", &format!("hosts={}", fleet.join(","))]);
+        assert_eq!(first.code, 0, "{}", first.stderr);
+        let load = Load::start(&rig, LoadOptions { kept: 16, fresh: 8, ..LoadOptions::on(&rig) });
+        Self { rig, project, load, sockets }
+    }
+
+    /// Starts the deploy, and waits until it says these words.
+    fn deploy_until(&self, arguments: &[&str], words: &str) -> Running {
+        let mut child = self.project.start(&[&["run", "deploy.rhai"], arguments].concat());
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        let heard = Arc::clone(&lines);
+        let reader = std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                heard.lock().expect("nobody panics").push(line);
+            }
+        });
+        let running = Running { child, lines, reader };
+        running.says(words);
+        running
+    }
+
+    /// The deploy must have ended as an interrupted one, and left no process and no socket.
+    #[track_caller]
+    fn assert_interrupted(&self, ended: &Output) {
+        println!("--- exit {}\n{}", ended.code, ended.stderr);
+        assert_eq!(ended.code, 7, "{}", ended.stderr);
+        for words in ["interrupted", "`podlift"] {
+            assert!(ended.stderr.contains(words), "{words:?} is not in\n{}", ended.stderr);
+        }
+        self.assert_nothing_stays();
+    }
+
+    #[track_caller]
+    fn assert_nothing_stays(&self) {
+        let left: Vec<_> = std::fs::read_dir(self.sockets.path()).expect("it is there").flatten().map(|entry| entry.path()).collect();
+        assert!(left.is_empty(), "left behind: {left:?}");
+        let folder = self.sockets.path().to_str().expect("it is plain").to_owned();
+        until("no process of the run is left", || processes_with(&folder).is_empty());
+    }
+
+    /// The same deploy must work, and nothing may have been lost from before the first one until after this one.
+    fn assert_works_again(mut self, arguments: &[&str]) {
+        self.load.more(300);
+        self.load.mark("again");
+        let again = self.project.podlift(&[&["run", "deploy.rhai"], arguments].concat());
+        println!("--- again\n{}", again.stderr);
+        assert_eq!(again.code, 0, "{}", again.stderr);
+        self.load.more(300);
+        self.assert_nothing_stays();
+        self.load.finish().assert_nothing_lost();
+        for number in 1..=self.rig.hosts().len() {
+            let version = self.rig.exec(number, &["curl", "-sS", "http://127.0.0.1/version"]);
+            assert_eq!(version.stdout, "v2\n");
+        }
+    }
+}
+
+impl Running {
+    fn says(&self, words: &str) {
+        until(&format!("podlift says {words:?}"), || self.text().contains(words));
+    }
+
+    fn text(&self) -> String {
+        self.lines.lock().expect("nobody panics").join("\n")
+    }
+
+    fn signal(&self, name: &str) -> &Self {
+        output(Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]), "").text();
+        self
+    }
+
+    /// Waits for its end, which must come within this time.
+    #[track_caller]
+    fn ends_within(mut self, limit: Duration) -> Output {
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                break status;
+            }
+            assert!(begin.elapsed() < limit, "it still runs after {limit:?}\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        self.reader.join().expect("it only reads");
+        println!("ended after {:?}", begin.elapsed());
+        let stderr = self.lines.lock().expect("nobody panics").join("\n");
+        Output { code: status.code().unwrap_or(-1), stdout: String::new(), stderr }
+    }
+}
+
+/// The processes of this machine with these words in their command line.
+fn processes_with(words: &str) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").expect("it is Linux").flatten();
+    let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| line.contains(words)).collect()
+}
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// A build that takes five seconds.
+fn slow_build(serving: &Serving) {
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| std::path::Path::new(path).exists());
+    std::fs::create_dir(serving.project.path().join("slow")).expect("the folder can be written");
+    std::fs::copy(busybox.expect("it is installed"), serving.project.path().join("slow/busybox")).expect("both are there");
+    std::fs::copy(serving.project.path().join("app"), serving.project.path().join("slow/app")).expect("both are there");
+    let once = serving.sockets.path().display();
+    let dockerfile = format!(
+        "FROM scratch\nARG VERSION\nENV VERSION=$VERSION\nCOPY app /app\nCOPY busybox /busybox\nENV ONCE={once}\n\
+         RUN [\"/busybox\", \"sleep\", \"5\"]\nENTRYPOINT [\"/app\"]\n"
+    );
+    serving.project.write("slow/Dockerfile", &dockerfile);
+}
+
+#[test]
+fn ctrl_c_during_a_build_lets_it_end_and_a_second_one_does_not() {
+    let serving = Serving::on(1);
+    slow_build(&serving);
+    let deploy = ["version=v2", "context=slow"];
+    let running = serving.deploy_until(&deploy, "build");
+    running.signal("INT").says("stopping after the op in flight; ctrl-C again stops now");
+    running.signal("INT");
+    serving.assert_interrupted(&running.ends_within(SOON));
+    let running = serving.deploy_until(&deploy, "build");
+    running.signal("INT");
+    let ended = running.ends_within(Duration::from_secs(15));
+    serving.assert_interrupted(&ended);
+    assert!(ended.stderr.contains("interrupted; nothing was changed"), "{}", ended.stderr);
+    serving.assert_works_again(&deploy);
+}
+
+#[test]
+fn ctrl_c_while_an_image_is_sent() {
+    let serving = Serving::on(1);
+    let mut random = std::fs::File::open("/dev/urandom").expect("it is there");
+    let mut large = std::fs::File::create(serving.project.path().join("large")).expect("the folder can be written");
+    std::io::copy(&mut std::io::Read::by_ref(&mut std::io::Read::take(&mut random, 200 << 20)), &mut large).expect("there is room");
+    serving.project.write(".dockerignore", "");
+    let dockerfile = "FROM scratch\nARG VERSION\nENV VERSION=$VERSION\nCOPY app /app\nCOPY large /large\nENTRYPOINT [\"/app\"]\n";
+    serving.project.write("Dockerfile", dockerfile);
+    let before = serving.rig.snapshot(1);
+    let running = serving.deploy_until(&["version=v2"], "h1              ship");
+    running.signal("INT").says("stopping after");
+    running.signal("INT");
+    serving.assert_interrupted(&running.ends_within(SOON));
+    until("the engine has let go of it", || serving.rig.snapshot(1) == before);
+    let running = serving.deploy_until(&["version=v2"], "h1              ship");
+    running.signal("INT");
+    serving.assert_interrupted(&running.ends_within(Duration::from_secs(30)));
+    serving.assert_works_again(&["version=v2"]);
+}
+
+#[test]
+fn ctrl_c_during_the_wait_for_health_ends_it_at_once() {
+    let serving = Serving::on(1);
+    for signal in ["INT", "TERM"] {
+        let running = serving.deploy_until(&["version=v2", "health=503"], "h1              healthcheck");
+        running.signal(signal);
+        let ended = running.ends_within(SOON);
+        serving.assert_interrupted(&ended);
+        assert!(ended.stderr.contains("! h1: 2 containers of this run got no traffic and stay: "), "{}", ended.stderr);
+    }
+    serving.assert_works_again(&["version=v2"]);
+}
+
+#[test]
+fn signals_during_the_switch_of_the_proxy_lose_nothing() {
+    let mut serving = Serving::on(1);
+    for (number, signals) in [&["INT"][..], &["INT", "INT"], &["TERM"]].into_iter().enumerate() {
+        let running = serving.deploy_until(&["version=v2"], "h1              set_weights");
+        // In the second that the flag is up, and a little later.
+        std::thread::sleep(Duration::from_millis(400 * number as u64));
+        for signal in signals {
+            running.signal(signal);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let ended = running.ends_within(SOON);
+        serving.assert_interrupted(&ended);
+        if signals != ["INT"] {
+            assert!(ended.stderr.contains("what it began on h1 may still come to its end there"), "{}", ended.stderr);
+        }
+        until("what was begun at nginx has ended", || {
+            !serving.rig.snapshot(1).iter().any(|line| line.contains("podlift-drain") || line.ends_with(".new"))
+        });
+        serving.load.more(300);
+    }
+    serving.assert_works_again(&["version=v2"]);
+}
+
+#[test]
+fn ctrl_c_during_a_drain_ends_the_wait_and_the_request_in_flight_is_answered() {
+    let serving = Serving::on(1);
+    let url = format!("http://{}/work?ms=9000", serving.rig.host(1).address);
+    let begin = Instant::now();
+    let request = std::thread::spawn(move || output(Command::new("curl").args(["-sS", "--max-time", "30", &url]), ""));
+    let running = serving.deploy_until(&["version=v2"], "h1              drain");
+    running.signal("INT");
+    serving.assert_interrupted(&running.ends_within(SOON));
+    assert!(begin.elapsed() < Duration::from_secs(9), "the request had ended before");
+    assert!(request.join().expect("curl ends").text().starts_with("v1"));
+    serving.assert_works_again(&["version=v2"]);
+}
+
+#[test]
+fn ctrl_c_during_a_pause_ends_it_at_once() {
+    let serving = Serving::on(2);
+    let running = serving.deploy_until(&["version=v2", "hosts=h1,h2", "pause=60s"], "here            pause");
+    running.signal("INT");
+    let ended = running.ends_within(SOON);
+    serving.assert_interrupted(&ended);
+    serving.assert_works_again(&["version=v2", "hosts=h1,h2"]);
+}
+
+#[test]
+fn a_host_that_is_lost_during_start_is_told_and_the_other_host_is_taken_back() {
+    let mut serving = Serving::on(2);
+    serving.load.more(1);
+    let Serving { rig, project, .. } = &serving;
+    let both = project.path().join("deploy.rhai");
+    let script = std::fs::read_to_string(&both).expect("it was written").replace("pause: p.pause", "batch: 2");
+    std::fs::write(&both, script).expect("it can be written");
+    // A cut-off host answers nobody: it is not under load.
+    let load = Load::start(rig, LoadOptions { kept: 16, fresh: 8, targets: vec![format!("{}:80", rig.host(1).address)], ..LoadOptions::on(rig) });
+    let before = rig.snapshot(1);
+    let deploy = ["version=v2", "hosts=h1,h2"];
+    let running = serving.deploy_until(&deploy, "h2              start");
+    rig.partition(2);
+    let ended = running.ends_within(Duration::from_secs(60));
+    println!("--- exit {}\n{}", ended.code, ended.stderr);
+    load.finish().assert_nothing_lost();
+    rig.heal(2);
+    assert_eq!(ended.code, 6, "{}", ended.stderr);
+    for words in ["The connection to h2 was lost", "! h2: what runs of web there is not known", "the fleet is mixed", "podlift ps"] {
+        assert!(ended.stderr.contains(words), "{words:?} is not in\n{}", ended.stderr);
+    }
+    serving.assert_nothing_stays();
+    let left: Vec<_> = rig.snapshot(1).into_iter().filter(|line| !before.contains(line) && !line.starts_with("image ")).collect();
+    assert!(left.is_empty(), "more than the image is left on h1: {left:#?}");
+    let again = project.podlift(&[&["run", "deploy.rhai"][..], &deploy].concat());
+    assert_eq!(again.code, 0, "{}", again.stderr);
+}
