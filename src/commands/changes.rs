@@ -25,7 +25,7 @@ pub struct Counts {
     pub doubtful: usize,
     /// Those of them that were not taken back.
     pub standing: usize,
-    /// Commands on hosts that succeeded and have no `undo`: what they did is known to their author only.
+    /// Commands on hosts that failed, or succeeded and have no `undo`: what they did is known to their author only.
     pub commands: usize,
     /// Hosts that were changed.
     pub hosts: BTreeSet<HostName>,
@@ -42,7 +42,10 @@ impl Counts {
         let done: BTreeSet<&str> = records.iter().filter(|record| record.result.is_ok()).map(|record| record.key.as_str()).collect();
         let mut counts = Self { calls: records.len(), ..Self::default() };
         for record in records {
-            counts.failed += usize::from(record.result.is_err());
+            if record.result.is_err() {
+                counts.failed += 1;
+                counts.commands += usize::from(matches!(record.op, Op::Hook(_)) && changes_fleet(&record.op));
+            }
             if !changes_fleet(&record.op) || record.key.is_undo() {
                 continue;
             }

@@ -264,6 +264,10 @@ fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: 
         Remains::Nothing if exit == Exit::Bad => {
             (format!("{what}: the script is wrong; nothing was changed"), format!("correct {script} and run it again"))
         }
+        Remains::Nothing if counts.commands > 0 => (
+            format!("{what}; nothing was changed but what {} may have done", words::count(counts.commands, "command")),
+            format!("see what it did; `{again}` tries again"),
+        ),
         Remains::Nothing => (format!("{what}; nothing was changed"), format!("`{again}` tries again")),
         Remains::Undone if counts.commands > 0 => (
             format!("{what}; everything was undone but {} without `undo`", words::count(counts.commands, "command")),
