@@ -42,7 +42,10 @@ impl Counts {
         let done: BTreeSet<&str> = records.iter().filter(|record| record.result.is_ok()).map(|record| record.key.as_str()).collect();
         let mut counts = Self { calls: records.len(), ..Self::default() };
         for record in records {
-            counts.failed += usize::from(record.result.is_err());
+            if record.result.is_err() {
+                counts.failed += 1;
+                counts.commands += usize::from(matches!(record.op, Op::Hook(_)) && changes_fleet(&record.op));
+            }
             if !changes_fleet(&record.op) || record.key.is_undo() {
                 continue;
             }
@@ -50,11 +53,7 @@ impl Counts {
             if let Err(failure) = &record.result
                 && inverse.is_empty()
             {
-                if matches!(record.op, Op::Hook(_)) {
-                    counts.commands += 1;
-                } else {
-                    counts.doubtful += usize::from(matches!(failure.kind, FailureKind::Interrupted | FailureKind::Timeout));
-                }
+                counts.doubtful += usize::from(matches!(failure.kind, FailureKind::Interrupted | FailureKind::Timeout));
                 continue;
             }
             counts.changes += 1;

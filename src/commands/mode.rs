@@ -82,7 +82,10 @@ impl Mode {
     /// Keeps what a simulated run ended with.
     pub fn keep(self, model: &Modelled) -> Result<(), Failure> {
         match self {
-            Self::Simulation => write_kept(Path::new(SIMULATED), &model.world().kept()),
+            Self::Simulation => {
+                let file = Path::new(SIMULATED);
+                write_kept(file, &model.world().kept(read_kept(file)?))
+            }
             Self::Live | Self::Plan | Self::SimulatedPlan => Ok(()),
         }
     }
