@@ -253,7 +253,7 @@ fn signals_during_the_switch_of_the_proxy_lose_nothing() {
             assert!(ended.stderr.contains("what it began on h1 may still come to its end there"), "{}", ended.stderr);
         }
         until("what was begun at nginx has ended", || {
-            !serving.rig.snapshot(1).iter().any(|line| line.contains("podlift-drain") || line.ends_with(".new"))
+            !serving.rig.snapshot(1).iter().any(|line| line.contains("podlift-drain") || line.contains(".conf.new"))
         });
         serving.more_load("next");
     }
