@@ -253,7 +253,7 @@ fn signals_during_the_switch_of_the_proxy_lose_nothing() {
             assert!(ended.stderr.contains("what it began on h1 may still come to its end there"), "{}", ended.stderr);
         }
         until("what was begun at nginx has ended", || {
-            !serving.rig.snapshot(1).iter().any(|line| line.contains("podlift-drain") || line.ends_with(".new"))
+            !serving.rig.snapshot(1).iter().any(|line| line.contains("podlift-drain") || line.contains(".conf.new"))
         });
         serving.more_load("next");
     }
@@ -282,6 +282,18 @@ fn ctrl_c_during_a_pause_ends_it_at_once() {
     let ended = running.ends_within(SOON);
     serving.assert_interrupted(&ended);
     serving.assert_works_again(&["version=v2", "hosts=h1,h2"]);
+}
+
+#[test]
+fn what_a_killed_run_leaves_behind_is_ended_by_the_next_one() {
+    let serving = Serving::on(1);
+    let running = serving.deploy_until(&["version=v2", "health=503"], "h1              healthcheck");
+    // Only podlift itself: its programs are what is left.
+    output(Command::new("kill").args(["-KILL", &running.child.id().to_string()]), "").text();
+    assert_eq!(running.ends_within(SOON).code, -1);
+    let folder = serving.sockets.path().to_str().expect("it is plain");
+    assert!(!processes_with(folder).is_empty(), "nothing was left, so there is nothing to end");
+    serving.assert_works_again(&["version=v2"]);
 }
 
 /// Deploys v2 to two hosts, of which the second is cut off once podlift says these words; returns what podlift said in the end.
