@@ -71,21 +71,21 @@ fn script(example: &str) -> String {
     if example.lines().any(|line| line.starts_with("project(")) { example.to_owned() } else { format!("{CONTEXT}{example}") }
 }
 
-/// Checks examples and runs them on a modelled fleet, each in a project of its own.
+/// Checks examples and runs them on a modelled fleet, each in a project of its own, with a commit where it asks for one.
 #[track_caller]
 fn assert_all_work<'a>(examples: impl IntoIterator<Item = (String, &'a str)>) {
     let mut wrong = String::new();
     for (place, example) in examples {
         let project = project();
         project.write("example.rhai", &script(example));
-        commit(&project);
+        if example.contains("git()") || example.contains("build(web);") {
+            commit(&project);
+        }
         let version = if example.contains("required(") { &["version=v7"][..] } else { &[] };
-        for words in [vec!["check", "example.rhai"], [&["run", "example.rhai", "--simulate"], version].concat()] {
-            let output = project.podlift(&words);
-            if output.code != 0 {
-                let _ = writeln!(wrong, "--- {place}, exit code {}:\n{}{}", output.code, output.stdout, output.stderr);
-                break;
-            }
+        // A run begins with the check, and does not begin where that finds something.
+        let output = project.podlift(&[&["run", "example.rhai", "--simulate"], version].concat());
+        if output.code != 0 {
+            let _ = writeln!(wrong, "--- {place}, exit code {}:\n{}{}", output.code, output.stdout, output.stderr);
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");

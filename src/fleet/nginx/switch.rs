@@ -17,7 +17,7 @@ use crate::{
 
 const SCRIPT: &str = include_str!("scripts/switch.sh");
 
-/// How long a change may take: a minute for the lock, a second for the flag, half a minute for the workers, and the way.
+/// How long a change may take: a minute for the lock, at most ten seconds for the flag, half a minute for the workers, and the way.
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// How often a change is put onto a table that another change of other hosts has replaced meanwhile.

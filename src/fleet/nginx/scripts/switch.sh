@@ -39,10 +39,17 @@ workers() {
 }
 
 # The connections that nginx has to the containers of podlift's services, one a line: one for each request in flight.
-upstreams() {
-  ports=$(sed -n 's/^[[:space:]]*server [^;]*:\([0-9][0-9]*\) .*/\1/p' "$folder"/podlift-*.conf 2>/dev/null | sort -u | xargs -r printf '%04X ')
+upstreams() { connections 's/^[[:space:]]*server [^;]*:\([0-9][0-9]*\) .*/\1/p' 3; }
+
+# The connections that clients have to podlift's services, one a line; a thousand are enough to wait for.
+clients() { connections 's/^[[:space:]]*listen \(\[::\]:\)*\([0-9][0-9]*\)[ ;].*/\2/p' 2 | head -n 1000; }
+
+# The established connections, one a line, whose end in column $2 of the kernel's table (2 is here, 3 is there) has one of the
+# ports that the sed program $1 finds in podlift's files.
+connections() {
+  ports=$(sed -n "$1" "$folder"/podlift-*.conf 2>/dev/null | sort -u | xargs -r printf '%04X ')
   cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
-    awk -v ports="$ports" 'BEGIN { split(ports, list, " "); for (n in list) wanted[list[n]] } { split($3, there, ":") } $4 == "01" && there[2] in wanted { print $2, $3 }'
+    awk -v ports="$ports" -v end="$2" 'BEGIN { split(ports, list, " "); for (n in list) wanted[list[n]] } { split($end, address, ":") } $4 == "01" && address[2] in wanted { print $2, $3 }'
 }
 
 exec 9>>"$lock" || fail error "the lock $lock cannot be opened"
@@ -81,14 +88,19 @@ if [ "$mode" = switch ] && grep -qsF -- "$flag" "$folder"/podlift-*.conf "$folde
   # What nginx had read before looks at no flag any more: it has its connection to a container by now.
   nap 0.05
   early=$(upstreams)
+  resting=$(clients)
   sleep 1
-  # An answer to such a request keeps its connection alive. Its client's next one, which sees the flag, is on its way for a moment.
-  tries=0
-  while [ -n "$early" ] && [ -n "$(upstreams | grep -Fx "$early")" ] && [ "$tries" -lt 100 ]; do
-    tries=$((tries + 1))
+  # An answer to such a request keeps its connection alive; its client's next one, which sees the flag, is on its way for a
+  # moment. A connection that rested all the while is closed by the reload, maybe under the very next request: its client gets
+  # some more time to come.
+  begin=$(date +%s) late=
+  while waited=$(($(date +%s) - begin)) &&
+    { { [ "$waited" -lt 5 ] && [ -n "$early" ] && [ -n "$(upstreams | grep -Fx "$early")" ]; } ||
+      { [ "$waited" -lt 3 ] && [ -n "$resting" ] && [ -n "$(clients | grep -Fx "$resting")" ]; }; }; do
+    late=yes
     nap 0.05
   done
-  [ "$tries" = 0 ] || nap 0.5
+  [ -z "$late" ] || nap 0.5
 fi
 
 # The main file comes last: where it is kept, all is.
