@@ -38,7 +38,9 @@ mod tests {
             idle: idle.iter().map(ToString::to_string).collect(),
             unknown: unknown.map(Into::into),
         };
-        let ending = Ending { parts: vec![part("h1", &["a-1", "a-2"], None), part("h2", &[], Some("h2 did not answer SSH")), part("h3", &[], None)] };
+        let ending = Ending {
+            parts: vec![part("h1", &["a-1", "a-2"], None), part("h2", &[], Some("h2 did not answer SSH")), part("h3", &[], None)],
+        };
         assert_eq!(
             lines(&ending),
             [

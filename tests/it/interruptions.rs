@@ -270,7 +270,8 @@ fn a_host_that_is_lost_during_start_is_told_and_the_other_host_is_taken_back() {
     let script = std::fs::read_to_string(&both).expect("it was written").replace("pause: p.pause", "batch: 2");
     std::fs::write(&both, script).expect("it can be written");
     // A cut-off host answers nobody: it is not under load.
-    let load = Load::start(rig, LoadOptions { kept: 16, fresh: 8, targets: vec![format!("{}:80", rig.host(1).address)], ..LoadOptions::on(rig) });
+    let load =
+        Load::start(rig, LoadOptions { kept: 16, fresh: 8, targets: vec![format!("{}:80", rig.host(1).address)], ..LoadOptions::on(rig) });
     let before = rig.snapshot(1);
     let deploy = ["version=v2", "hosts=h1,h2"];
     let running = serving.deploy_until(&deploy, "h2              start");

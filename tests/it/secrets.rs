@@ -114,7 +114,9 @@ for command in commands {
 
 fn project(rig: &Rig, script: &str) -> Project {
     let project = Project::on(rig).env("PW", &value());
-    std::fs::copy("/usr/bin/busybox", project.path().join("busybox")).or_else(|_| std::fs::copy("/bin/busybox", project.path().join("busybox"))).expect("busybox is installed");
+    std::fs::copy("/usr/bin/busybox", project.path().join("busybox"))
+        .or_else(|_| std::fs::copy("/bin/busybox", project.path().join("busybox")))
+        .expect("busybox is installed");
     project.write(".dockerignore", "");
     project.write("Dockerfile", "FROM scratch\nARG TOKEN\nCOPY app /app\nCOPY busybox /busybox\nENTRYPOINT [\"/app\"]\n");
     project.write("deploy.rhai", &script.replace("PROJECT", &format!("shop{}", rig.id())));
@@ -151,9 +153,11 @@ fn a_secret_in_a_url_works_in_the_app_and_is_seen_nowhere_else() {
                   docker history --no-trunc $(docker images -q)";
     assert_hidden("the engine", rig.exec(1, &["sh", "-c", engine]).text());
     // Docker itself keeps a container's environment under /var/lib/docker and /run.
-    let files = "cat $(find /etc/nginx /var/lib/podlift /var/log /root /home /tmp /var/tmp -type f) 2>/dev/null; ls -R /run /var/lib/podlift";
+    let files =
+        "cat $(find /etc/nginx /var/lib/podlift /var/log /root /home /tmp /var/tmp -type f) 2>/dev/null; ls -R /run /var/lib/podlift";
     assert_hidden("a file of the host", &rig.exec(1, &["sh", "-c", files]).stdout);
-    let local = output(Command::new("sh").args(["-c", "cat $(find . -type f ! -name busybox ! -name app)"]).current_dir(project.path()), "");
+    let local =
+        output(Command::new("sh").args(["-c", "cat $(find . -type f ! -name busybox ! -name app)"]).current_dir(project.path()), "");
     assert_hidden("a file of the project", &local.stdout);
 }
 
@@ -179,8 +183,13 @@ fn what_failing_commands_and_containers_say_shows_no_secret() {
         "#,
     );
     failing.write("Job", "FROM scratch\nCOPY busybox /busybox\n");
-    failing.write("Broken", "FROM scratch\nARG TOKEN\nCOPY busybox /busybox\nRUN [\"/busybox\", \"sh\", \"-c\", \"echo $TOKEN; env; exit 5\"]\n");
-    for (what, words) in [("container", "instead of becoming healthy"), ("hook", "exited with 4"), ("thrown", "no ${PW}"), ("build", "docker build")] {
+    failing.write(
+        "Broken",
+        "FROM scratch\nARG TOKEN\nCOPY busybox /busybox\nRUN [\"/busybox\", \"sh\", \"-c\", \"echo $TOKEN; env; exit 5\"]\n",
+    );
+    for (what, words) in
+        [("container", "instead of becoming healthy"), ("hook", "exited with 4"), ("thrown", "no ${PW}"), ("build", "docker build")]
+    {
         for more in [&["-v"][..], &["-v", "--json"]] {
             let run = failing.podlift(&[&["run", "deploy.rhai", &format!("what={what}")], more].concat());
             println!("--- {what} exit {}\n{}{}", run.code, run.stdout, run.stderr);
