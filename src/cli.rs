@@ -105,18 +105,9 @@ pub struct Ps {
     /// Where to look.
     #[command(flatten)]
     pub place: Where,
-    /// The script whose hosts and project are meant; it is run in a model to find them.
-    #[arg(value_name = "SCRIPT", required_unless_present = "hosts", conflicts_with = "hosts")]
-    pub script: Option<PathBuf>,
-    /// Arguments for the script, which takes them with params.
-    #[arg(value_name = "KEY=VALUE", value_parser = argument)]
-    pub arguments: Vec<(String, String)>,
     /// Print a JSON array with an object for each container.
     #[arg(long)]
     pub json: bool,
-    /// How to reach hosts.
-    #[command(flatten)]
-    pub ssh: Ssh,
 }
 
 /// Show what a service's containers wrote.
@@ -129,12 +120,6 @@ pub struct Logs {
     /// The service.
     #[arg(value_name = "SERVICE", value_parser = service)]
     pub service: ServiceName,
-    /// The script whose hosts and project are meant; it is run in a model to find them.
-    #[arg(value_name = "SCRIPT", required_unless_present = "hosts", conflicts_with = "hosts")]
-    pub script: Option<PathBuf>,
-    /// Arguments for the script, which takes them with params.
-    #[arg(value_name = "KEY=VALUE", value_parser = argument)]
-    pub arguments: Vec<(String, String)>,
     /// Where to look.
     #[command(flatten)]
     pub place: Where,
@@ -144,20 +129,26 @@ pub struct Logs {
     /// Show stopped containers' words too.
     #[arg(long)]
     pub all: bool,
-    /// How to reach hosts.
-    #[command(flatten)]
-    pub ssh: Ssh,
 }
 
-/// Hosts and project, given by hand.
+/// Hosts and project: a script's, or given by hand.
 #[derive(Clone, Debug, Args)]
 pub struct Where {
+    /// The script whose hosts and project are meant; it is run in a model to find them.
+    #[arg(value_name = "SCRIPT", required_unless_present = "hosts", conflicts_with = "hosts")]
+    pub script: Option<PathBuf>,
+    /// Arguments for the script, which takes them with params.
+    #[arg(value_name = "KEY=VALUE", value_parser = argument)]
+    pub arguments: Vec<(String, String)>,
     /// A host, as in a script: name, user@name:port, an alias of ~/.ssh/config, or local. May be repeated.
     #[arg(long = "host", value_name = "ADDRESS", value_parser = Host::parse)]
     pub hosts: Vec<Host>,
     /// The project; not given, the script's own, or default.
     #[arg(long, value_name = "NAME", value_parser = project)]
     pub project: Option<ProjectName>,
+    /// How to reach hosts.
+    #[command(flatten)]
+    pub ssh: Ssh,
 }
 
 /// How to reach hosts.

@@ -43,13 +43,7 @@ pub fn spinner(printer: &Printer) -> Arc<dyn Narrator> {
 }
 
 /// Finds out; whatever is in the way has been told when this returns an exit code.
-pub fn find(
-    place: &cli::Where,
-    script: Option<&Path>,
-    arguments: &[(String, String)],
-    ssh: &cli::Ssh,
-    printer: &Printer,
-) -> Result<About, Exit> {
+pub fn find(place: &cli::Where, printer: &Printer) -> Result<About, Exit> {
     let failed = |failure: Failure| {
         complaint::tell_failure(printer, &failure);
         match Exit::of(Cause::Failure(failure.kind), Remains::Nothing) {
@@ -57,10 +51,10 @@ pub fn find(
             exit => exit,
         }
     };
-    let Some(script) = script else {
+    let Some(script) = &place.script else {
         let folder = Path::new(".");
         let environment = Environment::beside(folder).map_err(failed)?;
-        let outside = Outside::open(ssh, folder, &environment).map_err(failed)?;
+        let outside = Outside::open(&place.ssh, folder, &environment).map_err(failed)?;
         let hosts = place.hosts.iter().map(|host| (host.name.clone(), host.clone())).collect();
         let inventory = Inventory { project: place.project.clone().unwrap_or_default(), hosts, ..Inventory::default() };
         return Ok(About { inventory, outside });
@@ -68,8 +62,8 @@ pub fn find(
     let script_place = Place::find(script).map_err(failed)?;
     let checked = script_place.check().map_err(failed)?;
     let environment = Environment::beside(script_place.folder()).map_err(failed)?;
-    let outside = Outside::open(ssh, script_place.folder(), &environment).map_err(failed)?;
-    let mut inventory = learn(&checked, arguments, environment, &outside, printer)?;
+    let outside = Outside::open(&place.ssh, script_place.folder(), &environment).map_err(failed)?;
+    let mut inventory = learn(&checked, &place.arguments, environment, &outside, printer)?;
     if let Some(project) = &place.project {
         inventory.project = ProjectName::clone(project);
     }

@@ -3,8 +3,7 @@
 use super::{
     about::{self, spinner},
     exit::Exit,
-    look,
-    ps::{split, tell_all},
+    look::{self, split, tell_all},
 };
 use crate::{
     cli,
@@ -15,7 +14,7 @@ use crate::{
 
 /// Shows what a service's containers wrote.
 pub fn run(options: &cli::Logs, printer: &Printer) -> Exit {
-    let about = match about::find(&options.place, options.script.as_deref(), &options.arguments, &options.ssh, printer) {
+    let about = match about::find(&options.place, printer) {
         Ok(about) => about,
         Err(exit) => return exit,
     };

@@ -4,12 +4,18 @@ use std::{collections::BTreeMap, sync::Arc, thread};
 
 use serde::de::DeserializeOwned;
 
-use super::{about::About, identity};
+use super::{
+    about::About,
+    complaint,
+    exit::{Cause, Exit, Remains},
+    identity,
+};
 use crate::{
     executor::{Call, Executor, Key, Narrate, Narrator},
     failure::{Failure, Origin},
     model::{Host, HostName, HostState},
     op::{Operation, Survey},
+    terminal::{Printer, plan::States},
 };
 
 /// What each host is found to be, or why it could not be read.
@@ -42,4 +48,26 @@ where
         };
         running.into_iter().map(|thread| output(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))).collect()
     })
+}
+
+/// The hosts that answered, and why the others did not.
+pub fn split(answers: BTreeMap<HostName, Result<HostState, Failure>>) -> (States, Vec<Failure>) {
+    let (mut states, mut failures) = (States::new(), Vec::new());
+    for (host, answer) in answers {
+        match answer {
+            Ok(state) => {
+                states.insert(host, state);
+            }
+            Err(failure) => failures.push(failure.on(&host)),
+        }
+    }
+    (states, failures)
+}
+
+/// Tells failures, and the exit code of the first.
+pub fn tell_all(failures: &[Failure], printer: &Printer) -> Exit {
+    for failure in failures {
+        complaint::tell_failure(printer, failure);
+    }
+    failures.first().map_or(Exit::Done, |failure| Exit::of(Cause::Failure(failure.kind), Remains::Nothing))
 }

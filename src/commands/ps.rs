@@ -1,24 +1,20 @@
 //! `podlift ps`
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::{
     about::{self, spinner},
-    complaint,
-    exit::{Cause, Exit, Remains},
-    look,
+    exit::Exit,
+    look::{self, split, tell_all},
 };
 use crate::{
     cli,
-    failure::Failure,
-    terminal::{Printer, containers, plan::States},
+    terminal::{Printer, containers},
 };
 
 /// Shows the containers of a project on its hosts.
 pub fn run(options: &cli::Ps, printer: &Printer) -> Exit {
-    let about = match about::find(&options.place, options.script.as_deref(), &options.arguments, &options.ssh, printer) {
+    let about = match about::find(&options.place, printer) {
         Ok(about) => about,
         Err(exit) => return exit,
     };
@@ -38,26 +34,4 @@ pub fn run(options: &cli::Ps, printer: &Printer) -> Exit {
 fn hosts(inventory: &super::inventory::Inventory) -> String {
     let names: Vec<&str> = inventory.hosts.keys().map(crate::model::HostName::as_str).collect();
     if names.is_empty() { "any host that the script names".into() } else { names.join(", ") }
-}
-
-/// The hosts that answered, and why the others did not.
-pub fn split(answers: BTreeMap<crate::model::HostName, Result<crate::model::HostState, Failure>>) -> (States, Vec<Failure>) {
-    let (mut states, mut failures) = (States::new(), Vec::new());
-    for (host, answer) in answers {
-        match answer {
-            Ok(state) => {
-                states.insert(host, state);
-            }
-            Err(failure) => failures.push(failure.on(&host)),
-        }
-    }
-    (states, failures)
-}
-
-/// Tells failures, and the exit code of the first.
-pub fn tell_all(failures: &[Failure], printer: &Printer) -> Exit {
-    for failure in failures {
-        complaint::tell_failure(printer, failure);
-    }
-    failures.first().map_or(Exit::Done, |failure| Exit::of(Cause::Failure(failure.kind), Remains::Nothing))
 }

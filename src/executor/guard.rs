@@ -145,7 +145,7 @@ impl<E: Executor> Guard<E> {
             let table = self.survey(call, &op.proxy, &op.project)?.routes.remove(&op.service);
             let others = announced.others(&op.proxy.name, &op.service);
             if !table.is_some_and(|table| RouteTable { shares: table.with(&op.changes), ..table }.serves_without(&others)) {
-                return Err(nothing_left(&op.service, &op.proxy.name));
+                return Err(Failure::nothing_left(&op.service, &op.proxy.name));
             }
             departing = Some(announced);
         }
@@ -183,7 +183,7 @@ impl<E: Executor> Guard<E> {
             let table: Option<RouteTable> = self.survey(call, proxy, &op.project)?.routes.remove(&op.service);
             let leaving = [op.containers.clone(), op.others.clone(), announced.others(&proxy.name, &op.service)].concat();
             if table.is_some_and(|table| !table.serves_without(&leaving)) {
-                return Err(nothing_left(&op.service, &proxy.name));
+                return Err(Failure::nothing_left(&op.service, &proxy.name));
             }
         }
         Ok(Some(announced))
@@ -261,12 +261,6 @@ struct Ending<'a> {
     containers: &'a [ContainerName],
     proxies: &'a [Host],
     allow_downtime: bool,
-}
-
-fn nothing_left(service: &ServiceName, proxy: &HostName) -> Failure {
-    Failure::refused(format!("the proxy on {proxy} would have no container of {service} left"))
-        .on(proxy)
-        .hint("give another release weight in the same call, or say `allow_downtime: true`")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

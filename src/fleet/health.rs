@@ -68,7 +68,7 @@ pub async fn wait(
 }
 
 /// Checks each container once.
-pub async fn check_now(connection: &Connection, op: &CheckNow) -> Result<Vec<CheckedContainer>, Failure> {
+pub async fn check_now(connection: &Connection, op: &CheckNow, secrets: &Secrets) -> Result<Vec<CheckedContainer>, Failure> {
     let there = containers::list(connection, &op.project, None).await?;
     let checks = op.containers.iter().map(|name| {
         let known = there.iter().find(|container| container.name == *name);
@@ -89,7 +89,7 @@ pub async fn check_now(connection: &Connection, op: &CheckNow) -> Result<Vec<Che
                 Ok(answer) => (true, answer),
                 Err(answer) => (false, answer),
             };
-            Ok(CheckedContainer { container: name.clone(), state: Some(container.state), healthy, answer })
+            Ok(CheckedContainer { container: name.clone(), state: Some(container.state), healthy, answer: secrets.redact(&answer) })
         }
     });
     join_all(checks).await.into_iter().collect()

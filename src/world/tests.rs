@@ -347,3 +347,46 @@ proptest! {
         prop_assert!(lost == 0.0, "{lost} requests were lost");
     }
 }
+
+/// A host with one project's service on port 80, as that project and as others see it.
+struct Shared;
+
+impl Source for Shared {
+    fn survey(&self, _: &Call, _: &Host, project: &ProjectName) -> Result<HostState, Failure> {
+        let mut fleet = Fleet::new(HostState::default());
+        let found = fleet.start("v1").and_then(|containers| fleet.weigh(&[(&containers, 1)]))?;
+        let taken = TakenFront { listen: 80, domain: None, file: "/etc/nginx/conf.d/podlift-shop.web.conf".into() };
+        Ok(match project.as_str() {
+            "shop" => HostState {
+                routes: [(found.service.clone(), RouteTable { project: project.clone(), ..found })].into(),
+                ..HostState::default()
+            },
+            _ => HostState { fronts: vec![taken], ..HostState::default() },
+        })
+    }
+    fn read(&self, _: &Call) -> Option<Result<Outcome, Failure>> {
+        None
+    }
+}
+
+#[test]
+fn what_has_no_project_does_not_make_one_see_its_own_front_as_anothers() {
+    let model = Model::new(World::default(), Shared);
+    let run = Fleet::new(HostState::default()).run;
+    let host = Host::parse("h1").expect("valid");
+    let mut calls = 0;
+    let mut survey = || {
+        calls += 2;
+        let origin = Origin { file: "deploy.rhai".into(), line: 1, column: 1 };
+        let perform = |op: Op, number| model.perform(&Call::new(op, Key::call("", number), origin.clone(), run.clone()));
+        let project = ProjectName::new("shop").expect("valid");
+        let outcome = perform(crate::op::Survey { host: host.clone(), project }.into(), calls).expect("read");
+        let ship = Ship { host: host.clone(), from: host.clone(), reference: "x:v1".into(), digest: String::new() };
+        assert!(perform(ship.into(), calls + 1).is_err(), "there is no such image, and the host was met");
+        serde_json::from_value::<HostState>(outcome.value).expect("a state")
+    };
+    for _ in 0..2 {
+        let state = survey();
+        assert_eq!((state.fronts.len(), state.routes.len()), (0, 1));
+    }
+}

@@ -27,7 +27,7 @@ pub use self::{
 };
 use super::connection::Connection;
 use crate::{
-    failure::Failure,
+    failure::{Failure, FailureKind},
     model::{ProjectName, ProxyKind, RouteTable, ServiceName, TakenFront},
 };
 
@@ -49,7 +49,14 @@ pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<Fo
     if connection.host().proxy.kind != ProxyKind::Nginx {
         return Ok(Found { problem: Some("podlift cannot change this kind of proxy yet".into()), ..Found::default() });
     }
-    let found = look::look(connection).await?;
+    let found = match look::look(connection).await {
+        Ok(found) => found,
+        // Hosts without a proxy of podlift's need neither nginx nor the right to look at it.
+        Err(failure) if !matches!(failure.kind, FailureKind::Unreachable | FailureKind::Timeout) => {
+            return Ok(Found { problem: Some(failure.message), ..Found::default() });
+        }
+        Err(failure) => return Err(failure),
+    };
     Ok(Found {
         fronts: found.dump.taken_fronts(project),
         routes: found.tables.into_iter().filter(|table| &table.project == project).map(|table| (table.service.clone(), table)).collect(),
