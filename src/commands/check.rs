@@ -117,7 +117,7 @@ type Answers = BTreeMap<HostName, Result<HostState, Failure>>;
 fn as_json(answers: &Answers, inventory: &Inventory) -> Value {
     let of_host = |(host, answer): (&HostName, &Result<HostState, Failure>)| match answer {
         Ok(state) => json!({
-            "host": host, "engine": state.engine, "proxy_problem": state.proxy_problem, "fronts": state.fronts,
+            "host": host, "engine": state.engine, "user": state.user, "proxy_folder": state.proxy_folder, "proxy_problem": state.proxy_problem, "fronts": state.fronts,
             "clashes": hosts::clashes(state, &inventory.services),
         }),
         Err(failure) => json!({ "host": host, "failure": failure }),

@@ -116,9 +116,11 @@ struct Opened {
 
 /// Who podlift is on the host.
 #[derive(Clone, Debug)]
-struct User {
-    name: String,
-    is_root: bool,
+pub struct User {
+    /// What it is called there.
+    pub name: String,
+    /// Whether it may do everything without `sudo`.
+    pub is_root: bool,
 }
 
 impl Connection {
@@ -236,7 +238,8 @@ impl Connection {
         }
     }
 
-    async fn user(&self) -> Result<&User, Failure> {
+    /// Who podlift is on the host.
+    pub async fn user(&self) -> Result<&User, Failure> {
         self.user
             .get_or_try_init(|| async {
                 let output = self.command(&Request::new(&["id", "-un"]), &["id", "-un"]).await?;
@@ -266,14 +269,14 @@ impl Connection {
                 "sh" => "/bin/sh",
                 command => command,
             };
-            return Err(Failure::failed(format!("{} may not run `{}` as root on {}", user.name, first_words(&program), self.host.name))
+            return Err(Failure::refused(format!("{} may not run `{}` as root on {}", user.name, first_words(&program), self.host.name))
                 .on(&self.host.name)
                 .detail("sudo", output.stderr)
                 .hint(format!("allow it in /etc/sudoers.d/podlift: `{} ALL=(root) NOPASSWD: {command}`", user.name))
                 .hint("or log in as root"));
         }
         if output.code == 127 && output.stderr.contains("sudo") {
-            return Err(Failure::failed(format!("There is no `sudo` on {}", self.host.name))
+            return Err(Failure::refused(format!("There is no `sudo` on {}", self.host.name))
                 .on(&self.host.name)
                 .hint("install sudo, or log in as root"));
         }

@@ -12,15 +12,26 @@ use crate::{
 /// Reads a host's state. A host that has no usable proxy is no failure: the state says why.
 pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<HostState, Failure> {
     let docker = connection.docker().await?;
-    let (engine, images, containers, history, (routes, fronts, proxy_problem)) = tokio::try_join!(
+    let (engine, images, containers, history, nginx, user) = tokio::try_join!(
         engine(connection),
         images::images(&docker),
         containers::list(connection, project, None),
         history::read(connection, project),
         nginx::survey(connection, project),
+        connection.user(),
     )?;
     let containers = containers.into_iter().map(|container| (container.name.clone(), container)).collect();
-    Ok(HostState { engine, images, containers, routes, history, fronts, proxy_problem })
+    Ok(HostState {
+        engine,
+        images,
+        containers,
+        routes: nginx.routes,
+        history,
+        fronts: nginx.fronts,
+        proxy_folder: nginx.folder,
+        proxy_problem: nginx.problem,
+        user: Some(user.name.clone()).filter(|_| !user.is_root),
+    })
 }
 
 /// Finds a service's containers on a host, and what its proxies give them.

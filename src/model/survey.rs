@@ -32,6 +32,12 @@ pub struct HostState {
     /// What another's use of the proxy makes impossible: a front (`listen 80 default_server`, `server_name x` on 80) and the file it stands in.
     #[serde(default)]
     pub fronts: Vec<TakenFront>,
+    /// The folder that the proxy's files go to, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_folder: Option<String>,
+    /// The user that podlift is there and that needs `sudo -n` for the proxy; none where it is root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// Why the host's proxy cannot be used, where it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_problem: Option<String>,

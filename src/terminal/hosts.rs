@@ -26,11 +26,16 @@ pub fn report(host: &HostName, state: &HostState, services: &Services, style: St
         Some(free) => writeln!(text, "  {good} disk    {free} free"),
         None => writeln!(text, "  {warning} disk    the engine does not tell how much is free"),
     };
+    let rights = state.user.as_ref().map_or_else(|| "root".into(), |user| format!("{user}, with `sudo -n` for the proxy"));
+    let _ = writeln!(text, "  {good} rights  {}", clean::line(&rights));
     let proxied = services.is_empty() || services.values().any(Service::has_proxy);
     let _ = match &state.proxy_problem {
         Some(problem) if proxied => writeln!(text, "  {bad} proxy   {}", clean::line(problem)),
         Some(problem) => writeln!(text, "  {warning} proxy   {} (no service needs it)", clean::line(problem)),
-        None => writeln!(text, "  {good} proxy   can be used"),
+        None => {
+            let folder = state.proxy_folder.as_deref().map_or_else(String::new, |folder| format!(", its files go to {folder}"));
+            writeln!(text, "  {good} proxy   can be used{}", clean::line(&folder))
+        }
     };
     for clash in clashes(state, services) {
         let _ = writeln!(text, "  {bad} front   {}", clean::line(&clash));
@@ -78,6 +83,7 @@ mod tests {
         let host = HostName::new("h1").expect("valid");
         let mut state = HostState::default();
         state.engine.free = Some(Bytes(12 << 30));
+        (state.user, state.proxy_folder) = (Some("deploy".into()), Some("/etc/nginx/conf.d".into()));
         assert!(is_fit(&state, &services()));
         assert_eq!(
             report(&host, &state, &services(), Style::PLAIN),
@@ -85,7 +91,8 @@ mod tests {
 h1
   ✓ engine  Docker 28.0.0, linux/amd64, classic store, reached over a forwarded socket
   ✓ disk    12.0 GB free
-  ✓ proxy   can be used
+  ✓ rights  deploy, with `sudo -n` for the proxy
+  ✓ proxy   can be used, its files go to /etc/nginx/conf.d
   ✓ runs    0 containers of the project, 0 of them running
 "
         );

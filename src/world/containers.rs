@@ -26,7 +26,17 @@ impl World {
             .collect();
         let mut found = Found { containers, weights: std::collections::BTreeMap::new() };
         for proxy in &op.proxies {
-            let Some(table) = self.at(proxy)?.state.routes.get(&op.service) else { continue };
+            let state = &self.at(proxy)?.state;
+            let Some(table) = state.routes.get(&op.service) else {
+                // A table that cannot be looked for is not taken for none.
+                match (&state.proxy_folder, &state.proxy_problem) {
+                    (None, Some(problem)) => {
+                        let message = format!("the proxy on {} cannot be used: {problem}", proxy.name);
+                        return Err(Failure::refused(message).on(&proxy.name));
+                    }
+                    _ => continue,
+                }
+            };
             for container in &found.containers {
                 let weight = table.weight_of(&op.host.name, &container.name);
                 if weight > 0 {

@@ -165,7 +165,7 @@ fn a_user_without_sudo_is_told_which_command_was_refused() {
     assert_fails(
         &rig,
         &project(&rig, "host(\"h1\")", "host(\"d1\")"),
-        1,
+        3,
         &["deploy may not run `sudo -n -- sh -c", "as root on d1", "deploy ALL=(root) NOPASSWD: /bin/sh"],
     );
 }

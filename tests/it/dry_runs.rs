@@ -404,3 +404,14 @@ fn a_fleet_that_was_laid_by_hand_is_planned_as_it_is() {
     shop.succeeds(ROLLING, &["version=v3"]);
     assert_eq!((asks("legacy.test").as_str(), asks("other.test").as_str()), ("legacy", "v3"));
 }
+
+#[test]
+fn a_proxy_that_may_not_be_looked_at_is_planned_to_be_refused() {
+    let shop = Rehearsal::on(RigOptions { sudo: false, ..RigOptions::default() });
+    shop.fails("rolling::deploy(web, built(web, \"v1\", host(\"d1\")), [host(\"d1\")]);", &[], 3, "deploy may not run");
+    let off = Rehearsal::on(RigOptions { nginx: false, ..RigOptions::default() });
+    // An nginx that never ran makes its logs when it is first asked for its configuration.
+    off.rig.exec(1, &["nginx", "-T"]).text();
+    off.fails("rolling::deploy(web, built(web, \"v1\", h1), [h1]);", &[], 3, "nginx is not running");
+    off.succeeds("let job = service(\"job\", #{ port: 8000, balancer: \"none\", health: http(\"/health\") }); rolling::deploy(job, built(job, \"v1\", h1), [h1]);", &[]);
+}

@@ -11,6 +11,7 @@ mod load;
 mod load_works;
 mod local_commands;
 mod podlift;
+mod proxies;
 mod rig;
 mod rig_works;
 mod rolling_deploys;

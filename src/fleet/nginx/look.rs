@@ -84,8 +84,21 @@ pub async fn look(connection: &Connection) -> Result<Look, Failure> {
         return Err(Failure::refused(format!("{} has another proxy than nginx", host.name)).on(&host.name));
     }
     let arguments = [command(host), host.proxy.folder.as_deref().unwrap_or_default()];
-    let output = super::remote::script(connection, SCRIPT, &arguments, Vec::new(), SHORT).await?;
-    Ok(read(&output, host))
+    match super::remote::script(connection, SCRIPT, &arguments, Vec::new(), SHORT).await {
+        Ok(output) => Ok(read(&output, host)),
+        // Without the right to look nothing is known, and the rest of the host can be used all the same.
+        Err(failure) if failure.kind == FailureKind::Refused => Ok(Look {
+            dump: Dump::default(),
+            tables: Vec::new(),
+            problem: Some(Problem {
+                words: failure.details.into_iter().map(|detail| detail.text).collect(),
+                message: failure.message,
+                hint: failure.hints.join(", "),
+            }),
+            place: None,
+        }),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn command(host: &Host) -> &str {

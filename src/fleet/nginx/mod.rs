@@ -31,26 +31,38 @@ use crate::{
     model::{ProjectName, ProxyKind, RouteTable, ServiceName, TakenFront},
 };
 
-/// A project's routes at a host's nginx, the fronts that others have there, and why nginx cannot be used where it cannot. A host
-/// without nginx is no failure.
-pub async fn survey(
-    connection: &Connection,
-    project: &ProjectName,
-) -> Result<(BTreeMap<ServiceName, RouteTable>, Vec<TakenFront>, Option<String>), Failure> {
+/// What a host's nginx is for a project.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The routes of the project's services.
+    pub routes: BTreeMap<ServiceName, RouteTable>,
+    /// The fronts that others have there.
+    pub fronts: Vec<TakenFront>,
+    /// The folder that podlift's files go to, where it is known.
+    pub folder: Option<String>,
+    /// Why nginx cannot be used, where it cannot.
+    pub problem: Option<String>,
+}
+
+/// Looks at a host's nginx. A host without it, or one that does not let podlift look, is no failure.
+pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<Found, Failure> {
     if connection.host().proxy.kind != ProxyKind::Nginx {
-        return Ok((BTreeMap::new(), Vec::new(), Some("podlift cannot change this kind of proxy yet".into())));
+        return Ok(Found { problem: Some("podlift cannot change this kind of proxy yet".into()), ..Found::default() });
     }
     let found = match look::look(connection).await {
         Ok(found) => found,
         // Hosts without a proxy of podlift's need neither nginx nor the right to look at it.
         Err(failure) if !matches!(failure.kind, FailureKind::Unreachable | FailureKind::Timeout) => {
-            return Ok((BTreeMap::new(), Vec::new(), Some(failure.message)));
+            return Ok(Found { problem: Some(failure.message), ..Found::default() });
         }
         Err(failure) => return Err(failure),
     };
-    let fronts = found.dump.taken_fronts(project);
-    let routes = found.tables.into_iter().filter(|table| &table.project == project).map(|table| (table.service.clone(), table)).collect();
-    Ok((routes, fronts, found.problem.map(|problem| problem.line())))
+    Ok(Found {
+        fronts: found.dump.taken_fronts(project),
+        routes: found.tables.into_iter().filter(|table| &table.project == project).map(|table| (table.service.clone(), table)).collect(),
+        folder: found.place.map(|place| place.folder),
+        problem: found.problem.map(|problem| problem.line()),
+    })
 }
 
 /// A service's route table at a host's nginx. Fails where it cannot be known: a table that is not found is never taken for none.
