@@ -46,7 +46,7 @@ fn what_does_not_fit_is_refused_where_it_is_written() {
         (r#"service("a", #{ restart: "sometimes" })"#, "not a valid restart policy"),
         (r#"service("a", #{ volumes: ["data"] })"#, "not a valid volume"),
         (r#"service("a", #{ labels: #{ "podlift.run": "x" } })"#, "podlift's own"),
-        (r#"service("a", #{ tls: #{ certificate: "x" } })"#, "`tls` has no `key`"),
+        (r#"service("a", #{ tls: #{ certificate: "/etc/x.pem" } })"#, "`tls` has no `key`"),
         (r#"service("a", #{ tls: #{ certificate: "x", key: "y", kye: "z" } })"#, "`tls` has no `kye`"),
         (r#"service("a", #{ balancer: "some" })"#, "a host, an array of hosts, or \"none\""),
         (r#"host("-oProxyCommand=id")"#, "not a valid host"),
