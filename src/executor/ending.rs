@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic,
     sync::Arc,
+    thread,
 };
 
 use serde::Serialize;
@@ -56,10 +58,14 @@ pub enum State {
 }
 
 impl Ending {
-    /// Reads it through `executor`, for every service and host that these records changed.
+    /// Reads it through `executor`, for every service and host that these records changed, all at once: it waits for hosts that
+    /// do not answer, and nothing interrupts it.
     pub fn read(executor: &dyn Executor, records: &[Recorded], run: &Arc<RunInfo>) -> Self {
         let places = places(records);
-        let parts = places.into_values().map(|place| part(executor, place, run)).collect();
+        let parts = thread::scope(|scope| {
+            let reads: Vec<_> = places.into_values().map(|place| scope.spawn(move || part(executor, place, run))).collect();
+            reads.into_iter().map(|read| read.join().unwrap_or_else(|payload| panic::resume_unwind(payload))).collect()
+        });
         Self { parts }
     }
 
@@ -149,4 +155,58 @@ fn part(executor: &dyn Executor, place: Place, run: &Arc<RunInfo>) -> Part {
     part.new = runs.iter().all(|id| **id == run.id) && !runs.is_empty() && part.idle.is_empty();
     part.old = !runs.contains(&run.id) && part.idle.is_empty();
     part
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+    use crate::{
+        executor::Outcome,
+        failure::Failure,
+        model::{Front, Token},
+        op::SetWeights,
+    };
+
+    /// Finds nothing anywhere, and remembers by which proxies it was asked.
+    #[derive(Default)]
+    struct Nothing(Mutex<Vec<Vec<String>>>);
+
+    impl Executor for Nothing {
+        fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+            if let Op::Find(find) = &call.op {
+                let proxies = find.proxies.iter().map(|proxy| proxy.name.to_string()).collect();
+                self.0.lock().unwrap_or_else(PoisonError::into_inner).push(proxies);
+            }
+            Ok(Outcome::of(Found::default()))
+        }
+    }
+
+    #[test]
+    fn all_balancers_that_a_call_changed_are_read() {
+        let host = |name: &str| Host::parse(name).expect("valid");
+        let weigh = |proxy: &str| SetWeights {
+            proxy: host(proxy),
+            project: ProjectName::default(),
+            service: ServiceName::new("web").expect("valid"),
+            front: Front { domain: None, listen: 80, tls: None, server: true, sticky: None },
+            changes: BTreeMap::new(),
+            hosts: vec![host("h1")],
+            allow_downtime: false,
+        };
+        let records: Vec<Recorded> = ["lb1", "lb2"]
+            .map(|proxy| Recorded {
+                key: Key::call("", 1),
+                op: weigh(proxy).into(),
+                origin: Origin { file: "deploy.rhai".into(), line: 1, column: 1 },
+                result: Ok(Outcome::of(Token::new("0123456789").expect("valid"))),
+                seconds: 0.0,
+            })
+            .to_vec();
+        let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me".into(), started: "2026-01-01T00:00:00Z".into() };
+        let nothing = Nothing::default();
+        Ending::read(&nothing, &records, &Arc::new(run));
+        assert_eq!(nothing.0.into_inner().unwrap_or_else(PoisonError::into_inner), [["lb1", "lb2"]]);
+    }
 }

@@ -144,7 +144,8 @@ pub async fn logs(connection: &Connection, containers: &[ContainerName], lines: 
             let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines.to_string()).build();
             let mut stream = docker.logs(name.as_str(), Some(options));
             let mut bytes = Vec::new();
-            while let Some(output) = stream.next().await {
+            let late = |_| Failure::new(FailureKind::Timeout, format!("the log of {name} stood still for {} s", PATIENCE.as_secs()));
+            while let Some(output) = tokio::time::timeout(PATIENCE, stream.next()).await.map_err(late)? {
                 bytes.extend_from_slice(&output.map_err(|error| missing(connection, name, error))?.into_bytes());
                 if bytes.len() > LOG_LIMIT {
                     bytes.drain(..bytes.len() - LOG_LIMIT);
