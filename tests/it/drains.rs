@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::podlift::Project;
@@ -60,7 +61,7 @@ fn a_drain_waits_for_a_long_request_and_for_nothing_else() {
 
     let address = rig.host(1).address.clone();
     let begin = Instant::now();
-    let request = std::thread::spawn(move || {
+    let request = thread::spawn(move || {
         let url = format!("http://{address}/work?ms=15000");
         output(std::process::Command::new("curl").args(["-sS", "--max-time", "30", &url]), "")
     });
