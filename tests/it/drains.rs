@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::podlift::Project;
