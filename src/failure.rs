@@ -4,10 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::HostName;
+use crate::{
+    model::{HostName, ServiceName},
+    op::Op,
+};
 
 /// Why an op failed: what happened, where, what the host said, and what to do next.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     /// What kind of failure it is; scripts see it as `.kind`.
@@ -26,6 +29,9 @@ pub struct Failure {
     /// What to do next, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
+    /// The ops that take back the part of its work that the op had done, or may have done, when it failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inverse: Vec<Op>,
 }
 
 /// A piece of what a host said.
@@ -84,7 +90,7 @@ impl FailureKind {
 impl Failure {
     /// A failure of this kind; `message` says what happened, in one sentence without a full stop.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), host: None, origin: None, details: Vec::new(), hints: Vec::new() }
+        Self { kind, message: message.into(), host: None, origin: None, details: Vec::new(), hints: Vec::new(), inverse: Vec::new() }
     }
 
     /// A refusal: nothing was done.
@@ -95,6 +101,13 @@ impl Failure {
     /// A failure of no special kind.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Failed, message)
+    }
+
+    /// The refusal of what would leave a proxy without a container of a service that it serves now.
+    pub fn nothing_left(service: &ServiceName, proxy: &HostName) -> Self {
+        Self::refused(format!("the proxy on {proxy} would have no container of {service} left"))
+            .on(proxy)
+            .hint("give another release weight in the same call, or say `allow_downtime: true`")
     }
 
     /// Names the host, unless one is named already.
@@ -118,6 +131,13 @@ impl Failure {
         if !text.trim().is_empty() {
             self.details.push(Detail { title: title.into(), text });
         }
+        self
+    }
+
+    /// Adds what takes back the part of the work that was done; it must be harmless where that part was not.
+    #[must_use]
+    pub fn undone_by(mut self, inverse: impl IntoIterator<Item = Op>) -> Self {
+        self.inverse.extend(inverse);
         self
     }
 

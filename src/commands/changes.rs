@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     executor::Recorded,
+    failure::FailureKind,
     model::HostName,
     op::{Op, Place},
 };
@@ -17,14 +18,22 @@ pub struct Counts {
     pub calls: usize,
     /// Calls that failed.
     pub failed: usize,
-    /// Changes of the fleet that succeeded.
+    /// Changes of the fleet that were made, or begun and known to have done a part of their work.
     pub changes: usize,
+    /// Changes of the fleet that were given up in the middle: what they did is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub doubtful: usize,
     /// Those of them that were not taken back.
     pub standing: usize,
-    /// Commands on hosts that succeeded and have no `undo`: what they did is known to their author only.
+    /// Commands on hosts that failed, or succeeded and have no `undo`: what they did is known to their author only.
     pub commands: usize,
     /// Hosts that were changed.
     pub hosts: BTreeSet<HostName>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Counts {
@@ -33,21 +42,28 @@ impl Counts {
         let done: BTreeSet<&str> = records.iter().filter(|record| record.result.is_ok()).map(|record| record.key.as_str()).collect();
         let mut counts = Self { calls: records.len(), ..Self::default() };
         for record in records {
-            let Ok(outcome) = &record.result else {
+            if record.result.is_err() {
                 counts.failed += 1;
+                counts.commands += usize::from(matches!(record.op, Op::Hook(_)) && changes_fleet(&record.op));
+            }
+            if !changes_fleet(&record.op) || record.key.is_undo() {
                 continue;
-            };
-            if !changes_fleet(&record.op) || record.key.as_str().starts_with("undo/") {
+            }
+            let inverse = record.inverse();
+            if let Err(failure) = &record.result
+                && inverse.is_empty()
+            {
+                counts.doubtful += usize::from(matches!(failure.kind, FailureKind::Interrupted | FailureKind::Timeout));
                 continue;
             }
             counts.changes += 1;
             counts.hosts.extend(record.op.host().map(|host| host.name.clone()));
-            if matches!(record.op, Op::Hook(_)) && outcome.inverse.is_empty() {
+            if matches!(record.op, Op::Hook(_)) && inverse.is_empty() {
                 counts.commands += 1;
                 continue;
             }
-            let undone = (0..outcome.inverse.len()).all(|index| done.contains(record.key.undo(index).as_str()));
-            let stands = if outcome.inverse.is_empty() { is_final(&record.op) } else { !undone };
+            let undone = (0..inverse.len()).all(|index| done.contains(record.key.undo(index).as_str()));
+            let stands = if inverse.is_empty() { is_final(&record.op) } else { !undone };
             counts.standing += usize::from(stands);
         }
         counts
@@ -123,8 +139,14 @@ mod tests {
         ];
         let counts = Counts::of(&records);
         assert_eq!((counts.calls, counts.failed, counts.changes, counts.standing, counts.hosts.len()), (3, 1, 1, 1, 1));
-        records.push(record(key.undo(0), forget, Ok(Outcome::of(()))));
+        records.push(record(key.undo(0), forget.clone(), Ok(Outcome::of(()))));
         let counts = Counts::of(&records);
         assert_eq!((counts.changes, counts.standing), (1, 0));
+
+        let half = Failure::failed("half of it").undone_by([Op::from(forget.clone())]);
+        records.push(record(Key::call("", 4), forget.clone(), Err(half)));
+        records.push(record(Key::call("", 5), forget, Err(Failure::new(FailureKind::Interrupted, "stopped in the middle"))));
+        let counts = Counts::of(&records);
+        assert_eq!((counts.changes, counts.standing, counts.doubtful), (2, 1, 1));
     }
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{failure::Failure, script::SecretNames};
+use crate::{failure::Failure, model::name::env_name, script::SecretNames};
 
 /// Where secrets come from.
 #[derive(Clone)]
@@ -44,15 +44,50 @@ impl SecretNames for Environment {
 
 /// Reads an env file; its errors never show its text.
 fn read(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
-    let unreadable = |error: &dotenvy::Error| {
-        let why = match error {
-            dotenvy::Error::Io(error) => error.to_string(),
-            _ => "a line of it is not NAME=VALUE".into(),
-        };
-        Failure::refused(format!("the env file {} cannot be read: {why}", path.display()))
-    };
-    let entries = dotenvy::from_path_iter(path).map_err(|error| unreadable(&error))?;
-    entries.collect::<Result<_, _>>().map_err(|error| unreadable(&error))
+    let unreadable = |why: String| Failure::refused(format!("the env file {} cannot be read: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    parse(&text).map_err(|line| {
+        unreadable(format!("line {line} is not NAME=VALUE"))
+            .hint("a value is taken as it stands; around white space or a line's end write 'single' or \"double\" quotes")
+    })
+}
+
+/// Reads lines of `NAME=VALUE`, as `docker run --env-file` does: a value is taken as it stands, `$` and `#` in it too. Quotes
+/// around the whole of it are taken off; within double ones `\\n`, `\\"` and `\\\\` are escapes. Fails with the number of a line that
+/// does not fit.
+fn parse(text: &str) -> Result<BTreeMap<String, String>, usize> {
+    let mut variables = BTreeMap::new();
+    for (number, line) in (1usize..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let line = line.strip_prefix("export ").map_or(line, str::trim_start);
+        let (name, value) = line.split_once('=').ok_or(number)?;
+        env_name(name.trim()).map_err(|_| number)?;
+        variables.insert(name.trim().to_owned(), unquoted(value.trim()));
+    }
+    Ok(variables)
+}
+
+fn unquoted(value: &str) -> String {
+    let within = |quote: char| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    if let Some(plain) = within('\'') {
+        return plain.to_owned();
+    }
+    let Some(escaped) = within('"') else { return value.to_owned() };
+    let mut plain = String::new();
+    let mut characters = escaped.chars();
+    while let Some(character) = characters.next() {
+        match (character, characters.clone().next()) {
+            ('\\', Some(next @ ('n' | '"' | '\\'))) => {
+                characters.next();
+                plain.push(if next == 'n' { '\n' } else { next });
+            }
+            _ => plain.push(character),
+        }
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -71,6 +106,18 @@ mod tests {
         assert_eq!(environment.in_file("web.env").expect("reads"), ["PORT"]);
         assert_eq!(environment.value("web.env#PORT").as_deref(), Some("8000"));
         assert!(!environment.has("NONE"));
+    }
+
+    #[test]
+    fn a_value_is_taken_as_it_stands() {
+        let text = "# passwords\nA=hunter2$ecret\nexport B=p@ss$$w0rd #1\n\nC='it is $HOME'\nD=\"two\\nlines \\\"x\\\"\"\nE=it's\nF=back\\slash\nG=\nH=a=b\n";
+        let variables = parse(text).expect("each line fits");
+        let of = |name: &str| variables[name].as_str();
+        assert_eq!([of("A"), of("B"), of("C")], ["hunter2$ecret", "p@ss$$w0rd #1", "it is $HOME"]);
+        assert_eq!([of("D"), of("E"), of("F")], ["two\nlines \"x\"", "it's", "back\\slash"]);
+        assert_eq!([of("G"), of("H")], ["", "a=b"]);
+        assert_eq!(parse("A=1\nno value"), Err(2));
+        assert_eq!(parse("A-B=1"), Err(1));
     }
 
     #[test]

@@ -46,12 +46,13 @@ pub enum Remains {
 }
 
 impl Remains {
-    /// What `changes` ops that succeeded left, `standing` of them not taken back, with hosts read to be in this state.
-    pub const fn of(changes: usize, standing: usize, state: State) -> Self {
-        match (changes, standing, state) {
-            (_, _, State::AllNew) => Self::Changes,
-            (0, ..) => Self::Nothing,
-            (_, 0, State::AllOld | State::Unchanged) => Self::Undone,
+    /// What `changes` ops left, `standing` of them not taken back, and `doubtful` ones that were given up in the middle, with hosts
+    /// read to be in this state.
+    pub const fn of(changes: usize, standing: usize, doubtful: usize, state: State) -> Self {
+        match (changes, standing, doubtful, state) {
+            (_, _, _, State::AllNew) => Self::Changes,
+            (0, _, 0, _) | (0, _, _, State::AllOld | State::Unchanged) => Self::Nothing,
+            (_, 0, _, State::AllOld | State::Unchanged) => Self::Undone,
             _ => Self::Changes,
         }
     }
@@ -154,11 +155,13 @@ mod tests {
 
     #[test]
     fn changes_that_were_taken_back_do_not_remain_unless_a_host_shows_them() {
-        assert_eq!(Remains::of(0, 0, State::Unchanged), Remains::Nothing);
-        assert_eq!(Remains::of(0, 0, State::Mixed), Remains::Nothing, "an unreachable host was not changed by a run that did nothing");
-        assert_eq!(Remains::of(3, 0, State::AllOld), Remains::Undone);
-        assert_eq!(Remains::of(3, 0, State::Mixed), Remains::Changes);
-        assert_eq!(Remains::of(3, 1, State::AllOld), Remains::Changes, "the old release may have been stopped");
-        assert_eq!(Remains::of(3, 3, State::AllNew), Remains::Changes);
+        assert_eq!(Remains::of(0, 0, 0, State::Unchanged), Remains::Nothing);
+        assert_eq!(Remains::of(0, 0, 0, State::Mixed), Remains::Nothing, "an unreachable host was not changed by a run that did nothing");
+        assert_eq!(Remains::of(3, 0, 0, State::AllOld), Remains::Undone);
+        assert_eq!(Remains::of(3, 0, 0, State::Mixed), Remains::Changes);
+        assert_eq!(Remains::of(3, 1, 0, State::AllOld), Remains::Changes, "the old release may have been stopped");
+        assert_eq!(Remains::of(3, 3, 0, State::AllNew), Remains::Changes);
+        assert_eq!(Remains::of(0, 0, 1, State::Mixed), Remains::Changes, "an op that was stopped may have done its work");
+        assert_eq!(Remains::of(0, 0, 1, State::AllOld), Remains::Nothing, "the hosts show that it had not");
     }
 }

@@ -24,9 +24,12 @@ impl Inventory {
     pub fn of(records: &[Recorded]) -> Self {
         let mut inventory = Self::default();
         for op in records.iter().map(|record| &record.op) {
-            let Some(project) = op.project() else { continue };
-            inventory.project = project.clone();
-            inventory.hosts.extend(op.hosts().into_iter().map(|host| (host.name.clone(), host.clone())));
+            if let Some(project) = op.project() {
+                inventory.project = project.clone();
+            }
+            // An image may be built and shipped from here without anything being deployed here.
+            let builder = |host: &Host| matches!(op, Op::Build(_) | Op::Ship(_)) && host.is_local();
+            inventory.hosts.extend(op.hosts().into_iter().filter(|host| !builder(host)).map(|host| (host.name.clone(), host.clone())));
             if let Op::Start(start) = op {
                 inventory.services.entry(start.service.name.clone()).or_insert_with(|| start.service.clone());
             }

@@ -82,7 +82,10 @@ impl Mode {
     /// Keeps what a simulated run ended with.
     pub fn keep(self, model: &Modelled) -> Result<(), Failure> {
         match self {
-            Self::Simulation => write_kept(Path::new(SIMULATED), &model.world().kept()),
+            Self::Simulation => {
+                let file = Path::new(SIMULATED);
+                write_kept(file, &model.world().kept(read_kept(file)?))
+            }
             Self::Live | Self::Plan | Self::SimulatedPlan => Ok(()),
         }
     }
@@ -111,7 +114,7 @@ impl Mode {
     /// What a failed run left behind.
     pub const fn remains(self, counts: &Counts, state: State) -> Remains {
         match self {
-            Self::Live | Self::Simulation => Remains::of(counts.changes, counts.standing, state),
+            Self::Live | Self::Simulation => Remains::of(counts.changes, counts.standing, counts.doubtful, state),
             Self::Plan | Self::SimulatedPlan => Remains::Nothing,
         }
     }

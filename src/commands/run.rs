@@ -168,7 +168,7 @@ impl Prepared {
         let records = stack.records();
         let counts = Counts::of(&records);
         // What is live is read from every host, never inferred; a run that changed nothing has nothing to read.
-        let ending = (counts.changes > 0).then(|| Ending::read(stack.within(), &records, &run));
+        let ending = (counts.changes + counts.doubtful > 0).then(|| Ending::read(stack.within(), &records, &run));
         if let Some(model) = &model {
             mode.show(options, teller.printer, teller.json.as_deref(), &records, model);
         }
@@ -264,12 +264,20 @@ fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: 
         Remains::Nothing if exit == Exit::Bad => {
             (format!("{what}: the script is wrong; nothing was changed"), format!("correct {script} and run it again"))
         }
+        Remains::Nothing if counts.commands > 0 => (
+            format!("{what}; nothing was changed but what {} may have done", words::count(counts.commands, "command")),
+            format!("see what it did; `{again}` tries again"),
+        ),
         Remains::Nothing => (format!("{what}; nothing was changed"), format!("`{again}` tries again")),
         Remains::Undone if counts.commands > 0 => (
             format!("{what}; everything was undone but {} without `undo`", words::count(counts.commands, "command")),
             format!("see what it did; `{again}` tries again"),
         ),
         Remains::Undone => (format!("{what}; everything was undone"), format!("`{again}` tries again")),
+        Remains::Changes if counts.standing == 0 => (
+            format!("{what}, and the fleet is mixed: what a call did that was given up is not known"),
+            format!("`{look}` shows what runs; running the script again goes on from there"),
+        ),
         Remains::Changes => (
             format!("{what}, and the fleet is mixed: {standing} of {} stand", counts.changes),
             format!("`{look}` shows what runs; running the script again goes on from there"),

@@ -92,5 +92,5 @@ impl Source for Remembering {
 
 /// The states of a world.
 pub fn states(world: &World) -> States {
-    world.kept().hosts
+    world.states()
 }

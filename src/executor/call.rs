@@ -85,11 +85,6 @@ impl Key {
         self.0.starts_with("undo/")
     }
 
-    /// Whether it is the key of an op that undoes the call with this key.
-    pub fn undoes(&self, key: &Self) -> bool {
-        self.0.strip_prefix("undo/").and_then(|rest| rest.rsplit_once('.')).is_some_and(|(undone, _)| undone == key.0)
-    }
-
     /// The mark of what this call makes in this run.
     pub fn token(&self, run: &RunId) -> Token {
         let digest = Sha256::new().chain_update(run.as_str()).chain_update([0]).chain_update(&self.0).finalize();

@@ -86,33 +86,30 @@ struct Place {
 }
 
 fn places(records: &[Recorded]) -> BTreeMap<(ServiceName, HostName), Place> {
-    let mut places = BTreeMap::new();
-    for record in records {
-        let (host, project, service, proxies) = match &record.op {
-            Op::Start(op) => {
-                let proxies = op.service.proxies(std::slice::from_ref(&op.host)).to_vec();
-                (&op.host, &op.project, &op.service.name, proxies)
+    let mut places: BTreeMap<(ServiceName, HostName), Place> = BTreeMap::new();
+    let mut add = |host: &Host, project: &ProjectName, service: &ServiceName, proxies: &[Host]| {
+        let empty = || Place { host: host.clone(), project: project.clone(), service: service.clone(), proxies: Vec::new() };
+        let place = places.entry((service.clone(), host.name.clone())).or_insert_with(empty);
+        for proxy in proxies {
+            if !place.proxies.contains(proxy) {
+                place.proxies.push(proxy.clone());
             }
-            Op::StartAgain(op) => (&op.host, &op.project, &op.service, op.proxies.clone()),
-            Op::Drain(op) => (&op.host, &op.project, &op.service, op.proxies.clone()),
-            Op::Stop(op) => (&op.host, &op.project, &op.service, op.proxies.clone()),
-            Op::Remove(op) => (&op.host, &op.project, &op.service, op.proxies.clone()),
+        }
+    };
+    for record in records {
+        match &record.op {
+            Op::Start(op) => add(&op.host, &op.project, &op.service.name, op.service.proxies(std::slice::from_ref(&op.host))),
+            Op::StartAgain(op) => add(&op.host, &op.project, &op.service, &op.proxies),
+            Op::Drain(op) => add(&op.host, &op.project, &op.service, &op.proxies),
+            Op::Stop(op) => add(&op.host, &op.project, &op.service, &op.proxies),
+            Op::Remove(op) => add(&op.host, &op.project, &op.service, &op.proxies),
             Op::SetWeights(op) => {
                 for host in &op.hosts {
-                    let place = Place {
-                        host: host.clone(),
-                        project: op.project.clone(),
-                        service: op.service.clone(),
-                        proxies: vec![op.proxy.clone()],
-                    };
-                    places.entry((op.service.clone(), host.name.clone())).or_insert(place);
+                    add(host, &op.project, &op.service, std::slice::from_ref(&op.proxy));
                 }
-                continue;
             }
-            _ => continue,
-        };
-        let place = Place { host: host.clone(), project: project.clone(), service: service.clone(), proxies };
-        places.insert((service.clone(), host.name.clone()), place);
+            _ => {}
+        }
     }
     places
 }

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeSet,
+    net::IpAddr,
     sync::{Mutex, PoisonError},
 };
 
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    model::{ContainerName, Host, HostName, HostState, ProjectName, RouteTable, Service, ServiceName},
+    model::{Container, ContainerName, Host, HostName, HostState, ProjectName, RouteTable, Service, ServiceName},
     op::{CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, SetWeights, Sought, Start, Survey},
 };
 
@@ -24,6 +25,8 @@ pub struct Guard<E> {
     inner: E,
     /// Containers that lost their traffic in this run and were not drained since.
     undrained: Mutex<BTreeSet<(HostName, ContainerName)>>,
+    /// Containers that this run has started and not health-checked since.
+    unchecked: Mutex<BTreeSet<(HostName, ContainerName)>>,
     /// Fronts that were found free, by proxy and service.
     free_fronts: Mutex<BTreeSet<(HostName, ServiceName)>>,
     departures: Departures,
@@ -32,7 +35,13 @@ pub struct Guard<E> {
 impl<E: Executor> Guard<E> {
     /// Guards `inner`.
     pub fn new(inner: E) -> Self {
-        Self { inner, undrained: Mutex::new(BTreeSet::new()), free_fronts: Mutex::new(BTreeSet::new()), departures: Departures::default() }
+        Self {
+            inner,
+            undrained: Mutex::new(BTreeSet::new()),
+            unchecked: Mutex::new(BTreeSet::new()),
+            free_fronts: Mutex::new(BTreeSet::new()),
+            departures: Departures::default(),
+        }
     }
 
     /// The executor within.
@@ -108,6 +117,7 @@ impl<E: Executor> Guard<E> {
     }
 
     fn start(&self, call: &Call, op: &Start) -> Result<(), Failure> {
+        reachable_from_its_proxies(op)?;
         self.front_is_free(call, &op.host, &op.project, &op.service)
     }
 
@@ -136,6 +146,7 @@ impl<E: Executor> Guard<E> {
             }
             let gaining: Vec<ContainerName> =
                 wanted.iter().filter(|container| !found.weights.contains_key(**container)).map(|container| (*container).clone()).collect();
+            self.was_checked(host, &gaining)?;
             self.all_healthy(call, host, &op.project, gaining)?;
         }
         let mut departing = None;
@@ -145,12 +156,24 @@ impl<E: Executor> Guard<E> {
             let table = self.survey(call, &op.proxy, &op.project)?.routes.remove(&op.service);
             let others = announced.others(&op.proxy.name, &op.service);
             if !table.is_some_and(|table| RouteTable { shares: table.with(&op.changes), ..table }.serves_without(&others)) {
-                return Err(nothing_left(&op.service, &op.proxy.name));
+                return Err(Failure::nothing_left(&op.service, &op.proxy.name));
             }
             departing = Some(announced);
         }
         lock(&self.undrained).extend(losing);
         Ok(departing)
+    }
+
+    /// What this run has started has passed its health check before it gets traffic: right after a start a single look says
+    /// nothing, neither in a model nor on a host.
+    fn was_checked(&self, host: &Host, gaining: &[ContainerName]) -> Result<(), Failure> {
+        let unchecked = lock(&self.unchecked);
+        match gaining.iter().find(|container| unchecked.contains(&(host.name.clone(), (*container).clone()))) {
+            Some(container) => Err(Failure::refused(format!("{container} on {} was not health-checked since it was started", host.name))
+                .on(&host.name)
+                .hint("call `healthcheck` on the release before `set_weights`; `allow_downtime: true` sends traffic to it all the same")),
+            None => Ok(()),
+        }
     }
 
     fn all_healthy(&self, call: &Call, host: &Host, project: &ProjectName, containers: Vec<ContainerName>) -> Result<(), Failure> {
@@ -183,7 +206,7 @@ impl<E: Executor> Guard<E> {
             let table: Option<RouteTable> = self.survey(call, proxy, &op.project)?.routes.remove(&op.service);
             let leaving = [op.containers.clone(), op.others.clone(), announced.others(&proxy.name, &op.service)].concat();
             if table.is_some_and(|table| !table.serves_without(&leaving)) {
-                return Err(nothing_left(&op.service, &proxy.name));
+                return Err(Failure::nothing_left(&op.service, &proxy.name));
             }
         }
         Ok(Some(announced))
@@ -246,10 +269,41 @@ impl<E: Executor> Executor for Guard<E> {
         }
         let outcome = self.inner.perform(call)?;
         drop(departing);
-        if let Op::Drain(op) = &call.op {
-            lock(&self.undrained).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
+        match &call.op {
+            Op::Drain(op) => {
+                lock(&self.undrained).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
+            }
+            Op::Start(op) => lock(&self.unchecked).extend(
+                serde_json::from_value::<Vec<Container>>(outcome.value.clone())
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|container| (op.host.name.clone(), container.name)),
+            ),
+            Op::StartAgain(op) => {
+                lock(&self.unchecked).extend(op.containers.iter().map(|container| (op.host.name.clone(), container.clone())));
+            }
+            Op::Healthcheck(op) => {
+                lock(&self.unchecked).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
+            }
+            _ => {}
         }
         Ok(outcome)
+    }
+}
+
+/// A container that is published on a loopback address can be reached from its own host only.
+fn reachable_from_its_proxies(op: &Start) -> Result<(), Failure> {
+    let Start { host, service, .. } = op;
+    let loopback = host.bind.parse::<IpAddr>().map_or(host.bind == "localhost", |address| address.is_loopback());
+    let elsewhere = service.proxies(std::slice::from_ref(host)).iter().find(|proxy| proxy.name != host.name);
+    match elsewhere.filter(|_| loopback) {
+        Some(proxy) => Err(Failure::refused(format!(
+            "the proxy on {} could not reach {} on {}: its containers would listen on {}",
+            proxy.name, service.name, host.name, host.bind
+        ))
+        .on(&host.name)
+        .hint(format!("say on which private address they listen: host(\"{}\", #{{ bind: \"10.0.0.11\" }})", host.address()))),
+        None => Ok(()),
     }
 }
 
@@ -261,12 +315,6 @@ struct Ending<'a> {
     containers: &'a [ContainerName],
     proxies: &'a [Host],
     allow_downtime: bool,
-}
-
-fn nothing_left(service: &ServiceName, proxy: &HostName) -> Failure {
-    Failure::refused(format!("the proxy on {proxy} would have no container of {service} left"))
-        .on(proxy)
-        .hint("give another release weight in the same call, or say `allow_downtime: true`")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,7 +1,7 @@
 //! Performs ops on the real fleet. This is the one place where a synchronous call waits for the asynchronous side.
 #![allow(clippy::large_futures, reason = "each call's future is boxed, once")]
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use futures_util::future::try_join_all;
 use serde::Serialize;
@@ -10,9 +10,9 @@ use tokio::runtime::Handle;
 use super::{Call, Executor, Outcome, call::Urgency};
 use crate::{
     failure::{Failure, FailureKind},
-    fleet::{Fleet, build, command, containers, engine, health, history, http, local, nginx, ship, survey},
+    fleet::{Connection, Fleet, build, command, containers, engine, health, history, http, local, nginx, ship, survey},
     model::{Host, RouteTable},
-    op::{Drain, Healthcheck, OnTimeout, Op, Pause, SetWeights, Start, Traffic},
+    op::{Drain, Drained, Healthcheck, OnTimeout, Op, Pause, SetWeights, Start, Traffic},
 };
 
 /// Performs ops on a fleet.
@@ -60,7 +60,7 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
     match &call.op {
         Op::Survey(op) => plain(survey::survey(&*fleet.host(&op.host).await?, &op.project)).await,
         Op::Find(op) => plain(survey::find(fleet, op)).await,
-        Op::CheckNow(op) => plain(health::check_now(&*fleet.host(&op.host).await?, op)).await,
+        Op::CheckNow(op) => plain(health::check_now(&*fleet.host(&op.host).await?, op, secrets)).await,
         Op::HistoryOf(op) => {
             let mut all = history::read(&*fleet.host(&op.host).await?, &op.project).await?;
             Ok(Outcome::of(all.remove(&op.service).unwrap_or_default()))
@@ -157,22 +157,29 @@ async fn start(fleet: &Fleet, op: &Start, call: &Call) -> Result<Outcome, Failur
 async fn drain(fleet: &Fleet, op: &Drain, call: &Call) -> Result<Outcome, Failure> {
     let host = fleet.host(&op.host).await?;
     let proxies = try_join_all(op.proxies.iter().map(|proxy| fleet.host(proxy))).await?;
-    let mut inverse = Vec::new();
+    let mut inverse: Vec<Op> = Vec::new();
     for (proxy, connection) in op.proxies.iter().zip(&proxies) {
-        let taken: Option<RouteTable> =
-            nginx::take_out(connection, &op.project, &op.service, &op.host.name, &op.containers, &call.token, call.progress.as_ref())
-                .await?;
+        let taken = nginx::take_out(connection, op, proxy, &call.token, call.progress.as_ref()).await;
+        let taken: Option<RouteTable> = taken.map_err(|failure| failure.undone_by(inverse.clone()))?;
         inverse.extend(taken.map(|before| op.inverse(proxy, &before)));
     }
+    // The weights are taken: a wait that fails or is interrupted has that to take back.
+    match idle(&host, &proxies, op, call).await {
+        Ok(drained) => Ok(Outcome::of(drained).undone_by(inverse)),
+        Err(failure) => Err(failure.undone_by(inverse)),
+    }
+}
+
+async fn idle(host: &Connection, proxies: &[Arc<Connection>], op: &Drain, call: &Call) -> Result<Drained, Failure> {
     call.progress.doing("waiting for what is in flight");
-    let idling = containers::idling(&host, &op.containers).await?;
+    let idling = containers::idling(host, &op.containers).await?;
     let proxies: Vec<_> = proxies.iter().map(AsRef::as_ref).collect();
-    let drained = nginx::wait_idle(&proxies, &host, &idling, op.timeout.duration(), &call.cancellation).await?;
+    let drained = nginx::wait_idle(&proxies, host, &idling, op.timeout.duration(), &call.cancellation).await?;
     if drained.cut > 0 && op.on_timeout == OnTimeout::Fail {
         let message = format!("{} connections were still open after {}", drained.cut, op.timeout);
         return Err(Failure::new(FailureKind::Timeout, message)
             .on(&op.host.name)
             .hint("give the drain a longer `timeout`, or `on_timeout: \"proceed\"`"));
     }
-    Ok(Outcome::of(drained).undone_by(inverse))
+    Ok(drained)
 }

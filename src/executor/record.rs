@@ -29,6 +29,16 @@ pub struct Recorded {
     pub seconds: f64,
 }
 
+impl Recorded {
+    /// The ops that take back what the call did, where it failed the part of its work that it had done.
+    pub fn inverse(&self) -> &[Op] {
+        match &self.result {
+            Ok(outcome) => &outcome.inverse,
+            Err(failure) => &failure.inverse,
+        }
+    }
+}
+
 /// Records every call in memory, then does as the executor within.
 pub struct Record<E> {
     inner: E,

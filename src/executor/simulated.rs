@@ -24,8 +24,8 @@ impl<E: Executor> Simulated<E> {
 }
 
 impl<E: Executor> Source for Simulated<E> {
-    fn survey(&self, _: &Call, host: &Host, _: &ProjectName) -> Result<HostState, Failure> {
-        Ok(self.kept.hosts.get(&host.name).cloned().unwrap_or_default())
+    fn survey(&self, _: &Call, host: &Host, project: &ProjectName) -> Result<HostState, Failure> {
+        Ok(self.kept.projects.get(project).and_then(|hosts| hosts.get(&host.name)).cloned().unwrap_or_default())
     }
 
     fn read(&self, call: &Call) -> Option<Result<Outcome, Failure>> {
@@ -49,6 +49,11 @@ pub fn write_kept(file: &Path, kept: &Kept) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(kept).map_err(|error| unusable(file, &error.to_string()))?;
     let write = || -> io::Result<()> {
         fs::create_dir_all(folder)?;
+        // So that a simulated run does not make the working tree differ from its commit.
+        let ignore = folder.join(".gitignore");
+        if !ignore.exists() {
+            fs::write(ignore, "*\n")?;
+        }
         let mut beside = tempfile::NamedTempFile::new_in(folder)?;
         beside.write_all(text.as_bytes())?;
         beside.as_file().sync_all()?;
@@ -73,7 +78,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("there is a temporary directory");
         let file = folder.path().join(".podlift/simulated.json");
         assert_eq!(read_kept(&file).expect("nothing yet"), Kept::default());
-        let kept = Kept { hosts: [(HostName::new("h1").expect("valid"), HostState::default())].into() };
+        let hosts = [(HostName::new("h1").expect("valid"), HostState::default())].into();
+        let kept = Kept { projects: [(ProjectName::default(), hosts)].into() };
         write_kept(&file, &kept).expect("writes");
         assert_eq!(read_kept(&file).expect("reads"), kept);
         fs::write(&file, "{").expect("writes");

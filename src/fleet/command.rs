@@ -28,7 +28,7 @@ use super::{
 use crate::{
     executor::Progress,
     failure::{Failure, FailureKind},
-    model::{ContainerName, Host, Token},
+    model::{ContainerName, Token},
     op::{CommandLine, CommandOutput, Invocation, Place},
 };
 
@@ -135,9 +135,11 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        let (false, Ok(runtime)) = (self.is_over, tokio::runtime::Handle::try_current()) else { return };
+        if self.is_over {
+            return;
+        }
         let (connection, container, token) = (self.connection.clone(), self.container.take(), self.token.clone());
-        runtime.spawn(async move {
+        self.connection.afterwards(async move {
             let program = ["sh", "-c", END, "sh", token.as_str()];
             let Some(container) = container else {
                 let _ = connection.run(Request::new(&program).timeout(ENDING)).await;
@@ -167,7 +169,7 @@ pub async fn run(fleet: &Fleet, invocation: &Invocation, token: &Token, progress
                 let name = format!("{project}-{}-{version}-{token}-hook", service.name);
                 let body =
                     one_off(&connection, service, reference, project, command.program(), command.environment(token), secrets).await?;
-                alone(&connection.docker().await?, host, &name, body, &command.stdin).await
+                alone(&connection, &name, body, &command.stdin).await
             }
         }
     };
@@ -320,16 +322,16 @@ async fn exec(
 
 /// Runs it in a container of its own, which is removed in any case.
 async fn alone(
-    docker: &Docker,
-    host: &Host,
+    connection: &Arc<Connection>,
     name: &str,
     body: bollard::models::ContainerCreateBody,
     stdin: &[u8],
 ) -> Result<CommandOutput, Failure> {
-    let failed = |error| engine_failure(&format!("the one-off container {name} could not be run on {}", host.name), &error);
+    let docker = connection.docker().await?;
+    let failed = |error| engine_failure(&format!("the one-off container {name} could not be run on {}", connection.host().name), &error);
     let options = CreateContainerOptionsBuilder::default().name(name).build();
+    let removal = Removal { connection: connection.clone(), docker: docker.clone(), name: Some(name.to_owned()) };
     docker.create_container(Some(options), body).await.map_err(failed)?;
-    let removal = Removal { docker: docker.clone(), name: Some(name.to_owned()) };
     let attach = AttachContainerOptionsBuilder::default().stream(true).stdin(true).stdout(true).stderr(true).build();
     let AttachContainerResults { output, input } = docker.attach_container(name, Some(attach)).await.map_err(failed)?;
     docker.start_container(name, None).await.map_err(failed)?;
@@ -348,6 +350,7 @@ async fn alone(
 
 /// Removes a container also when nobody waits for it any longer.
 struct Removal {
+    connection: Arc<Connection>,
     docker: Docker,
     name: Option<String>,
 }
@@ -362,9 +365,9 @@ impl Removal {
 
 impl Drop for Removal {
     fn drop(&mut self) {
-        if let (Some(name), Ok(runtime)) = (self.name.take(), tokio::runtime::Handle::try_current()) {
+        if let Some(name) = self.name.take() {
             let docker = self.docker.clone();
-            runtime.spawn(async move { remove(&docker, &name).await });
+            self.connection.afterwards(async move { remove(&docker, &name).await });
         }
     }
 }

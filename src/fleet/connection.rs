@@ -6,16 +6,18 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     process::Stdio,
-    sync::Arc,
+    sync::{Arc, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use bollard::{API_DEFAULT_VERSION, Docker};
+use futures_util::future::join_all;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
     sync::{Mutex, OnceCell, Semaphore},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -37,6 +39,8 @@ const API_SECONDS: u64 = 120;
 const FIRST_ANSWER: Duration = Duration::from_secs(15);
 /// How long a connection to a port may take.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long may be waited for what tidies up.
+const TIDYING: Duration = Duration::from_secs(20);
 /// What is kept of a command's output, in bytes.
 pub const OUTPUT_LIMIT: usize = 1 << 20;
 
@@ -99,6 +103,8 @@ pub struct Connection {
     opened: Mutex<Option<Arc<Opened>>>,
     commands: Semaphore,
     user: OnceCell<User>,
+    /// What tidies up behind work that was given up, until it is done.
+    afterwards: std::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What is valid until the session ends.
@@ -118,7 +124,16 @@ struct User {
 impl Connection {
     /// A connection that is opened on first use.
     pub fn new(host: Host, config: Option<PathBuf>, state: PathBuf, folder: Arc<OnceCell<RunFolder>>) -> Self {
-        Self { host, config, state, folder, opened: Mutex::default(), commands: Semaphore::new(COMMANDS_AT_ONCE), user: OnceCell::new() }
+        Self {
+            host,
+            config,
+            state,
+            folder,
+            opened: Mutex::default(),
+            commands: Semaphore::new(COMMANDS_AT_ONCE),
+            user: OnceCell::new(),
+            afterwards: std::sync::Mutex::default(),
+        }
     }
 
     /// The host.
@@ -131,8 +146,19 @@ impl Connection {
         self.opened().await.map(drop)
     }
 
-    /// Ends the session.
+    /// Does this without being waited for: it tidies up behind work that was given up. Only [`Self::close`] waits for it.
+    pub fn afterwards(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let mut afterwards = self.afterwards.lock().unwrap_or_else(PoisonError::into_inner);
+            afterwards.retain(|work| !work.is_finished());
+            afterwards.push(runtime.spawn(work));
+        }
+    }
+
+    /// Ends the session, once what is done afterwards is done, or has taken too long.
     pub async fn close(&self) {
+        let afterwards = std::mem::take(&mut *self.afterwards.lock().unwrap_or_else(PoisonError::into_inner));
+        let _ = timeout(TIDYING, join_all(afterwards)).await;
         if let Some(opened) = self.opened.lock().await.take()
             && let Some(session) = &opened.session
         {
@@ -256,9 +282,10 @@ impl Connection {
 
     async fn command(&self, request: &Request<'_>, program: &[&str]) -> Result<CommandOutput, Failure> {
         let what = || request.name.map_or_else(|| format!("`{}`", first_words(program)), str::to_owned);
+        // Each of those that it waits for here has a timeout of its own; its own time begins behind them.
+        let _permit = self.commands.acquire().await.expect("the semaphore is never closed");
         let done = async {
             let opened = self.opened().await?;
-            let _permit = self.commands.acquire().await.expect("the semaphore is never closed");
             match &opened.session {
                 None => here(program, &request.stdin).await.map_err(|error| self.not_started(&what(), &error)),
                 Some(session) => there(session, program, &request.stdin).await.map_err(|error| match error {

@@ -68,7 +68,7 @@ pub async fn wait(
 }
 
 /// Checks each container once.
-pub async fn check_now(connection: &Connection, op: &CheckNow) -> Result<Vec<CheckedContainer>, Failure> {
+pub async fn check_now(connection: &Connection, op: &CheckNow, secrets: &Secrets) -> Result<Vec<CheckedContainer>, Failure> {
     let there = containers::list(connection, &op.project, None).await?;
     let checks = op.containers.iter().map(|name| {
         let known = there.iter().find(|container| container.name == *name);
@@ -89,7 +89,7 @@ pub async fn check_now(connection: &Connection, op: &CheckNow) -> Result<Vec<Che
                 Ok(answer) => (true, answer),
                 Err(answer) => (false, answer),
             };
-            Ok(CheckedContainer { container: name.clone(), state: Some(container.state), healthy, answer })
+            Ok(CheckedContainer { container: name.clone(), state: Some(container.state), healthy, answer: secrets.redact(&answer) })
         }
     });
     join_all(checks).await.into_iter().collect()
@@ -122,8 +122,11 @@ async fn wait_for(
         sleep(STILL_RUNNING.min(health.timeout.duration())).await;
     }
     loop {
-        let state = inspect(connection, name).await?.state.unwrap_or_default();
-        let restarted = state.restarting.unwrap_or(false);
+        let inspected = inspect(connection, name).await?;
+        let restarts = inspected.restart_count.unwrap_or(0);
+        let state = inspected.state.unwrap_or_default();
+        // Where only running counts, one that runs again at this moment has crashed all the same.
+        let restarted = state.restarting.unwrap_or(false) || (health.check == Check::None && restarts > 0);
         if !state.running.unwrap_or(false) || restarted {
             let what = if restarted { "it crashed and is being restarted" } else { "it has stopped" };
             return Err(Sickness::Unhealthy { answer: format!("{what}; before that: {answer}"), exit_code: state.exit_code });

@@ -92,8 +92,6 @@ impl Fleet {
     /// Ends all connections.
     pub async fn close(&self) {
         let connections: Vec<_> = self.0.connections.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
-        for (_, connection) in connections {
-            connection.close().await;
-        }
+        futures_util::future::join_all(connections.iter().map(|(_, connection)| connection.close())).await;
     }
 }

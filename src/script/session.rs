@@ -169,19 +169,23 @@ impl Session {
         if results.iter().all(Result::is_ok) {
             return calls.iter().zip(results).map(|(call, result)| result.and_then(|outcome| answer(outcome, call))).collect();
         }
-        let (done, failures) = sort(&calls, results);
+        let inverses: Vec<Vec<Op>> = results
+            .iter()
+            .map(|result| result.as_ref().map_or_else(|failure| failure.inverse.clone(), |outcome| outcome.inverse.clone()))
+            .collect();
+        let failures: Vec<(&Call, Failure)> = calls.iter().zip(results).filter_map(|(call, result)| Some((call, result.err()?))).collect();
         let mut failure = joined(&calls[0].op, calls.len(), &failures).from(origin);
         let undone = matches!(calls[0].op.class(), Class::Create | Class::Put) && failure.kind != FailureKind::Interrupted;
         if undone {
-            failure = self.take_back(&done, failure);
+            failure = self.take_back(&calls, &inverses, failure);
         }
         Err(failure)
     }
 
     /// Undoes what these calls did, the last first. What cannot be undone is told in the failure, and the rest goes on.
-    fn take_back(&self, done: &[(&Call, Outcome)], mut failure: Failure) -> Failure {
-        for (call, outcome) in done.iter().rev() {
-            for (index, op) in outcome.inverse.iter().enumerate() {
+    fn take_back(&self, calls: &[Call], inverses: &[Vec<Op>], mut failure: Failure) -> Failure {
+        for (call, inverse) in calls.iter().zip(inverses).rev() {
+            for (index, op) in inverse.iter().enumerate() {
                 let undo = self.call(&call.origin, op.clone(), call.key.undo(index));
                 if let Err(left) = self.circumstances().executor.perform(&undo) {
                     let place = op.host().map(|host| format!(" on {}", host.name)).unwrap_or_default();
@@ -213,19 +217,6 @@ fn answer<T: DeserializeOwned>(mut outcome: Outcome, call: &Call) -> Result<T, F
     foreign_value(&mut outcome.value);
     serde_json::from_value(outcome.value)
         .map_err(|error| Failure::failed(format!("`{}` was answered with something else: {error}", call.op.verb())).from(&call.origin))
-}
-
-type Sorted<'a> = (Vec<(&'a Call, Outcome)>, Vec<(&'a Call, Failure)>);
-
-fn sort(calls: &[Call], results: Vec<Result<Outcome, Failure>>) -> Sorted<'_> {
-    let (mut done, mut failures) = (Vec::new(), Vec::new());
-    for (call, result) in calls.iter().zip(results) {
-        match result {
-            Ok(outcome) => done.push((call, outcome)),
-            Err(failure) => failures.push((call, failure)),
-        }
-    }
-    (done, failures)
 }
 
 /// One failure for all parts that failed.

@@ -90,7 +90,9 @@ impl Detail {
 /// What is worth saying of an outcome, in a few words.
 pub fn summary(op: &Op, outcome: &Outcome) -> Option<String> {
     let assumed = outcome.assumed.as_ref().map(|what| format!("assumed: {}", clean::line(what)));
-    let words: Vec<String> = of_value(op, &outcome.value).into_iter().chain(assumed).collect();
+    // What a model assumes of a shipment is all that it knows of it.
+    let known = if assumed.is_some() && matches!(op, Op::Ship(_)) { None } else { of_value(op, &outcome.value) };
+    let words: Vec<String> = known.into_iter().chain(assumed).collect();
     (!words.is_empty()).then(|| words.join(", "))
 }
 

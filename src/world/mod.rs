@@ -41,11 +41,11 @@ struct ModelledHost {
     changed: BTreeSet<ContainerName>,
 }
 
-/// What is kept of a world between two simulated runs: the hosts' states.
+/// What is kept of a world between two simulated runs: the hosts' states as each project sees them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// States by host.
-    pub hosts: BTreeMap<HostName, HostState>,
+    /// States by project and host.
+    pub projects: BTreeMap<ProjectName, BTreeMap<HostName, HostState>>,
 }
 
 impl World {
@@ -85,10 +85,24 @@ impl World {
         self.hosts.keys()
     }
 
-    /// What is kept between two simulated runs.
-    pub fn kept(&self) -> Kept {
+    /// The states of all hosts that it could reach.
+    pub fn states(&self) -> BTreeMap<HostName, HostState> {
         let reached = self.hosts.iter().filter(|(_, host)| host.unreachable.is_none());
-        Kept { hosts: reached.map(|(name, host)| (name.clone(), host.state.clone())).collect() }
+        reached.map(|(name, host)| (name.clone(), host.state.clone())).collect()
+    }
+
+    /// What is kept after this run: what was kept before, with this run's project as it is now.
+    #[must_use]
+    pub fn kept(&self, mut before: Kept) -> Kept {
+        for (name, host) in &self.hosts {
+            for project in &host.projects {
+                let mut state = host.state.clone();
+                state.containers.retain(|_, container| container.project == *project);
+                state.routes.retain(|_, table| table.project == *project);
+                before.projects.entry(project.clone()).or_default().insert(name.clone(), state);
+            }
+        }
+        before
     }
 
     /// A host's state.

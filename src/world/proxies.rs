@@ -34,6 +34,9 @@ impl World {
         };
         let table = before.clone().unwrap_or(empty);
         let shares = table.with(&op.changes);
+        if !op.allow_downtime && shares.is_empty() && table.serves() {
+            return Err(Failure::nothing_left(&op.service, &op.proxy.name));
+        }
         let same = shares == table.shares && table.front == op.front;
         if same && (before.is_some() || shares.is_empty()) {
             return Ok(Outcome::of(table));
@@ -47,10 +50,14 @@ impl World {
         self.at(&op.host)?;
         let mut inverse: Vec<Op> = Vec::new();
         for proxy in &op.proxies {
-            let Some(table) = self.at(proxy)?.state.routes.get(&op.service).cloned() else { continue };
+            let known = self.at(proxy).map_err(|failure| failure.undone_by(inverse.clone()))?;
+            let Some(table) = known.state.routes.get(&op.service).cloned() else { continue };
             let shares = table.without(&op.host.name, &op.containers);
             if shares == table.shares {
                 continue;
+            }
+            if !op.allow_downtime && shares.is_empty() {
+                return Err(Failure::nothing_left(&op.service, &proxy.name).undone_by(inverse));
             }
             inverse.push(op.inverse(proxy, &table));
             self.put_shares(proxy, &op.service, token, shares)?;

@@ -13,7 +13,10 @@ use crate::{
         Balancer, Check, Container, Front, Health, Host, Release, ReleaseId, RouteTable, RunId, Service, ServiceName, Share, TakenFront,
         Version,
     },
-    op::{Build, Drain, Drained, Find, Found, OnTimeout, Operation, Outcome, Record, Remove, SetWeights, Ship, Sought, Start, Stop},
+    op::{
+        Build, Drain, Drained, Find, Found, Healthcheck, OnTimeout, Operation, Outcome, Record, Remove, SetWeights, Ship, Sought, Start,
+        Stop,
+    },
 };
 
 struct Fresh(HostState);
@@ -80,6 +83,18 @@ impl Fleet {
     }
 
     fn start(&mut self, version: &str) -> Result<Vec<Container>, Failure> {
+        let started = self.start_unchecked(version)?;
+        self.perform(Healthcheck {
+            host: self.host.clone(),
+            project: ProjectName::default(),
+            service: self.service.name.clone(),
+            containers: started.iter().map(|container| container.name.clone()).collect(),
+            health: self.service.health.clone(),
+        })?;
+        Ok(started)
+    }
+
+    fn start_unchecked(&mut self, version: &str) -> Result<Vec<Container>, Failure> {
         let version = Version::new(version).expect("valid");
         let local = Host::parse("local").expect("valid");
         let build = Build {
@@ -265,6 +280,24 @@ fn an_undo_that_is_interrupted_says_what_is_left() {
 }
 
 #[test]
+fn what_was_not_health_checked_gets_no_traffic() {
+    let mut fleet = Fleet::new(HostState::default());
+    let new = fleet.start_unchecked("v1").expect("starts");
+    let refusal = fleet.weigh(&[(&new, 100)]).expect_err("is refused");
+    assert!(refusal.message.contains("was not health-checked since it was started"), "{refusal}");
+}
+
+#[test]
+fn a_balancer_elsewhere_needs_an_address_that_it_can_reach() {
+    let mut fleet = Fleet::new(HostState::default());
+    fleet.service.balancer = Balancer::Hosts(vec![Host::parse("balancer").expect("valid")]);
+    let refusal = fleet.start("v1").expect_err("is refused");
+    assert!(refusal.message.contains("its containers would listen on 127.0.0.1"), "{refusal}");
+    fleet.host.bind = "10.0.0.11".into();
+    fleet.start("v1").expect("the balancer reaches it");
+}
+
+#[test]
 fn a_front_that_is_anothers_is_refused_before_anything_starts() {
     let file = "/etc/nginx/sites-enabled/default".to_owned();
     let mut fleet =
@@ -294,6 +327,49 @@ fn the_load_sees_both_versions_and_no_failure() {
     let world = executor.into_inner().world();
     let seen = &world.traffic()[&ServiceName::new("web").expect("valid")];
     assert!(seen.failed == 0.0 && seen.answered["v2"] > 400.0 && seen.answered["v1"] > 400.0, "{seen:?}");
+}
+
+/// A host with one project's service on port 80, as that project and as others see it.
+struct Shared;
+
+impl Source for Shared {
+    fn survey(&self, _: &Call, _: &Host, project: &ProjectName) -> Result<HostState, Failure> {
+        let mut fleet = Fleet::new(HostState::default());
+        let found = fleet.start("v1").and_then(|containers| fleet.weigh(&[(&containers, 1)]))?;
+        let taken = TakenFront { listen: 80, domain: None, file: "/etc/nginx/conf.d/podlift-shop.web.conf".into() };
+        Ok(match project.as_str() {
+            "shop" => HostState {
+                routes: [(found.service.clone(), RouteTable { project: project.clone(), ..found })].into(),
+                ..HostState::default()
+            },
+            _ => HostState { fronts: vec![taken], ..HostState::default() },
+        })
+    }
+    fn read(&self, _: &Call) -> Option<Result<Outcome, Failure>> {
+        None
+    }
+}
+
+#[test]
+fn what_has_no_project_does_not_make_one_see_its_own_front_as_anothers() {
+    let model = Model::new(World::default(), Shared);
+    let run = Fleet::new(HostState::default()).run;
+    let host = Host::parse("h1").expect("valid");
+    let mut calls = 0;
+    let mut survey = || {
+        calls += 2;
+        let origin = Origin { file: "deploy.rhai".into(), line: 1, column: 1 };
+        let perform = |op: Op, number| model.perform(&Call::new(op, Key::call("", number), origin.clone(), run.clone()));
+        let project = ProjectName::new("shop").expect("valid");
+        let outcome = perform(crate::op::Survey { host: host.clone(), project }.into(), calls).expect("read");
+        let ship = Ship { host: host.clone(), from: host.clone(), reference: "x:v1".into(), digest: String::new() };
+        assert!(perform(ship.into(), calls + 1).is_err(), "there is no such image, and the host was met");
+        serde_json::from_value::<HostState>(outcome.value).expect("a state")
+    };
+    for _ in 0..2 {
+        let state = survey();
+        assert_eq!((state.fronts.len(), state.routes.len()), (0, 1));
+    }
 }
 
 /// Something that a script may try, right or wrong.

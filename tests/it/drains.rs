@@ -60,7 +60,7 @@ fn a_drain_waits_for_a_long_request_and_for_nothing_else() {
 
     let address = rig.host(1).address.clone();
     let begin = Instant::now();
-    let request = std::thread::spawn(move || {
+    let request = thread::spawn(move || {
         let url = format!("http://{address}/work?ms=15000");
         output(std::process::Command::new("curl").args(["-sS", "--max-time", "30", &url]), "")
     });

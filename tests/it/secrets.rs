@@ -187,9 +187,12 @@ fn what_failing_commands_and_containers_say_shows_no_secret() {
         "Broken",
         "FROM scratch\nARG TOKEN\nCOPY busybox /busybox\nRUN [\"/busybox\", \"sh\", \"-c\", \"echo $TOKEN; env; exit 5\"]\n",
     );
-    for (what, words) in
-        [("container", "instead of becoming healthy"), ("hook", "exited with 4"), ("thrown", "no ${PW}"), ("build", "docker build")]
-    {
+    for (what, words) in [
+        ("container", "instead of becoming healthy"),
+        ("hook", "nothing was changed but what 1 command may have done"),
+        ("thrown", "no ${PW}"),
+        ("build", "docker build"),
+    ] {
         for more in [&["-v"][..], &["-v", "--json"]] {
             let run = failing.podlift(&[&["run", "deploy.rhai", &format!("what={what}")], more].concat());
             println!("--- {what} exit {}\n{}{}", run.code, run.stdout, run.stderr);

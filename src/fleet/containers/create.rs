@@ -21,15 +21,16 @@ use crate::{
         Connection, Secrets,
         images::{content_digest, engine_failure, inspect},
     },
-    model::{Container, ContainerState, Health, ProjectName, RunInfo, Service, Token},
+    model::{Container, ContainerName, ContainerState, Health, ProjectName, RunInfo, Service, Token},
     op::Start,
 };
 
 /// How many ports are tried before podlift gives up on a race.
 const PORT_TRIES: usize = 20;
 
-/// Starts the op's containers, all or none; those that this token made already are adopted. `source` is the host of the
-/// container that is copied, where one is.
+/// Starts the op's containers, all or none, also where nobody waits for it any longer; those that this token made already are
+/// adopted. `source` is the host of the container that is copied, where one is. A failure says what takes back those that could
+/// not be deleted again.
 pub async fn start(
     connection: &Connection,
     op: &Start,
@@ -50,7 +51,7 @@ pub async fn start(
     }
     let there = list(connection, &op.project, Some(&op.service.name)).await?;
     let mut ports_in_use = taken_ports(&docker).await?;
-    let mut made = Vec::new();
+    let mut made = Made { connection, docker: docker.clone(), containers: Vec::new() };
     for replica in 1..=op.replicas {
         let known = there.iter().find(|container| container.token == *token && container.replica == replica);
         let mut container = match known {
@@ -58,22 +59,61 @@ pub async fn start(
             None => declared(op, token, run, replica, &image.digest, &plan.health),
         };
         progress.doing(&format!("starting {}", container.name));
+        made.containers.push(container.clone());
         let result = match known {
             Some(known) if known.is_running() => Ok(()),
             Some(_) => engine(&container, docker.start_container(container.name.as_str(), None).await),
             None => create(&docker, op, &plan, &image.id, &mut container, &mut ports_in_use, progress).await,
         };
+        if let Err(failure) = result {
+            let left = made.delete().await;
+            return Err(if left.is_empty() { failure } else { failure.undone_by(op.inverse(left)) });
+        }
         container.state = ContainerState::Running;
         container.exit_code = None;
-        made.push(container);
-        if let Err(failure) = result {
-            for container in &made {
-                delete(&docker, container.name.as_str()).await;
+        made.containers.pop();
+        made.containers.push(container);
+    }
+    Ok(made.keep())
+}
+
+/// The containers so far. They are deleted where nobody waits for them any longer.
+struct Made<'a> {
+    connection: &'a Connection,
+    docker: Docker,
+    containers: Vec<Container>,
+}
+
+impl Made<'_> {
+    /// Deletes them, and tells which may still be there.
+    async fn delete(&mut self) -> Vec<ContainerName> {
+        let mut left = Vec::new();
+        while let Some(container) = self.containers.last() {
+            if !delete(&self.docker, container.name.as_str()).await {
+                left.push(container.name.clone());
             }
-            return Err(failure);
+            self.containers.pop();
+        }
+        left
+    }
+
+    fn keep(mut self) -> Vec<Container> {
+        std::mem::take(&mut self.containers)
+    }
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        let containers = std::mem::take(&mut self.containers);
+        if !containers.is_empty() {
+            let docker = self.docker.clone();
+            self.connection.afterwards(async move {
+                for container in containers {
+                    delete(&docker, container.name.as_str()).await;
+                }
+            });
         }
     }
-    Ok(made)
 }
 
 /// The image on the host that the reference stands for.
@@ -197,10 +237,10 @@ fn engine(container: &Container, result: Result<(), Error>) -> Result<(), Failur
     }
 }
 
-/// Deletes a container that is not to stay; it may not even be there.
-async fn delete(docker: &Docker, name: &str) {
-    let options = RemoveContainerOptionsBuilder::default().force(true).build();
-    let _ = docker.remove_container(name, Some(options)).await;
+/// Deletes a container that is not to stay, with its anonymous volumes; tells whether it is gone. It may not even have been there.
+async fn delete(docker: &Docker, name: &str) -> bool {
+    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+    matches!(docker.remove_container(name, Some(options)).await, Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }))
 }
 
 async fn ensure_network(docker: &Docker, name: &str) -> Result<(), Failure> {

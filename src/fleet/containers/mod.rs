@@ -13,7 +13,10 @@ use bollard::{
     models::{ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody},
     query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder},
 };
-use futures_util::{StreamExt, TryStreamExt, future::try_join_all};
+use futures_util::{
+    StreamExt, TryStreamExt,
+    future::{join_all, try_join_all},
+};
 
 pub use self::create::{one_off, start};
 use super::{Connection, Secrets, images::engine_failure, nginx::Idling};
@@ -68,26 +71,35 @@ fn exit_code(summary: &ContainerSummary) -> Option<i64> {
     summary.status.as_deref()?.strip_prefix("Exited (")?.split_once(')')?.0.parse().ok()
 }
 
-/// Starts stopped containers again, with the restart policy that they were made with unless the op names another.
+/// Starts stopped containers again, with the restart policy that they were made with unless the op names another. A failure
+/// says what ends those that were started.
 pub async fn start_again(connection: &Connection, op: &StartAgain) -> Result<Vec<Container>, Failure> {
     let docker = connection.docker().await?;
-    for name in &op.containers {
-        let failed = |error| engine_failure(&format!("{name} could not be started again on {}", op.host.name), &error);
-        let inspected = docker.inspect_container(name.as_str(), None).await.map_err(|error| missing(connection, name, error))?;
-        let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
-        let word = op.restart.as_ref().or_else(|| labels.get(labels::RESTART)).map_or("no", String::as_str);
-        let policy = configuration::restart_policy(word)?;
-        let update = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
-        docker.update_container(name.as_str(), update).await.map_err(failed)?;
-        unless_already(docker.start_container(name.as_str(), None).await).map_err(failed)?;
-    }
-    named(connection, &op.project, &op.service, &op.containers).await
+    // All are there before the first one is started.
+    named(connection, &op.project, &op.service, &op.containers).await?;
+    let start = async || {
+        for name in &op.containers {
+            let failed = |error| engine_failure(&format!("{name} could not be started again on {}", op.host.name), &error);
+            let inspected = docker.inspect_container(name.as_str(), None).await.map_err(|error| missing(connection, name, error))?;
+            let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
+            let word = op.restart.as_ref().or_else(|| labels.get(labels::RESTART)).map_or("no", String::as_str);
+            let policy = configuration::restart_policy(word)?;
+            let update = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
+            docker.update_container(name.as_str(), update).await.map_err(failed)?;
+            unless_already(docker.start_container(name.as_str(), None).await).map_err(failed)?;
+        }
+        named(connection, &op.project, &op.service, &op.containers).await
+    };
+    start().await.map_err(|failure| failure.undone_by(op.inverse()))
 }
 
-/// Stops containers, all at once, and keeps them; a reboot does not start them. Returns those that ran.
+/// Stops containers, all at once, and keeps them; a reboot does not start them. Returns those that ran; a failure says what
+/// starts them again.
 pub async fn stop(connection: &Connection, op: &Stop) -> Result<Vec<Container>, Failure> {
-    let docker = connection.docker().await?;
     let before = named(connection, &op.project, &op.service, &op.containers).await?;
+    // Docker answers when the container has stopped.
+    let patience = op.timeout.duration() + PATIENCE;
+    let docker = connection.docker().await?.with_timeout(patience);
     let seconds = i32::try_from(op.timeout.as_milliseconds().div_ceil(1000)).unwrap_or(i32::MAX);
     let stops = op.containers.iter().map(|name| {
         let docker = docker.clone();
@@ -97,14 +109,17 @@ pub async fn stop(connection: &Connection, op: &Stop) -> Result<Vec<Container>, 
             let update = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
             docker.update_container(name.as_str(), update).await.map_err(failed)?;
             let options = StopContainerOptionsBuilder::default().t(seconds).build();
-            let stopped = tokio::time::timeout(op.timeout.duration() + PATIENCE, docker.stop_container(name.as_str(), Some(options))).await;
+            let stopped = tokio::time::timeout(patience, docker.stop_container(name.as_str(), Some(options))).await;
             let late =
                 || Failure::new(FailureKind::Timeout, format!("{name} was still not stopped on {} after {}", op.host.name, op.timeout));
             unless_already(stopped.map_err(|_| late())?).map_err(failed)
         }
     });
-    try_join_all(stops).await?;
-    Ok(before.into_iter().filter(|container| container.state != ContainerState::Stopped).collect())
+    // One that cannot be stopped does not leave the others in the middle of it.
+    let stopped: Result<Vec<()>, Failure> = join_all(stops).await.into_iter().collect();
+    let ran: Vec<Container> = before.into_iter().filter(|container| container.state != ContainerState::Stopped).collect();
+    stopped.map_err(|failure| failure.undone_by(op.inverse(&ran)))?;
+    Ok(ran)
 }
 
 /// Deletes containers with their anonymous volumes; one that is gone already is no error.

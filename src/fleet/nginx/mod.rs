@@ -27,7 +27,7 @@ pub use self::{
 };
 use super::connection::Connection;
 use crate::{
-    failure::Failure,
+    failure::{Failure, FailureKind},
     model::{ProjectName, ProxyKind, RouteTable, ServiceName, TakenFront},
 };
 
@@ -40,7 +40,14 @@ pub async fn survey(
     if connection.host().proxy.kind != ProxyKind::Nginx {
         return Ok((BTreeMap::new(), Vec::new(), Some("podlift cannot change this kind of proxy yet".into())));
     }
-    let found = look::look(connection).await?;
+    let found = match look::look(connection).await {
+        Ok(found) => found,
+        // Hosts without a proxy of podlift's need neither nginx nor the right to look at it.
+        Err(failure) if !matches!(failure.kind, FailureKind::Unreachable | FailureKind::Timeout) => {
+            return Ok((BTreeMap::new(), Vec::new(), Some(failure.message)));
+        }
+        Err(failure) => return Err(failure),
+    };
     let fronts = found.dump.taken_fronts(project);
     let routes = found.tables.into_iter().filter(|table| &table.project == project).map(|table| (table.service.clone(), table)).collect();
     Ok((routes, fronts, found.problem.map(|problem| problem.line())))

@@ -11,8 +11,8 @@ use crate::{
     executor::Progress,
     failure::{Failure, FailureKind},
     fleet::connection::Connection,
-    model::{ContainerName, Front, HostName, ProjectName, RouteTable, ServiceName, Share, Token},
-    op::{SetWeights, TestWeights},
+    model::{Front, Host, HostName, ProjectName, RouteTable, ServiceName, Share, Token},
+    op::{Drain, Op, SetWeights, TestWeights},
 };
 
 const SCRIPT: &str = include_str!("scripts/switch.sh");
@@ -27,51 +27,58 @@ const TRIES: usize = 8;
 type Shares = BTreeMap<HostName, Vec<Share>>;
 
 /// Puts new shares in force and gives back the table that is live then, with the one that it replaced. A table that is live
-/// already stays as it is.
+/// already stays as it is. A failure that may have left the new shares in force says what takes them back.
 pub async fn set_weights(
     connection: &Connection,
     op: &SetWeights,
     token: &Token,
     progress: &dyn Progress,
 ) -> Result<(RouteTable, Option<RouteTable>), Failure> {
-    let change = Change { project: &op.project, service: &op.service, front: Some(&op.front), token, progress };
+    let (project, service, allow_downtime) = (&op.project, &op.service, op.allow_downtime);
+    let change = Change { project, service, front: Some(&op.front), allow_downtime, token, progress };
     let named: Vec<&HostName> = op.changes.keys().collect();
-    let changed = change.make(connection, &named, |table| table.with(&op.changes)).await?;
+    let changed = change.make(connection, &named, |table| table.with(&op.changes), |before| op.inverse(before)).await?;
     changed.ok_or_else(|| Failure::failed("a route table was neither there nor made"))
 }
 
-/// Takes containers out of the traffic and gives back the table that had them, or `None` if none did.
+/// Takes the containers of a drain out of the traffic at one proxy and gives back the table that had them, or `None` if none
+/// did. A failure that may have left them without traffic says what gives it back.
 pub async fn take_out(
     connection: &Connection,
-    project: &ProjectName,
-    service: &ServiceName,
-    host: &HostName,
-    containers: &[ContainerName],
+    op: &Drain,
+    proxy: &Host,
     token: &Token,
     progress: &dyn Progress,
 ) -> Result<Option<RouteTable>, Failure> {
-    let change = Change { project, service, front: None, token, progress };
-    let changed = change.make(connection, &[host], |table| table.without(host, containers)).await?;
+    let (project, service, host) = (&op.project, &op.service, &op.host.name);
+    let change = Change { project, service, front: None, allow_downtime: op.allow_downtime, token, progress };
+    let inverse = |before: Option<&RouteTable>| before.map_or_else(|| op.clone().into(), |before| op.inverse(proxy, before));
+    let changed = change.make(connection, &[host], |table| table.without(host, &op.containers), inverse).await?;
     Ok(changed.and_then(|(live, previous)| previous.filter(|previous| previous.shares != live.shares)))
 }
 
 /// Writes what [`set_weights`] would put in force, lets nginx test it, and puts the old file back.
 pub async fn test_weights(connection: &Connection, op: &TestWeights, token: &Token) -> Result<(), Failure> {
-    let found = look(connection).await?;
-    let place = found.usable(connection.host())?;
-    let before = found.table(&op.project, &op.service);
-    let base = before.cloned().unwrap_or_else(|| empty(&op.project, &op.service, &op.front, token));
-    let after = RouteTable {
-        generation: base.generation + 1,
-        token: token.clone(),
-        front: op.front.clone(),
-        shares: base.with(&op.changes),
-        ..base
-    };
-    match send(connection, place, "test", before, &after).await? {
-        Answer::Done => Ok(()),
-        Answer::Conflict(found) => Err(conflict(connection, &after, found)),
+    for _ in 0..TRIES {
+        let found = look(connection).await?;
+        let place = found.usable(connection.host())?;
+        let before = found.table(&op.project, &op.service);
+        let base = before.cloned().unwrap_or_else(|| empty(&op.project, &op.service, &op.front, token));
+        let after = RouteTable {
+            generation: base.generation + 1,
+            token: token.clone(),
+            front: op.front.clone(),
+            shares: base.with(&op.changes),
+            ..base
+        };
+        match send(connection, place, "test", before, &after).await? {
+            Answer::Done => return Ok(()),
+            Answer::Kept(failure) => return Err(failure),
+            // A change of other hosts came between; the switch itself tells whether it is one of these.
+            Answer::Conflict => {}
+        }
     }
+    Err(busy(connection, &op.service))
 }
 
 fn empty(project: &ProjectName, service: &ServiceName, front: &Front, token: &Token) -> RouteTable {
@@ -91,6 +98,8 @@ struct Change<'a> {
     service: &'a ServiceName,
     /// The front, or `None` to leave it as it is, and to do nothing without a table.
     front: Option<&'a Front>,
+    /// Whether nothing may be left of what is served now.
+    allow_downtime: bool,
     token: &'a Token,
     progress: &'a dyn Progress,
 }
@@ -103,6 +112,7 @@ impl Change<'_> {
         connection: &Connection,
         named: &[&HostName],
         shares: impl Fn(&RouteTable) -> Shares,
+        inverse: impl Fn(Option<&RouteTable>) -> Op,
     ) -> Result<Option<(RouteTable, Option<RouteTable>)>, Failure> {
         let mut first: Option<Option<RouteTable>> = None;
         for _ in 0..TRIES {
@@ -129,21 +139,25 @@ impl Change<'_> {
                 // Nothing is served and nothing is to be: a file would only take the front.
                 return Ok(Some((RouteTable { generation: 0, ..after }, None)));
             }
+            // The guard has looked before; calls side by side may each have seen the others' containers.
+            if !self.allow_downtime && after.shares.is_empty() && before.is_some_and(RouteTable::serves) {
+                return Err(Failure::nothing_left(self.service, &connection.host().name));
+            }
             let place = found.usable(connection.host())?;
             self.progress.doing(&format!("switching to generation {}", after.generation));
-            match send(connection, place, "switch", before, &after).await? {
+            let in_doubt = |failure: Failure| failure.undone_by([inverse(before)]);
+            match send(connection, place, "switch", before, &after).await.map_err(in_doubt)? {
                 Answer::Done => {
-                    self.in_force(connection, &after).await?;
+                    self.in_force(connection, &after).await.map_err(in_doubt)?;
                     return Ok(Some((after, before.cloned())));
                 }
-                Answer::Conflict(_) => {
+                Answer::Kept(failure) => return Err(failure),
+                Answer::Conflict => {
                     first.get_or_insert_with(|| before.cloned());
                 }
             }
         }
-        Err(Failure::new(FailureKind::Conflict, format!("{} is being changed again and again by others", self.service))
-            .on(&connection.host().name)
-            .hint("look who else deploys it now, then run again"))
+        Err(busy(connection, self.service))
     }
 
     fn after(&self, before: Option<&RouteTable>, shares: &impl Fn(&RouteTable) -> Shares) -> Result<RouteTable, Failure> {
@@ -192,8 +206,10 @@ fn agree(known: Option<&RouteTable>, now: Option<&RouteTable>, named: &[&HostNam
 /// How a script that changes nginx went, if it went well or can be tried again.
 enum Answer {
     Done,
-    /// The file has this generation.
-    Conflict(u64),
+    /// The file has another generation by now.
+    Conflict,
+    /// It did not go well, and the old configuration is in force.
+    Kept(Failure),
 }
 
 async fn send(
@@ -214,16 +230,19 @@ async fn send(
     let lock = place.lock();
     let arguments = [mode, &place.command, &base, &place.pid, &place.settings.flag, &lock, &expected, &place.error_log];
     let output = remote::script(connection, SCRIPT, &arguments, content.into_bytes(), LONGEST).await?;
-    answer(&output, after).map_err(|failure| failure.on(&connection.host().name))
+    match answer(&output, after) {
+        Ok(Answer::Kept(failure)) => Ok(Answer::Kept(failure.on(&connection.host().name))),
+        other => other.map_err(|failure| failure.on(&connection.host().name)),
+    }
 }
 
-/// Reads what the script printed.
+/// Reads what the script printed. A failure leaves open which configuration is in force.
 fn answer(output: &str, table: &RouteTable) -> Result<Answer, Failure> {
     let (word, rest) = output.trim().split_once([' ', '\n']).unwrap_or((output.trim(), ""));
     let service = &table.service;
     let failure = match word {
         "done" | "tested" => return Ok(Answer::Done),
-        "conflict" => return Ok(Answer::Conflict(rest.trim().parse().unwrap_or(0))),
+        "conflict" => return Ok(Answer::Conflict),
         "refused" => Failure::failed(format!("nginx does not accept the new configuration of {service}; the old one is in its place"))
             .hint("read what nginx says: it names the file and the line"),
         "ignored" => Failure::failed(format!("nginx did not take the new configuration of {service}; the old one is in its place"))
@@ -239,12 +258,23 @@ fn answer(output: &str, table: &RouteTable) -> Result<Answer, Failure> {
             .hint("look which podlift or which script of it still runs there"),
         "stopped" => Failure::refused("nginx is not running").hint("start it there, for example with `systemctl start nginx`"),
         "error" => {
-            return Err(Failure::failed(format!("nginx's files could not be changed: {rest}"))
-                .hint("look at the folder's rights and at free disk space"));
+            return Ok(Answer::Kept(
+                Failure::failed(format!("nginx's files could not be changed: {rest}"))
+                    .hint("look at the folder's rights and at free disk space"),
+            ));
         }
-        _ => Failure::failed(format!("the change of {service} at nginx ended without an answer; its next change puts things right")),
+        _ => {
+            let message = format!("the change of {service} at nginx ended without an answer; its next change puts things right");
+            return Err(Failure::failed(message).detail("nginx", rest));
+        }
     };
-    Err(failure.detail("nginx", rest))
+    Ok(Answer::Kept(failure.detail("nginx", rest)))
+}
+
+fn busy(connection: &Connection, service: &ServiceName) -> Failure {
+    Failure::new(FailureKind::Conflict, format!("{service} is being changed again and again by others"))
+        .on(&connection.host().name)
+        .hint("look who else deploys it now, then run again")
 }
 
 fn conflict(connection: &Connection, table: &RouteTable, found: u64) -> Failure {
@@ -266,11 +296,14 @@ mod tests {
     #[test]
     fn answers_keep_nginxs_words() {
         assert!(matches!(answer("done\n", &table()), Ok(Answer::Done)));
-        assert!(matches!(answer("conflict 7\n", &table()), Ok(Answer::Conflict(7))));
-        let Err(failure) = answer("refused nginx: [emerg] host not found\nnginx: test failed\n", &table()) else { panic!("a failure") };
+        assert!(matches!(answer("conflict 7\n", &table()), Ok(Answer::Conflict)));
+        let Ok(Answer::Kept(failure)) = answer("refused nginx: [emerg] host not found\nnginx: test failed\n", &table()) else {
+            panic!("the old one is kept")
+        };
         assert_eq!(failure.details[0].text, "nginx: [emerg] host not found\nnginx: test failed");
         let Err(failure) = answer("", &table()) else { panic!("a failure") };
         assert!(failure.message.contains("without an answer"), "{failure}");
+        assert!(answer("lingering 17\n", &table()).is_err(), "the new one is in force");
     }
 
     #[test]

@@ -102,3 +102,15 @@ impl miette::Diagnostic for Snippet {
         Some(Box::new(std::iter::once(LabeledSpan::new_with_span(None, self.span))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_names_the_host_is_not_told_twice_where_it_was() {
+        assert!(names("h1 refused the SSH connection", "h1") && names("h1's host key is not known", "h1"));
+        assert!(names("port 22 is taken on 10.0.0.1.", "10.0.0.1"));
+        assert!(!names("shop-web-v1 on h12 is not healthy", "h1") && !names("web is unhealthy", "web.example"));
+    }
+}

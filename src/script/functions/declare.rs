@@ -285,21 +285,21 @@ fn tls(options: &Options) -> Result<Option<Tls>, Failure> {
     }
     let mut given = options.labels("tls");
     let mut take = |key: &str| {
-        let path = given
-            .remove(key)
-            .ok_or_else(|| Failure::refused(format!("`tls` has no `{key}`")).hint("it is #{ certificate: PATH, key: PATH }"))?;
-        let plain = |character: char| character.is_alphanumeric() || " /._+@:,=~-".contains(character);
+        let missing = || Failure::refused(format!("`tls` has no `{key}`")).hint("it is #{ certificate: PATH, key: PATH }");
+        given.remove(key).ok_or_else(missing)
+    };
+    let tls = Tls { certificate: take("certificate")?, key: take("key")? };
+    if let Some(key) = given.keys().next() {
+        return Err(unknown(&format!("`tls` has no `{key}`"), key, &["certificate", "key"]));
+    }
+    let plain = |character: char| character.is_alphanumeric() || " /._+@:,=~-".contains(character);
+    for (key, path) in [("certificate", &tls.certificate), ("key", &tls.key)] {
         if !path.starts_with('/') || !path.chars().all(plain) {
             return Err(Failure::refused(format!("`{key}` is {path:?}, which cannot stand in nginx's configuration"))
                 .hint("write it as an absolute path of letters, digits, spaces and `/._+@:,=~-`"));
         }
-        Ok(path)
-    };
-    let tls = Tls { certificate: take("certificate")?, key: take("key")? };
-    match given.keys().next() {
-        Some(key) => Err(unknown(&format!("`tls` has no `{key}`"), key, &["certificate", "key"])),
-        None => Ok(Some(tls)),
     }
+    Ok(Some(tls))
 }
 
 fn image(_: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
