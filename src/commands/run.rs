@@ -276,11 +276,11 @@ fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: 
         Remains::Undone => (format!("{what}; everything was undone"), format!("`{again}` tries again")),
         Remains::Changes if counts.standing == 0 => (
             format!("{what}, and the fleet is mixed: what a call did that was given up is not known"),
-            format!("`{look}` shows what runs; running the script again goes on from there"),
+            format!("`{look}` shows what runs; running the script again makes a new release"),
         ),
         Remains::Changes => (
             format!("{what}, and the fleet is mixed: {standing} of {} stand", counts.changes),
-            format!("`{look}` shows what runs; running the script again goes on from there"),
+            format!("`{look}` shows what runs; running the script again makes a new release"),
         ),
     }
 }
@@ -302,7 +302,7 @@ mod tests {
         let counts = Counts { calls: 9, failed: 1, changes: 4, standing: 3, ..Counts::default() };
         let (end, next) = failed(Exit::Mixed, Remains::Changes, &counts, &NEXT, Mode::Live);
         assert_eq!(end, "failed, and the fleet is mixed: 3 changes of 4 stand");
-        assert_eq!(next, "`podlift ps deploy.rhai` shows what runs; running the script again goes on from there");
+        assert_eq!(next, "`podlift ps deploy.rhai` shows what runs; running the script again makes a new release");
         let (end, _) = failed(Exit::Unreachable, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
         assert_eq!(end, "failed; nothing was changed");
         let (end, _) = failed(Exit::Interrupted, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
