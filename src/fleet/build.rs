@@ -153,7 +153,7 @@ impl Builder<'_> {
         let version = String::from_utf8_lossy(&self.ask(&["--version"]).await?.stdout).into_owned();
         match major(&version) {
             Some(major) if major < 23 => Ok(()),
-            _ => Err(Failure::refused("Build secrets need BuildKit, and the docker command here has no buildx")
+            _ => Err(Failure::refused("build secrets need BuildKit, and the docker command here has no buildx")
                 .detail("docker --version", version.trim())
                 .hint("Install it: the package is docker-buildx-plugin or docker-buildx.")),
         }
@@ -178,17 +178,17 @@ fn ending(status: ExitStatus) -> String {
 
 fn no_docker(program: &str, error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::NotFound {
-        return Failure::refused(format!("There is no {program} command on this machine, and images are built with it"))
+        return Failure::refused(format!("there is no {program} command on this machine, and images are built with it"))
             .hint("Install the Docker command line (docker-ce-cli or docker.io); the engine itself may be on another host.");
     }
-    Failure::failed(format!("The {program} command could not be run: {error}"))
+    Failure::failed(format!("the {program} command could not be run: {error}"))
 }
 
 fn explain(failure: Failure, lines: &str, context: &str) -> Failure {
     let hint = if lines.contains("no space left on device") {
         "The engine's disk is full: `docker system df` shows what takes it, `docker builder prune` frees the build cache.".into()
     } else if lines.contains("Cannot connect to the Docker daemon") {
-        "The engine did not answer; try `docker version` there.".into()
+        "the engine did not answer; try `docker version` there.".into()
     } else {
         format!(
             "Nothing was changed. The step that failed is in the lines above; `docker build {context}` in the script's folder shows all of them."
@@ -305,7 +305,7 @@ mod tests {
         let builder = builder("docker-that-is-not-there", folder.path(), Path::new("/x"));
         let failure = builder.run(&build("v1"), Values::default(), &Heard::default()).await.expect_err("no docker");
         assert_eq!(failure.kind, FailureKind::Refused);
-        assert!(failure.message.starts_with("There is no docker-that-is-not-there command"), "{failure:?}");
+        assert!(failure.message.starts_with("there is no docker-that-is-not-there command"), "{failure:?}");
     }
 
     #[tokio::test]

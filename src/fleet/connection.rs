@@ -276,7 +276,7 @@ impl Connection {
                 .hint("or log in as root"));
         }
         if output.code == 127 && output.stderr.contains("sudo") {
-            return Err(Failure::refused(format!("There is no `sudo` on {}", self.host.name))
+            return Err(Failure::refused(format!("there is no `sudo` on {}", self.host.name))
                 .on(&self.host.name)
                 .hint("install sudo, or log in as root"));
         }

@@ -29,7 +29,7 @@ pub async fn digest(docker: &Docker, reference: &str) -> Result<Option<String>, 
 
 /// Reads all images of an engine, sorted by their references.
 pub async fn images(docker: &Docker) -> Result<Vec<StoredImage>, Failure> {
-    let failed = |error| engine_failure("The engine did not list its images", &error);
+    let failed = |error| engine_failure("the engine did not list its images", &error);
     let listed = docker.list_images(Some(ListImagesOptionsBuilder::default().build())).await.map_err(failed)?;
     let ids: BTreeSet<String> = listed.into_iter().map(|image| image.id).collect();
     let mut found: Vec<StoredImage> = stream::iter(ids)
@@ -61,7 +61,7 @@ pub(super) async fn inspect(docker: &Docker, reference: &str) -> Result<Option<I
     match docker.inspect_image(reference).await {
         Ok(image) => Ok(Some(image)),
         Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-        Err(error) => Err(engine_failure(&format!("The engine did not inspect the image {reference}"), &error)),
+        Err(error) => Err(engine_failure(&format!("the engine did not inspect the image {reference}"), &error)),
     }
 }
 
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn a_full_disk_comes_with_what_to_do() {
         let full = Error::DockerStreamError { error: "write /layer.tar: no space left on device".into() };
-        let failure = engine_failure("The engine did not load it", &full);
+        let failure = engine_failure("the engine did not load it", &full);
         assert!(failure.hints[0].contains("docker system df"), "{failure:?}");
     }
 }

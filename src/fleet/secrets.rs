@@ -91,7 +91,7 @@ impl Secrets {
             return Ok(value.clone());
         }
         let Some(value) = (self.0.lookup)(name) else {
-            return Err(Failure::refused(format!("The secret {name} is not set"))
+            return Err(Failure::refused(format!("the secret {name} is not set"))
                 .hint(format!("set {name} in the environment, or in `.env` beside the script")));
         };
         known.add(name, &value);
@@ -240,6 +240,6 @@ mod tests {
     #[test]
     fn a_missing_secret_is_told_by_name() {
         let failure = Secrets::new(|_| None).resolve(&secret("PW")).expect_err("not set");
-        assert_eq!(failure.message, "The secret PW is not set");
+        assert_eq!(failure.message, "the secret PW is not set");
     }
 }

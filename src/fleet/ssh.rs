@@ -57,7 +57,7 @@ impl RunFolder {
     pub async fn make(state: &Path) -> Result<Self, Failure> {
         let parent = if state.as_os_str().len() > LONGEST { Path::new("/tmp") } else { state };
         let failed =
-            |error: std::io::Error| Failure::failed(format!("No folder for SSH's sockets could be made in {}: {error}", parent.display()));
+            |error: std::io::Error| Failure::failed(format!("no folder for SSH's sockets could be made in {}: {error}", parent.display()));
         std::fs::create_dir_all(parent).map_err(failed)?;
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent).map_err(failed)?;
         let alive = UnixListener::bind(folder.path().join(ALIVE)).map_err(failed)?;
@@ -133,7 +133,7 @@ impl OpenSession {
             .prefix("")
             .rand_bytes(4)
             .tempdir_in(run.folder.path())
-            .map_err(|error| Failure::failed(format!("No folder for SSH's sockets could be made: {error}")))?;
+            .map_err(|error| Failure::failed(format!("no folder for SSH's sockets could be made: {error}")))?;
         let log = folder.path().join("log");
         let mut ssh = tokio::process::Command::new("ssh");
         ssh.args(arguments(host, config, folder.path()));
@@ -143,7 +143,7 @@ impl OpenSession {
         let status = match timeout(LOGIN, ssh.status()).await {
             Ok(Ok(status)) => status,
             Ok(Err(error)) if error.kind() == ErrorKind::NotFound => {
-                return Err(Failure::failed("There is no `ssh` on this machine").hint("install the OpenSSH client"));
+                return Err(Failure::failed("there is no `ssh` on this machine").hint("install the OpenSSH client"));
             }
             Ok(Err(error)) => return Err(Failure::failed(format!("`ssh` could not be started: {error}"))),
             Err(_) => {

@@ -34,7 +34,7 @@ pub fn login(host: &Host, words: &str) -> Failure {
             "load the key with `ssh-add`, name it in ~/.ssh/config or with the host's `identity`, and add it to `authorized_keys` there",
         )
     } else if has("Could not resolve hostname") {
-        unreachable(host, format!("There is no host of the name {name}")).hint("check the spelling, DNS and ~/.ssh/config")
+        unreachable(host, format!("there is no host of the name {name}")).hint("check the spelling, DNS and ~/.ssh/config")
     } else if has("Connection refused") {
         unreachable(host, format!("{name} refused the SSH connection")).hint("check that sshd runs there, and on which port")
     } else if has("timed out") || has("No route to host") || has("Network is unreachable") {
@@ -75,7 +75,7 @@ fn user_at(host: &Host) -> String {
 
 /// The session ended while it was used.
 pub fn lost(host: &Host, what: &str) -> Failure {
-    unreachable(host, format!("The connection to {} was lost during {what}", host.name))
+    unreachable(host, format!("the connection to {} was lost during {what}", host.name))
         .hint("check the network and the host, then run again")
 }
 
@@ -114,13 +114,13 @@ else echo silent; fi"#;
 pub fn docker_socket(host: &Host, look: SocketLook, user: &str) -> Failure {
     let (name, path) = (&host.name, &host.docker);
     match look {
-        SocketLook::Missing => unreachable(host, format!("There is no Docker socket {path} on {name}"))
+        SocketLook::Missing => unreachable(host, format!("there is no Docker socket {path} on {name}"))
             .hint("install Docker and start it, or name its socket as the host's `docker`"),
-        SocketLook::Denied => unreachable(host, format!("The user {user} may not use the Docker socket {path} on {name}"))
+        SocketLook::Denied => unreachable(host, format!("the user {user} may not use the Docker socket {path} on {name}"))
             .hint(format!("run `usermod -aG docker {user}` as root on {name}, and log in anew")),
         SocketLook::Answers => unreachable(host, format!("{name}'s sshd does not forward the Docker socket {path}"))
             .hint("set `AllowStreamLocalForwarding yes` and `AllowTcpForwarding yes` in its sshd_config and reload sshd"),
-        SocketLook::Silent => unreachable(host, format!("Nothing answers behind the Docker socket {path} on {name}"))
+        SocketLook::Silent => unreachable(host, format!("nothing answers behind the Docker socket {path} on {name}"))
             .hint("check that Docker runs there: `systemctl status docker`")
             .hint("check that its sshd_config does not forbid `AllowStreamLocalForwarding`"),
     }
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(told(unknown), "h1's host key is not known");
         let changed = "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n…\r\nHost key verification failed.\r\n";
         assert_eq!(told(changed), "h1 shows another host key than the known one");
-        assert_eq!(told("ssh: Could not resolve hostname h1: Name or service not known"), "There is no host of the name h1");
+        assert_eq!(told("ssh: Could not resolve hostname h1: Name or service not known"), "there is no host of the name h1");
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_denied_socket_names_the_command_that_helps() {
         let failure = docker_socket(&Host::parse("deploy@h1").expect("valid"), SocketLook::read("denied\n"), "deploy");
-        assert_eq!(failure.message, "The user deploy may not use the Docker socket /var/run/docker.sock on h1");
+        assert_eq!(failure.message, "the user deploy may not use the Docker socket /var/run/docker.sock on h1");
         assert_eq!(failure.hints, ["run `usermod -aG docker deploy` as root on h1, and log in anew"]);
     }
 }

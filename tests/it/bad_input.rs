@@ -86,7 +86,7 @@ fn a_host_that_ssh_cannot_log_in_to_is_named_with_the_reason_in_time() {
     std::fs::write(&known, keys).expect("it can be written");
 
     let missing = project(&rig, "host(\"h1\")", "host(\"nowhere.invalid\")").podlift(&["run", "deploy.rhai"]);
-    assert_ends(&missing, 5, &["There is no host of the name nowhere.invalid"]);
+    assert_ends(&missing, 5, &["there is no host of the name nowhere.invalid"]);
     rig.exec(1, &["mv", "/root/.ssh/authorized_keys", "/root/keys"]).text();
     within(10, &["h1 did not accept the login as root@", "authorized_keys"]);
     rig.exec(1, &["mv", "/root/keys", "/root/.ssh/authorized_keys"]).text();
@@ -100,11 +100,11 @@ fn a_docker_engine_that_cannot_be_used_is_told_with_what_to_do() {
     let as_deploy = project(&rig, "host(\"h1\")", "host(\"d1\")");
     rig.exec(1, &["mv", "/run/docker.sock", "/run/docker.away"]).text();
     // Without its engine the host can tell no snapshot.
-    assert_ends(&as_root.podlift(&["run", "deploy.rhai"]), 5, &["There is no Docker socket /var/run/docker.sock on h1", "install Docker"]);
+    assert_ends(&as_root.podlift(&["run", "deploy.rhai"]), 5, &["there is no Docker socket /var/run/docker.sock on h1", "install Docker"]);
     rig.exec(1, &["mv", "/run/docker.away", "/run/docker.sock"]).text();
 
     rig.exec(1, &["sed", "-i", r"s/^\(docker:.*:\)deploy$/\1/", "/etc/group"]).text();
-    assert_fails(&rig, &as_deploy, 5, &["The user deploy may not use the Docker socket", "usermod -aG docker deploy"]);
+    assert_fails(&rig, &as_deploy, 5, &["the user deploy may not use the Docker socket", "usermod -aG docker deploy"]);
 
     rig.exec(1, &["sh", "-c", "echo AllowStreamLocalForwarding no >>/etc/ssh/sshd_config && kill -HUP $(cat /run/sshd.pid)"]).text();
     assert_fails(&rig, &as_root, 5, &["h1's sshd does not forward the Docker socket", "AllowStreamLocalForwarding yes"]);
@@ -124,7 +124,7 @@ fn a_full_disk_is_told_before_anything_moves_or_else_undone() {
     large.write(".dockerignore", "");
     large.write("Dockerfile", "FROM scratch\nCOPY app /app\nCOPY large /large\nENTRYPOINT [\"/app\"]\n");
     large.write("deploy.rhai", &own(&rig, &DEPLOY.replace("\"web\"", "\"large\"")));
-    assert_fails(&rig, &large, 3, &["The host has too little room for shop", "docker system df"]);
+    assert_fails(&rig, &large, 3, &["the host has too little room for shop", "docker system df"]);
 
     let small = project(&rig, "v1", "v1");
     assert_ends(&small.podlift(&["run", "deploy.rhai"]), 0, &[]);
@@ -177,7 +177,7 @@ fn a_build_that_cannot_be_done_shows_dockers_words() {
     deploy.write("Dockerfile", "FROM scratch\nCOPY no-such-file /x\n");
     assert_fails(&rig, &deploy, 1, &["docker build of shop", "no-such-file", "deploy.rhai"]);
     std::fs::remove_file(deploy.path().join("Dockerfile")).expect("it was there");
-    assert_fails(&rig, &deploy, 3, &["There is no Dockerfile in the build context"]);
+    assert_fails(&rig, &deploy, 3, &["there is no Dockerfile in the build context"]);
 }
 
 #[test]

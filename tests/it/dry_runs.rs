@@ -339,6 +339,16 @@ fn what_fails_is_planned_to_fail() {
     shop.fails(
         r#"
         let next = start(web, built(web, "v2", h1), h1);
+        set_weights([[next, 100]]);
+        "#,
+        &[],
+        4,
+        "was not health-checked since it was started",
+    );
+    shop.fails(
+        r#"
+        let next = start(web, built(web, "v2", h1), h1);
+        healthcheck(next);
         stop(next);
         set_weights([[next, 100]]);
         "#,

@@ -55,7 +55,7 @@ pub(super) fn prepare(folder: &Path, op: &op::Build, values: Values) -> Result<P
     arguments.extend(op.platform.iter().map(|platform| format!("--platform={platform}").into()));
     arguments.extend(op.args.keys().map(|name| format!("--build-arg={name}").into()));
     let files =
-        secret_files(&values.secrets).map_err(|error| Failure::failed(format!("The build's secrets could not be laid out: {error}")))?;
+        secret_files(&values.secrets).map_err(|error| Failure::failed(format!("the build's secrets could not be laid out: {error}")))?;
     if let Some(files) = &files {
         for (number, (id, _)) in values.secrets.iter().enumerate() {
             arguments.push(flag(&format!("--secret=id={id},src="), &files.path().join(number.to_string())));
@@ -72,9 +72,9 @@ pub(super) fn prepare(folder: &Path, op: &op::Build, values: Values) -> Result<P
 }
 
 fn check_argument(name: &str) -> Result<(), Failure> {
-    env_name(name).map_err(|invalid| Failure::refused(format!("The build argument {invalid}")))?;
+    env_name(name).map_err(|invalid| Failure::refused(format!("the build argument {invalid}")))?;
     if OWN_NAMES.contains(&name) || OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
-        return Err(Failure::refused(format!("The build argument {name} would change the docker command itself"))
+        return Err(Failure::refused(format!("the build argument {name} would change the docker command itself"))
             .hint("Values are handed over in the environment, where no other user sees them; give the argument another name."));
     }
     Ok(())
@@ -93,12 +93,12 @@ fn check_secret(id: &str) -> Result<(), Failure> {
 fn context(folder: &Path, written: &str) -> Result<PathBuf, Failure> {
     let hint = "A context is a folder, relative to the script's.";
     if written.starts_with('-') {
-        return Err(Failure::refused(format!("The build context {written:?} looks like an option of docker")).hint(hint));
+        return Err(Failure::refused(format!("the build context {written:?} looks like an option of docker")).hint(hint));
     }
     match folder.join(written).canonicalize() {
         Ok(context) if context.is_dir() => Ok(context),
-        Ok(_) => Err(Failure::refused(format!("The build context {written:?} is not a folder")).hint(hint)),
-        Err(error) => Err(Failure::refused(format!("The build context {written:?} cannot be used: {error}"))
+        Ok(_) => Err(Failure::refused(format!("the build context {written:?} is not a folder")).hint(hint)),
+        Err(error) => Err(Failure::refused(format!("the build context {written:?} cannot be used: {error}"))
             .detail("looked for in", folder.display().to_string())
             .hint(hint)),
     }
@@ -109,7 +109,7 @@ fn find_dockerfile(context: &Path, written_context: &str, written: &str) -> Resu
     if path.is_file() {
         return Ok(path);
     }
-    Err(Failure::refused(format!("There is no {written} in the build context {written_context:?}"))
+    Err(Failure::refused(format!("there is no {written} in the build context {written_context:?}"))
         .detail("looked for", path.display().to_string())
         .hint("Its path is relative to the context; `dockerfile` names another."))
 }
@@ -227,8 +227,8 @@ mod tests {
         for context in ["-", "--help", "nowhere", "Dockerfile", "https://example.com/x.git"] {
             assert!(refused(&build(context)).contains(context));
         }
-        assert_eq!(refused(&build("deploy")), r#"There is no Dockerfile in the build context "deploy""#);
-        assert_eq!(refused(&op::Build { dockerfile: Some("Other".into()), ..build(".") }), r#"There is no Other in the build context ".""#);
+        assert_eq!(refused(&build("deploy")), r#"there is no Dockerfile in the build context "deploy""#);
+        assert_eq!(refused(&op::Build { dockerfile: Some("Other".into()), ..build(".") }), r#"there is no Other in the build context ".""#);
         for name in ["", "A=B", "A B", "PATH", "DOCKER_HOST", "LD_PRELOAD", "-x"] {
             refused(&op::Build { args: [(name.into(), Text::from("x"))].into(), ..build(".") });
         }

@@ -128,7 +128,7 @@ impl Parcel {
         match to.docker.tag_image(other, Some(options)).await {
             Ok(()) => Ok(true),
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
-            Err(error) => Err(engine_failure(&format!("The engine did not name {other} {}", self.reference), &error)),
+            Err(error) => Err(engine_failure(&format!("the engine did not name {other} {}", self.reference), &error)),
         }
     }
 
@@ -205,7 +205,7 @@ async fn remove(docker: &Docker, reference: &str) -> Result<(), Failure> {
     let options = RemoveImageOptionsBuilder::default().force(true).build();
     match docker.remove_image(reference, Some(options), None).await {
         Ok(_) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
-        Err(error) => Err(engine_failure(&format!("The engine did not remove its broken image {reference}"), &error)),
+        Err(error) => Err(engine_failure(&format!("the engine did not remove its broken image {reference}"), &error)),
     }
 }
 
@@ -222,7 +222,7 @@ fn enough_room(reference: &str, needed: Bytes, free: Option<Bytes>) -> Result<()
         return Ok(());
     }
     Err(Failure::refused(format!(
-        "The host has too little room for {reference}: {wanted} are needed to unpack {needed} of layers, {free} are free"
+        "the host has too little room for {reference}: {wanted} are needed to unpack {needed} of layers, {free} are free"
     ))
     .hint("`docker system df` shows what images and containers take there, `docker image prune` frees some."))
 }

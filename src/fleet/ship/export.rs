@@ -86,7 +86,7 @@ impl Export {
     async fn make(docker: &Docker, source: &Source, folder: &Path, progress: &dyn Progress) -> Result<Self, Failure> {
         let unusable = |error: SavedError| {
             let zstd = matches!(error, SavedError::Zstd(_));
-            let failure = Failure::failed(format!("The export of {} cannot be used: {error}", source.reference)).on(&source.host);
+            let failure = Failure::failed(format!("the export of {} cannot be used: {error}", source.reference)).on(&source.host);
             if zstd {
                 failure.hint("Build the image with gzipped or uncompressed layers, or put it on the hosts through a registry.")
             } else {
@@ -101,7 +101,7 @@ impl Export {
             Saved::read(&spool, &layers).map(|image| (spool, image))
         })
         .await
-        .map_err(|_| Failure::failed("The reader of the exported image ended unexpectedly"))?
+        .map_err(|_| Failure::failed("the reader of the exported image ended unexpectedly"))?
         .map_err(unusable)?;
         Ok(Self::new(spool, image))
     }
@@ -153,12 +153,12 @@ async fn fill(spool: &Spool, docker: &Docker, source: &Source, folder: &Path, pr
     let mut written = 0u64;
     loop {
         let Ok(next) = tokio::time::timeout(SILENCE, archive.next()).await else {
-            let message = format!("The engine stopped exporting {} for {} s", source.reference, SILENCE.as_secs());
+            let message = format!("the engine stopped exporting {} for {} s", source.reference, SILENCE.as_secs());
             return Err(Failure::new(FailureKind::Timeout, message).on(&source.host));
         };
         let Some(bytes) = next else { break };
         let bytes =
-            bytes.map_err(|error| engine_failure(&format!("The engine did not export {}", source.reference), &error).on(&source.host))?;
+            bytes.map_err(|error| engine_failure(&format!("the engine did not export {}", source.reference), &error).on(&source.host))?;
         file.write_all(&bytes).await.map_err(|error| no_room(folder, &error))?;
         let before = written >> 24;
         written += bytes.len() as u64;
@@ -172,6 +172,6 @@ async fn fill(spool: &Spool, docker: &Docker, source: &Source, folder: &Path, pr
 }
 
 fn no_room(folder: &Path, error: &io::Error) -> Failure {
-    Failure::failed(format!("The exported image could not be written to {}: {error}", folder.display()))
+    Failure::failed(format!("the exported image could not be written to {}: {error}", folder.display()))
         .hint("An export needs as much room there as the image has uncompressed.")
 }

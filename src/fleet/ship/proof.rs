@@ -17,15 +17,15 @@ use crate::{
 /// load that lacks a layer succeeds, and the image is listed with all its layers.
 pub(super) async fn prove(docker: &Docker, reference: &str, wanted: &str) -> Result<(), Failure> {
     match digest(docker, reference).await? {
-        None => return Err(Failure::failed(format!("The engine loaded {reference} without an error and does not have it"))),
+        None => return Err(Failure::failed(format!("the engine loaded {reference} without an error and does not have it"))),
         Some(is) if is != wanted => {
-            return Err(Failure::failed(format!("The engine loaded {reference}, and it is another image"))
+            return Err(Failure::failed(format!("the engine loaded {reference}, and it is another image"))
                 .detail("content digests", format!("wanted {wanted}\nfound  {is}")));
         }
         Some(_) => {}
     }
     let name = format!("podlift-proof-{}", wanted.trim_start_matches("sha256:").get(..12).unwrap_or("image"));
-    let unusable = |error: Error| engine_failure(&format!("The engine has {reference} and cannot make a container from it"), &error);
+    let unusable = |error: Error| engine_failure(&format!("the engine has {reference} and cannot make a container from it"), &error);
     match create(docker, &name, reference).await {
         // One is there from a proof that was cut off.
         Err(Error::DockerResponseServerError { status_code: 409, .. }) => {
@@ -34,7 +34,7 @@ pub(super) async fn prove(docker: &Docker, reference: &str, wanted: &str) -> Res
         }
         created => created.map_err(unusable)?,
     }
-    remove(docker, &name).await.map_err(|error| engine_failure(&format!("The engine did not remove the container {name}"), &error))
+    remove(docker, &name).await.map_err(|error| engine_failure(&format!("the engine did not remove the container {name}"), &error))
 }
 
 async fn create(docker: &Docker, name: &str, image: &str) -> Result<(), Error> {

@@ -62,7 +62,7 @@ pub(super) async fn send(
             answer = answers.next() => match answer {
                 None => break,
                 Some(Ok(_)) => heard.0 = Instant::now(),
-                Some(Err(error)) => return Err(engine_failure(&format!("The engine did not load {reference}"), &error)),
+                Some(Err(error)) => return Err(engine_failure(&format!("the engine did not load {reference}"), &error)),
             },
             _ = tick.tick() => {
                 let sent = count.sent.load(Ordering::Relaxed);
