@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test]
-    #[ignore = "needs a Docker engine and command"]
+    #[ignore = "needs a Docker engine and command: scripts/test runs it"]
     async fn a_real_build_gives_the_same_image_again() {
         use bollard::query_parameters::RemoveImageOptionsBuilder;
 
