@@ -17,7 +17,7 @@ use super::{
 use crate::{
     failure::Failure,
     model::{Container, ContainerName, Host, HostName, HostState, ProjectName, RouteTable, Service, ServiceName},
-    op::{CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, SetWeights, Sought, Start, Survey},
+    op::{CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, Remove, SetWeights, Sought, Start, Stop, Survey},
 };
 
 /// Checks every changing op before the executor within does it.
@@ -243,28 +243,11 @@ impl<E: Executor> Executor for Guard<E> {
             Op::Start(op) => self.start(call, op)?,
             Op::SetWeights(op) => departing = self.set_weights(call, op)?,
             Op::Drain(op) => departing = self.drain(call, op)?,
-            Op::Stop(op) => self.ending(
-                call,
-                &Ending {
-                    host: &op.host,
-                    project: &op.project,
-                    service: &op.service,
-                    containers: &op.containers,
-                    proxies: &op.proxies,
-                    allow_downtime: op.allow_downtime,
-                },
-            )?,
-            Op::Remove(op) => self.ending(
-                call,
-                &Ending {
-                    host: &op.host,
-                    project: &op.project,
-                    service: &op.service,
-                    containers: &op.containers,
-                    proxies: &op.proxies,
-                    allow_downtime: op.allow_downtime,
-                },
-            )?,
+            Op::Stop(Stop { host, project, service, containers, proxies, allow_downtime, .. })
+            | Op::Remove(Remove { host, project, service, containers, proxies, allow_downtime }) => {
+                let ending = Ending { host, project, service, containers, proxies, allow_downtime: *allow_downtime };
+                self.ending(call, &ending)?;
+            }
             _ => {}
         }
         let outcome = self.inner.perform(call)?;
