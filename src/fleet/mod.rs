@@ -1,4 +1,4 @@
-//! The live side: SSH, Docker, shipping, nginx.
+//! The live side: SSH, Docker, shipping, nginx, Postgres.
 
 pub mod build;
 pub mod command;
@@ -11,6 +11,7 @@ pub mod http;
 pub mod images;
 pub mod local;
 pub mod nginx;
+pub mod postgres;
 pub mod secrets;
 pub mod ship;
 pub mod ssh;

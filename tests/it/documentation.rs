@@ -32,6 +32,7 @@ set_weights([[old, 100]]);
 record(old);
 let next = start(web, img, fleet);
 healthcheck(next);
+let db = database("postgres:///shop");
 "#;
 
 /// Where the generated part of a function's section begins, and where what is written by hand goes on.

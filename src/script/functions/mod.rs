@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod database;
 mod declare;
 mod flow;
 mod health;
@@ -62,6 +63,7 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
         read::FUNCTIONS,
         operator::FUNCTIONS,
         flow::FUNCTIONS,
+        database::FUNCTIONS,
         operators::FUNCTIONS,
     ]
     .into_iter()
@@ -74,7 +76,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("commit", "making what was done so far final"),
     ("config", "reading podlift.yml"),
     ("confirm", "asking a person"),
-    ("database", "databases"),
     ("dependency", "services that a deploy never replaces"),
     ("docker_health", "health checks by Docker's own HEALTHCHECK"),
     ("lock", "leases on hosts"),
