@@ -9,6 +9,9 @@ macro_rules! embedded {
 /// Every module of the standard library: its name without `std/`, and its text.
 #[rustfmt::skip]
 pub const MODULES: &[(&str, &str)] = embedded![
+    "blue_green",
+    "canary",
+    "gates",
     "recreate",
     "rolling",
 ];

@@ -232,6 +232,53 @@ fn every_strategy_shows_how_it_is_called() {
 }
 
 #[test]
+fn the_strategies_page_is_what_the_library_says_of_itself() {
+    let path = "docs/strategies.md";
+    let told = stdlib::MODULES.iter().fold(STRATEGIES.to_owned(), |page, (name, module)| page + section(name, module).as_str());
+    if std::env::var_os("PODLIFT_UPDATE").is_some_and(|value| value == "1") {
+        fs::write(root().join(path), &told).expect("the page can be written");
+    } else {
+        assert!(told == text(path), "{path} is out of date: PODLIFT_UPDATE=1 rewrites it");
+    }
+}
+
+#[test]
+fn the_readme_names_every_module_of_the_library() {
+    let readme = text("README.md");
+    let named: BTreeSet<&str> = spans(&readme).filter_map(|span| span.strip_prefix("std/")).collect();
+    let known: BTreeSet<&str> = stdlib::MODULES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(named, known);
+}
+
+/// What the page of the strategies begins with.
+const STRATEGIES: &str = "\
+# The strategies
+
+The standard library: scripts that come with podlift and are imported as `std/NAME`. Each is a page of the language that your own scripts are
+written in, so one that does not fit can be copied from `stdlib/` into the project and changed. A test writes this page from their comments, and
+runs their examples on a modelled fleet.
+";
+
+/// What a module says of itself: its head, then each public function with its comment.
+fn section(name: &str, module: &str) -> String {
+    let comment = |line: &str| line.strip_prefix(' ').unwrap_or(line).to_owned() + "\n";
+    let head: String = module.lines().map_while(|line| line.strip_prefix("//!")).map(comment).collect();
+    let mut section = format!("\n## `std/{name}`\n\n{head}");
+    let mut said = String::new();
+    for line in module.lines() {
+        if let Some(text) = line.strip_prefix("///") {
+            said += &comment(text);
+            continue;
+        }
+        if let Some(signature) = line.strip_prefix("fn ") {
+            let _ = write!(section, "\n### `{name}::{}`\n\n{said}", signature.trim_end_matches(" {"));
+        }
+        said.clear();
+    }
+    section
+}
+
+#[test]
 fn the_changelog_has_a_place_for_what_is_new() {
     let changelog = text("CHANGELOG.md");
     let sections: Vec<&str> = changelog.lines().filter_map(|line| line.strip_prefix("## ")).collect();
