@@ -16,6 +16,9 @@ pub const MODULES: &[(&str, &str)] = embedded![
     "rolling",
 ];
 
+/// What a new strategy begins as; `NAME` and `PATH` stand for its name and the path that it is imported by.
+pub const STRATEGY: &str = include_str!("templates/strategy.rhai");
+
 /// The text of the module `std/NAME`.
 pub fn text(name: &str) -> Option<&'static str> {
     MODULES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)

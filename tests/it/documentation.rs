@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser};
 use podlift::{
     cli::Cli,
     commands::exit::Exit,
-    script::{NOT_YET, functions::Function, signatures, stdlib},
+    script::{NOT_YET, documentation::Documentation, functions::Function, signatures, stdlib},
 };
 
 use crate::{podlift::Project, rig::Output};
@@ -136,9 +136,27 @@ fn every_command_line_in_the_documents_is_one() {
             panic!("{line}: {error}");
         }
     }
-    for command in Cli::command().get_subcommands() {
-        let help = Cli::try_parse_from(["podlift", command.get_name(), "--help"]).expect_err("help is no command");
-        assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp, "{command}");
+}
+
+#[test]
+fn every_command_has_help_with_examples_that_are_command_lines() {
+    let mut commands = vec![("podlift".to_owned(), Cli::command())];
+    while let Some((line, command)) = commands.pop() {
+        if command.has_subcommands() {
+            commands.extend(command.get_subcommands().map(|sub| (format!("{line} {}", sub.get_name()), sub.clone())));
+            continue;
+        }
+        let help = Cli::try_parse_from(format!("{line} --help").split(' ')).expect_err("help is no command");
+        assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp, "{line}");
+        let help = help.to_string();
+        let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{line} has no examples"));
+        for example in examples.lines().map(str::trim).take_while(|line| line.starts_with("podlift ")) {
+            // What follows two spaces says what it does, and what follows an arrow is the shell's.
+            let words = example.split("  ").next().and_then(|words| words.split(" > ").next()).unwrap_or_default();
+            if let Err(error) = Cli::try_parse_from(words.split(' ')) {
+                panic!("{example}: {error}");
+            }
+        }
     }
 }
 
@@ -218,6 +236,10 @@ fn every_strategy_shows_how_it_is_called() {
         let examples = blocks(&head, "rhai");
         assert!(!examples.is_empty(), "std/{name} has no example");
         assert_all_work(examples.into_iter().map(|(_, example)| (format!("std/{name}"), example)));
+        for function in Documentation::of(module).functions {
+            let examples = blocks(&function.text, "rhai").into_iter();
+            assert_all_work(examples.map(|(_, example)| (format!("std/{name}, {}", function.name), example)));
+        }
         let public = module.lines().filter(|line| line.starts_with("fn "));
         let undocumented: Vec<&str> = public
             .filter(|line| {
