@@ -67,9 +67,16 @@ pub enum FailureKind {
     Failed,
     /// The run was told to stop; a script cannot catch it.
     Interrupted,
+    /// A resumed run asked for something else than what was recorded; a script cannot catch it.
+    Diverged,
 }
 
 impl FailureKind {
+    /// Whether the run ends where it is: no script catches it, and nothing is undone.
+    pub const fn stops(self) -> bool {
+        matches!(self, Self::Interrupted | Self::Diverged)
+    }
+
     /// The word that scripts see.
     pub const fn word(self) -> &'static str {
         match self {
@@ -83,6 +90,7 @@ impl FailureKind {
             Self::Conflict => "conflict",
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
+            Self::Diverged => "diverged",
         }
     }
 }

@@ -3,24 +3,36 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
-    executor::{Call, Executor, Guard, Model, Narrate, Narrator, Outcome, Record, Recorded, Source, record::in_script_order},
+    executor::{
+        Call, Executor, Guard, Intend, Model, Narrate, Narrator, Outcome, Record, Recorded, Source,
+        record::{Decide, Nobody},
+    },
     failure::Failure,
+    journal::{Journal, recorded::in_script_order},
     model::{Host, HostState, ProjectName},
     terminal::plan::States,
     world::World,
 };
 
-/// narrate(record(guard(…))): what a script runs on.
+type Recording = Record<Guard<Intend<Arc<dyn Executor>>>>;
+
+/// narrate(record(guard(intend(…)))): what a script runs on.
 pub struct Stack {
-    record: Arc<Record<Guard<Arc<dyn Executor>>>>,
+    record: Arc<Recording>,
     narrated: Arc<dyn Executor>,
     within: Arc<dyn Executor>,
 }
 
 impl Stack {
-    /// A stack over the executor that does things.
+    /// A stack over the executor that does things, whose journal nobody needs afterwards.
     pub fn over(within: Arc<dyn Executor>, narrator: Arc<dyn Narrator>) -> Self {
-        let record = Arc::new(Record::new(Guard::new(within.clone())));
+        Self::journaled(within, narrator, Arc::new(Journal::in_memory()), Arc::new(Nobody))
+    }
+
+    /// A stack that keeps this journal; `decide` answers for what only a person can know.
+    pub fn journaled(within: Arc<dyn Executor>, narrator: Arc<dyn Narrator>, journal: Arc<Journal>, decide: Arc<dyn Decide>) -> Self {
+        let intend = Intend::new(within.clone(), journal.clone());
+        let record = Arc::new(Record::new(Guard::new(intend), journal, decide));
         Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, within }
     }
 
