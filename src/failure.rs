@@ -69,11 +69,13 @@ pub enum FailureKind {
     Interrupted,
     /// A resumed run asked for something else than what was recorded; a script cannot catch it.
     Diverged,
+    /// The run is about to do something else than its plan says; a script cannot catch it.
+    Unplanned,
 }
 
 impl FailureKind {
-    /// Whether the run ends where it is: no script catches it, and nothing is undone.
-    pub const fn stops(self) -> bool {
+    /// Whether what the run did stays as it is: nothing is undone for it.
+    pub const fn leaves_all(self) -> bool {
         matches!(self, Self::Interrupted | Self::Diverged)
     }
 
@@ -91,7 +93,13 @@ impl FailureKind {
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
             Self::Diverged => "diverged",
+            Self::Unplanned => "unplanned",
         }
+    }
+
+    /// Whether it ends the run, whatever the script would do about it.
+    pub const fn ends_the_run(self) -> bool {
+        matches!(self, Self::Interrupted | Self::Unplanned | Self::Diverged)
     }
 }
 

@@ -26,7 +26,7 @@ pub fn header(
     local: &dyn Executor,
 ) -> Header {
     let name = place.name();
-    let mut texts: Vec<Source> = script.sources().texts().into_iter().map(|(name, text)| Source::new(name, &*text)).collect();
+    let mut texts: Vec<Source> = script.sources().all().into_iter().map(|(name, text)| Source::new(name, &*text)).collect();
     let own = texts.iter().position(|text| text.name == name).map_or_else(|| Source::new(&name, ""), |index| texts.remove(index));
     let folder =
         std::path::absolute(place.folder()).map_or_else(|_| place.folder().display().to_string(), |path| path.display().to_string());

@@ -10,6 +10,7 @@ pub mod intend;
 pub mod live;
 pub mod model;
 pub mod narrate;
+pub mod plan;
 pub mod record;
 pub mod simulated;
 pub mod undo;
@@ -22,6 +23,7 @@ pub use self::{
     live::Live,
     model::{Model, Real, Source},
     narrate::Narrate,
+    plan::{Follow, PlanFile},
     record::Record,
     simulated::Simulated,
 };

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{Call, Executor, Outcome, intend::made};
+pub use crate::journal::recorded::in_script_order;
 use crate::{
     failure::{Failure, FailureKind},
     journal::{Asked, Entry, Intent, Journal, Recorded},
@@ -58,8 +59,13 @@ pub struct Record<E> {
 }
 
 impl<E: Executor> Record<E> {
-    /// Records what `inner` answers in `journal`.
-    pub fn new(inner: E, journal: Arc<Journal>, decide: Arc<dyn Decide>) -> Self {
+    /// Records what `inner` answers in memory.
+    pub fn new(inner: E) -> Self {
+        Self::journaled(inner, Arc::new(Journal::in_memory()), Arc::new(Nobody))
+    }
+
+    /// Records what `inner` answers in `journal`; `decide` answers for what only a person can know.
+    pub fn journaled(inner: E, journal: Arc<Journal>, decide: Arc<dyn Decide>) -> Self {
         Self { inner, journal, decide, diverged: Mutex::default() }
     }
 
@@ -285,9 +291,9 @@ mod tests {
     #[test]
     fn a_recorded_call_is_answered_and_not_made_again() {
         let journal = Arc::new(Journal::in_memory());
-        let first = Record::new(Counting::default(), journal.clone(), Arc::new(Nobody));
+        let first = Record::journaled(Counting::default(), journal.clone(), Arc::new(Nobody));
         assert_eq!(first.perform(&call(1, Now {})).expect("answers").value, 1);
-        let again = Record::new(Counting::default(), later(&journal), Arc::new(Nobody));
+        let again = Record::journaled(Counting::default(), later(&journal), Arc::new(Nobody));
         let mut moved = call(1, Now {});
         moved.origin.line = 40;
         assert_eq!(again.perform(&moved).expect("answers").value, 1, "another line is the same call");
@@ -297,10 +303,10 @@ mod tests {
     #[test]
     fn a_call_that_differs_stops_the_run_and_shows_both() {
         let journal = Arc::new(Journal::in_memory());
-        Record::new(Counting::default(), journal.clone(), Arc::new(Nobody))
+        Record::journaled(Counting::default(), journal.clone(), Arc::new(Nobody))
             .perform(&call(1, Pause { period: Period::seconds(1) }))
             .expect("answers");
-        let again = Record::new(Counting::default(), later(&journal), Arc::new(Nobody));
+        let again = Record::journaled(Counting::default(), later(&journal), Arc::new(Nobody));
         let failure = again.perform(&call(1, Pause { period: Period::seconds(2) })).expect_err("another pause");
         assert_eq!(failure.kind, FailureKind::Diverged);
         let told: Vec<_> = failure.details.iter().map(|detail| (detail.title.as_str(), detail.text.as_str())).collect();
@@ -316,7 +322,7 @@ mod tests {
             let asked = call(1, hook("migrate"));
             let asked = Asked { key: asked.key, origin: asked.origin, op: asked.op };
             journal.append(Entry::Intent(Intent { asked, at: "2026-01-01T00:00:00Z".into(), inverse: Vec::new() })).expect("in memory");
-            let record = Record::new(Counting::default(), later(&journal), Arc::new(Says(answer)));
+            let record = Record::journaled(Counting::default(), later(&journal), Arc::new(Says(answer)));
             let result = record.perform(&call(1, hook("migrate")));
             (result, *record.inner().0.lock().unwrap_or_else(PoisonError::into_inner))
         };
@@ -341,22 +347,22 @@ mod tests {
             }
         }
         let journal = Arc::new(Journal::in_memory());
-        Record::new(Stops, journal.clone(), Arc::new(Nobody)).perform(&call(1, Now {})).expect_err("stops");
-        let again = Record::new(Counting::default(), later(&journal), Arc::new(Nobody));
+        Record::journaled(Stops, journal.clone(), Arc::new(Nobody)).perform(&call(1, Now {})).expect_err("stops");
+        let again = Record::journaled(Counting::default(), later(&journal), Arc::new(Nobody));
         assert_eq!(again.perform(&call(1, Now {})).expect("answers").value, 1);
     }
 
     #[test]
     fn a_thousand_recorded_calls_are_answered_in_well_under_a_second() {
         let journal = Arc::new(Journal::in_memory());
-        let first = Record::new(Counting::default(), journal.clone(), Arc::new(Nobody));
+        let first = Record::journaled(Counting::default(), journal.clone(), Arc::new(Nobody));
         for number in 1..=1000 {
             first.perform(&call(number, hook("migrate"))).expect("answers");
         }
         let text = journal.chain().text().to_owned();
         let begin = Instant::now();
         let chain = crate::journal::Chain::read(&text).expect("reads");
-        let again = Record::new(Counting::default(), Arc::new(Journal::open(crate::journal::Memory, chain)), Arc::new(Nobody));
+        let again = Record::journaled(Counting::default(), Arc::new(Journal::open(crate::journal::Memory, chain)), Arc::new(Nobody));
         for number in 1..=1000 {
             again.perform(&call(number, hook("migrate"))).expect("answers");
         }

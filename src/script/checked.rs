@@ -61,7 +61,7 @@ impl Checked {
         run.perform(tree, &self.resolver).map_err(|stopped| {
             let kind = match (stopped.is_interrupted(), stopped.failure(), stopped.error.unwrap_inner()) {
                 (_, Some(failure), _) => Some(failure.kind),
-                (true, None, _) => Some(FailureKind::Interrupted),
+                (true, ..) => Some(FailureKind::Interrupted),
                 (_, None, EvalAltResult::ErrorRuntime(..)) => Some(FailureKind::Failed),
                 _ => None,
             };

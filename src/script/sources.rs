@@ -59,8 +59,8 @@ impl Sources {
         self.lock().iter().rev().find(|source| source.name == name).map(|source| Arc::clone(&source.text))
     }
 
-    /// Every text with its name, in the order in which they were added.
-    pub fn texts(&self) -> Vec<(String, Arc<str>)> {
+    /// All texts by name, in the order in which they were added.
+    pub fn all(&self) -> Vec<(String, Arc<str>)> {
         self.lock().iter().map(|source| (source.name.clone(), Arc::clone(&source.text))).collect()
     }
 
