@@ -367,7 +367,6 @@ mod tests {
             again.perform(&call(number, hook("migrate"))).expect("answers");
         }
         let took = begin.elapsed();
-        println!("1,000 calls loaded and replayed in {took:?}");
         assert_eq!(*again.inner().0.lock().unwrap_or_else(PoisonError::into_inner), 0);
         assert!(took.as_secs() < 20, "{took:?} even on a slow machine");
     }
