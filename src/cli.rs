@@ -28,6 +28,8 @@ fn exit_codes() -> String {
 pub enum Command {
     /// Run a script.
     Run(Run),
+    /// Show what a run would do, and save it as a plan.
+    Plan(Plan),
     /// Check scripts without running them.
     Check(Check),
     /// Show the containers of a project on its hosts.
@@ -56,18 +58,22 @@ Examples:
   podlift run deploy.rhai --dry-run --diff
   podlift run deploy.rhai version=v2
   podlift run deploy.rhai --simulate
+  podlift run --plan release.plan      what `podlift plan` saved, or nothing
   podlift run backup                   runs deploy/backup.rhai")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Run {
     /// The script's file, or the name of a task: NAME stands for deploy/NAME.rhai.
-    #[arg(value_name = "SCRIPT|TASK")]
-    pub script: PathBuf,
+    #[arg(value_name = "SCRIPT|TASK", required_unless_present = "plan")]
+    pub script: Option<PathBuf>,
     /// Arguments for the script, which takes them with params.
     #[arg(value_name = "KEY=VALUE", value_parser = argument)]
     pub arguments: Vec<(String, String)>,
     /// Show what a run would do to the fleet as it is now, and touch nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Do what a plan says, with its script and arguments: nothing where the fleet has changed since, and nothing else.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub plan: Option<PathBuf>,
     /// Also show the changes of the proxies' files.
     #[arg(long, requires = "dry_run")]
     pub diff: bool,
@@ -75,6 +81,45 @@ pub struct Run {
     #[arg(long)]
     pub simulate: bool,
     /// Print one event a line as JSON, the last with the run's result.
+    #[arg(long)]
+    pub json: bool,
+    /// Show every API call and command, and what is read on the way.
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// How to reach hosts.
+    #[command(flatten)]
+    pub ssh: Ssh,
+}
+
+/// Show what a run would do, and save it as a plan.
+///
+/// The plan holds every op, what was assumed, and a fingerprint of the fleet; it is bound to the script, its imports and its
+/// arguments. `podlift run --plan FILE` does exactly that: it stops before the first op that would differ, and before any where the
+/// fleet has changed since.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift plan deploy.rhai version=v2 -o release.plan
+  podlift plan deploy.rhai version=v2 --diff
+  podlift run --plan release.plan")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Plan {
+    /// The script's file, or the name of a task: NAME stands for deploy/NAME.rhai.
+    #[arg(value_name = "SCRIPT|TASK")]
+    pub script: PathBuf,
+    /// Arguments for the script, which takes them with params.
+    #[arg(value_name = "KEY=VALUE", value_parser = argument)]
+    pub arguments: Vec<(String, String)>,
+    /// The file to save the plan in; not given, it is only shown.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Also show the changes of the proxies' files.
+    #[arg(long)]
+    pub diff: bool,
+    /// Plan for the modelled fleet that is kept in .podlift/simulated.json.
+    #[arg(long)]
+    pub simulate: bool,
+    /// Print one event a line as JSON, the last with the result.
     #[arg(long)]
     pub json: bool,
     /// Show every API call and command, and what is read on the way.
@@ -336,6 +381,9 @@ mod tests {
         assert!(parse("podlift run deploy.rhai v2").unwrap_err().contains("write it as KEY=VALUE"));
         assert!(parse("podlift run deploy.rhai a-b=1").unwrap_err().contains("letters, digits and `_`"));
         assert!(parse("podlift run deploy.rhai --diff").is_err(), "a diff is part of a dry run");
+        assert!(parse("podlift run --plan release.plan").is_ok(), "a plan names its script");
+        assert!(parse("podlift run").is_err());
+        assert!(parse("podlift run deploy.rhai --plan release.plan --dry-run").is_err());
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub enum FailureKind {
     Failed,
     /// The run was told to stop; a script cannot catch it.
     Interrupted,
+    /// The run is about to do something else than its plan says; a script cannot catch it.
+    Unplanned,
 }
 
 impl FailureKind {
@@ -83,7 +85,13 @@ impl FailureKind {
             Self::Conflict => "conflict",
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
+            Self::Unplanned => "unplanned",
         }
+    }
+
+    /// Whether it ends the run, whatever the script would do about it.
+    pub const fn ends_the_run(self) -> bool {
+        matches!(self, Self::Interrupted | Self::Unplanned)
     }
 }
 

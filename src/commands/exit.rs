@@ -70,7 +70,7 @@ impl Exit {
             (_, Remains::Changes) => Self::Mixed,
             (_, Remains::Undone) => Self::Undone,
             (Cause::Script, Remains::Nothing) => Self::Bad,
-            (Cause::Failure(FailureKind::Refused | FailureKind::Locked), Remains::Nothing) => Self::Refused,
+            (Cause::Failure(FailureKind::Refused | FailureKind::Locked | FailureKind::Unplanned), Remains::Nothing) => Self::Refused,
             (Cause::Failure(FailureKind::Unreachable), Remains::Nothing) => Self::Unreachable,
             (Cause::Failure(_), Remains::Nothing) => Self::Error,
         }
@@ -134,6 +134,7 @@ mod tests {
         assert_eq!(code(FailureKind::Unhealthy), 1);
         assert_eq!(code(FailureKind::Refused), 3);
         assert_eq!(code(FailureKind::Locked), 3);
+        assert_eq!(code(FailureKind::Unplanned), 3);
         assert_eq!(code(FailureKind::Unreachable), 5);
         assert_eq!(Exit::of(Cause::Script, Remains::Nothing).code(), 2);
     }

@@ -21,6 +21,7 @@ pub mod module;
 pub mod new;
 pub mod outside;
 pub mod place;
+pub mod plan;
 pub mod ps;
 pub mod run;
 pub mod stack;
@@ -33,6 +34,7 @@ use crate::{cli::Command, terminal::Printer};
 pub fn perform(command: &Command, printer: &Printer) -> Exit {
     match command {
         Command::Run(options) => run::run(options, printer),
+        Command::Plan(options) => plan::run(options, printer),
         Command::Check(options) => check::run(options, printer),
         Command::Ps(options) => ps::run(options, printer),
         Command::Logs(options) => logs::run(options, printer),

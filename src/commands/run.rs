@@ -1,6 +1,7 @@
 //! `podlift run`
 
 use std::{
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,12 +19,12 @@ use super::{
     mode::Mode,
     outside::Outside,
     place::Place,
-    stack::Stack,
+    stack::{Modelled, Stack},
 };
 use crate::{
     cli,
     executor::{
-        Cancellation, Narrator,
+        Cancellation, Narrator, PlanFile, Recorded, RunInfo,
         ending::{Ending, State},
         undo::undo,
     },
@@ -34,9 +35,14 @@ use crate::{
 
 /// Runs a script on the fleet, or on a model of it.
 pub fn run(options: &cli::Run, printer: &Printer) -> Exit {
+    save(options, None, printer)
+}
+
+/// The same; what a dry run found out is saved in `file`.
+pub fn save(options: &cli::Run, file: Option<&Path>, printer: &Printer) -> Exit {
     let teller = Teller::new(options, printer);
-    match prepare(options) {
-        Ok(prepared) => prepared.perform(options, &teller),
+    match prepare(options, file) {
+        Ok((prepared, options)) => prepared.perform(&options, &teller),
         Err(Unprepared::Script(script)) => teller.bad(&script.diagnostics(), &script),
         Err(Unprepared::Failure(failure)) => teller.failed_early(&failure),
     }
@@ -73,7 +79,7 @@ impl<'a> Teller<'a> {
         complaint::tell_failure(self.printer, failure);
         let exit = Exit::of(Cause::Failure(failure.kind), Remains::Nothing);
         // What is refused before a script is there is an argument that does not fit.
-        let exit = if exit == Exit::Refused { Exit::Bad } else { exit };
+        let exit = if failure.kind == FailureKind::Refused { Exit::Bad } else { exit };
         self.conclude(exit, "not begun".into(), Some("nothing was touched".into()), &Counts::default(), None, &[]);
         exit
     }
@@ -107,6 +113,10 @@ struct Prepared {
     script: Checked,
     environment: Environment,
     outside: Outside,
+    /// The plan that it is held to.
+    plan: Option<PlanFile>,
+    /// Where the plan is saved that it makes.
+    save: Option<PathBuf>,
 }
 
 enum Unprepared {
@@ -120,15 +130,26 @@ impl From<Failure> for Unprepared {
     }
 }
 
-fn prepare(options: &cli::Run) -> Result<Prepared, Unprepared> {
-    let place = Place::find(&options.script)?;
+/// Also returns the options with what a plan says of script and arguments.
+fn prepare(options: &cli::Run, save: Option<&Path>) -> Result<(Prepared, cli::Run), Unprepared> {
+    let plan = options.plan.as_deref().map(PlanFile::read).transpose()?;
+    let mut options = options.clone();
+    if let (None, Some(plan)) = (&options.script, &plan) {
+        options.script = Some(plan.script.clone().into());
+        options.arguments.clone_from(&plan.arguments);
+    }
+    let place = Place::find(options.script.as_deref().unwrap_or(Path::new("")))?;
     let script = place.check()?;
+    if let Some(plan) = &plan {
+        let texts = script.sources().all();
+        plan.check(&place.name(), &options.arguments, texts.iter().map(|(name, text)| (name.as_str(), text.as_ref())))?;
+    }
     if !script.diagnostics().is_empty() {
         return Err(Unprepared::Script(Box::new(script)));
     }
     let environment = Environment::beside(place.folder())?;
     let outside = Outside::open(&options.ssh, place.folder(), &environment)?;
-    Ok(Prepared { place, script, environment, outside })
+    Ok((Prepared { place, script, environment, outside, plan, save: save.map(Path::to_path_buf) }, options))
 }
 
 impl Prepared {
@@ -138,11 +159,19 @@ impl Prepared {
             Ok(model) => model.map(Arc::new),
             Err(failure) => return teller.failed_early(&failure),
         };
-        let stack = match &model {
-            Some(model) => Stack::over(model.clone(), teller.narrator.clone()),
-            None => Stack::over(self.outside.executor(), teller.narrator.clone()),
+        let within = match &model {
+            Some(model) => model.clone(),
+            None => self.outside.executor(),
         };
-        let run = Arc::new(identity::new_run());
+        let mut run = identity::new_run();
+        let stack = match &self.plan {
+            Some(plan) => {
+                run.id = plan.run.clone();
+                Stack::following(plan.clone(), within, teller.narrator.clone())
+            }
+            None => Stack::over(within, teller.narrator.clone()),
+        };
+        let run = Arc::new(run);
         let cancellation = Cancellation::default();
         let interrupt = Interrupt::listen(self.outside.runtime(), cancellation.clone(), teller.printer.clone());
         let ended = self.script.run(ScriptRun {
@@ -153,6 +182,10 @@ impl Prepared {
             branches: mode.branches(),
             cancellation: cancellation.clone(),
             secrets: Arc::new(self.environment.clone()),
+        });
+        let ended = ended.and_then(|()| match stack.unmade() {
+            Some(failure) => Err(Ended { kind: Some(failure.kind), diagnostic: Diagnostic::of_failure(&failure, self.script.sources()) }),
+            None => Ok(()),
         });
         // What failed is taken back; what was interrupted stays as it is.
         let left = match &ended {
@@ -173,12 +206,27 @@ impl Prepared {
             mode.show(options, teller.printer, teller.json.as_deref(), &records, model);
         }
         let kept = model.as_ref().map_or(Ok(()), |model| mode.keep(model));
+        if let (Some(model), Some(file), Ok(())) = (&model, &self.save, &ended)
+            && let Err(failure) = self.plan_of(options, &run, &records, model).write(file)
+        {
+            complaint::tell_failure(teller.printer, &failure);
+            teller.conclude(Exit::Error, "the plan was not saved".into(), Some("nothing was touched".into()), &counts, None, &[]);
+            self.outside.close();
+            return Exit::Error;
+        }
         let exit = self.conclude(options, teller, ended, &counts, ending.as_ref());
         self.outside.close();
         match kept {
             Ok(()) => exit,
             Err(failure) => teller.failed_early(&failure),
         }
+    }
+
+    /// What the dry run found out.
+    fn plan_of(&self, options: &cli::Run, run: &RunInfo, records: &[Recorded], model: &Modelled) -> PlanFile {
+        let texts = self.script.sources().all();
+        let texts = texts.iter().map(|(name, text)| (name.as_str(), text.as_ref()));
+        PlanFile::new(run, &self.place.name(), &options.arguments, texts, model.surveyed(), records)
     }
 
     fn conclude(
@@ -194,7 +242,8 @@ impl Prepared {
         let state = ending.map_or(State::Unchanged, Ending::state);
         match ended {
             Ok(()) => {
-                let (end, next) = mode.done(counts, state, &again(options, &script), &look(options, &script));
+                let again = self.save.as_deref().map_or_else(|| again(options, &script), |file| follow(options, file));
+                let (end, next) = mode.done(counts, state, &again, &look(options, &script));
                 teller.conclude(Exit::Done, end, next, counts, ending, &[]);
                 Exit::Done
             }
@@ -225,6 +274,12 @@ impl Prepared {
 fn again(options: &cli::Run, script: &str) -> String {
     let simulate = if options.simulate { " --simulate" } else { "" };
     format!("{}{simulate}", command("run", options, script))
+}
+
+/// The command that does what was saved.
+fn follow(options: &cli::Run, plan: &Path) -> String {
+    let simulate = if options.simulate { " --simulate" } else { "" };
+    format!("podlift run --plan {}{simulate}", quoted(&plan.display().to_string()))
 }
 
 /// The command that shows what runs.

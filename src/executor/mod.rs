@@ -9,6 +9,7 @@ pub mod guard;
 pub mod live;
 pub mod model;
 pub mod narrate;
+pub mod plan;
 pub mod record;
 pub mod simulated;
 pub mod undo;
@@ -20,6 +21,7 @@ pub use self::{
     live::Live,
     model::{Model, Real, Source},
     narrate::Narrate,
+    plan::{Follow, PlanFile},
     record::{Record, Recorded},
     simulated::Simulated,
 };
