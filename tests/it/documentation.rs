@@ -227,6 +227,7 @@ fn every_example_of_the_repository_works_and_deploys_work_twice() {
         count += 1;
         let project = Project::new();
         copy(&root().join("examples"), &project.path().join("examples"));
+        let one_goes_back = scripts.len() > 1;
         for file in scripts {
             let name = file.strip_prefix(root()).expect("it is in the repository").to_string_lossy().into_owned();
             assert_succeeds(&project.podlift(&["check", &name]), &name);
@@ -235,7 +236,7 @@ fn every_example_of_the_repository_works_and_deploys_work_twice() {
                 assert_succeeds(&project.podlift(&["run", &name, "--simulate"]), &name);
                 // Which release is older is told by seconds.
                 let ended = seconds();
-                until("the next second", || seconds() > ended);
+                until("the next second", || !one_goes_back || seconds() > ended);
             }
         }
     }
