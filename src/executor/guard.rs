@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    model::{Container, ContainerName, Host, HostName, HostState, ProjectName, RouteTable, Service, ServiceName},
+    model::{Container, ContainerName, Host, HostName, HostState, ProjectName, RouteTable, Service, ServiceName, Share},
     op::{CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, Remove, SetWeights, Sought, Start, Stop, Survey},
 };
 
@@ -118,6 +118,15 @@ impl<E: Executor> Guard<E> {
 
     fn start(&self, call: &Call, op: &Start) -> Result<(), Failure> {
         reachable_from_its_proxies(op)?;
+        let found = self.find(call, &op.host, &op.project, &op.service.name, &[])?;
+        if let Some(container) = found.containers.iter().find(|container| container.dependency) {
+            return Err(Failure::refused(format!(
+                "{} is a dependency on {} ({}): a deploy never replaces it",
+                op.service.name, op.host.name, container.name
+            ))
+            .on(&op.host.name)
+            .hint("`dependency` finds it and starts it again; to replace it, `stop` and `remove` it with `allow_downtime: true` first"));
+        }
         self.front_is_free(call, &op.host, &op.project, &op.service)
     }
 
@@ -128,11 +137,7 @@ impl<E: Executor> Guard<E> {
         for host in &op.hosts {
             let found = self.find(call, host, &op.project, &op.service, std::slice::from_ref(&op.proxy))?;
             let shares = op.changes.get(&host.name).map_or(&[][..], Vec::as_slice);
-            let wanted: BTreeSet<&ContainerName> = shares
-                .iter()
-                .filter(|share| share.weight > 0)
-                .flat_map(|share| share.containers.iter().map(|endpoint| &endpoint.container))
-                .collect();
+            let wanted = served(shares);
             losing.extend(
                 found
                     .weights
@@ -218,13 +223,16 @@ impl<E: Executor> Guard<E> {
             return Ok(());
         }
         let hint = "give it weight 0 with `set_weights`, then `drain` it; `allow_downtime: true` ends it all the same";
-        if !ending.proxies.is_empty() {
-            let found = self.find(call, ending.host, ending.project, ending.service, ending.proxies)?;
-            if let Some(container) = ending.containers.iter().find(|container| found.weights.contains_key(*container)) {
-                return Err(Failure::refused(format!("{container} on {} still gets traffic", ending.host.name))
-                    .on(&ending.host.name)
-                    .hint(hint));
-            }
+        let found = self.find(call, ending.host, ending.project, ending.service, ending.proxies)?;
+        if let Some(known) = found.containers.iter().find(|known| known.dependency && ending.containers.contains(&known.name)) {
+            return Err(Failure::refused(format!("{} on {} is a dependency: a deploy never ends it", known.name, ending.host.name))
+                .on(&ending.host.name)
+                .hint("`allow_downtime: true` ends it all the same; its volumes stay"));
+        }
+        if let Some(container) = ending.containers.iter().find(|container| found.weights.contains_key(*container)) {
+            return Err(Failure::refused(format!("{container} on {} still gets traffic", ending.host.name))
+                .on(&ending.host.name)
+                .hint(hint));
         }
         let undrained = lock(&self.undrained);
         let waiting = ending.containers.iter().find(|container| undrained.contains(&(ending.host.name.clone(), (*container).clone())));
@@ -233,6 +241,28 @@ impl<E: Executor> Guard<E> {
                 .on(&ending.host.name)
                 .hint(hint))
         })
+    }
+
+    /// What a call that was done means for those to come.
+    fn learn(&self, call: &Call, outcome: &Outcome) {
+        match &call.op {
+            Op::Drain(op) => {
+                lock(&self.undrained).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
+            }
+            Op::Start(op) => lock(&self.unchecked).extend(
+                serde_json::from_value::<Vec<Container>>(outcome.value.clone())
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|container| (op.host.name.clone(), container.name)),
+            ),
+            Op::StartAgain(op) => {
+                lock(&self.unchecked).extend(op.containers.iter().map(|container| (op.host.name.clone(), container.clone())));
+            }
+            Op::Healthcheck(op) => {
+                lock(&self.unchecked).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -252,26 +282,31 @@ impl<E: Executor> Executor for Guard<E> {
         }
         let outcome = self.inner.perform(call)?;
         drop(departing);
-        match &call.op {
-            Op::Drain(op) => {
-                lock(&self.undrained).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
-            }
-            Op::Start(op) => lock(&self.unchecked).extend(
-                serde_json::from_value::<Vec<Container>>(outcome.value.clone())
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|container| (op.host.name.clone(), container.name)),
-            ),
-            Op::StartAgain(op) => {
-                lock(&self.unchecked).extend(op.containers.iter().map(|container| (op.host.name.clone(), container.clone())));
-            }
-            Op::Healthcheck(op) => {
-                lock(&self.unchecked).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
-            }
-            _ => {}
-        }
+        self.learn(call, &outcome);
         Ok(outcome)
     }
+
+    fn recall(&self, call: &Call, outcome: &Outcome) {
+        if let Op::SetWeights(op) = &call.op {
+            let before = outcome.inverse.iter().filter_map(|inverse| match inverse {
+                Op::SetWeights(inverse) => Some(&inverse.changes),
+                _ => None,
+            });
+            let losing = before.flatten().flat_map(|(host, shares)| {
+                let kept = served(op.changes.get(host).map_or(&[][..], Vec::as_slice));
+                served(shares).into_iter().filter(move |name| !kept.contains(name)).map(|name| (host.clone(), name.clone()))
+            });
+            lock(&self.undrained).extend(losing);
+        }
+        self.learn(call, outcome);
+        self.inner.recall(call, outcome);
+    }
+}
+
+/// The containers that get traffic by these shares.
+fn served(shares: &[Share]) -> BTreeSet<&ContainerName> {
+    let serving = shares.iter().filter(|share| share.weight > 0);
+    serving.flat_map(|share| share.containers.iter().map(|endpoint| &endpoint.container)).collect()
 }
 
 /// A container that is published on a loopback address can be reached from its own host only.

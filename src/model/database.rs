@@ -89,7 +89,10 @@ mod tests {
         assert_eq!(database(&[plain("postgres:///shop")]).expect("a local socket").to_string(), "/shop");
         for wrong in ["postgres://u:hunter2@db/shop", "postgres://db/shop?password=hunter2", "mysql://db", ""] {
             let invalid = database(&[plain(wrong)]).expect_err(wrong);
-            assert!(!invalid.to_string().contains("hunter2") || wrong.contains('?') && !invalid.to_string().contains("hunter2"), "{invalid}");
+            assert!(
+                !invalid.to_string().contains("hunter2") || wrong.contains('?') && !invalid.to_string().contains("hunter2"),
+                "{invalid}"
+            );
         }
         assert!(database(&[plain("postgres://u:half"), secret, plain("@db/shop")]).is_err());
     }

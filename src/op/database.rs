@@ -220,8 +220,13 @@ pub struct DatabaseSession {
 /// The first line of a text that says something, cut to what a line of output holds.
 fn first_line(text: &Text) -> String {
     let shown = text.to_string();
-    let words: Vec<&str> =
-        shown.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("--")).unwrap_or_default().split_whitespace().collect();
+    let words: Vec<&str> = shown
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with("--"))
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
     let line = words.join(" ");
     let cut: String = line.chars().take(60).collect();
     if cut.len() < line.len() || shown.trim().lines().count() > 1 { format!("{cut}…") } else { cut }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub use self::{
-    create::{Build, CopyOf, Ship, Shipped, Start},
+    create::{Build, CopyOf, Depend, Ship, Shipped, Start},
     database::{BackedUp, Backfill, Backfilled, Backup, DatabaseSession, Query, Row, Sessions, Sql, SqlDone, Transactions},
     end::{Drain, Drained, OnTimeout, Remove, StartAgain, Stop},
     once::{CommandLine, CommandOutput, Hook, Invocation, Place},
@@ -28,7 +28,7 @@ pub use self::{
     put::{Forget, Record, SetWeights, TestWeights},
     read::{
         CheckNow, CheckedContainer, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse, HttpTarget, LogText, Logs, Now, Probe,
-        Reachable, ReadEnv, ReadFile, Sought, Survey, Traffic, TrafficCount,
+        Reachable, ReadEnv, ReadFile, Routes, Sought, Survey, Traffic, TrafficCount,
     },
     wait::{Checks, Healthcheck, Pause},
 };
@@ -108,6 +108,8 @@ operations! {
     Survey: Read, "survey" => crate::model::HostState;
     /// Finds a service's containers on a host, and their weights.
     Find: Read, "find" => Found;
+    /// Reads a service's route table at a proxy.
+    Routes: Read, "routes" => Option<crate::model::RouteTable>;
     /// Checks containers' health once, now.
     CheckNow: Read, "check" => Vec<CheckedContainer>;
     /// Reads a service's history on a host.
@@ -148,6 +150,8 @@ operations! {
     Ship: Create, "ship" => Shipped;
     /// Starts containers.
     Start: Create, "start" => Vec<Container>;
+    /// Makes sure that a service runs which no deploy replaces.
+    Depend: Create, "dependency" => Vec<Container>;
     /// Starts stopped containers again.
     StartAgain: End, "start" => Vec<Container>;
     /// Takes containers out of the traffic and waits until they are idle.
@@ -191,6 +195,7 @@ impl Op {
         Some(match self {
             Self::Survey(op) => &op.project,
             Self::Find(op) => &op.project,
+            Self::Routes(op) => &op.project,
             Self::CheckNow(op) => &op.project,
             Self::HistoryOf(op) => &op.project,
             Self::Traffic(op) => &op.project,
@@ -200,6 +205,7 @@ impl Op {
             Self::Record(op) => &op.project,
             Self::Forget(op) => &op.project,
             Self::Start(op) => &op.project,
+            Self::Depend(op) => &op.project,
             Self::StartAgain(op) => &op.project,
             Self::Drain(op) => &op.project,
             Self::Stop(op) => &op.project,
@@ -212,7 +218,7 @@ impl Op {
     pub fn canonical(&self) -> Value {
         let mut value = serde_json::to_value(self).expect("an op is plain data with string keys");
         match self {
-            Self::Start(_) | Self::Ship(_) => forget(&mut value, &["digest"]),
+            Self::Start(_) | Self::Depend(_) | Self::Ship(_) => forget(&mut value, &["digest"]),
             Self::SetWeights(_) | Self::TestWeights(_) => {
                 for share in value["changes"]
                     .as_object_mut()

@@ -36,7 +36,7 @@ pub enum Kind {
     Labels,
     /// Any map of plain data.
     Map,
-    /// What `http(…)`, `tcp(…)`, `command(…)` or `no_health()` returned.
+    /// What `http(…)`, `tcp(…)`, `command(…)`, `docker_health(…)` or `no_health()` returned.
     Health,
     /// A Host.
     Host,
@@ -69,7 +69,7 @@ impl Kind {
             Self::Variables => "a map of strings, numbers or booleans".into(),
             Self::Labels => "a map of strings".into(),
             Self::Map => "a map".into(),
-            Self::Health => "a health check: http(…), tcp(…), command(…) or no_health()".into(),
+            Self::Health => "a health check: http(…), tcp(…), command(…), docker_health(…) or no_health()".into(),
             Self::Host => "a host".into(),
             Self::Rows => "an array of maps".into(),
             Self::Function => "a closure".into(),

@@ -128,13 +128,23 @@ fn a_run_that_fails_takes_its_statements_back_and_nothing_that_was_there_before(
 #[test]
 fn an_index_that_cannot_be_built_leaves_nothing_behind() {
     let shop = Shop::new();
-    shop.postgres.sql("CREATE TABLE users (id int PRIMARY KEY, email text); ALTER TABLE users OWNER TO app; INSERT INTO users VALUES (1, 'a'), (2, 'a')");
+    shop.postgres.sql(
+        "CREATE TABLE users (id int PRIMARY KEY, email text); ALTER TABLE users OWNER TO app; INSERT INTO users VALUES (1, 'a'), (2, 'a')",
+    );
     let build = r#"db.sql("CREATE UNIQUE INDEX CONCURRENTLY users_email ON users (email)");"#;
     shop.fails(build, "could not create unique index");
     let indexes = "SELECT count(*), count(*) FILTER (WHERE indisvalid) FROM pg_index WHERE indrelid = 'users'::regclass";
     assert_eq!(shop.postgres.sql(indexes), "1|1");
     // What somebody's broken build left is no obstacle.
-    assert!(!shop.postgres.psql("shop", "CREATE UNIQUE INDEX CONCURRENTLY users_email ON users (email)").output().expect("psql").status.success());
+    assert!(
+        !shop
+            .postgres
+            .psql("shop", "CREATE UNIQUE INDEX CONCURRENTLY users_email ON users (email)")
+            .output()
+            .expect("psql")
+            .status
+            .success()
+    );
     assert_eq!(shop.postgres.sql(indexes), "2|1");
     shop.postgres.sql("DELETE FROM users WHERE id = 2");
     shop.succeeds(build);
@@ -290,10 +300,13 @@ fn a_backup_can_be_restored_and_a_second_one_does_not_take_its_place() {
     let bin = crate::postgres::program("pg_dump").parent().map(|folder| folder.display().to_string()).unwrap_or_default();
     let shop = Shop { project: shop.project.env("PATH", &format!("{bin}:{path}")), ..shop };
     let file = shop.project.path().join("dumps/shop.dump").display().to_string();
-    let script = format!("let one = db.backup(host(\"local\"), \"{file}\"); let two = db.backup(host(\"local\"), \"{file}\"); ensure(one.path != two.path && one.bytes > 0, one.to_json());");
+    let script = format!(
+        "let one = db.backup(host(\"local\"), \"{file}\"); let two = db.backup(host(\"local\"), \"{file}\"); ensure(one.path != two.path && one.bytes > 0, one.to_json());"
+    );
     shop.succeeds(&script);
     let dumps: Vec<_> = std::fs::read_dir(shop.project.path().join("dumps")).expect("dumps").flatten().map(|entry| entry.path()).collect();
     assert_eq!(dumps.len(), 2);
-    let listed = std::process::Command::new(crate::postgres::program("pg_restore")).arg("--list").arg(&dumps[0]).output().expect("pg_restore");
+    let listed =
+        std::process::Command::new(crate::postgres::program("pg_restore")).arg("--list").arg(&dumps[0]).output().expect("pg_restore");
     assert!(String::from_utf8_lossy(&listed.stdout).contains("TABLE DATA public users"), "{listed:?}");
 }

@@ -11,6 +11,7 @@ mod interruptions;
 mod load;
 mod load_works;
 mod local_commands;
+mod pages;
 mod podlift;
 mod postgres;
 mod proxies;

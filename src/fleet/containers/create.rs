@@ -19,9 +19,10 @@ use crate::{
     failure::{Failure, FailureKind},
     fleet::{
         Connection, Secrets,
+        health::no_healthcheck,
         images::{content_digest, engine_failure, inspect},
     },
-    model::{Container, ContainerName, ContainerState, Health, ProjectName, RunInfo, Service, Token, Version},
+    model::{Check, Container, ContainerName, ContainerState, Health, ProjectName, RunInfo, Service, Token, Version},
     op::Start,
 };
 
@@ -137,6 +138,9 @@ async fn image(docker: &Docker, op: &Start) -> Result<Found, Failure> {
         )
         .hint("`ship` the image to this host, or build it under another tag: two builds share this one"));
     }
+    if op.copy.is_none() && op.service.health.check == Check::Docker && !has_healthcheck(&image) {
+        return Err(no_healthcheck(&op.reference));
+    }
     let is_named = is_named(&image);
     Ok(Found { id: image.id.unwrap_or_else(|| op.reference.clone()), digest, is_named })
 }
@@ -158,6 +162,12 @@ fn variables(service: &Service, version: &Version, is_named: bool, secrets: &Sec
         all.push(format!("{APPLICATION_NAME}={}", Service::application_name(&service.name, version)));
     }
     Ok(all)
+}
+
+/// Whether Docker checks this image's containers; `HEALTHCHECK NONE` switches that off.
+fn has_healthcheck(image: &ImageInspect) -> bool {
+    let check = image.config.as_ref().and_then(|config| config.healthcheck.as_ref()).and_then(|check| check.test.as_ref());
+    check.is_some_and(|test| test.first().is_some_and(|first| first != "NONE"))
 }
 
 /// What a container gets from its service, or from the container that is copied.
@@ -203,6 +213,7 @@ fn declared(op: &Start, token: &Token, run: &RunInfo, replica: u32, digest: &str
         state: ContainerState::Created,
         exit_code: None,
         health: health.clone(),
+        dependency: op.service.labels.contains_key(labels::DEPENDENCY),
         deployed_at: run.started.clone(),
         deployed_by: run.operator.clone(),
     }

@@ -75,8 +75,11 @@ async fn target(session: &Session, op: &Backfill) -> Result<Target, Failure> {
         return Err(Failure::refused(format!("the database {} has no table {} with a column {}", session.shown(), op.table, op.key)));
     };
     if is_key != "t" {
-        return Err(Failure::refused(format!("{} of {} is no key: a backfill needs a column that is unique and never NULL", op.key, op.table))
-            .hint("name the primary key's column"));
+        return Err(Failure::refused(format!(
+            "{} of {} is no key: a backfill needs a column that is unique and never NULL",
+            op.key, op.table
+        ))
+        .hint("name the primary key's column"));
     }
     Ok(Target { table, column, type_name, about: about.parse().unwrap_or_default() })
 }
@@ -107,7 +110,9 @@ impl Work<'_> {
         if self.session.run(&note).await.is_err() {
             let ordered = format!("(SELECT {column}::text FROM {table} ORDER BY {column} DESC LIMIT 1)");
             let values = format!("SELECT {values}, {ordered}, 0, false");
-            let text = format!("INSERT INTO podlift.backfills (run, series, relation, upto, rows, done) {values} ON CONFLICT (run, series) DO NOTHING");
+            let text = format!(
+                "INSERT INTO podlift.backfills (run, series, relation, upto, rows, done) {values} ON CONFLICT (run, series) DO NOTHING"
+            );
             self.session.run(&text).await?;
         }
         let read = format!("SELECT last_key, upto, rows, done FROM podlift.backfills WHERE {}", self.place());
@@ -121,7 +126,8 @@ impl Work<'_> {
         let mut size = f64::from(self.op.batch);
         let (mut batches, mut seen, mut tries) = (0, 0.0, 0);
         let part = self.op.part.map(crate::model::Period::duration);
-        while !progress.done && !(batches > 0 && part.is_some_and(|part| began.elapsed() >= part)) {
+        let is_over = |batches: u64| batches > 0 && part.is_some_and(|part| began.elapsed() >= part);
+        while !progress.done && !is_over(batches) {
             if self.call.cancellation.urgency() > Urgency::None {
                 let message = format!("the backfill of {} was interrupted; {} rows are done", self.op.table, progress.rows);
                 return Err(Failure::new(FailureKind::Interrupted, message));
@@ -184,7 +190,8 @@ impl Work<'_> {
                 return Err(failure);
             }
         };
-        let [last, seen, rows] = row.and_then(|row| <[Option<String>; 3]>::try_from(row).ok()).ok_or_else(|| missing("what a batch did"))?;
+        let [last, seen, rows] =
+            row.and_then(|row| <[Option<String>; 3]>::try_from(row).ok()).ok_or_else(|| missing("what a batch did"))?;
         let count = |text: Option<String>| text.and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
         let (seen, rows) = (count(seen), count(rows));
         let key = last.as_deref().map_or_else(|| "last_key".to_owned(), quoted_text);

@@ -33,7 +33,8 @@ pub async fn backup(fleet: &Fleet, op: &Backup, token: &Token) -> Result<BackedU
     let request = Request::new(&["sh", "-s"]).stdin(script).timeout(op.timeout.duration()).called("the dump of the database");
     let output = connection.run(request).await?;
     if output.code != 0 {
-        let failure = Failure::failed(format!("the database {} could not be dumped on {}", op.database, op.host.name)).detail("pg_dump", output.stderr);
+        let failure = Failure::failed(format!("the database {} could not be dumped on {}", op.database, op.host.name))
+            .detail("pg_dump", output.stderr);
         return Err(match output.code {
             127 => failure.hint("install PostgreSQL's client programs there, in the server's version or a later one"),
             _ => failure.hint("the host itself has to reach the database under this URL"),
@@ -67,10 +68,7 @@ fn exports(address: &Address) -> String {
         ("PGSSLMODE", Some(mode.into())),
         ("PGAPPNAME", Some("podlift".into())),
     ];
-    variables
-        .into_iter()
-        .filter_map(|(name, value): (_, Option<String>)| Some(format!("export {name}={}\n", quoted(&[&value?]))))
-        .collect()
+    variables.into_iter().filter_map(|(name, value): (_, Option<String>)| Some(format!("export {name}={}\n", quoted(&[&value?])))).collect()
 }
 
 #[cfg(test)]

@@ -20,12 +20,12 @@ pub enum Found {
 /// Looks before an index is built, and drops what a broken build has left. `ours` says that this call began to build it.
 pub async fn before(session: &Session, index: &ConcurrentIndex, ours: bool, existed: &[Object]) -> Result<Found, Failure> {
     let Some(name) = &index.name else {
-        return Err(Failure::refused("an index that is built concurrently needs a name").hint("name it, so that a broken build can be found and dropped"));
+        return Err(Failure::refused("an index that is built concurrently needs a name")
+            .hint("name it, so that a broken build can be found and dropped"));
     };
     match validity(session, name).await? {
-        None => Ok(Found::Nothing),
         Some(true) if ours || (index.if_not_exists && !existed.is_empty()) => Ok(Found::Done),
-        Some(true) => Ok(Found::Nothing),
+        None | Some(true) => Ok(Found::Nothing),
         Some(false) => {
             let building = format!("SELECT pid FROM pg_stat_progress_create_index WHERE index_relid = to_regclass({})", quoted_text(name));
             if let Some(pid) = session.value(&building).await? {

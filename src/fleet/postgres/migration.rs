@@ -72,7 +72,9 @@ pub async fn migrate(fleet: &Fleet, op: &Sql, call: &Call) -> Result<(SqlDone, O
                 sleep(pause(lost)).await;
                 continue;
             }
-            Err(Ended::InDoubt(failure)) => failure.hint("the database keeps which statements are done: doing the call again goes on behind them"),
+            Err(Ended::InDoubt(failure)) => {
+                failure.hint("the database keeps which statements are done: doing the call again goes on behind them")
+            }
         };
         let undo = op.undo.as_ref().filter(|_| begun > 0).and_then(|undo| sql::without(undo, &existed));
         return Err(failure.undone_by(op.inverse(undo)));
@@ -99,7 +101,9 @@ fn pieces(fleet: &Fleet, op: &Sql) -> Result<Vec<Piece>, Failure> {
             return Err(Failure::refused("`COPY … FROM STDIN` has nothing to read here").hint("load the data with `hook` and psql"));
         }
         if op.transaction == Transactions::One && sql::stands_alone(&piece.shown) {
-            return Err(Failure::refused(format!("`{first} …` cannot be in a transaction")).hint("leave `transaction` out: it then runs alone"));
+            return Err(
+                Failure::refused(format!("`{first} …` cannot be in a transaction")).hint("leave `transaction` out: it then runs alone")
+            );
         }
     }
     Ok(pieces)
@@ -186,7 +190,11 @@ impl Migration<'_> {
             };
             if tried >= self.op.retries || self.call.cancellation.urgency() > Urgency::None {
                 return Err(failure
-                    .hint(format!("it was tried {} times, each with a wait of at most {}; run it again later", tried + 1, self.op.lock_timeout))
+                    .hint(format!(
+                        "it was tried {} times, each with a wait of at most {}; run it again later",
+                        tried + 1,
+                        self.op.lock_timeout
+                    ))
                     .into());
             }
             self.done.retries += 1;
@@ -241,7 +249,8 @@ impl Migration<'_> {
         let existed = self.existing(ledger, numbers).await?;
         let mut begin = format!("BEGIN; SET LOCAL lock_timeout = {};", self.op.lock_timeout.as_milliseconds());
         for number in numbers {
-            let of_this: Vec<Object> = sql::conditional(&self.pieces[*number].shown).into_iter().filter(|object| existed.contains(object)).collect();
+            let of_this: Vec<Object> =
+                sql::conditional(&self.pieces[*number].shown).into_iter().filter(|object| existed.contains(object)).collect();
             begin.push_str(&ledger.note(*number, "done", &self.pieces[*number].shown, &of_this));
             begin.push(';');
         }
@@ -275,11 +284,14 @@ impl Migration<'_> {
         if let (Some(_), None) = (known, &index)
             && !is_repeatable(&piece.shown)
         {
-            return Err(Failure::new(FailureKind::Conflict, "a statement was begun outside a transaction, and what became of it is not known")
-                .detail("statement", piece.shown.clone())
-                .hint("look into the database; where it is done, say so: UPDATE podlift.migrations SET state = 'done' for this token")
-                .hint(format!("its run is {} and its token {}", self.call.run.id, self.call.token))
-                .into());
+            return Err(Failure::new(
+                FailureKind::Conflict,
+                "a statement was begun outside a transaction, and what became of it is not known",
+            )
+            .detail("statement", piece.shown.clone())
+            .hint("look into the database; where it is done, say so: UPDATE podlift.migrations SET state = 'done' for this token")
+            .hint(format!("its run is {} and its token {}", self.call.run.id, self.call.token))
+            .into());
         }
         let existed = match known {
             Some(noted) => noted.existed.clone(),
@@ -332,7 +344,8 @@ impl Migration<'_> {
 /// Whether doing a statement again does no harm.
 fn is_repeatable(text: &str) -> bool {
     let words = sql::first_words(text);
-    matches!(words.first().map(String::as_str), Some("VACUUM" | "REINDEX" | "ANALYZE")) || (words.len() > 1 && words[0] == "DROP" && words[1] == "INDEX")
+    matches!(words.first().map(String::as_str), Some("VACUUM" | "REINDEX" | "ANALYZE"))
+        || (words.len() > 1 && words[0] == "DROP" && words[1] == "INDEX")
 }
 
 /// Whether what was to be dropped is not there.
@@ -355,6 +368,6 @@ mod tests {
             let wait = pause(tried);
             assert!(wait >= grown / 2 && wait <= grown, "{tried}: {wait:?}");
         }
-        assert!((0..20).map(|_| pause(6)).collect::<std::collections::BTreeSet<_>>().len() > 1);
+        assert!((0..20).map(|_| pause(6)).collect::<BTreeSet<_>>().len() > 1);
     }
 }

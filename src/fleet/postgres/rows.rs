@@ -39,7 +39,8 @@ pub async fn query(fleet: &Fleet, op: &Query) -> Result<Vec<Row>, Failure> {
     let read = read(&session, &text, &types).await;
     let rows = read.map_err(|trouble| told(trouble, session.shown()))?;
     let mut rows = rows.ok_or_else(|| {
-        Failure::refused(format!("the query returns more than {ROWS} rows or {} MB", BYTES >> 20)).hint("add a LIMIT, or count in the database")
+        Failure::refused(format!("the query returns more than {ROWS} rows or {} MB", BYTES >> 20))
+            .hint("add a LIMIT, or count in the database")
     })?;
     for row in &mut rows {
         redact(fleet.secrets(), row);

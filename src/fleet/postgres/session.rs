@@ -58,8 +58,10 @@ impl Address {
     /// Reads the URL; no error shows it.
     pub fn of(fleet: &Fleet, database: &Database) -> Result<Self, Failure> {
         let url = fleet.secrets().resolve(&database.url)?;
-        let unreadable =
-            || Failure::refused(format!("the URL of the database {database} cannot be read")).hint("write it as postgres://USER:PASSWORD@HOST:PORT/NAME");
+        let unreadable = || {
+            Failure::refused(format!("the URL of the database {database} cannot be read"))
+                .hint("write it as postgres://USER:PASSWORD@HOST:PORT/NAME")
+        };
         let verify = url.contains("sslmode=verify-full");
         if url.contains("sslmode=verify-ca") {
             return Err(Failure::refused("`sslmode=verify-ca` is not supported").hint("use `sslmode=verify-full`"));
@@ -81,9 +83,9 @@ impl Session {
         let mut address = Address::of(fleet, database)?;
         address.config.application_name(name);
         // What a server is asked to end by itself, should this side vanish.
-        let (client, driver) = timeout(CONNECT, connect(fleet, database, &address)).await.unwrap_or_else(|_| {
-            Err(unreachable(database, "it did not answer within 15 s"))
-        })?;
+        let (client, driver) = timeout(CONNECT, connect(fleet, database, &address))
+            .await
+            .unwrap_or_else(|_| Err(unreachable(database, "it did not answer within 15 s")))?;
         let session = Self { client, driver, shown: database.to_string(), limit: database.statement_timeout.duration() };
         let milliseconds = database.statement_timeout.as_milliseconds();
         session.run(&format!("SET statement_timeout = {milliseconds}; SET idle_in_transaction_session_timeout = '60s'")).await?;
@@ -116,7 +118,9 @@ impl Session {
         Ok(messages
             .into_iter()
             .filter_map(|message| match message {
-                tokio_postgres::SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|index| row.get(index).map(str::to_owned)).collect()),
+                tokio_postgres::SimpleQueryMessage::Row(row) => {
+                    Some((0..row.len()).map(|index| row.get(index).map(str::to_owned)).collect())
+                }
                 _ => None,
             })
             .collect())
@@ -202,29 +206,25 @@ async fn connect(fleet: &Fleet, database: &Database, address: &Address) -> Resul
     let (server, port) = address.server();
     let (wire, name) = wire(fleet, database, &server, port).await?;
     let config = &address.config;
-    let failed = |error: tokio_postgres::Error| match error.as_db_error() {
-        Some(told) => Failure::new(FailureKind::Refused, format!("the database {database} did not accept the login: {}", told.message()))
-            .hint("check the user, the password and pg_hba.conf"),
-        None => {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            unreachable(database, &format!("{error}{cause}"))
+    let failed = |error: tokio_postgres::Error| {
+        if let Some(told) = error.as_db_error() {
+            let message = format!("the database {database} did not accept the login: {}", told.message());
+            return Failure::refused(message).hint("check the user, the password and pg_hba.conf");
         }
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        unreachable(database, &format!("{error}{cause}"))
     };
     // Within SSH the bytes are encrypted already, and on a socket they never leave the machine.
     let tls = name.filter(|_| config.get_ssl_mode() != SslMode::Disable && (database.via.is_none() || address.verify));
-    match tls {
-        Some(name) => {
-            let tls = Tls::new(&name, address.verify).map_err(|why| unreachable(database, &why))?;
-            let (client, connection) = config.connect_raw(wire, tls).await.map_err(failed)?;
-            Ok((client, tokio::spawn(async move { drop(connection.await) })))
-        }
-        None => {
-            let mut config = config.clone();
-            config.ssl_mode(SslMode::Disable);
-            let (client, connection) = config.connect_raw(wire, NoTls).await.map_err(failed)?;
-            Ok((client, tokio::spawn(async move { drop(connection.await) })))
-        }
+    if let Some(name) = tls {
+        let tls = Tls::new(&name, address.verify).map_err(|why| unreachable(database, &why))?;
+        let (client, connection) = config.connect_raw(wire, tls).await.map_err(failed)?;
+        return Ok((client, tokio::spawn(async move { drop(connection.await) })));
     }
+    let mut config = config.clone();
+    config.ssl_mode(SslMode::Disable);
+    let (client, connection) = config.connect_raw(wire, NoTls).await.map_err(failed)?;
+    Ok((client, tokio::spawn(async move { drop(connection.await) })))
 }
 
 /// The way to the server, and its name where it has one.

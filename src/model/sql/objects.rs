@@ -233,7 +233,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_in_a_transaction_is_known() {
-        for text in ["create unique index concurrently i on t (a)", "-- x\nVACUUM t", "DROP INDEX CONCURRENTLY i", "REINDEX INDEX CONCURRENTLY i"] {
+        for text in
+            ["create unique index concurrently i on t (a)", "-- x\nVACUUM t", "DROP INDEX CONCURRENTLY i", "REINDEX INDEX CONCURRENTLY i"]
+        {
             assert!(stands_alone(text), "{text}");
         }
         for text in ["CREATE INDEX i ON t (a)", "DROP TABLE t", "ALTER TABLE t ADD COLUMN a int"] {

@@ -108,13 +108,13 @@ impl<'a> Cutter<'a> {
         &self.text[self.position..]
     }
 
-    fn quote(&mut self, escapes: bool) -> Result<(), Invalid> {
+    fn quote(&mut self, has_escapes: bool) -> Result<(), Invalid> {
         self.position += 1;
         let mut escaped = false;
         for (index, character) in self.rest().char_indices() {
             match character {
                 _ if escaped => escaped = false,
-                '\\' if escapes => escaped = true,
+                '\\' if has_escapes => escaped = true,
                 '\'' => {
                     self.position += index + 1;
                     return Ok(());
@@ -187,10 +187,7 @@ mod tests {
         assert_eq!(cut("SELECT ';'';' ; SELECT E'\\';' ; SELECT \"a;\"\"b\"").len(), 3);
         assert_eq!(cut("DO $$ BEGIN x; END $$; SELECT $a$ $$; $a$").len(), 2);
         assert_eq!(cut("SELECT $1; SELECT a$b$c; SELECT 1"), ["SELECT $1", "SELECT a$b$c", "SELECT 1"]);
-        assert_eq!(
-            cut("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT 3").len(),
-            2
-        );
+        assert_eq!(cut("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT 3").len(), 2);
         assert_eq!(cut("SELECT 1 -- ; 'no quote\n, 2"), ["SELECT 1 -- ; 'no quote\n, 2"]);
     }
 

@@ -138,7 +138,8 @@ fn backfill(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
     let (database, options) = (of(arguments)?, arguments.options()?);
     let required = |key: &str| {
         options.text(key).ok_or_else(|| {
-            Failure::refused(format!("a backfill has no `{key}`")).hint("it is #{ table: \"users\", key: \"id\", set: \"email_new = lower(email)\" }")
+            Failure::refused(format!("a backfill has no `{key}`"))
+                .hint("it is #{ table: \"users\", key: \"id\", set: \"email_new = lower(email)\" }")
         })
     };
     let text = |key: &str| options.text(key).map(|text| caller.session.text(&text));

@@ -7,6 +7,7 @@ mod arguments;
 mod commands;
 mod database;
 mod declare;
+mod dependency;
 mod flow;
 mod health;
 mod operator;
@@ -30,7 +31,7 @@ use super::{
 };
 use crate::{
     executor::Key,
-    failure::{Failure, FailureKind, Origin},
+    failure::{Failure, Origin},
     model::Invalid,
     op::Operation,
 };
@@ -58,6 +59,7 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
         health::FUNCTIONS,
         verbs::FUNCTIONS,
         starting::FUNCTIONS,
+        dependency::FUNCTIONS,
         traffic::FUNCTIONS,
         commands::FUNCTIONS,
         read::FUNCTIONS,
@@ -76,8 +78,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("commit", "making what was done so far final"),
     ("config", "reading podlift.yml"),
     ("confirm", "asking a person"),
-    ("dependency", "services that a deploy never replaces"),
-    ("docker_health", "health checks by Docker's own HEALTHCHECK"),
     ("lock", "leases on hosts"),
     ("notify", "telling a URL"),
     ("preview", "reaching a release by a header or cookie"),
@@ -190,9 +190,9 @@ pub(super) fn origin(session: &Session, position: Position) -> Origin {
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "Rhai raises its errors boxed")]
-/// A failure as Rhai carries it: scripts can catch it, unless the run was told to stop.
+/// A failure as Rhai carries it: scripts can catch it, unless it ends the run.
 pub(super) fn raise(failure: Failure, position: Position) -> Box<EvalAltResult> {
-    let stops = failure.kind == FailureKind::Interrupted;
+    let stops = failure.kind.ends_the_run();
     let value = Dynamic::from(failure);
     Box::new(if stops { EvalAltResult::ErrorTerminated(value, position) } else { EvalAltResult::ErrorRuntime(value, position) })
 }
