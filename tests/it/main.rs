@@ -2,7 +2,6 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_macros, reason = "tests start programs and say what they measured")]
 
 mod bad_input;
-mod canaries;
 mod documentation;
 mod drains;
 mod dry_runs;
