@@ -10,6 +10,7 @@ pub mod intend;
 pub mod live;
 pub mod model;
 pub mod narrate;
+pub mod overtaken;
 pub mod plan;
 pub mod record;
 pub mod simulated;
