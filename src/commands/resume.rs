@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     cli,
-    executor::overtaken::overtaken,
+    executor::{doubts::touched, overtaken::overtaken},
     failure::Failure,
     journal::{Header, How},
     script::Checked,
@@ -90,7 +90,7 @@ fn prepare(options: &cli::Resume, found: &Found, printer: &Printer) -> Result<(c
         return Err(Unprepared::Ended(Box::new(ended), Box::new(script)));
     }
     let run = Arc::new(header.run.clone());
-    if let Some(later) = overtaken(outside.executor().as_ref(), &undo::touched(&journal), &run) {
+    if let Some(later) = overtaken(outside.executor().as_ref(), &touched(&journal), &run) {
         return Err(later.refusal(&run.id).into());
     }
     journaling::began(&journal, How::Resume)?;

@@ -77,45 +77,39 @@ fn steps(chain: &Chain, verbose: bool) -> Vec<Step> {
 }
 
 fn render(found: &Found, verbose: bool) -> String {
-    let mut text = match found.chain.header() {
-        Some(header) => {
-            let arguments: String = header.arguments.iter().map(|(key, value)| format!(" {key}={value}")).collect();
-            let commit = header.git.as_ref().map(|git| format!(", commit {}", git.short)).unwrap_or_default();
-            format!(
-                "run {} is {}\n{}{arguments} of {}, begun {}{commit}\n",
-                found.id,
-                found.state.word(),
-                header.script.name,
-                header.run.operator,
-                header.run.started
-            )
-        }
-        None => format!("run {} has no beginning: its journal was cut off\n", found.id),
-    };
+    let id = &found.id;
+    let mut lines = Vec::new();
+    if let Some(header) = found.chain.header() {
+        let arguments = header.arguments.iter().map(|(key, value)| format!("{key}={value}"));
+        let words: Vec<String> = std::iter::once(header.script.name.clone()).chain(arguments).collect();
+        let commit = header.git.as_ref().map(|git| format!(", commit {}", git.short)).unwrap_or_default();
+        lines.push(format!("run {id} is {}", found.state.word()));
+        lines.push(format!("{} of {}, begun {}{commit}", words.join(" "), header.run.operator, header.run.started));
+    } else {
+        lines.push(format!("run {id} has no beginning: its journal was cut off"));
+    }
     let mut by_host: BTreeMap<String, Vec<Step>> = BTreeMap::new();
     for step in steps(&found.chain, verbose) {
         by_host.entry(step.line.host.clone()).or_default().push(step);
     }
     for (host, steps) in by_host {
-        text += &format!("\n{}\n", if host.is_empty() { "here" } else { &host });
-        for Step { key, mark, line, origin, note } in steps {
-            text += &format!("  {mark} {key:<12} {} {}  ({note}, {origin})\n", line.verb, line.description);
-        }
+        lines.extend([String::new(), host]);
+        lines.extend(steps.iter().map(|Step { key, mark, line, origin, note }| {
+            format!("  {mark} {key:<12} {} {}  ({note}, {origin})", line.verb, line.description)
+        }));
     }
-    text += &match (found.state, last_origin(&found.chain)) {
+    let next = match (found.state, last_origin(&found.chain)) {
         (State::Interrupted, Some(origin)) if found.chain.is_undoing() => {
-            format!("\nit stopped while it was being undone, at {origin}: `podlift undo {}` goes on\n", found.id)
+            format!("it stopped while it was being undone, at {origin}: `podlift undo {id}` goes on")
         }
         (State::Interrupted, Some(origin)) => {
-            format!(
-                "\nmissing: what comes behind {origin}; `podlift resume {0}` does it, `podlift undo {0}` takes back what is done\n",
-                found.id
-            )
+            format!("missing: what comes behind {origin}; `podlift resume {id}` does it, `podlift undo {id}` takes back what is done")
         }
-        (State::Mixed, _) => format!("\n`podlift undo {}` tries again to take back what stands\n", found.id),
-        _ => String::new(),
+        (State::Mixed, _) => format!("`podlift undo {id}` tries again to take back what stands"),
+        _ => return clean::block(&lines.join("\n")),
     };
-    clean::block(text.trim_end())
+    lines.extend([String::new(), next]);
+    clean::block(&lines.join("\n"))
 }
 
 fn last_origin(chain: &Chain) -> Option<String> {

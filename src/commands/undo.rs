@@ -18,15 +18,15 @@ use super::{
 use crate::{
     cli,
     executor::{
-        Call, Cancellation, Executor, Recorded, RunInfo, Urgency,
+        Cancellation, Recorded, RunInfo, Urgency,
+        doubts::{settled, touched},
         ending::{Ending, State},
         overtaken::overtaken,
-        record::{Answer, Decide, taken_back_by},
+        record::Decide,
         undo::undo as fold,
     },
-    failure::{Failure, FailureKind},
-    journal::{How, Intent, Journal},
-    op::{Class, Op},
+    failure::Failure,
+    journal::{How, Journal},
     terminal::{Printer, words},
 };
 
@@ -59,16 +59,23 @@ pub fn undo(options: &cli::Undo, found: Found, outside: Outside, printer: &Print
         failures.extend(fold(stack.executor().as_ref(), &records, &run, &cancellation).into_iter().map(|left| left.failure));
     }
     drop(interrupt);
-    failures.iter().for_each(|failure| complaint::tell_failure(printer, failure));
+    for failure in &failures {
+        complaint::tell_failure(printer, failure);
+    }
     let ending = Ending::read(stack.within(), &records, &run);
-    let exit = match (failures.is_empty(), cancellation.urgency() > Urgency::None || failures.iter().any(|f| f.kind.leaves_all())) {
-        (_, true) => Exit::Interrupted,
-        (true, false) if ending.state() != State::Mixed => Exit::Undone,
+    let was_stopped = cancellation.urgency() > Urgency::None || failures.iter().any(|failure| failure.kind.leaves_all());
+    let exit = match (was_stopped, failures.is_empty(), ending.state()) {
+        (true, ..) => Exit::Interrupted,
+        (false, true, State::Unchanged | State::AllOld) => Exit::Undone,
+        // What was committed before stays.
+        (false, true, State::AllNew) if has_commit(&records) => Exit::Undone,
         _ => Exit::Mixed,
     };
     journaling::ended(&journal, exit, Some(&ending), failures.first().map(|failure| failure.message.clone()));
     if exit != Exit::Undone && !options.json {
-        leftovers::lines(&ending).into_iter().for_each(|line| printer.tell(format!("! {line}")));
+        for line in leftovers::lines(&ending) {
+            printer.tell(format!("! {line}"));
+        }
     }
     let counts = Counts::of(&stack.records());
     let (end, next) = told(exit, &found, counts.standing);
@@ -108,42 +115,7 @@ fn begin(options: &cli::Undo, found: &Found, outside: &Outside, printer: &Printe
     Ok(Undoing { journal, run, decide })
 }
 
-/// All calls that did something, or may have.
-pub fn touched(journal: &Journal) -> Vec<Recorded> {
-    let doubts = journal.doubts().into_iter().map(|intent| recorded(&intent, Vec::new()));
-    journal.records().into_iter().chain(doubts).collect()
-}
-
-/// The records with what is in doubt settled: what exists of it is known, and can be taken back. Also why it could not be.
-fn settled(journal: &Journal, executor: &dyn Executor, decide: &dyn Decide, run: &Arc<RunInfo>) -> (Vec<Recorded>, Vec<Failure>) {
-    let mut records = journal.records();
-    let mut failures = Vec::new();
-    for intent in journal.doubts().into_iter().filter(|intent| !intent.asked.key.is_undo()) {
-        let asked = &intent.asked;
-        let call = Call::new(asked.op.clone(), asked.key.clone(), asked.origin.clone(), run.clone());
-        let inverse = match asked.op.class() {
-            Class::Once => match (decide.decide(&intent), &asked.op) {
-                (Answer::Done, Op::Hook(hook)) => Ok(hook.inverse().into_iter().collect()),
-                (Answer::Done | Answer::Skip, _) => Ok(Vec::new()),
-                (Answer::Redo | Answer::Abort, _) => Err(Failure::new(
-                    FailureKind::Interrupted,
-                    format!("`{}` {} was begun, and nobody knows whether it was done", asked.op.verb(), asked.op.describe()),
-                )
-                .hint("find out, then `podlift undo` with `--in-doubt done` or `--in-doubt skip`")),
-            },
-            _ => taken_back_by(executor, &call, &intent),
-        };
-        records.retain(|record| record.key != asked.key);
-        match inverse {
-            Ok(inverse) => records.push(recorded(&intent, inverse)),
-            Err(failure) => failures.push(failure.from(&asked.origin)),
-        }
-    }
-    (records, failures)
-}
-
-fn recorded(intent: &Intent, inverse: Vec<Op>) -> Recorded {
-    let asked = intent.asked.clone();
-    let failure = Failure::new(FailureKind::Interrupted, "it was begun and not answered").undone_by(inverse);
-    Recorded { key: asked.key, op: asked.op, origin: asked.origin, result: Err(failure), seconds: 0.0 }
+/// Whether a part of what the run did was made final.
+fn has_commit(records: &[Recorded]) -> bool {
+    records.iter().any(|record| record.op.verb() == "commit")
 }

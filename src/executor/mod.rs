@@ -3,6 +3,7 @@
 
 pub mod call;
 pub mod departures;
+pub mod doubts;
 pub mod ending;
 pub mod event;
 pub mod guard;
