@@ -15,6 +15,7 @@ mod pages;
 mod podlift;
 mod postgres;
 mod proxies;
+mod resuming;
 mod rig;
 mod rig_works;
 mod rolling_deploys;
