@@ -10,6 +10,7 @@ pub mod identity;
 pub mod interrupt;
 pub mod inventory;
 mod leftovers;
+pub mod lock;
 pub mod logs;
 pub mod look;
 pub mod mode;
@@ -29,5 +30,6 @@ pub fn perform(command: &Command, printer: &Printer) -> Exit {
         Command::Check(options) => check::run(options, printer),
         Command::Ps(options) => ps::run(options, printer),
         Command::Logs(options) => logs::run(options, printer),
+        Command::Lock(options) => lock::run(options, printer),
     }
 }

@@ -23,11 +23,12 @@ use super::{
 use crate::{
     cli,
     executor::{
-        Cancellation, Narrator,
+        Cancellation, Narrator, Terms,
         ending::{Ending, State},
         undo::undo,
     },
     failure::{Failure, FailureKind},
+    op::Release,
     script::{Checked, Ended, ScriptRun, diagnostics::Diagnostic},
     terminal::{Conclusion, Json, Plain, Printer, Tree, clean, words},
 };
@@ -138,9 +139,10 @@ impl Prepared {
             Ok(model) => model.map(Arc::new),
             Err(failure) => return teller.failed_early(&failure),
         };
+        let terms = Terms { purpose: purpose(options, &self.place.name()), lasting: options.lease, wait: options.wait };
         let stack = match &model {
-            Some(model) => Stack::over(model.clone(), teller.narrator.clone()),
-            None => Stack::over(self.outside.executor(), teller.narrator.clone()),
+            Some(model) => Stack::over(model.clone(), teller.narrator.clone(), terms),
+            None => Stack::over(self.outside.executor(), teller.narrator.clone(), terms),
         };
         let run = Arc::new(identity::new_run());
         let cancellation = Cancellation::default();
@@ -169,6 +171,14 @@ impl Prepared {
         let counts = Counts::of(&records);
         // What is live is read from every host, never inferred; a run that changed nothing has nothing to read.
         let ending = (counts.changes + counts.doubtful > 0).then(|| Ending::read(stack.within(), &records, &run));
+        let stays = matches!(&ended, Err(ended) if ended.kind == Some(FailureKind::Interrupted)) && counts.standing + counts.doubtful > 0;
+        // What an interrupted run leaves behind is the next one's to know.
+        let release = if stays { Release::Left } else { Release::Free };
+        for failure in stack.release(&run, &release) {
+            let host = failure.host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
+            let why = clean::line(&failure.message);
+            teller.printer.tell(format!("! {host}the lease could not be given back and runs out in {}: {why}", options.lease));
+        }
         if let Some(model) = &model {
             mode.show(options, teller.printer, teller.json.as_deref(), &records, model);
         }
@@ -225,6 +235,12 @@ impl Prepared {
 fn again(options: &cli::Run, script: &str) -> String {
     let simulate = if options.simulate { " --simulate" } else { "" };
     format!("{}{simulate}", command("run", options, script))
+}
+
+/// What a run is for, told to whoever meets its lease.
+fn purpose(options: &cli::Run, script: &str) -> String {
+    let arguments = options.arguments.iter().map(|(key, value)| format!("{key}={value}"));
+    clean::line(&std::iter::once(script.to_owned()).chain(arguments).collect::<Vec<_>>().join(" "))
 }
 
 /// The command that shows what runs.

@@ -3,24 +3,30 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
-    executor::{Call, Executor, Guard, Model, Narrate, Narrator, Outcome, Record, Recorded, Source, record::in_script_order},
-    failure::Failure,
-    model::{Host, HostState, ProjectName},
+    executor::{
+        Call, Executor, Guard, Key, Leased, Model, Narrate, Narrator, Outcome, Record, Recorded, Source, Terms, record::in_script_order,
+    },
+    failure::{Failure, Origin},
+    model::{Host, HostState, ProjectName, RunInfo},
+    op::{Now, Release},
     terminal::plan::States,
     world::World,
 };
 
-/// narrate(record(guard(…))): what a script runs on.
+/// What calls are recorded above of.
+type Below = Leased<Guard<Arc<dyn Executor>>>;
+
+/// narrate(record(leased(guard(…)))): what a script runs on.
 pub struct Stack {
-    record: Arc<Record<Guard<Arc<dyn Executor>>>>,
+    record: Arc<Record<Below>>,
     narrated: Arc<dyn Executor>,
     within: Arc<dyn Executor>,
 }
 
 impl Stack {
-    /// A stack over the executor that does things.
-    pub fn over(within: Arc<dyn Executor>, narrator: Arc<dyn Narrator>) -> Self {
-        let record = Arc::new(Record::new(Guard::new(within.clone())));
+    /// A stack over the executor that does things. Leases are taken by these terms.
+    pub fn over(within: Arc<dyn Executor>, narrator: Arc<dyn Narrator>, terms: Terms) -> Self {
+        let record = Arc::new(Record::new(Leased::new(Guard::new(within.clone()), terms)));
         Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, within }
     }
 
@@ -32,6 +38,12 @@ impl Stack {
     /// The executor that does things, for reads that are no part of the script.
     pub fn within(&self) -> &dyn Executor {
         self.within.as_ref()
+    }
+
+    /// Gives the run's leases back; returns why some could not be.
+    pub fn release(&self, run: &Arc<RunInfo>, release: &Release) -> Vec<Failure> {
+        let origin = Origin { file: "the end of the run".into(), line: 1, column: 1 };
+        self.record.inner().release(&Call::new(Now {}, Key::call("end/", 2), origin, run.clone()), release)
     }
 
     /// What was done, in the script's order.

@@ -6,6 +6,7 @@ pub mod departures;
 pub mod ending;
 pub mod event;
 pub mod guard;
+pub mod lease;
 pub mod live;
 pub mod model;
 pub mod narrate;
@@ -17,6 +18,7 @@ pub use self::{
     call::{Call, Cancellation, Key, Urgency},
     event::{Event, Level, Narrator, Progress},
     guard::Guard,
+    lease::{Leased, Terms},
     live::Live,
     model::{Model, Real, Source},
     narrate::Narrate,

@@ -9,6 +9,7 @@
 
 pub mod create;
 pub mod end;
+pub mod lease;
 pub mod once;
 pub mod outcome;
 pub mod put;
@@ -21,6 +22,7 @@ use serde_json::Value;
 pub use self::{
     create::{Build, CopyOf, Ship, Shipped, Start},
     end::{Drain, Drained, OnTimeout, Remove, StartAgain, Stop},
+    lease::{Lock, Locking, ReadLeases, Release, Unlock},
     once::{CommandLine, CommandOutput, Hook, Invocation, Place},
     outcome::Outcome,
     put::{Forget, Record, SetWeights, TestWeights},
@@ -30,7 +32,7 @@ pub use self::{
     },
     wait::{Checks, Healthcheck, Pause},
 };
-use crate::model::{Container, ContainerName, Host, ProjectName};
+use crate::model::{Container, ContainerName, Host, ProjectName, ServiceName};
 
 /// What kind of thing an op is; it decides how the op dry-runs, resumes and is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +130,12 @@ operations! {
     ReadFile: Read, "read_file" => String;
     /// Reads the clock.
     Now: Read, "now" => String;
+    /// Reads a project's leases on a host.
+    ReadLeases: Read, "leases" => Vec<crate::model::Lease>;
+    /// Takes leases.
+    Lock: Wait, "lock" => Locking;
+    /// Gives a lease up.
+    Unlock: Put, "unlock" => ();
     /// Waits until containers are healthy.
     Healthcheck: Wait, "healthcheck" => Checks;
     /// Waits.
@@ -168,6 +176,7 @@ impl Op {
             Self::Stop(op) => op.proxies.iter().collect(),
             Self::Remove(op) => op.proxies.iter().collect(),
             Self::Ship(op) => vec![&op.from],
+            Self::Lock(op) => return op.hosts.iter().collect(),
             Self::Start(op) => op.copy.iter().map(|copy| &copy.host).collect(),
             _ => Vec::new(),
         };
@@ -192,6 +201,25 @@ impl Op {
             Self::Drain(op) => &op.project,
             Self::Stop(op) => &op.project,
             Self::Remove(op) => &op.project,
+            Self::ReadLeases(op) => &op.project,
+            Self::Lock(op) => &op.project,
+            Self::Unlock(op) => &op.project,
+            _ => return None,
+        })
+    }
+
+    /// The project, service and hosts that it changes, if it changes a service: what its run needs the leases of.
+    pub fn leased(&self) -> Option<(&ProjectName, &ServiceName, Vec<&Host>)> {
+        let here = |host| vec![host];
+        Some(match self {
+            Self::SetWeights(op) => (&op.project, &op.service, op.hosts.iter().chain([&op.proxy]).collect()),
+            Self::Record(op) => (&op.project, &op.service, here(&op.host)),
+            Self::Forget(op) => (&op.project, &op.service, here(&op.host)),
+            Self::Start(op) => (&op.project, &op.service.name, here(&op.host)),
+            Self::StartAgain(op) => (&op.project, &op.service, here(&op.host)),
+            Self::Drain(op) => (&op.project, &op.service, op.proxies.iter().chain([&op.host]).collect()),
+            Self::Stop(op) => (&op.project, &op.service, here(&op.host)),
+            Self::Remove(op) => (&op.project, &op.service, here(&op.host)),
             _ => return None,
         })
     }

@@ -80,6 +80,16 @@ impl Serving {
         running
     }
 
+    /// Gives up what an interrupted run left behind: its lease keeps others away until then.
+    #[track_caller]
+    fn let_go(&self, arguments: &[&str]) {
+        let refused = self.project.podlift(&[&["run", "deploy.rhai"], arguments].concat());
+        assert_eq!(refused.code, 3, "{}", refused.stderr);
+        assert!(refused.stderr.contains("podlift lock release --host "), "{}", refused.stderr);
+        let released = self.project.podlift(&[&["lock", "release", "deploy.rhai"], arguments, &["--force"]].concat());
+        assert_eq!(released.code, 0, "{}", released.stderr);
+    }
+
     /// Lets some more requests be answered before what comes now.
     fn more_load(&mut self, mark: &str) {
         if let Some(load) = &mut self.load {
@@ -232,6 +242,7 @@ fn ctrl_c_during_the_wait_for_health_ends_it_at_once() {
         let ended = running.ends_within(SOON);
         serving.assert_interrupted(&ended);
         assert!(ended.stderr.contains("! h1: 2 containers of this run got no traffic and stay: "), "{}", ended.stderr);
+        serving.let_go(&["version=v2"]);
     }
     serving.assert_works_again(&["version=v2"]);
 }
@@ -255,6 +266,7 @@ fn signals_during_the_switch_of_the_proxy_lose_nothing() {
         until("what was begun at nginx has ended", || {
             !serving.rig.snapshot(1).iter().any(|line| line.contains("podlift-drain") || line.contains(".conf.new"))
         });
+        serving.let_go(&["version=v2"]);
         serving.more_load("next");
     }
     serving.assert_works_again(&["version=v2"]);
@@ -271,6 +283,7 @@ fn ctrl_c_during_a_drain_ends_the_wait_and_the_request_in_flight_is_answered() {
     serving.assert_interrupted(&running.ends_within(SOON));
     assert!(begin.elapsed() < Duration::from_secs(20), "the request had ended before");
     assert!(request.join().expect("curl ends").text().starts_with("v1"));
+    serving.let_go(&["version=v2"]);
     serving.assert_works_again(&["version=v2"]);
 }
 
@@ -281,6 +294,7 @@ fn ctrl_c_during_a_pause_ends_it_at_once() {
     running.signal("INT");
     let ended = running.ends_within(SOON);
     serving.assert_interrupted(&ended);
+    serving.let_go(&["version=v2", "hosts=h1,h2"]);
     serving.assert_works_again(&["version=v2", "hosts=h1,h2"]);
 }
 
@@ -293,6 +307,7 @@ fn what_a_killed_run_leaves_behind_is_ended_by_the_next_one() {
     assert_eq!(running.ends_within(SOON).code, -1);
     let folder = serving.sockets.path().to_str().expect("it is plain");
     assert!(!processes_with(folder).is_empty(), "nothing was left, so there is nothing to end");
+    serving.let_go(&["version=v2"]);
     serving.assert_works_again(&["version=v2"]);
 }
 
@@ -327,6 +342,8 @@ fn a_host_that_is_lost_during_start_is_told_and_the_other_host_is_taken_back() {
     let serving = Serving::without_load(2);
     let ended = losing_the_second_host(&serving, &["batch=2"], "h2              start");
     assert!(ended.stderr.contains("the connection to h2 was lost"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("! h2: the lease could not be given back"), "{}", ended.stderr);
+    serving.let_go(&["version=v2", "hosts=h1,h2"]);
     serving.assert_works_again(&["version=v2", "hosts=h1,h2"]);
 }
 
@@ -334,5 +351,6 @@ fn a_host_that_is_lost_during_start_is_told_and_the_other_host_is_taken_back() {
 fn a_host_that_is_lost_during_the_switch_is_told_and_the_other_host_is_taken_back() {
     let serving = Serving::without_load(2);
     losing_the_second_host(&serving, &[], "h2              set_weights");
+    serving.let_go(&["version=v2", "hosts=h1,h2"]);
     serving.assert_works_again(&["version=v2", "hosts=h1,h2"]);
 }

@@ -77,7 +77,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("database", "databases"),
     ("dependency", "services that a deploy never replaces"),
     ("docker_health", "health checks by Docker's own HEALTHCHECK"),
-    ("lock", "leases on hosts"),
     ("notify", "telling a URL"),
     ("preview", "reaching a release by a header or cookie"),
     ("prometheus", "measuring with Prometheus"),
