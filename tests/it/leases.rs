@@ -23,9 +23,9 @@ fn project(rig: &Rig) -> Project {
 }
 
 /// The leases on hosts, as `HOST OWNER'S RUN STATE`.
-fn leases(project: &Project, hosts: &[&str]) -> Vec<(String, String, String)> {
+fn leases(project: &Project, name: &str, hosts: &[&str]) -> Vec<(String, String, String)> {
     let hosts = hosts.iter().flat_map(|host| ["--host", host]);
-    let arguments: Vec<&str> = ["lock", "status", "--project", "shop", "--json"].into_iter().chain(hosts).collect();
+    let arguments: Vec<&str> = ["lock", "status", "--project", name, "--json"].into_iter().chain(hosts).collect();
     let output = project.podlift(&arguments);
     let rows: Vec<Value> = serde_json::from_str(output.text()).expect("an array");
     let word = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
@@ -51,14 +51,14 @@ fn of_two_operators_at_once_one_is_refused_or_waits() {
     let rig = Rig::up(RigOptions { hosts: 3, nginx: false, ..RigOptions::default() });
     let project = project(&rig);
     let first = project.start(&["run", "hold.rhai", "hosts=h2,h1", "pause=10m"]);
-    until("the first one has both", || leases(&project, &["h1", "h2", "h3"]).len() == 2);
+    until("the first one has both", || leases(&project, "shop", &["h1", "h2", "h3"]).len() == 2);
     // Another user of the same host, to whom Docker's group lets it through.
     let refused = project.podlift(&["run", "hold.rhai", "hosts=h3,d2"]);
     assert_eq!(refused.code, 3, "{}", refused.stderr);
     for words in ["web on d2 is locked: the run ", "(hold.rhai hosts=h2,h1 pause=10m) of ", " is at work there since ", "`--wait 10m`"] {
         assert!(refused.stderr.contains(words), "{words:?} is not in\n{}", refused.stderr);
     }
-    assert_eq!(hosts_of(&leases(&project, &["h1", "h2", "h3"])), ["h1", "h2"], "it has given h3 back");
+    assert_eq!(hosts_of(&leases(&project, "shop", &["h1", "h2", "h3"])), ["h1", "h2"], "it has given h3 back");
     let kept = project.podlift(&["lock", "release", "--host", "h1", "--project", "shop"]);
     assert_eq!(kept.code, 3, "{}", kept.stderr);
 
@@ -70,7 +70,7 @@ fn of_two_operators_at_once_one_is_refused_or_waits() {
     assert_eq!(ended(first).code, 7);
     let waited = ended(waiting);
     assert_eq!(waited.code, 0, "{}", waited.stderr);
-    assert_eq!(hosts_of(&leases(&project, &["h1", "h2", "h3"])), Vec::<&str>::new(), "a run that changed nothing gives all back");
+    assert_eq!(hosts_of(&leases(&project, "shop", &["h1", "h2", "h3"])), Vec::<&str>::new(), "a run that changed nothing gives all back");
 
     let both = ["hosts=h1,h2,h3", "hosts=d3,d2,d1"].map(|hosts| project.start(&["run", "hold.rhai", hosts, "pause=1s", "--wait", "2m"]));
     for operator in both {
@@ -84,11 +84,11 @@ fn a_killed_runs_lease_runs_out_and_the_next_run_names_it() {
     let rig = Rig::up(RigOptions { nginx: false, ..RigOptions::default() });
     let project = project(&rig);
     let mut killed = project.start(&["run", "hold.rhai", "pause=10m", "--lease", "3s"]);
-    until("it has the lease", || leases(&project, &["h1"]).len() == 1);
+    until("it has the lease", || leases(&project, "shop", &["h1"]).len() == 1);
     killed.kill().expect("it runs");
     killed.wait().expect("it is our child");
-    until("it has run out", || leases(&project, &["h1"]).iter().all(|(.., state)| state == "run out"));
-    let run = leases(&project, &["h1"])[0].1.clone();
+    until("it has run out", || leases(&project, "shop", &["h1"]).iter().all(|(.., state)| state == "run out"));
+    let run = leases(&project, "shop", &["h1"])[0].1.clone();
     let refused = project.podlift(&["run", "hold.rhai", "--wait", "10m"]);
     assert_eq!(refused.code, 3, "{}", refused.stderr);
     for words in [run.as_str(), "did not come to its end", "`podlift lock release --host h1 --project shop`"] {
@@ -101,7 +101,7 @@ fn a_killed_runs_lease_runs_out_and_the_next_run_names_it() {
 
 const DEPLOY: &str = r#"
 import "std/rolling" as rolling;
-project("shop");
+project("PROJECT");
 let p = params(#{ version: "v1", health: 200 });
 let web = service("web", #{
     port: 8000, replicas: 1, health: http("/health", #{ timeout: "5m" }), env: #{ HEALTH_STATUS: `${p.health}` },
@@ -115,14 +115,16 @@ rolling::deploy(web, img, host("h1"));
 fn a_run_that_slept_while_another_took_over_changes_nothing_when_it_wakes_up() {
     let rig = Rig::up(RigOptions::default());
     let project = Project::on(&rig);
-    project.write("deploy.rhai", DEPLOY);
+    // Tests share this machine's engine, in which a name is one image.
+    let name = format!("shop{}", rig.id());
+    project.write("deploy.rhai", &DEPLOY.replace("PROJECT", &name));
     let first = project.podlift(&["run", "deploy.rhai"]);
     assert_eq!(first.code, 0, "{}", first.stderr);
     let sleeper = project.start(&["run", "deploy.rhai", "version=v2", "health=503", "--lease", "3s"]);
     let engine = |arguments: &[&str]| rig.exec(1, &[&["docker"], arguments].concat()).text().to_owned();
-    until("it waits for health", || engine(&["ps", "--format", "{{.Image}}"]).contains("v2"));
+    until("it waits for health", || engine(&["ps", "--format", "{{.Names}}"]).contains("-web-v2-"));
     signal(&sleeper, "STOP");
-    until("its lease has run out", || leases(&project, &["h1"]).iter().any(|(.., state)| state == "run out"));
+    until("its lease has run out", || leases(&project, &name, &["h1"]).iter().any(|(.., state)| state == "run out"));
     let refused = project.podlift(&["run", "deploy.rhai", "version=v3"]);
     assert_eq!(refused.code, 3, "{}", refused.stderr);
     let released = project.podlift(&["lock", "release", "deploy.rhai"]);
