@@ -74,7 +74,7 @@ impl Counts {
 /// does on the operator's machine is the operator's.
 fn changes_fleet(op: &Op) -> bool {
     match op {
-        Op::Build(_) | Op::Ship(_) | Op::Unlock(_) => false,
+        Op::Build(_) | Op::Ship(_) => false,
         Op::Hook(hook) => !matches!(hook.invocation.place, Place::Local),
         _ => op.class().changes(),
     }

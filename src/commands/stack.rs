@@ -4,30 +4,62 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     executor::{
-        Call, Executor, Guard, Key, Leased, Model, Narrate, Narrator, Outcome, Record, Recorded, Source, Terms, record::in_script_order,
+        Call, Executor, Follow, Guard, Intend, Key, Leased, Model, Narrate, Narrator, Outcome, PlanFile, Record, Recorded, Source, Terms,
+        plan::Surveyed,
+        record::{Decide, Nobody},
     },
-    failure::{Failure, Origin},
+    failure::{Failure, FailureKind, Origin},
+    journal::{Journal, recorded::in_script_order},
     model::{Host, HostState, ProjectName, RunInfo},
     op::{Now, Release},
     terminal::plan::States,
     world::World,
 };
 
-/// What calls are recorded above of.
-type Below = Leased<Guard<Arc<dyn Executor>>>;
+/// A guarded fleet whose run has leases.
+type Below = Leased<Guard<Intend<Arc<dyn Executor>>>>;
 
-/// narrate(record(leased(guard(…)))): what a script runs on.
+/// narrate(record(leased(guard(intend(…))))), or narrate(record(follow(leased(…)))) where the run is held to a plan: what a
+/// script runs on.
 pub struct Stack {
-    record: Arc<Record<Below>>,
+    record: Arc<Record<Arc<dyn Executor>>>,
+    follow: Option<Arc<Follow<Arc<Below>>>>,
+    leased: Arc<Below>,
     narrated: Arc<dyn Executor>,
     within: Arc<dyn Executor>,
 }
 
 impl Stack {
-    /// A stack over the executor that does things. Leases are taken by these terms.
+    /// A stack over the executor that does things, whose journal nobody needs afterwards.
     pub fn over(within: Arc<dyn Executor>, narrator: Arc<dyn Narrator>, terms: Terms) -> Self {
-        let record = Arc::new(Record::new(Leased::new(Guard::new(within.clone()), terms)));
-        Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, within }
+        Self::journaled(None, within, narrator, Arc::new(Journal::in_memory()), Arc::new(Nobody), terms)
+    }
+
+    /// A stack that keeps this journal, held to a plan where there is one; `decide` answers for what only a
+    /// person can know, `terms` are those of its leases.
+    pub fn journaled(
+        plan: Option<PlanFile>,
+        within: Arc<dyn Executor>,
+        narrator: Arc<dyn Narrator>,
+        journal: Arc<Journal>,
+        decide: Arc<dyn Decide>,
+        terms: Terms,
+    ) -> Self {
+        let leased = Arc::new(Leased::new(Guard::new(Intend::new(within.clone(), journal.clone())), terms));
+        let (inner, follow): (Arc<dyn Executor>, _) = match plan {
+            Some(plan) => {
+                let follow = Arc::new(Follow::new(leased.clone(), plan));
+                (follow.clone(), Some(follow))
+            }
+            None => (leased.clone(), None),
+        };
+        let record = Arc::new(Record::journaled(inner, journal, decide));
+        Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, follow, leased, within }
+    }
+
+    /// The failure of a run that ended before it did all that was planned, where it has a plan.
+    pub fn unmade(&self) -> Option<Failure> {
+        self.follow.as_ref()?.unmade()
     }
 
     /// The top of it.
@@ -43,7 +75,7 @@ impl Stack {
     /// Gives the run's leases back; returns why some could not be.
     pub fn release(&self, run: &Arc<RunInfo>, release: &Release) -> Vec<Failure> {
         let origin = Origin { file: "the end of the run".into(), line: 1, column: 1 };
-        self.record.inner().release(&Call::new(Now {}, Key::call("end/", 2), origin, run.clone()), release)
+        self.leased.release(&Call::new(Now {}, Key::call("end/", 2), origin, run.clone()), release)
     }
 
     /// What was done, in the script's order.
@@ -57,20 +89,34 @@ impl Stack {
 /// A modelled fleet that remembers how it found each host.
 pub struct Modelled {
     model: Model<Remembering>,
-    found: Arc<Mutex<States>>,
+    found: Arc<Mutex<Vec<Found>>>,
+}
+
+/// A host as it was found; without a state, one that did not answer.
+struct Found {
+    host: Host,
+    project: ProjectName,
+    state: Option<HostState>,
 }
 
 impl Modelled {
     /// An empty world that asks `source` for hosts.
     pub fn new(source: impl Source + 'static) -> Self {
-        let found = Arc::<Mutex<States>>::default();
+        let found = Arc::<Mutex<Vec<Found>>>::default();
         let source = Remembering { source: Box::new(source), found: found.clone() };
         Self { model: Model::new(World::default(), source), found }
     }
 
     /// The hosts as they were found.
     pub fn before(&self) -> States {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.iter().filter_map(|found| Some((found.host.name.clone(), found.state.clone()?))).collect()
+    }
+
+    /// The same for a plan, those that did not answer too.
+    pub fn surveyed(&self) -> Vec<Surveyed> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.iter().map(|found| Surveyed::new(&found.host, &found.project, found.state.as_ref())).collect()
     }
 
     /// The world as it is now.
@@ -87,14 +133,20 @@ impl Executor for Modelled {
 
 struct Remembering {
     source: Box<dyn Source>,
-    found: Arc<Mutex<States>>,
+    found: Arc<Mutex<Vec<Found>>>,
 }
 
 impl Source for Remembering {
     fn survey(&self, call: &Call, host: &Host, project: &ProjectName) -> Result<HostState, Failure> {
-        let state = self.source.survey(call, host, project)?;
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(host.name.clone(), state.clone());
-        Ok(state)
+        let answer = self.source.survey(call, host, project);
+        let state = match &answer {
+            Ok(state) => Some(state.clone()),
+            Err(failure) if failure.kind == FailureKind::Unreachable => None,
+            Err(_) => return answer,
+        };
+        let found = Found { host: host.clone(), project: project.clone(), state };
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).push(found);
+        answer
     }
 
     fn read(&self, call: &Call) -> Option<Result<Outcome, Failure>> {

@@ -44,6 +44,7 @@ pub struct Leased<E> {
     inner: E,
     terms: Terms,
     services: Mutex<BTreeMap<Name, Arc<Mutex<Held>>>>,
+    recalled: Mutex<BTreeMap<Name, Vec<Host>>>,
 }
 
 /// A service of a project.
@@ -55,17 +56,19 @@ type Held = BTreeMap<HostName, Host>;
 impl<E: Executor> Leased<E> {
     /// Keeps the leases of what `inner` does.
     pub const fn new(inner: E, terms: Terms) -> Self {
-        Self { inner, terms, services: Mutex::new(BTreeMap::new()) }
+        Self { inner, terms, services: Mutex::new(BTreeMap::new()), recalled: Mutex::new(BTreeMap::new()) }
     }
 
     /// Takes the leases that are not held yet, all or none. Waits for another run's as long as the terms say.
     fn take(&self, call: &Call, project: &ProjectName, service: &ServiceName, hosts: &[&Host]) -> Result<(), Failure> {
-        let known = lock(&self.services).entry((project.clone(), service.clone())).or_default().clone();
+        let name = (project.clone(), service.clone());
+        let known = lock(&self.services).entry(name.clone()).or_default().clone();
         let mut held = lock(&known);
-        let missing: Vec<Host> = hosts.iter().filter(|host| !held.contains_key(&host.name)).map(|host| (*host).clone()).collect();
-        if missing.is_empty() {
+        if hosts.iter().all(|host| held.contains_key(&host.name)) {
             return Ok(());
         }
+        let wanted = hosts.iter().map(|host| (*host).clone()).chain(self.recalled(&name));
+        let missing: Vec<Host> = wanted.filter(|host| !held.contains_key(&host.name)).collect();
         let asked = Lock {
             purpose: self.terms.purpose.clone(),
             lasting: Some(self.terms.lasting),
@@ -99,6 +102,11 @@ impl<E: Executor> Leased<E> {
                 }
             }
         }
+    }
+
+    /// The hosts of a `lock` that an earlier process of this run has done: they are taken together once one of them is needed.
+    fn recalled(&self, name: &Name) -> Vec<Host> {
+        lock(&self.recalled).get(name).cloned().unwrap_or_default()
     }
 
     fn pause(call: &Call) -> Result<(), Failure> {
@@ -149,6 +157,13 @@ impl<E: Executor> Executor for Leased<E> {
                 self.inner.perform(call)
             }
         }
+    }
+
+    fn recall(&self, call: &Call, outcome: &Outcome) {
+        if let Op::Lock(op) = &call.op {
+            lock(&self.recalled).entry((op.project.clone(), op.service.clone())).or_default().extend(op.hosts.iter().cloned());
+        }
+        self.inner.recall(call, outcome);
     }
 }
 

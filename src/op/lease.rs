@@ -60,7 +60,7 @@ pub enum Locking {
     },
 }
 
-/// Gives a lease up.
+/// Gives a lease up. Class *wait*, as [`Lock`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unlock {
     /// The host.

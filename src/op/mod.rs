@@ -28,7 +28,7 @@ pub use self::{
     put::{Forget, Record, SetWeights, TestWeights},
     read::{
         CheckNow, CheckedContainer, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse, HttpTarget, LogText, Logs, Now, Probe,
-        Reachable, ReadEnv, ReadFile, Sought, Survey, Traffic, TrafficCount,
+        Reachable, ReadEnv, ReadFile, Routes, Sought, Survey, Traffic, TrafficCount,
     },
     wait::{Checks, Healthcheck, Pause},
 };
@@ -108,6 +108,8 @@ operations! {
     Survey: Read, "survey" => crate::model::HostState;
     /// Finds a service's containers on a host, and their weights.
     Find: Read, "find" => Found;
+    /// Reads a service's route table at a proxy.
+    Routes: Read, "routes" => Option<crate::model::RouteTable>;
     /// Checks containers' health once, now.
     CheckNow: Read, "check" => Vec<CheckedContainer>;
     /// Reads a service's history on a host.
@@ -135,7 +137,7 @@ operations! {
     /// Takes leases.
     Lock: Wait, "lock" => Locking;
     /// Gives a lease up.
-    Unlock: Put, "unlock" => ();
+    Unlock: Wait, "unlock" => ();
     /// Waits until containers are healthy.
     Healthcheck: Wait, "healthcheck" => Checks;
     /// Waits.
@@ -188,6 +190,7 @@ impl Op {
         Some(match self {
             Self::Survey(op) => &op.project,
             Self::Find(op) => &op.project,
+            Self::Routes(op) => &op.project,
             Self::CheckNow(op) => &op.project,
             Self::HistoryOf(op) => &op.project,
             Self::Traffic(op) => &op.project,

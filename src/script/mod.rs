@@ -5,13 +5,16 @@
 
 pub mod check;
 mod checked;
+pub mod definitions;
 pub mod diagnostics;
+pub mod documentation;
 pub mod engine;
 pub mod functions;
 mod kinds;
 pub mod options;
 mod parallel;
 pub mod placeholders;
+pub mod reference;
 pub mod resolver;
 mod run;
 pub mod session;

@@ -175,7 +175,7 @@ impl Session {
             .collect();
         let failures: Vec<(&Call, Failure)> = calls.iter().zip(results).filter_map(|(call, result)| Some((call, result.err()?))).collect();
         let mut failure = joined(&calls[0].op, calls.len(), &failures).from(origin);
-        let undone = matches!(calls[0].op.class(), Class::Create | Class::Put) && failure.kind != FailureKind::Interrupted;
+        let undone = matches!(calls[0].op.class(), Class::Create | Class::Put) && !failure.kind.ends_the_run();
         if undone {
             failure = self.take_back(&calls, &inverses, failure);
         }
@@ -226,8 +226,8 @@ fn joined(op: &Op, parts: usize, failures: &[(&Call, Failure)]) -> Failure {
         None => failure.clone(),
     };
     let failures: Vec<Failure> = failures.iter().map(named).collect();
-    if let Some(interrupted) = failures.iter().find(|failure| failure.kind == FailureKind::Interrupted) {
-        return interrupted.clone();
+    if let Some(ending) = failures.iter().find(|failure| failure.kind.ends_the_run()) {
+        return ending.clone();
     }
     let message = format!("`{}` failed on {} of {parts} hosts", op.verb(), failures.len());
     combined(message, failures)

@@ -5,16 +5,17 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use clap::{CommandFactory, Parser};
 use podlift::{
     cli::Cli,
     commands::exit::Exit,
-    script::{NOT_YET, functions::Function, signatures, stdlib},
+    script::{NOT_YET, documentation::Documentation, functions::Function, signatures, stdlib},
 };
 
-use crate::{podlift::Project, rig::Output};
+use crate::{podlift::Project, rig::Output, until::until};
 
 /// What an example may speak of without declaring it: two hosts on which v1 serves and v2 is ready.
 const CONTEXT: &str = r#"
@@ -136,9 +137,27 @@ fn every_command_line_in_the_documents_is_one() {
             panic!("{line}: {error}");
         }
     }
-    for command in Cli::command().get_subcommands() {
-        let help = Cli::try_parse_from(["podlift", command.get_name(), "--help"]).expect_err("help is no command");
-        assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp, "{command}");
+}
+
+#[test]
+fn every_command_has_help_with_examples_that_are_command_lines() {
+    let mut commands = vec![("podlift".to_owned(), Cli::command())];
+    while let Some((line, command)) = commands.pop() {
+        if command.has_subcommands() {
+            commands.extend(command.get_subcommands().map(|sub| (format!("{line} {}", sub.get_name()), sub.clone())));
+            continue;
+        }
+        let help = Cli::try_parse_from(format!("{line} --help").split(' ')).expect_err("help is no command");
+        assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp, "{line}");
+        let help = help.to_string();
+        let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{line} has no examples"));
+        for example in examples.lines().map(str::trim).take_while(|line| line.starts_with("podlift ")) {
+            // What follows two spaces says what it does, and what follows an arrow is the shell's.
+            let words = example.split("  ").next().and_then(|words| words.split(" > ").next()).unwrap_or_default();
+            if let Err(error) = Cli::try_parse_from(words.split(' ')) {
+                panic!("{example}: {error}");
+            }
+        }
     }
 }
 
@@ -187,24 +206,41 @@ fn the_first_command_of_the_readme_works_and_meets_its_own_release() {
     assert!(shown("v1") && shown("v2") && second.stdout.contains("; 0 failed"), "{}", second.stdout);
 }
 
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs()
+}
+
+/// The scripts of an example, the deploy first and what follows it in alphabetical order.
+fn scripts(example: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(example).expect("an example is a folder").map(|file| file.expect("an entry").path());
+    let mut scripts: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|end| end == "rhai")).collect();
+    scripts.sort_by_key(|file| (!file.ends_with("deploy.rhai"), file.clone()));
+    scripts
+}
+
 #[test]
-fn every_example_of_the_repository_works_twice() {
-    let mut scripts = Vec::new();
-    for folder in fs::read_dir(root().join("examples")).expect("examples") {
-        let folder = folder.expect("an entry").path();
-        let files = fs::read_dir(folder).expect("an example is a folder").map(|file| file.expect("an entry").path());
-        scripts.extend(files.filter(|file| file.extension().is_some_and(|end| end == "rhai")));
-    }
-    assert!(!scripts.is_empty());
-    for file in scripts {
+fn every_example_of_the_repository_works_and_deploys_work_twice() {
+    let mut count = 0;
+    for example in fs::read_dir(root().join("examples")).expect("examples") {
+        let scripts = scripts(&example.expect("an entry").path());
+        assert!(!scripts.is_empty(), "an example without a script");
+        count += 1;
         let project = Project::new();
         copy(&root().join("examples"), &project.path().join("examples"));
-        let name = file.strip_prefix(root()).expect("it is in the repository").to_string_lossy().into_owned();
-        assert_succeeds(&project.podlift(&["check", &name]), &name);
-        for _ in 0..2 {
-            assert_succeeds(&project.podlift(&["run", &name, "--simulate"]), &name);
+        let one_goes_back = scripts.len() > 1;
+        for file in scripts {
+            let name = file.strip_prefix(root()).expect("it is in the repository").to_string_lossy().into_owned();
+            assert_succeeds(&project.podlift(&["check", &name]), &name);
+            let times = if file.ends_with("deploy.rhai") { 2 } else { 1 };
+            for _ in 0..times {
+                assert_succeeds(&project.podlift(&["run", &name, "--simulate"]), &name);
+                // Which release is older is told by seconds.
+                let ended = seconds();
+                until("the next second", || !one_goes_back || seconds() > ended);
+            }
         }
     }
+    assert!(count >= 8, "{count}");
 }
 
 #[test]
@@ -218,6 +254,10 @@ fn every_strategy_shows_how_it_is_called() {
         let examples = blocks(&head, "rhai");
         assert!(!examples.is_empty(), "std/{name} has no example");
         assert_all_work(examples.into_iter().map(|(_, example)| (format!("std/{name}"), example)));
+        for function in Documentation::of(module).functions {
+            let examples = blocks(&function.text, "rhai").into_iter();
+            assert_all_work(examples.map(|(_, example)| (format!("std/{name}, {}", function.name), example)));
+        }
         let public = module.lines().filter(|line| line.starts_with("fn "));
         let undocumented: Vec<&str> = public
             .filter(|line| {
@@ -229,6 +269,53 @@ fn every_strategy_shows_how_it_is_called() {
             .collect();
         assert!(undocumented.is_empty(), "std/{name}: {undocumented:?}");
     }
+}
+
+#[test]
+fn the_strategies_page_is_what_the_library_says_of_itself() {
+    let path = "docs/strategies.md";
+    let told = stdlib::MODULES.iter().fold(STRATEGIES.to_owned(), |page, (name, module)| page + section(name, module).as_str());
+    if std::env::var_os("PODLIFT_UPDATE").is_some_and(|value| value == "1") {
+        fs::write(root().join(path), &told).expect("the page can be written");
+    } else {
+        assert!(told == text(path), "{path} is out of date: PODLIFT_UPDATE=1 rewrites it");
+    }
+}
+
+#[test]
+fn the_readme_names_every_module_of_the_library() {
+    let readme = text("README.md");
+    let named: BTreeSet<&str> = spans(&readme).filter_map(|span| span.strip_prefix("std/")).collect();
+    let known: BTreeSet<&str> = stdlib::MODULES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(named, known);
+}
+
+/// What the page of the strategies begins with.
+const STRATEGIES: &str = "\
+# The strategies
+
+The standard library: scripts that come with podlift and are imported as `std/NAME`. Each is a page of the language that your own scripts are
+written in, so one that does not fit can be copied from `stdlib/` into the project and changed. A test writes this page from their comments, and
+runs their examples on a modelled fleet.
+";
+
+/// What a module says of itself: its head, then each public function with its comment.
+fn section(name: &str, module: &str) -> String {
+    let comment = |line: &str| line.strip_prefix(' ').unwrap_or(line).to_owned() + "\n";
+    let head: String = module.lines().map_while(|line| line.strip_prefix("//!")).map(comment).collect();
+    let mut section = format!("\n## `std/{name}`\n\n{head}");
+    let mut said = String::new();
+    for line in module.lines() {
+        if let Some(text) = line.strip_prefix("///") {
+            said += &comment(text);
+            continue;
+        }
+        if let Some(signature) = line.strip_prefix("fn ") {
+            let _ = write!(section, "\n### `{name}::{}`\n\n{said}", signature.trim_end_matches(" {"));
+        }
+        said.clear();
+    }
+    section
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod leases;
 mod load;
 mod load_works;
 mod local_commands;
+mod pages;
 mod podlift;
 mod proxies;
 mod rig;
