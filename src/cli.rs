@@ -95,9 +95,24 @@ pub struct Run {
     /// How long hosts keep this run's leases when it is not heard of any more.
     #[arg(long, value_name = "DURATION", value_parser = lasting, default_value = "60s", env = "PODLIFT_LEASE", hide_env_values = true)]
     pub lease: Period,
+    /// How long to try to reach a host again whose connection broke in the middle of something.
+    #[arg(long, value_name = "DURATION", value_parser = Period::parse, default_value = "30s")]
+    pub reconnect: Period,
+    /// What becomes of the changes of a run that ctrl-C ends: they stay for another command to decide, or are undone at once.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnInterrupt::Leave)]
+    pub on_interrupt: OnInterrupt,
     /// How to reach hosts.
     #[command(flatten)]
     pub ssh: Ssh,
+}
+
+/// What becomes of an interrupted run's changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnInterrupt {
+    /// They stay.
+    Leave,
+    /// They are undone.
+    Undo,
 }
 
 /// Show what a run would do, and save it as a plan.

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     cli,
     executor::{
-        Cancellation, Executor, Narrator, PlanFile, Recorded, RunInfo, Terms,
+        Cancellation, Executor, Narrator, PlanFile, Recorded, RunInfo, Terms, Urgency,
         ending::{Ending, State},
         record::Nobody,
         undo::undo,
@@ -175,7 +175,12 @@ impl Prepared {
             Ok(journal) => Arc::new(journal),
             Err(failure) => return teller.failed_early(&failure),
         };
-        let terms = Terms { purpose: purpose(options, &self.place.name()), lasting: options.lease, wait: options.wait };
+        let terms = Terms {
+            purpose: purpose(options, &self.place.name()),
+            lasting: options.lease,
+            wait: options.wait,
+            patience: options.reconnect,
+        };
         let stack = Stack::journaled(self.plan.clone(), within, teller.narrator.clone(), journal.clone(), Arc::new(Nobody), terms);
         let cancellation = Cancellation::default();
         let interrupt = Interrupt::listen(self.outside.runtime(), cancellation.clone(), teller.printer.clone());
@@ -193,6 +198,19 @@ impl Prepared {
             None => Ok(()),
         });
         // What failed is taken back; what was interrupted stays as it is.
+        let undone_instead = options.on_interrupt == cli::OnInterrupt::Undo
+            && cancellation.urgency() == Urgency::Finish
+            && matches!(&ended, Err(ended) if ended.kind == Some(FailureKind::Interrupted));
+        let ended = if undone_instead { ended.map_err(|ended| Ended { kind: Some(FailureKind::Failed), ..ended }) } else { ended };
+        // Another ctrl-C ends the undo.
+        let (cancellation, interrupt) = if undone_instead {
+            drop(interrupt);
+            let again = Cancellation::default();
+            let listening = Interrupt::listen(self.outside.runtime(), again.clone(), teller.printer.clone());
+            (again, listening)
+        } else {
+            (cancellation, interrupt)
+        };
         let left = match &ended {
             Err(ended) if !ended.kind.is_some_and(FailureKind::leaves_all) => {
                 journaling::undoing(&journal);

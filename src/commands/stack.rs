@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     executor::{
-        Call, Executor, Follow, Guard, Intend, Key, Leased, Model, Narrate, Narrator, Outcome, PlanFile, Record, Recorded, Source, Terms,
+        Call, Executor, Follow, Guard, Intend, Key, Leased, Model, Narrate, Narrator, Outcome, PlanFile, Record, Recorded, Settle, Source,
+        Terms,
         plan::Surveyed,
         record::{Decide, Nobody},
     },
@@ -17,9 +18,9 @@ use crate::{
 };
 
 /// A guarded fleet whose run has leases.
-type Below = Leased<Guard<Intend<Arc<dyn Executor>>>>;
+type Below = Leased<Guard<Intend<Settle<Arc<dyn Executor>>>>>;
 
-/// narrate(record(leased(guard(intend(…))))), or narrate(record(follow(leased(…)))) where the run is held to a plan: what a
+/// narrate(record(leased(guard(intend(settle(…)))))), or narrate(record(follow(leased(…)))) where the run is held to a plan: what a
 /// script runs on.
 pub struct Stack {
     record: Arc<Record<Arc<dyn Executor>>>,
@@ -45,7 +46,8 @@ impl Stack {
         decide: Arc<dyn Decide>,
         terms: Terms,
     ) -> Self {
-        let leased = Arc::new(Leased::new(Guard::new(Intend::new(within.clone(), journal.clone())), terms));
+        let settle = Settle::new(within.clone(), terms.patience);
+        let leased = Arc::new(Leased::new(Guard::new(Intend::new(settle, journal.clone())), terms));
         let (inner, follow): (Arc<dyn Executor>, _) = match plan {
             Some(plan) => {
                 let follow = Arc::new(Follow::new(leased.clone(), plan));

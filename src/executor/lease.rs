@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Call, Executor, Outcome, Urgency};
+use super::{Call, Executor, Outcome, Urgency, settle::PATIENCE};
 use crate::{
     failure::{Failure, FailureKind},
     model::{Host, HostName, Lease, Period, ProjectName, ServiceName},
@@ -21,7 +21,7 @@ pub const LASTING: Period = Period::seconds(60);
 /// How often a busy lease is asked for again.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// How a run takes leases.
+/// How a run deals with other runs, and with hosts that it loses.
 #[derive(Clone, Debug)]
 pub struct Terms {
     /// What for: the script and its arguments, for whoever meets the lease.
@@ -30,11 +30,13 @@ pub struct Terms {
     pub lasting: Period,
     /// How long to wait for another run's.
     pub wait: Period,
+    /// How long to try to reach a host again that was lost.
+    pub patience: Period,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { purpose: String::new(), lasting: LASTING, wait: Period::default() }
+        Self { purpose: String::new(), lasting: LASTING, wait: Period::default(), patience: PATIENCE }
     }
 }
 
@@ -230,7 +232,7 @@ mod tests {
     }
 
     fn operator(fleet: &Fleet, wait: Period) -> Leased<Fleet> {
-        Leased::new(fleet.clone(), Terms { purpose: "deploy.rhai".into(), lasting: LASTING, wait })
+        Leased::new(fleet.clone(), Terms { purpose: "deploy.rhai".into(), lasting: LASTING, wait, ..Terms::default() })
     }
 
     fn call(run: &str, op: impl Into<Op>) -> Call {

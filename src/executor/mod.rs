@@ -13,6 +13,7 @@ pub mod model;
 pub mod narrate;
 pub mod plan;
 pub mod record;
+pub mod settle;
 pub mod simulated;
 pub mod undo;
 
@@ -27,6 +28,7 @@ pub use self::{
     narrate::Narrate,
     plan::{Follow, PlanFile},
     record::Record,
+    settle::Settle,
     simulated::Simulated,
 };
 

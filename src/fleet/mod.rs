@@ -12,6 +12,7 @@ pub mod images;
 pub mod lease;
 pub mod local;
 pub mod nginx;
+pub mod registry;
 pub mod secrets;
 pub mod ship;
 pub mod ssh;

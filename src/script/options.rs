@@ -131,6 +131,7 @@ pub const SPECS: &[OptionSpec] = &[
     OptionSpec { function: "http", keys: HTTP },
     OptionSpec { function: "tcp", keys: &TIMES },
     OptionSpec { function: "command", keys: &TIMES },
+    OptionSpec { function: "docker_health", keys: &TIMES },
     OptionSpec { function: "build", keys: BUILD },
     OptionSpec { function: "start", keys: START },
     OptionSpec { function: "healthcheck", keys: OVER_THE_OWN },

@@ -163,6 +163,7 @@ impl World {
             Op::Build(op) => Ok(self.build(op)),
             Op::Ship(op) => self.ship(op),
             Op::Start(op) => self.start(op, token, run),
+            Op::Depend(op) => self.depend(op, token, run),
             Op::StartAgain(op) => self.start_again(op),
             Op::Healthcheck(op) => self.healthcheck(op),
             Op::TestWeights(op) => self.test_weights(op),
