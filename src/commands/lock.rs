@@ -23,6 +23,12 @@ pub fn run(options: &cli::Lock, printer: &Printer) -> Exit {
     }
 }
 
+/// The line about a lease that a run could not give back at its end.
+pub fn not_given_back(failure: &Failure) -> String {
+    let host = failure.host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
+    format!("! {host}the lease could not be given back and will run out: {}", clean::line(&failure.message))
+}
+
 /// A lease with its place.
 #[derive(Serialize)]
 struct Row {

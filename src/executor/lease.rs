@@ -187,8 +187,11 @@ pub fn locked(project: &ProjectName, host: &Host, lease: &Lease) -> Failure {
     let how = if lease.left { "was interrupted" } else { "did not come to its end" };
     Failure::new(FailureKind::Locked, format!("{service} on {name} is locked: {what} of {owner}, begun {since}, {how}"))
         .on(name)
-        .hint(format!("see what runs with `podlift ps --host {} --project {project}`", host.address()))
-        .hint(format!("to leave things as run {run} left them, give its lease up: `{give_up}`"))
+        .hint(format!(
+            "`podlift resume {run}` goes on with it, `podlift undo {run}` takes it back; elsewhere than where it began with `--from {}`",
+            host.address()
+        ))
+        .hint(format!("`{give_up}` gives its lease up and leaves things as they are"))
 }
 
 /// What a lease is for, in words.

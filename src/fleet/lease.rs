@@ -4,6 +4,8 @@
 //! is opened anew renews the leases that its run has before anything else goes through it.
 
 use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher, Hasher},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -141,16 +143,26 @@ async fn take(connection: &Connection, holder: &str, op: &Lock, run: &RunInfo) -
         lasting: op.lasting.unwrap_or(LASTING),
         lost: None,
     };
-    let words = words("take", BASE, connection.host(), &holding, holder, None);
+    let mut words = words("take", BASE, connection.host(), &holding, holder, None);
     // Noted before it is known: a call that is given up in the middle may have taken it.
     connection.leases().add(holding);
-    let answer = ask(connection, &words, &op.service).await;
+    let mut answer = ask(connection, &words, &op.service).await;
+    if let Ok(Answer::Held(lease, former)) = &mut answer
+        && is_gone(former)
+    {
+        // Nobody will renew it any more: it need not run out first.
+        lease.remaining = Period::default();
+        if lease.run == run.id {
+            words.push(former.clone());
+            answer = ask(connection, &words, &op.service).await;
+        }
+    }
     match answer {
         Ok(Answer::Taken) => Ok(None),
         other => {
             connection.leases().take_out(&op.project, &op.service);
             match other? {
-                Answer::Held(lease) | Answer::Lost(Some(lease)) => Ok(Some(lease)),
+                Answer::Held(lease, _) | Answer::Lost(Some(lease)) => Ok(Some(lease)),
                 other => Err(unexpected(connection, &op.service, &other)),
             }
         }
@@ -216,7 +228,10 @@ pub async fn list(connection: &Connection, project: &ProjectName) -> Result<Vec<
         let (lines, service) = entry;
         let Ok(service) = ServiceName::new(service) else { continue };
         let record = Record::read(lines);
-        let lease = record.lease(service.clone(), now);
+        let mut lease = record.lease(service.clone(), now);
+        if let Some(lease) = lease.as_mut().filter(|_| is_gone(&record.holder)) {
+            lease.remaining = Period::default();
+        }
         match leases.iter_mut().find(|(known, ..)| *known == service) {
             Some(known) if known.1 < record.generation => *known = (service, record.generation, lease),
             Some(_) => {}
@@ -232,7 +247,8 @@ enum Answer {
     Taken,
     Done,
     Changed,
-    Held(Lease),
+    /// Who has it, and which process that is.
+    Held(Lease, String),
     Lost(Option<Lease>),
     Error(String),
 }
@@ -243,14 +259,15 @@ impl Answer {
         let (word, rest) = lines.next().map_or(("", ""), |line| line.split_once(' ').unwrap_or((line, "")));
         let record = || {
             let service = ServiceName::new("unknown").ok()?;
-            Record::read(&lines.clone().collect::<Vec<_>>()).lease(service, rest.parse().ok()?)
+            let record = Record::read(&lines.clone().collect::<Vec<_>>());
+            Some((record.lease(service, rest.parse().ok()?)?, record.holder))
         };
         match word {
             "taken" => Self::Taken,
             "done" => Self::Done,
             "changed" => Self::Changed,
-            "held" => record().map_or_else(|| Self::Error("the lease cannot be read".into()), Self::Held),
-            "lost" => Self::Lost(record()),
+            "held" => record().map_or_else(|| Self::Error("the lease cannot be read".into()), |(lease, holder)| Self::Held(lease, holder)),
+            "lost" => Self::Lost(record().map(|(lease, _)| lease)),
             _ => Self::Error(if word == "error" { rest.to_owned() } else { output.to_owned() }),
         }
     }
@@ -258,7 +275,7 @@ impl Answer {
     fn of(self, service: &ServiceName) -> Self {
         let named = |lease: Lease| Lease { service: service.clone(), ..lease };
         match self {
-            Self::Held(lease) => Self::Held(named(lease)),
+            Self::Held(lease, holder) => Self::Held(named(lease), holder),
             Self::Lost(lease) => Self::Lost(lease.map(named)),
             other => other,
         }
@@ -271,6 +288,7 @@ struct Record {
     generation: u64,
     state: String,
     run: String,
+    holder: String,
     owner: String,
     purpose: String,
     since: i64,
@@ -287,6 +305,7 @@ impl Record {
                 "generation" => record.generation = value.parse().unwrap_or_default(),
                 "state" => value.clone_into(&mut record.state),
                 "run" => value.clone_into(&mut record.run),
+                "holder" => value.clone_into(&mut record.holder),
                 "owner" => value.clone_into(&mut record.owner),
                 "purpose" => value.clone_into(&mut record.purpose),
                 "since" => record.since = value.parse().unwrap_or_default(),
@@ -336,6 +355,44 @@ fn unkept(connection: &Connection, service: &ServiceName, words: String) -> Fail
 
 fn unexpected(connection: &Connection, service: &ServiceName, answer: &Answer) -> Failure {
     unkept(connection, service, format!("{answer:?}"))
+}
+
+/// What tells this process from every other one: the machine since its start, the namespace of processes, the process and its start.
+pub fn holder() -> String {
+    let process = std::process::id();
+    match (machine(), start_of(process)) {
+        (Some(machine), Some(start)) => format!("{machine}/{process}/{start}"),
+        // Hashers are keyed at random.
+        _ => format!("{:016x}", RandomState::new().build_hasher().finish()),
+    }
+}
+
+/// Whether the process with this name is known not to run any more.
+fn is_gone(holder: &str) -> bool {
+    let mut parts = holder.rsplitn(3, '/');
+    let (start, process, there) = (parts.next(), parts.next().and_then(|process| process.parse().ok()), parts.next());
+    match (start, process, there) {
+        (Some(start), Some(process), Some(there)) => machine().as_deref() == Some(there) && start_of(process).as_deref() != Some(start),
+        _ => false,
+    }
+}
+
+fn machine() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    let namespace: String = namespace.to_str()?.chars().filter(char::is_ascii_digit).collect();
+    Some(format!("{}-{namespace}", boot.trim()))
+}
+
+/// When a process began, in ticks since the machine's start.
+fn start_of(process: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let fields = stat.rsplit_once(") ")?.1;
+    let mut fields = fields.split(' ');
+    if fields.next() == Some("Z") {
+        return None;
+    }
+    fields.nth(18).map(ToOwned::to_owned)
 }
 
 /// The words of a command about a lease.
@@ -445,7 +502,7 @@ mod tests {
         assert_eq!(here.answers("take", "r1", "a"), "taken");
         assert_eq!(here.answers("take", "r1", "a"), "taken", "its own once more");
         let said = here.says("take", "r2", "b", 60, None);
-        let Answer::Held(lease) = Answer::read(&said) else { panic!("{said}") };
+        let Answer::Held(lease, _) = Answer::read(&said) else { panic!("{said}") };
         assert_eq!(
             (lease.run.as_str(), lease.owner.as_str(), lease.purpose.as_str()),
             ("r1", "ann@desk", "deploy.rhai 'version=v2' $(id)")
@@ -466,7 +523,7 @@ mod tests {
         assert_eq!(here.answers("take", "r1", "b"), "held");
         assert_eq!(here.answers("left", "r1", "a"), "done");
         let said = here.says("take", "r2", "c", 60, None);
-        let Answer::Held(lease) = Answer::read(&said) else { panic!("{said}") };
+        let Answer::Held(lease, _) = Answer::read(&said) else { panic!("{said}") };
         assert!(lease.left && !lease.is_in_force());
         assert_eq!(here.answers("take", "r1", "b"), "taken");
     }
@@ -478,7 +535,7 @@ mod tests {
         assert_eq!(here.answers("take", "r1", "a"), "taken");
         here.expire();
         let said = here.says("take", "r2", "b", 60, None);
-        let Answer::Held(lease) = Answer::read(&said) else { panic!("{said}") };
+        let Answer::Held(lease, _) = Answer::read(&said) else { panic!("{said}") };
         assert!(!lease.left && !lease.is_in_force());
         let file = std::fs::read_dir(here.folder()).expect("a folder").flatten().next().expect("a lease").path();
         let text = std::fs::read_to_string(&file).expect("a lease");
@@ -532,6 +589,19 @@ mod tests {
         std::fs::write(here.folder().join("shop@web@99"), with(&format!("{} {began} {boot}", stale.id()))).expect("written");
         assert_eq!(here.answers("take", "r1", "c"), "taken");
         assert!(!stale.wait().expect("it is ours").success());
+    }
+
+    #[test]
+    fn the_next_process_of_a_run_takes_over_from_one_that_is_known_to_be_gone() {
+        let here = Here::new();
+        assert_eq!(here.answers("take", "r1", "m/1/2"), "taken");
+        let mut words = words("take", here.base(), &here.host, &Here::holding("r1"), "b", None);
+        words.push("m/1/3".into());
+        assert!(Here::run(&words).starts_with("held "), "another process was gone");
+        let holder = holder();
+        assert!(!is_gone(&holder) && !is_gone("m/1/2") && !is_gone("") && !is_gone("0123456789abcdef"));
+        let (machine, _) = holder.rsplit_once('/').and_then(|(rest, start)| Some((rest.rsplit_once('/')?.0, start))).expect("it is Linux");
+        assert!(is_gone(&format!("{machine}/{}/1", std::process::id())), "the number is another process's by now");
     }
 
     #[test]

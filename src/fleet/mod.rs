@@ -9,6 +9,7 @@ pub mod health;
 pub mod history;
 pub mod http;
 pub mod images;
+pub mod journals;
 pub mod lease;
 pub mod local;
 pub mod nginx;
@@ -20,8 +21,7 @@ pub mod survey;
 pub mod trouble;
 
 use std::{
-    collections::{HashMap, hash_map::RandomState},
-    hash::{BuildHasher, Hasher},
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
@@ -69,8 +69,7 @@ impl Fleet {
     /// A fleet; nothing is reached yet.
     pub fn new(options: FleetOptions) -> Self {
         let exports = Exports::new(options.state.clone());
-        // Hashers are keyed at random.
-        let holder = format!("{:016x}", RandomState::new().build_hasher().finish());
+        let holder = lease::holder();
         let (folder, connections, keeper) = (Arc::default(), Mutex::default(), Mutex::default());
         Self(Arc::new(Inner { options, folder, connections, exports, holder, keeper }))
     }

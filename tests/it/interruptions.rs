@@ -319,7 +319,7 @@ fn losing_the_second_host(serving: &Serving, arguments: &[&str], words: &str) ->
     let targets = vec![format!("{}:80", rig.host(1).address)];
     let load = Load::start(rig, LoadOptions { kept: 16, fresh: 8, targets, ..LoadOptions::on(rig) });
     let before = rig.snapshot(1);
-    let running = serving.deploy_until(&[&["version=v2", "hosts=h1,h2"], arguments].concat(), words);
+    let running = serving.deploy_until(&[&["version=v2", "hosts=h1,h2", "--reconnect", "1s"], arguments].concat(), words);
     rig.partition(2);
     let ended = running.ends_within(Duration::from_secs(90));
     println!("--- exit {}\n{}", ended.code, ended.stderr);
@@ -353,4 +353,43 @@ fn a_host_that_is_lost_during_the_switch_is_told_and_the_other_host_is_taken_bac
     losing_the_second_host(&serving, &[], "h2              set_weights");
     serving.let_go(&["version=v2", "hosts=h1,h2"]);
     serving.assert_works_again(&["version=v2", "hosts=h1,h2"]);
+}
+
+#[test]
+fn a_host_that_is_cut_off_for_a_while_is_waited_for_and_the_deploy_goes_on() {
+    let serving = Serving::without_load(2);
+    let rig = &serving.rig;
+    let targets = vec![format!("{}:80", rig.host(1).address)];
+    for (version, words) in [("v3", "h2              start"), ("v4", "h2              set_weights"), ("v2", "h2              stop")] {
+        let load = Load::start(rig, LoadOptions { kept: 16, fresh: 8, targets: targets.clone(), ..LoadOptions::on(rig) });
+        let running = serving.deploy_until(&[&format!("version={version}"), "hosts=h1,h2", "--reconnect", "2m"], words);
+        rig.partition(2);
+        // Its master has given the host up: then it is really lost.
+        let folder = serving.sockets.path().to_str().expect("it is plain");
+        until("the connection is lost", || processes_with(folder).iter().filter(|line| line.ends_with("h2 ")).count() == 0);
+        rig.heal(2);
+        let ended = running.ends_within(Duration::from_secs(90));
+        println!("--- {version} exit {}\n{}", ended.code, ended.stderr);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert!(ended.stderr.contains("all new"), "{}", ended.stderr);
+        load.finish().assert_nothing_lost();
+        for number in [1, 2] {
+            let served = rig.exec(number, &["curl", "-sS", "http://127.0.0.1/version"]);
+            assert_eq!(served.stdout, format!("{version}\n"));
+        }
+    }
+    serving.assert_nothing_stays();
+}
+
+#[test]
+fn ctrl_c_with_on_interrupt_undo_leaves_everything_as_it_was() {
+    let serving = Serving::on(1);
+    let before = serving.rig.exec(1, &["docker", "ps", "-a", "--format", "{{.Names}} {{.State}}"]).stdout;
+    let running = serving.deploy_until(&["version=v2", "health=503", "--on-interrupt", "undo"], "h1              healthcheck");
+    running.signal("INT");
+    let ended = running.ends_within(Duration::from_secs(30));
+    println!("--- exit {}\n{}", ended.code, ended.stderr);
+    assert_eq!(ended.code, 4, "{}", ended.stderr);
+    assert_eq!(serving.rig.exec(1, &["docker", "ps", "-a", "--format", "{{.Names}} {{.State}}"]).stdout, before);
+    serving.assert_works_again(&["version=v2"]);
 }

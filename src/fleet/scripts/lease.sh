@@ -4,7 +4,7 @@
 # share it. The first word of the output tells how it went.
 verb=$1 base=$2 socket=$3 place=$4 project=$5
 shift 5
-service=$1 run=$2 holder=$3 lasting=$4 owner=$5 purpose=$6 expected=$7
+service=$1 run=$2 holder=$3 lasting=$4 owner=$5 purpose=$6 expected=$7 gone=${8:--}
 LC_ALL=C
 export LC_ALL
 umask 007
@@ -172,7 +172,7 @@ while [ "$tries" -lt 20 ]; do
         since=
       elif is_mine; then
         since=$was_since
-      elif [ "$was_run" = "$run" ] && { [ "$was_state" = left ] || [ "$now" -ge "$was_expires" ]; }; then
+      elif [ "$was_run" = "$run" ] && { [ "$was_state" = left ] || [ "$now" -ge "$was_expires" ] || [ "$was_holder" = "$gone" ]; }; then
         since=$was_since
         end_session
       else
