@@ -1,4 +1,4 @@
-//! The live side: SSH, Docker, shipping, nginx.
+//! The live side: SSH, Docker, shipping, nginx, Postgres.
 
 pub mod build;
 pub mod command;
@@ -13,6 +13,7 @@ pub mod journals;
 pub mod lease;
 pub mod local;
 pub mod nginx;
+pub mod postgres;
 pub mod registry;
 pub mod secrets;
 pub mod ship;
