@@ -22,7 +22,7 @@ use crate::{
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(15);
 
 /// How long a run at its end waits for its copies.
-const LAST_COPIES: Duration = Duration::from_secs(5);
+const LAST_COPIES: Duration = Duration::from_secs(2);
 
 /// How often in a row a host may fail before it is given up, and how long podlift waits in between.
 const TRIES: u32 = 8;
