@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use super::{Call, Executor, Outcome, call::Urgency};
 use crate::{
     failure::{Failure, FailureKind},
-    fleet::{Connection, Fleet, build, command, containers, engine, health, history, http, local, nginx, ship, survey},
+    fleet::{Connection, Fleet, build, command, containers, engine, health, history, http, local, nginx, postgres, ship, survey},
     model::{Host, RouteTable},
     op::{Drain, Drained, Healthcheck, OnTimeout, Op, Pause, SetWeights, Start, Traffic},
 };
@@ -108,6 +108,14 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
             let output = command::run(fleet, &op.invocation, &call.token, progress).await?;
             Ok(Outcome::of(output).undone_by(op.inverse()))
         }
+        Op::Query(op) => plain(postgres::query(fleet, op)).await,
+        Op::Sessions(op) => plain(postgres::sessions(fleet, op)).await,
+        Op::Sql(op) => {
+            let (done, undo) = postgres::migrate(fleet, op, call).await?;
+            Ok(Outcome::of(done).undone_by(op.inverse(undo)))
+        }
+        Op::Backfill(op) => plain(postgres::backfill::backfill(fleet, op, call)).await,
+        Op::Backup(op) => plain(postgres::backup::backup(fleet, op, &call.token)).await,
     }
 }
 

@@ -84,7 +84,7 @@ impl<S: Source> Model<S> {
                 HttpTarget::Container { host, container, .. } => !world.was_changed(&host.name, container),
                 HttpTarget::Url { .. } => !world.was_changed_at_all(),
             },
-            Op::Probe(_) | Op::Traffic(_) => !world.was_changed_at_all(),
+            Op::Probe(_) | Op::Traffic(_) | Op::Query(_) | Op::Sessions(_) => !world.was_changed_at_all(),
             _ => false,
         }
     }
@@ -109,5 +109,17 @@ impl<S: Source> Executor for Model<S> {
 
 /// Whether an op's answer depends on hosts' states. Commands and pages are assumed, so their hosts need not be read.
 fn needs_state(op: &Op) -> bool {
-    !matches!(op, Op::Hook(_) | Op::Probe(_) | Op::HttpGet(_) | Op::Logs(_) | Op::Build(_))
+    !matches!(
+        op,
+        Op::Hook(_)
+            | Op::Probe(_)
+            | Op::HttpGet(_)
+            | Op::Logs(_)
+            | Op::Build(_)
+            | Op::Query(_)
+            | Op::Sessions(_)
+            | Op::Sql(_)
+            | Op::Backfill(_)
+            | Op::Backup(_)
+    )
 }

@@ -1,4 +1,4 @@
-//! The live side: SSH, Docker, shipping, nginx.
+//! The live side: SSH, Docker, shipping, nginx, Postgres.
 
 pub mod build;
 pub mod command;
@@ -12,6 +12,7 @@ pub mod images;
 pub mod journals;
 pub mod local;
 pub mod nginx;
+pub mod postgres;
 pub mod registry;
 pub mod secrets;
 pub mod ship;

@@ -1,6 +1,7 @@
 //! The nouns: plain data, validated where it is written, with no idea of hosts, scripts or terminals.
 
 pub mod container;
+pub mod database;
 pub mod health;
 pub mod history;
 pub mod host;
@@ -12,10 +13,12 @@ pub mod release;
 pub mod route;
 pub mod run;
 pub mod service;
+pub mod sql;
 pub mod survey;
 pub mod text;
 
 pub use container::{Container, ContainerState};
+pub use database::Database;
 pub use health::{Check, Health};
 pub use history::HistoryEntry;
 pub use host::{Host, Proxy, ProxyKind};

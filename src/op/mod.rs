@@ -8,6 +8,7 @@
 #![allow(clippy::large_enum_variant, reason = "an op is made once a call, and moved rarely")]
 
 pub mod create;
+pub mod database;
 pub mod end;
 pub mod once;
 pub mod outcome;
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 pub use self::{
     create::{Build, CopyOf, Depend, Ship, Shipped, Start},
+    database::{BackedUp, Backfill, Backfilled, Backup, DatabaseSession, Query, Row, Sessions, Sql, SqlDone, Transactions},
     end::{Drain, Drained, OnTimeout, Remove, StartAgain, Stop},
     once::{CommandLine, CommandOutput, Hook, Invocation, Place},
     outcome::Outcome,
@@ -160,6 +162,16 @@ operations! {
     Remove: End, "remove" => ();
     /// Runs a command.
     Hook: Once, "hook" => CommandOutput;
+    /// Reads rows of a database.
+    Query: Read, "query" => Vec<Row>;
+    /// Lists who is connected to a database.
+    Sessions: Read, "sessions" => Vec<DatabaseSession>;
+    /// Runs statements in a database.
+    Sql: Once, "sql" => SqlDone;
+    /// Changes a table's rows, a batch at a time.
+    Backfill: Put, "backfill" => Backfilled;
+    /// Writes a dump of a database.
+    Backup: Create, "backup" => BackedUp;
 }
 
 impl Op {

@@ -11,7 +11,7 @@ use std::{
 
 use rhai::{AST, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, Module, ModuleResolver, Position, Scope, Shared};
 
-use super::{sources::Sources, stdlib};
+use super::{isolation::isolated, sources::Sources, stdlib};
 use crate::failure::Failure;
 
 type SharedModule = Shared<Module>;
@@ -190,7 +190,7 @@ impl Resolver {
         }
         let evaluated = self.parse(engine, path, position, &key, name, &place).and_then(|compiled| {
             Module::eval_ast_as_new_raw(engine, scope, global, &compiled.ast)
-                .map(SharedModule::from)
+                .map(|module| SharedModule::from(isolated(module, &compiled.ast)))
                 .map_err(|error| within(path, error, position).into())
         });
         let mut modules = lock(&self.0.modules);

@@ -4,6 +4,7 @@
 
 mod commands;
 mod containers;
+mod databases;
 mod images;
 mod proxies;
 #[cfg(test)]
@@ -164,6 +165,11 @@ impl World {
             Op::HttpGet(op) => Ok(commands::assumed_page(op)),
             Op::Traffic(op) => Ok(commands::assumed_traffic(op.assume.as_ref())),
             Op::Logs(op) => Ok(commands::no_logs(&op.containers)),
+            Op::Query(op) => Ok(databases::rows(op)),
+            Op::Sessions(_) => Ok(databases::sessions()),
+            Op::Sql(op) => Ok(databases::statements(op)),
+            Op::Backfill(_) => Ok(databases::backfilled()),
+            Op::Backup(op) => Ok(databases::backed_up(op, token)),
             Op::Pause(_) => Ok(Outcome::of(())),
             Op::Git(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_) => {
                 Err(Failure::failed(format!("`{}` cannot be answered by a model", op.verb())))

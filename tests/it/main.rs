@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_macros, reason = "tests start programs and say what they measured")]
 
 mod bad_input;
+mod databases;
 mod documentation;
 mod drains;
 mod dry_runs;
@@ -12,6 +13,7 @@ mod load_works;
 mod local_commands;
 mod pages;
 mod podlift;
+mod postgres;
 mod proxies;
 mod resuming;
 mod rig;

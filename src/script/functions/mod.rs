@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod database;
 mod declare;
 mod dependency;
 mod flow;
@@ -64,6 +65,7 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
         read::FUNCTIONS,
         operator::FUNCTIONS,
         flow::FUNCTIONS,
+        database::FUNCTIONS,
         operators::FUNCTIONS,
     ]
     .into_iter()
@@ -76,7 +78,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("commit", "making what was done so far final"),
     ("config", "reading podlift.yml"),
     ("confirm", "asking a person"),
-    ("database", "databases"),
     ("lock", "leases on hosts"),
     ("notify", "telling a URL"),
     ("preview", "reaching a release by a header or cookie"),

@@ -25,8 +25,10 @@ use crate::{
 
 /// Two hosts and a service of two replicas: what every script of these tests begins with.
 const PRELUDE: &str = r#"
+import "std/backup" as backup;
 import "std/blue_green" as blue_green;
 import "std/canary" as canary;
+import "std/deploy" as deploy;
 import "std/gates" as gates;
 import "std/places" as places;
 import "std/recreate" as recreate;
