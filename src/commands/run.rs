@@ -71,11 +71,20 @@ impl<'a> Teller<'a> {
         Self { printer, narrator, json, began: Instant::now() }
     }
 
-    fn bad(&self, findings: &[Diagnostic], script: &Checked) -> Exit {
+    pub(super) fn bad(&self, findings: &[Diagnostic], script: &Checked) -> Exit {
         complaint::tell(self.printer, findings, script.sources());
         let end = format!("the script is not sound: {}", words::count(findings.len(), "finding"));
         self.conclude(Exit::Bad, end, Some("nothing was touched".into()), &Counts::default(), None, findings);
         Exit::Bad
+    }
+
+    /// Tells why a run that there is already does not go on.
+    pub(super) fn refuse(&self, failure: &Failure) -> Exit {
+        complaint::tell_failure(self.printer, failure);
+        let exit = Exit::of(Cause::Failure(failure.kind), Remains::Nothing);
+        let next = Some("nothing was done or undone".into());
+        self.conclude(exit, "not begun".into(), next, &Counts::default(), None, &[]);
+        exit
     }
 
     fn failed_early(&self, failure: &Failure) -> Exit {
@@ -379,14 +388,15 @@ struct Next<'a> {
     run: &'a str,
 }
 
-/// The end state of a run that failed, and what to do next. One that was interrupted can be resumed.
+/// The end state of a run that failed, and what to do next. One that was interrupted can be resumed, one that is mixed undone.
 fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: Mode) -> (String, String) {
     let (end, again) = ended(exit, remains, counts, next, mode);
-    if exit == Exit::Interrupted && !mode.is_modelled() {
-        let run = next.run;
-        return (end, format!("`podlift resume {run}` goes on, `podlift undo {run}` takes it back"));
+    let Next { look, run, .. } = next;
+    match exit {
+        Exit::Interrupted if !mode.is_modelled() => (end, format!("`podlift resume {run}` goes on, `podlift undo {run}` takes it back")),
+        Exit::Mixed if !mode.is_modelled() => (end, format!("`{look}` shows what runs, `podlift undo {run}` tries again to take it back")),
+        _ => (end, again),
     }
-    (end, again)
 }
 
 fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: Mode) -> (String, String) {
@@ -438,7 +448,7 @@ mod tests {
         let counts = Counts { calls: 9, failed: 1, changes: 4, standing: 3, ..Counts::default() };
         let (end, next) = failed(Exit::Mixed, Remains::Changes, &counts, &NEXT, Mode::Live);
         assert_eq!(end, "failed, and the fleet is mixed: 3 changes of 4 stand");
-        assert_eq!(next, "`podlift ps deploy.rhai` shows what runs; running the script again makes a new release");
+        assert_eq!(next, "`podlift ps deploy.rhai` shows what runs, `podlift undo r1` tries again to take it back");
         let (end, _) = failed(Exit::Unreachable, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
         assert_eq!(end, "failed; nothing was changed");
         let (end, next) = failed(Exit::Interrupted, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);

@@ -38,8 +38,8 @@ pub fn run(options: &cli::Undo, printer: &Printer) -> Exit {
         Err(failure) => return complain(printer, &failure),
     };
     match Found::find(options.run.as_ref(), &options.from, &outside) {
-        Ok(found) => undo(options, found, outside, printer),
-        Err(failure) => complain(printer, &failure),
+        Ok(found) => undo(options, found.with_copies(&outside), outside, printer),
+        Err(failure) => Teller::new(&options.as_run(), printer).refuse(&failure),
     }
 }
 
@@ -48,7 +48,7 @@ pub fn undo(options: &cli::Undo, found: Found, outside: Outside, printer: &Print
     let teller = Teller::new(&options.as_run(), printer);
     let undoing = match begin(options, &found, &outside, printer) {
         Ok(undoing) => undoing,
-        Err(failure) => return complain(printer, &failure),
+        Err(failure) => return teller.refuse(&failure),
     };
     let Undoing { journal, run, decide } = undoing;
     let terms = Terms { purpose: format!("undo of {}", run.id), ..Terms::default() };
