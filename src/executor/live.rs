@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use super::{Call, Executor, Outcome, call::Urgency};
 use crate::{
     failure::{Failure, FailureKind},
-    fleet::{Connection, Fleet, build, command, containers, engine, health, history, http, local, nginx, postgres, ship, survey},
+    fleet::{Connection, Fleet, build, command, containers, engine, health, history, http, lease, local, nginx, postgres, ship, survey},
     model::{Host, RouteTable},
     op::{Drain, Drained, Healthcheck, OnTimeout, Op, Pause, SetWeights, Start, Traffic},
 };
@@ -57,6 +57,11 @@ fn stopped(op: &Op) -> Failure {
 async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
     let progress = call.progress.as_ref();
     let secrets = fleet.secrets();
+    if call.op.class().changes()
+        && let Some(lost) = call.op.hosts().into_iter().find_map(|host| fleet.lost_lease(host))
+    {
+        return Err(lost);
+    }
     match &call.op {
         Op::Survey(op) => plain(survey::survey(&*fleet.host(&op.host).await?, &op.project)).await,
         Op::Find(op) => plain(survey::find(fleet, op)).await,
@@ -84,6 +89,9 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
             Ok(Outcome::of(()).undone_by([op.inverse(&call.run.id)]))
         }
         Op::Forget(op) => plain(history::forget(&*fleet.host(&op.host).await?, op)).await,
+        Op::ReadLeases(op) => plain(lease::list(&*fleet.host(&op.host).await?, &op.project)).await,
+        Op::Lock(op) => plain(lease::lock(fleet, op, &call.run)).await,
+        Op::Unlock(op) => plain(lease::unlock(fleet, op, &call.run)).await,
         Op::Build(op) => plain(build::build(fleet, op, progress)).await,
         Op::Ship(op) => {
             let engine = engine::engine(&*fleet.host(&op.host).await?).await?;

@@ -8,12 +8,14 @@ pub mod ending;
 pub mod event;
 pub mod guard;
 pub mod intend;
+pub mod lease;
 pub mod live;
 pub mod model;
 pub mod narrate;
 pub mod overtaken;
 pub mod plan;
 pub mod record;
+pub mod settle;
 pub mod simulated;
 pub mod undo;
 
@@ -22,11 +24,13 @@ pub use self::{
     event::{Event, Level, Narrator, Progress},
     guard::Guard,
     intend::Intend,
+    lease::{Leased, Terms},
     live::Live,
     model::{Model, Real, Source},
     narrate::Narrate,
     plan::{Follow, PlanFile},
     record::Record,
+    settle::Settle,
     simulated::Simulated,
 };
 

@@ -48,6 +48,9 @@ const fn is_aside(op: &Op) -> bool {
             | Op::ReadEnv(_)
             | Op::ReadFile(_)
             | Op::Now(_)
+            | Op::ReadLeases(_)
+            | Op::Lock(_)
+            | Op::Unlock(_)
     )
 }
 

@@ -8,6 +8,7 @@ mod drains;
 mod dry_runs;
 mod failing_deploys;
 mod interruptions;
+mod leases;
 mod load;
 mod load_works;
 mod local_commands;

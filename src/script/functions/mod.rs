@@ -78,7 +78,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("commit", "making what was done so far final"),
     ("config", "reading podlift.yml"),
     ("confirm", "asking a person"),
-    ("lock", "leases on hosts"),
     ("notify", "telling a URL"),
     ("preview", "reaching a release by a header or cookie"),
     ("prometheus", "measuring with Prometheus"),
