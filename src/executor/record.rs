@@ -74,6 +74,14 @@ impl<E: Executor> Record<E> {
         Self { inner, journal, decide, diverged: Mutex::default(), answered: Mutex::default(), missing: Mutex::default() }
     }
 
+    /// The same journal, with something put around the executor within.
+    pub fn around<F: Executor>(&self, wrap: impl FnOnce(E) -> F) -> Record<F>
+    where
+        E: Clone,
+    {
+        Record::journaled(wrap(self.inner.clone()), self.journal.clone(), self.decide.clone())
+    }
+
     /// The last record of every call, in the order in which the calls ended.
     pub fn records(&self) -> Vec<Recorded> {
         self.journal.records()
@@ -92,7 +100,9 @@ impl<E: Executor> Record<E> {
             return None;
         }
         let answered = lock(&self.answered);
-        let is_left = |record: &&Recorded| is_final(record) && !record.key.is_undo() && !answered.contains(record.key.as_str());
+        let is_left = |record: &&Recorded| {
+            is_final(record) && !record.key.is_undo() && !record.key.is_aside() && !answered.contains(record.key.as_str())
+        };
         let mut records = self.journal.records();
         in_script_order(&mut records);
         let left = records.iter().filter(is_left).find(|record| missing.as_ref() != Some(&record.key))?;

@@ -92,6 +92,12 @@ macro_rules! operations {
                 match self { $(Self::$name(op) => op.describe(),)* }
             }
 
+            /// Whether a value is what it may answer with; the error says what does not fit.
+            pub fn answers(&self, value: &Value) -> Result<(), String> {
+                let told = |error: serde_json::Error| error.to_string();
+                match self { $(Self::$name(_) => <$output>::deserialize(value).map(drop).map_err(told),)* }
+            }
+
             /// The host that it is about, if it is about one.
             pub fn host(&self) -> Option<&Host> {
                 match self { $(Self::$name(op) => op.host(),)* }
