@@ -17,6 +17,7 @@ pub mod plan;
 pub mod record;
 pub mod settle;
 pub mod simulated;
+pub mod step;
 pub mod undo;
 
 pub use self::{
@@ -32,6 +33,7 @@ pub use self::{
     record::Record,
     settle::Settle,
     simulated::Simulated,
+    step::{Answer, Step, Steps},
 };
 
 use crate::failure::Failure;

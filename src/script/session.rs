@@ -102,6 +102,39 @@ impl Session {
         }))
     }
 
+    /// A session beside this one, for what is typed while it waits: its keys begin with `prefix`, so that this one's do not change.
+    #[must_use]
+    pub fn aside(&self, prefix: String) -> Self {
+        Self(Arc::new(Branch {
+            circumstances: Arc::clone(&self.0.circumstances),
+            prefix,
+            calls: AtomicUsize::new(0),
+            phases: AtomicUsize::new(self.phases().load(Ordering::SeqCst)),
+            current: Mutex::new(self.current().clone()),
+            stops: self.0.stops.clone(),
+        }))
+    }
+
+    /// A session beside this one whose calls another executor gets.
+    #[must_use]
+    pub fn over(&self, prefix: String, executor: Arc<dyn Executor>) -> Self {
+        let circumstances = self.circumstances();
+        let session = Self::new(Circumstances {
+            executor,
+            narrator: Arc::clone(&circumstances.narrator),
+            run: Arc::clone(&circumstances.run),
+            branches: circumstances.branches,
+            cancellation: circumstances.cancellation.clone(),
+            secrets: Arc::clone(&circumstances.secrets),
+            sources: circumstances.sources.clone(),
+            placeholders: circumstances.placeholders.clone(),
+            arguments: Mutex::new(None),
+            project: Mutex::new(Project { name: self.project(), is_used: lock(&circumstances.project).is_used }),
+            built: Mutex::new(lock(&circumstances.built).clone()),
+        });
+        session.aside(prefix)
+    }
+
     pub(super) fn circumstances(&self) -> &Circumstances {
         &self.0.circumstances
     }
@@ -110,7 +143,8 @@ impl Session {
         lock(&self.0.current)
     }
 
-    pub(super) fn project(&self) -> ProjectName {
+    /// The project.
+    pub fn project(&self) -> ProjectName {
         lock(&self.circumstances().project).name.clone()
     }
 

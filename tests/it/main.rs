@@ -20,6 +20,7 @@ mod resuming;
 mod rig;
 mod rig_works;
 mod rolling_deploys;
+mod schema_changes;
 mod secrets;
 mod structure;
 mod suites;

@@ -58,6 +58,11 @@ impl Postgres {
         }
     }
 
+    /// The folder of its socket.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// psql as the owner of everything.
     pub fn psql(&self, database: &str, sql: &str) -> Command {
         let mut psql = Command::new(program("psql"));

@@ -1,8 +1,10 @@
 //! SQL as text: where one statement ends, what it does, and whether old code survives it.
 
+mod lint;
 mod objects;
 mod split;
 
+pub use lint::{Phase, Verdict, lint, undo_of};
 pub use objects::{
     ConcurrentIndex, Object, concurrent_index, conditional, first_words, is_transaction_control, locked, stands_alone, without,
 };

@@ -72,7 +72,7 @@ pub(super) fn full(name: &ObjectName) -> String {
 }
 
 /// An index lives in its table's schema.
-fn beside(table: &ObjectName, index: &ObjectName) -> String {
+pub(super) fn beside(table: &ObjectName, index: &ObjectName) -> String {
     let table = full(table);
     match table.rsplit_once('.') {
         Some((schema, _)) => format!("{schema}.{}", full(index)),

@@ -5,7 +5,7 @@ use rhai::{Array, Dynamic, FnPtr};
 use super::{Arguments, Caller, Function, Trouble};
 use crate::{
     failure::{Failure, FailureKind},
-    model::{Database, Period, Text},
+    model::{Database, Period, Text, sql::Verdict},
     op::{self, Backfilled, Row, Transactions},
     script::values::{fields, json},
 };
@@ -59,6 +59,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         returns: "Array",
         doc: "Everyone else who is connected: `[#{ application_name, state, since }]`. Containers of podlift are called `SERVICE@VERSION`.",
         body: sessions,
+    },
+    Function {
+        name: "lint",
+        parameters: &["text"],
+        returns: "Array",
+        doc: "Judges statements: `[#{ statement, phase, problem, recipe, undo }]`, the phase `expand`, `contract` or `unknown`.",
+        body: lint,
     },
 ];
 
@@ -192,6 +199,21 @@ fn wait_for(caller: &Caller<'_>, throttle: &FnPtr, database: &Database, patience
         waited += period.as_milliseconds().max(1);
         caller.perform(op::Pause { period })?;
     }
+}
+
+fn lint(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    let judged = crate::model::sql::lint(&caller.session.text(&arguments.string(0)?))?;
+    let optional = |text: Option<String>| text.map_or(Dynamic::UNIT, Dynamic::from);
+    let shown = |verdict: Verdict| {
+        fields([
+            ("statement", verdict.statement.into()),
+            ("phase", verdict.phase.word().into()),
+            ("problem", optional(verdict.problem)),
+            ("recipe", optional(verdict.recipe)),
+            ("undo", optional(verdict.undo)),
+        ])
+    };
+    Ok(judged.into_iter().map(shown).collect::<Array>().into())
 }
 
 fn backup(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
