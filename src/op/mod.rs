@@ -189,6 +189,12 @@ operations! {
 }
 
 impl Op {
+    /// Whether nothing but its answer tells what became of it. Statements leave a note in the database itself, so they are
+    /// settled by doing them again.
+    pub const fn is_known_by_its_answer_only(&self) -> bool {
+        matches!(self.class(), Class::Once) && !matches!(self, Self::Sql(_))
+    }
+
     /// Every host whose state it reads or changes, its own first.
     pub fn hosts(&self) -> Vec<&Host> {
         let others: Vec<&Host> = match self {
