@@ -1,5 +1,4 @@
 //! Services that run once and that a deploy leaves alone.
-#![expect(clippy::disallowed_types, reason = "fleet/ speaks to engines")]
 
 use std::collections::BTreeMap;
 
