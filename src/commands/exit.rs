@@ -67,10 +67,11 @@ impl Exit {
     pub const fn of(cause: Cause, remains: Remains) -> Self {
         match (cause, remains) {
             (Cause::Failure(FailureKind::Interrupted), _) => Self::Interrupted,
+            (Cause::Failure(FailureKind::Diverged), _)
+            | (Cause::Failure(FailureKind::Refused | FailureKind::Locked | FailureKind::Unplanned), Remains::Nothing) => Self::Refused,
             (_, Remains::Changes) => Self::Mixed,
             (_, Remains::Undone) => Self::Undone,
             (Cause::Script, Remains::Nothing) => Self::Bad,
-            (Cause::Failure(FailureKind::Refused | FailureKind::Locked | FailureKind::Unplanned), Remains::Nothing) => Self::Refused,
             (Cause::Failure(FailureKind::Unreachable), Remains::Nothing) => Self::Unreachable,
             (Cause::Failure(_), Remains::Nothing) => Self::Error,
         }

@@ -13,6 +13,7 @@ pub mod exit;
 pub mod identity;
 pub mod interrupt;
 pub mod inventory;
+pub mod journaling;
 mod leftovers;
 pub mod logs;
 pub mod look;

@@ -15,7 +15,7 @@ use super::{
     exit::{Cause, Exit, Remains},
     identity,
     interrupt::Interrupt,
-    leftovers,
+    journaling, leftovers,
     mode::Mode,
     outside::Outside,
     place::Place,
@@ -24,8 +24,9 @@ use super::{
 use crate::{
     cli,
     executor::{
-        Cancellation, Narrator, PlanFile, Recorded, RunInfo,
+        Cancellation, Executor, Narrator, PlanFile, Recorded, RunInfo,
         ending::{Ending, State},
+        record::Nobody,
         undo::undo,
     },
     failure::{Failure, FailureKind},
@@ -159,19 +160,21 @@ impl Prepared {
             Ok(model) => model.map(Arc::new),
             Err(failure) => return teller.failed_early(&failure),
         };
-        let within = match &model {
+        let within: Arc<dyn Executor> = match &model {
             Some(model) => model.clone(),
             None => self.outside.executor(),
         };
         let mut run = identity::new_run();
-        let stack = match &self.plan {
-            Some(plan) => {
-                run.id = plan.run.clone();
-                Stack::following(plan.clone(), within, teller.narrator.clone())
-            }
-            None => Stack::over(within, teller.narrator.clone()),
-        };
+        if let Some(plan) = &self.plan {
+            run.id = plan.run.clone();
+        }
         let run = Arc::new(run);
+        let header = journaling::header(&self.place, &self.script, &options.arguments, &run, self.outside.executor().as_ref());
+        let journal = match mode.journal(&header) {
+            Ok(journal) => Arc::new(journal),
+            Err(failure) => return teller.failed_early(&failure),
+        };
+        let stack = Stack::journaled(self.plan.clone(), within, teller.narrator.clone(), journal.clone(), Arc::new(Nobody));
         let cancellation = Cancellation::default();
         let interrupt = Interrupt::listen(self.outside.runtime(), cancellation.clone(), teller.printer.clone());
         let ended = self.script.run(ScriptRun {
@@ -189,7 +192,8 @@ impl Prepared {
         });
         // What failed is taken back; what was interrupted stays as it is.
         let left = match &ended {
-            Err(ended) if ended.kind != Some(FailureKind::Interrupted) => {
+            Err(ended) if !ended.kind.is_some_and(FailureKind::leaves_all) => {
+                journaling::undoing(&journal);
                 undo(stack.executor().as_ref(), &stack.records(), &run, &cancellation)
             }
             _ => Vec::new(),
@@ -214,7 +218,9 @@ impl Prepared {
             self.outside.close();
             return Exit::Error;
         }
-        let exit = self.conclude(options, teller, ended, &counts, ending.as_ref());
+        let why = ended.as_ref().err().map(|ended| ended.diagnostic.message.clone());
+        let exit = self.conclude(options, teller, ended, &counts, ending.as_ref(), &run);
+        journaling::ended(&journal, exit, ending.as_ref(), why);
         self.outside.close();
         match kept {
             Ok(()) => exit,
@@ -236,6 +242,7 @@ impl Prepared {
         ended: Result<(), Ended>,
         counts: &Counts,
         ending: Option<&Ending>,
+        run: &RunInfo,
     ) -> Exit {
         let mode = Mode::of(options);
         let script = self.place.name();
@@ -262,7 +269,8 @@ impl Prepared {
                     ending.map(leftovers::lines).into_iter().flatten().for_each(|line| teller.printer.tell(format!("! {line}")));
                 }
                 let (again, look) = (again(options, &script), look(options, &script));
-                let (end, next) = failed(exit, remains, counts, &Next { script: &script, again: &again, look: &look }, mode);
+                let (end, next) =
+                    failed(exit, remains, counts, &Next { script: &script, again: &again, look: &look, run: run.id.as_str() }, mode);
                 teller.conclude(exit, end, Some(next), counts, ending, &[diagnostic]);
                 exit
             }
@@ -305,11 +313,21 @@ struct Next<'a> {
     script: &'a str,
     again: &'a str,
     look: &'a str,
+    run: &'a str,
 }
 
-/// The end state of a run that failed, and what to do next.
+/// The end state of a run that failed, and what to do next. One that was interrupted can be resumed.
 fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: Mode) -> (String, String) {
-    let Next { script, again, look } = next;
+    let (end, again) = ended(exit, remains, counts, next, mode);
+    if exit == Exit::Interrupted && !mode.is_modelled() {
+        let run = next.run;
+        return (end, format!("`podlift resume {run}` goes on, `podlift undo {run}` takes it back"));
+    }
+    (end, again)
+}
+
+fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: Mode) -> (String, String) {
+    let Next { script, again, look, .. } = next;
     let what = if exit == Exit::Interrupted { "interrupted" } else { "failed" };
     if mode.is_modelled() && remains == Remains::Nothing && exit != Exit::Interrupted {
         return (format!("{what}, as a run would; nothing was touched"), format!("`{again}` would end the same way"));
@@ -344,7 +362,7 @@ fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: 
 mod tests {
     use super::*;
 
-    const NEXT: Next<'_> = Next { script: "deploy.rhai", again: "podlift run deploy.rhai", look: "podlift ps deploy.rhai" };
+    const NEXT: Next<'_> = Next { script: "deploy.rhai", again: "podlift run deploy.rhai", look: "podlift ps deploy.rhai", run: "r1" };
 
     #[test]
     fn the_next_command_is_one_that_can_be_pasted() {
@@ -360,7 +378,8 @@ mod tests {
         assert_eq!(next, "`podlift ps deploy.rhai` shows what runs; running the script again makes a new release");
         let (end, _) = failed(Exit::Unreachable, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
         assert_eq!(end, "failed; nothing was changed");
-        let (end, _) = failed(Exit::Interrupted, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
+        let (end, next) = failed(Exit::Interrupted, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
         assert_eq!(end, "interrupted; nothing was changed");
+        assert_eq!(next, "`podlift resume r1` goes on, `podlift undo r1` takes it back");
     }
 }

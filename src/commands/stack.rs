@@ -4,19 +4,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     executor::{
-        Call, Executor, Follow, Guard, Model, Narrate, Narrator, Outcome, PlanFile, Record, Recorded, Source, plan::Surveyed,
-        record::in_script_order,
+        Call, Executor, Follow, Guard, Intend, Model, Narrate, Narrator, Outcome, PlanFile, Record, Recorded, Source,
+        plan::Surveyed,
+        record::{Decide, Nobody},
     },
     failure::{Failure, FailureKind},
+    journal::{Journal, recorded::in_script_order},
     model::{Host, HostState, ProjectName},
     terminal::plan::States,
     world::World,
 };
 
 /// A guarded fleet whose run is held to a plan.
-type Followed = Follow<Guard<Arc<dyn Executor>>>;
+type Followed = Follow<Guard<Intend<Arc<dyn Executor>>>>;
 
-/// narrate(record(guard(…))), or narrate(record(follow(guard(…)))): what a script runs on.
+/// narrate(record(guard(intend(…)))), or narrate(record(follow(guard(intend(…))))): what a script runs on.
 pub struct Stack {
     record: Arc<Record<Arc<dyn Executor>>>,
     follow: Option<Arc<Followed>>,
@@ -25,20 +27,28 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// A stack over the executor that does things.
+    /// A stack over the executor that does things, whose journal nobody needs afterwards.
     pub fn over(within: Arc<dyn Executor>, narrator: Arc<dyn Narrator>) -> Self {
-        let guard = Arc::new(Guard::new(within.clone()));
-        Self::recording(guard, None, within, narrator)
+        Self::journaled(None, within, narrator, Arc::new(Journal::in_memory()), Arc::new(Nobody))
     }
 
-    /// The same, held to a plan.
-    pub fn following(plan: PlanFile, within: Arc<dyn Executor>, narrator: Arc<dyn Narrator>) -> Self {
-        let follow = Arc::new(Follow::new(Guard::new(within.clone()), plan));
-        Self::recording(follow.clone(), Some(follow), within, narrator)
-    }
-
-    fn recording(inner: Arc<dyn Executor>, follow: Option<Arc<Followed>>, within: Arc<dyn Executor>, narrator: Arc<dyn Narrator>) -> Self {
-        let record = Arc::new(Record::new(inner));
+    /// A stack that keeps this journal, held to a plan where there is one; `decide` answers for what only a person can know.
+    pub fn journaled(
+        plan: Option<PlanFile>,
+        within: Arc<dyn Executor>,
+        narrator: Arc<dyn Narrator>,
+        journal: Arc<Journal>,
+        decide: Arc<dyn Decide>,
+    ) -> Self {
+        let guard = Guard::new(Intend::new(within.clone(), journal.clone()));
+        let (inner, follow): (Arc<dyn Executor>, _) = match plan {
+            Some(plan) => {
+                let follow = Arc::new(Follow::new(guard, plan));
+                (follow.clone(), Some(follow))
+            }
+            None => (Arc::new(guard), None),
+        };
+        let record = Arc::new(Record::journaled(inner, journal, decide));
         Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, follow, within }
     }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    model::{Container, ContainerName, Host, HostName, HostState, ProjectName, RouteTable, Service, ServiceName},
+    model::{Container, ContainerName, Host, HostName, HostState, ProjectName, RouteTable, Service, ServiceName, Share},
     op::{CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, Preview, Remove, SetWeights, Sought, Start, Stop, Survey},
 };
 
@@ -137,11 +137,7 @@ impl<E: Executor> Guard<E> {
         for host in &op.hosts {
             let found = self.find(call, host, &op.project, &op.service, std::slice::from_ref(&op.proxy))?;
             let shares = op.changes.get(&host.name).map_or(&[][..], Vec::as_slice);
-            let wanted: BTreeSet<&ContainerName> = shares
-                .iter()
-                .filter(|share| share.weight > 0)
-                .flat_map(|share| share.containers.iter().map(|endpoint| &endpoint.container))
-                .collect();
+            let wanted = served(shares);
             losing.extend(
                 found
                     .weights
@@ -263,6 +259,28 @@ impl<E: Executor> Guard<E> {
                 .hint(hint))
         })
     }
+
+    /// What a call that was done means for those to come.
+    fn learn(&self, call: &Call, outcome: &Outcome) {
+        match &call.op {
+            Op::Drain(op) => {
+                lock(&self.undrained).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
+            }
+            Op::Start(op) => lock(&self.unchecked).extend(
+                serde_json::from_value::<Vec<Container>>(outcome.value.clone())
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|container| (op.host.name.clone(), container.name)),
+            ),
+            Op::StartAgain(op) => {
+                lock(&self.unchecked).extend(op.containers.iter().map(|container| (op.host.name.clone(), container.clone())));
+            }
+            Op::Healthcheck(op) => {
+                lock(&self.unchecked).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
+            }
+            _ => {}
+        }
+    }
 }
 
 impl<E: Executor> Executor for Guard<E> {
@@ -282,26 +300,31 @@ impl<E: Executor> Executor for Guard<E> {
         }
         let outcome = self.inner.perform(call)?;
         drop(departing);
-        match &call.op {
-            Op::Drain(op) => {
-                lock(&self.undrained).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
-            }
-            Op::Start(op) => lock(&self.unchecked).extend(
-                serde_json::from_value::<Vec<Container>>(outcome.value.clone())
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|container| (op.host.name.clone(), container.name)),
-            ),
-            Op::StartAgain(op) => {
-                lock(&self.unchecked).extend(op.containers.iter().map(|container| (op.host.name.clone(), container.clone())));
-            }
-            Op::Healthcheck(op) => {
-                lock(&self.unchecked).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
-            }
-            _ => {}
-        }
+        self.learn(call, &outcome);
         Ok(outcome)
     }
+
+    fn recall(&self, call: &Call, outcome: &Outcome) {
+        if let Op::SetWeights(op) = &call.op {
+            let before = outcome.inverse.iter().filter_map(|inverse| match inverse {
+                Op::SetWeights(inverse) => Some(&inverse.changes),
+                _ => None,
+            });
+            let losing = before.flatten().flat_map(|(host, shares)| {
+                let kept = served(op.changes.get(host).map_or(&[][..], Vec::as_slice));
+                served(shares).into_iter().filter(move |name| !kept.contains(name)).map(|name| (host.clone(), name.clone()))
+            });
+            lock(&self.undrained).extend(losing);
+        }
+        self.learn(call, outcome);
+        self.inner.recall(call, outcome);
+    }
+}
+
+/// The containers that get traffic by these shares.
+fn served(shares: &[Share]) -> BTreeSet<&ContainerName> {
+    let serving = shares.iter().filter(|share| share.weight > 0);
+    serving.flat_map(|share| share.containers.iter().map(|endpoint| &endpoint.container)).collect()
 }
 
 /// A container that is published on a loopback address can be reached from its own host only.

@@ -83,6 +83,26 @@ impl Find {
     }
 }
 
+/// Reads a service's route table at a proxy. Not called by scripts: what a change of it replaces is read before the change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Routes {
+    /// The proxy's host.
+    pub proxy: Host,
+    /// The project.
+    pub project: ProjectName,
+    /// The service.
+    pub service: ServiceName,
+}
+
+impl Routes {
+    pub(super) fn describe(&self) -> String {
+        format!("of {}", self.service)
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.proxy)
+    }
+}
+
 /// A service's containers on one host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
@@ -242,6 +262,9 @@ pub struct HttpGet {
     /// What a dry run takes for the answer: a status code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assume: Option<u16>,
+    /// What a dry run takes for the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assume_body: Option<String>,
 }
 
 /// What a GET is sent to.

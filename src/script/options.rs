@@ -178,6 +178,7 @@ pub const SPECS: &[OptionSpec] = &[
             key("via", Kind::Host, "the host that the request starts from"),
             key("timeout", Kind::Duration, "how long it may take (\"10s\")"),
             key("assume", Kind::Whole(100, 599), "what a dry run takes for the code (200)"),
+            key("assume_body", Kind::Text, "what a dry run takes for the body (\"\")"),
         ],
     },
     OptionSpec {

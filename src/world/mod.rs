@@ -18,7 +18,7 @@ pub use self::traffic::{Seen, TrafficSeen};
 use crate::{
     failure::{Failure, FailureKind},
     model::{ContainerName, Host, HostName, HostState, Period, ProjectName, RunInfo, StoredImage, Token},
-    op::{HttpTarget, Op, Outcome},
+    op::{Op, Outcome},
 };
 
 /// A modelled fleet.
@@ -143,6 +143,7 @@ impl World {
             Op::Survey(op) => Ok(Outcome::of(&self.at(&op.host)?.state)),
             Op::Reachable(op) => Ok(Outcome::of(self.hosts.get(&op.host.name).is_some_and(|host| host.unreachable.is_none()))),
             Op::Find(op) => self.find(op),
+            Op::Routes(op) => Ok(Outcome::of(self.at(&op.proxy)?.state.routes.get(&op.service))),
             Op::CheckNow(op) => self.check_now(op),
             Op::HistoryOf(op) => self.history_of(op),
             Op::Record(op) => self.record(op, run),
@@ -161,7 +162,7 @@ impl World {
             Op::Remove(op) => self.remove(op),
             Op::Hook(op) => Ok(commands::assumed(&op.invocation).undone_by(op.inverse())),
             Op::Probe(op) => Ok(commands::assumed(&op.invocation)),
-            Op::HttpGet(op) => Ok(commands::assumed_page(op.assume, matches!(op.target, HttpTarget::Url { .. }))),
+            Op::HttpGet(op) => Ok(commands::assumed_page(op)),
             Op::Traffic(op) => Ok(commands::assumed_traffic(op.assume.as_ref())),
             Op::Logs(op) => Ok(commands::no_logs(&op.containers)),
             Op::Pause(_) => Ok(Outcome::of(())),

@@ -121,4 +121,8 @@ impl<E: Executor> Executor for Follow<E> {
         }
         self.inner.perform(call)
     }
+
+    fn recall(&self, call: &Call, outcome: &Outcome) {
+        self.inner.recall(call, outcome);
+    }
 }

@@ -101,8 +101,8 @@ fn values(table: &RouteTable, settings: &Settings) -> Value {
     if parts.is_empty() && !servers.is_empty() {
         upstreams.push(upstream(&name, &servers));
     }
-    let serves = !upstreams.is_empty();
-    let (reached, previews) = previewed(&name, table, if serves { &target } else { "\"\"" });
+    let has_traffic = !upstreams.is_empty();
+    let (reached, previews) = previewed(&name, table, if has_traffic { &target } else { "\"\"" });
     upstreams.extend(reached);
     let target = if previews.is_empty() { target } else { format!("${name}_via{}", previews.len() - 1) };
     let listen_options = match (&front.tls, &front.domain) {
@@ -119,7 +119,7 @@ fn values(table: &RouteTable, settings: &Settings) -> Value {
         upstreams,
         parts,
         previews,
-        serves,
+        serves => has_traffic,
         target,
         listen => front.listen,
         listen_options,
