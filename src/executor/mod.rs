@@ -3,6 +3,7 @@
 
 pub mod call;
 pub mod departures;
+pub mod doubts;
 pub mod ending;
 pub mod event;
 pub mod guard;
@@ -10,6 +11,7 @@ pub mod intend;
 pub mod live;
 pub mod model;
 pub mod narrate;
+pub mod overtaken;
 pub mod plan;
 pub mod record;
 pub mod simulated;

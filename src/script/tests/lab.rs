@@ -77,7 +77,12 @@ impl Lab {
         Self { model: model(self.model.world()), checked: self.checked.clone(), ..*self }
     }
 
-    fn checked(&self, script: &str) -> Arc<Checked> {
+    /// What does things on it.
+    pub(super) fn executor(&self) -> Arc<dyn Executor> {
+        self.model.clone()
+    }
+
+    pub(super) fn checked(&self, script: &str) -> Arc<Checked> {
         let read = || {
             let checked = Checked::new("deploy.rhai", Path::new("/nowhere"), &format!("{PRELUDE}{script}"));
             let findings = checked.diagnostics();
@@ -210,7 +215,7 @@ impl Executor for Desk {
     }
 }
 
-struct NoSecrets;
+pub(super) struct NoSecrets;
 
 impl SecretNames for NoSecrets {
     fn has(&self, _: &str) -> bool {
