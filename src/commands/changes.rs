@@ -88,7 +88,7 @@ fn changes_fleet(op: &Op) -> bool {
 /// Whether a change without inverse stands. What could be taken back has none where it found nothing to do: a drain without
 /// weight, weights that were so already, a stop of what had stopped.
 fn is_final(op: &Op) -> bool {
-    !matches!(op, Op::Drain(_) | Op::SetWeights(_) | Op::Stop(_))
+    !matches!(op, Op::Drain(_) | Op::SetWeights(_) | Op::Preview(_) | Op::Stop(_))
 }
 
 #[cfg(test)]

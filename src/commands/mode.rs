@@ -122,7 +122,7 @@ impl Mode {
             Self::SimulatedPlan => printer.data(format!("{}\n{traffic}", plan.render(options.verbose, style))),
         }
         if options.diff {
-            printer.data(plan.proxy_files(&|_, table| nginx::preview(table), style));
+            printer.data(plan.proxy_files(&|_, table| nginx::usual_file(table), style));
         }
     }
 

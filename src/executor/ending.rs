@@ -109,6 +109,11 @@ pub(super) fn places(records: &[Recorded]) -> BTreeMap<(ServiceName, HostName), 
             Op::Drain(op) => add(&op.host, &op.project, &op.service, &op.proxies),
             Op::Stop(op) => add(&op.host, &op.project, &op.service, &op.proxies),
             Op::Remove(op) => add(&op.host, &op.project, &op.service, &op.proxies),
+            Op::Preview(op) => {
+                for host in &op.hosts {
+                    add(host, &op.project, &op.service, std::slice::from_ref(&op.proxy));
+                }
+            }
             Op::SetWeights(op) => {
                 for host in &op.hosts {
                     add(host, &op.project, &op.service, std::slice::from_ref(&op.proxy));

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     failure::Failure,
     model::{Container, ContainerName, Host, HostName, HostState, ProjectName, RouteTable, Service, ServiceName, Share},
-    op::{CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, Remove, SetWeights, Sought, Start, Stop, Survey},
+    op::{CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, Preview, Remove, SetWeights, Sought, Start, Stop, Survey},
 };
 
 /// Checks every changing op before the executor within does it.
@@ -160,13 +160,25 @@ impl<E: Executor> Guard<E> {
             let announced = self.departures.announce(std::slice::from_ref(&op.proxy), &op.service, &leaving);
             let table = self.survey(call, &op.proxy, &op.project)?.routes.remove(&op.service);
             let others = announced.others(&op.proxy.name, &op.service);
-            if !table.is_some_and(|table| RouteTable { shares: table.with(&op.changes), ..table }.serves_without(&others)) {
+            if !table.is_some_and(|table| table.with(&op.changes).serves_without(&others)) {
                 return Err(Failure::nothing_left(&op.service, &op.proxy.name));
             }
             departing = Some(announced);
         }
         lock(&self.undrained).extend(losing);
         Ok(departing)
+    }
+
+    /// Who tests a release by a preview is to meet one that answers.
+    fn preview(&self, call: &Call, op: &Preview) -> Result<(), Failure> {
+        for host in &op.hosts {
+            let previews = op.changes.get(&host.name).into_iter().flatten();
+            let gaining: Vec<ContainerName> =
+                previews.flat_map(|preview| &preview.containers).map(|endpoint| endpoint.container.clone()).collect();
+            self.was_checked(host, &gaining)?;
+            self.all_healthy(call, host, &op.project, gaining)?;
+        }
+        Ok(())
     }
 
     /// What this run has started has passed its health check before it gets traffic: right after a start a single look says
@@ -229,6 +241,11 @@ impl<E: Executor> Guard<E> {
                 .on(&ending.host.name)
                 .hint("`allow_downtime: true` ends it all the same; its volumes stay"));
         }
+        if let Some((container, marks)) = found.previews.iter().find(|(container, _)| ending.containers.contains(container)) {
+            return Err(Failure::refused(format!("{container} on {} can still be reached by `{}`", ending.host.name, marks.join("`, `")))
+                .on(&ending.host.name)
+                .hint("`drain` it: that ends its preview too; `allow_downtime: true` ends it all the same"));
+        }
         if let Some(container) = ending.containers.iter().find(|container| found.weights.contains_key(*container)) {
             return Err(Failure::refused(format!("{container} on {} still gets traffic", ending.host.name))
                 .on(&ending.host.name)
@@ -272,6 +289,7 @@ impl<E: Executor> Executor for Guard<E> {
         match &call.op {
             Op::Start(op) => self.start(call, op)?,
             Op::SetWeights(op) => departing = self.set_weights(call, op)?,
+            Op::Preview(op) => self.preview(call, op)?,
             Op::Drain(op) => departing = self.drain(call, op)?,
             Op::Stop(Stop { host, project, service, containers, proxies, allow_downtime, .. })
             | Op::Remove(Remove { host, project, service, containers, proxies, allow_downtime }) => {

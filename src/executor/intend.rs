@@ -47,6 +47,9 @@ fn foresee(executor: &dyn Executor, call: &Call) -> Result<Vec<Op>, Failure> {
         Op::SetWeights(op) => {
             vec![op.inverse(routes(executor, call, &op.proxy, &op.project, &op.service)?.as_ref())]
         }
+        Op::Preview(op) => {
+            vec![op.inverse(routes(executor, call, &op.proxy, &op.project, &op.service)?.as_ref())]
+        }
         Op::Drain(op) => taken(executor, call, op)?,
         Op::Stop(op) => op.inverse(&running(executor, call, op)?),
         Op::StartAgain(op) => op.inverse(),
@@ -59,7 +62,7 @@ fn taken(executor: &dyn Executor, call: &Call, op: &Drain) -> Result<Vec<Op>, Fa
     let mut inverse = Vec::new();
     for proxy in &op.proxies {
         let Some(table) = routes(executor, call, proxy, &op.project, &op.service)? else { continue };
-        if table.without(&op.host.name, &op.containers) != table.shares {
+        if table.without(&op.host.name, &op.containers).shares != table.shares {
             inverse.push(op.inverse(proxy, &table));
         }
     }

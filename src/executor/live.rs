@@ -12,7 +12,7 @@ use crate::{
     failure::{Failure, FailureKind},
     fleet::{Connection, Fleet, build, command, containers, engine, health, history, http, lease, local, nginx, postgres, ship, survey},
     model::{Host, RouteTable},
-    op::{Drain, Drained, Healthcheck, OnTimeout, Op, Pause, SetWeights, Start, Traffic},
+    op::{Drain, Drained, Healthcheck, OnTimeout, Op, Pause, Preview, SetWeights, Start, Traffic},
 };
 
 /// Performs ops on a fleet.
@@ -84,6 +84,7 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
         Op::Pause(op) => pause(op, call).await,
         Op::TestWeights(op) => plain(nginx::test_weights(&*fleet.host(&op.proxy).await?, op, &call.token)).await,
         Op::SetWeights(op) => set_weights(fleet, op, call).await,
+        Op::Preview(op) => preview(fleet, op, call).await,
         Op::Record(op) => {
             history::record(&*fleet.host(&op.host).await?, op, &call.run).await?;
             Ok(Outcome::of(()).undone_by([op.inverse(&call.run.id)]))
@@ -161,6 +162,13 @@ async fn set_weights(fleet: &Fleet, op: &SetWeights, call: &Call) -> Result<Outc
     let changed = after.generation > before.as_ref().map_or(0, |table| table.generation);
     let inverse = changed.then(|| op.inverse(before.as_ref()));
     Ok(Outcome::of(after).undone_by(inverse))
+}
+
+async fn preview(fleet: &Fleet, op: &Preview, call: &Call) -> Result<Outcome, Failure> {
+    let connection = fleet.host(&op.proxy).await?;
+    let (after, before) = nginx::preview(&connection, op, &call.token, call.progress.as_ref()).await?;
+    let changed = after.generation > before.as_ref().map_or(0, |table| table.generation);
+    Ok(Outcome::of(after).undone_by(changed.then(|| op.inverse(before.as_ref()))))
 }
 
 async fn start(fleet: &Fleet, op: &Start, call: &Call) -> Result<Outcome, Failure> {

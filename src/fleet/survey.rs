@@ -40,18 +40,12 @@ pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<Ho
 pub async fn find(fleet: &Fleet, op: &Find) -> Result<Found, Failure> {
     let connection = fleet.host(&op.host).await?;
     let containers = containers::list(&connection, &op.project, Some(&op.service)).await?;
-    let mut weights = BTreeMap::new();
+    let mut found = Found { containers, ..Found::default() };
     for proxy in &op.proxies {
         let Some(table) = table(fleet, proxy, op).await? else { continue };
-        for container in &containers {
-            let weight = table.weight_of(&op.host.name, &container.name);
-            if weight > 0 {
-                let known: &mut u64 = weights.entry(container.name.clone()).or_default();
-                *known = weight.max(*known);
-            }
-        }
+        found.note(&table, &op.host.name);
     }
-    Ok(Found { containers, weights })
+    Ok(found)
 }
 
 async fn table(fleet: &Fleet, proxy: &Host, op: &Find) -> Result<Option<crate::model::RouteTable>, Failure> {

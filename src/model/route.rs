@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     name::{ContainerName, HostName, ProjectName, ServiceName, Token},
+    preview::{Mark, Preview},
     release::ReleaseId,
     service::Tls,
 };
@@ -48,6 +49,9 @@ pub struct RouteTable {
     pub front: Front,
     /// Shares by the containers' host. Hosts and releases without traffic are left out.
     pub shares: BTreeMap<HostName, Vec<Share>>,
+    /// What requests with a mark reach besides, by the containers' host.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub previews: BTreeMap<HostName, Vec<Preview>>,
 }
 
 /// What clients reach a service by.
@@ -134,35 +138,83 @@ impl RouteTable {
         self.shares.values().flatten().any(|share| share.weight > 0 && left(share))
     }
 
-    /// The table after these hosts' shares were replaced; shares without weight or containers are left out.
-    #[must_use]
-    pub fn with(&self, changes: &BTreeMap<HostName, Vec<Share>>) -> BTreeMap<HostName, Vec<Share>> {
-        let mut shares = self.shares.clone();
-        for (host, new) in changes {
-            let kept: Vec<Share> = new.iter().filter(|share| share.weight > 0 && !share.containers.is_empty()).cloned().collect();
-            if kept.is_empty() {
-                shares.remove(host);
-            } else {
-                shares.insert(host.clone(), kept);
-            }
-        }
-        shares
+    /// The marks by which this container is previewed, in words.
+    pub fn marks_of(&self, host: &HostName, container: &ContainerName) -> Vec<String> {
+        let previews = self.previews.get(host).into_iter().flatten();
+        let of = previews.filter(|preview| preview.containers.iter().any(|endpoint| &endpoint.container == container));
+        of.map(|preview| preview.mark.to_string()).collect()
     }
 
-    /// The table after these containers were taken out of it.
+    /// Whether it has nothing to say: no traffic, and no preview.
+    pub fn is_empty(&self) -> bool {
+        self.shares.is_empty() && self.previews.is_empty()
+    }
+
+    /// Whether another table sends every request to the same containers.
+    pub fn routes_like(&self, other: &Self) -> bool {
+        self.shares == other.shares && self.previews == other.previews && self.front == other.front
+    }
+
+    /// The table after these hosts' shares were replaced; shares without weight or containers are left out, and the previews of
+    /// what has weight now have ended.
     #[must_use]
-    pub fn without(&self, host: &HostName, containers: &[ContainerName]) -> BTreeMap<HostName, Vec<Share>> {
-        let mut shares = self.shares.clone();
-        if let Some(of_host) = shares.get_mut(host) {
+    pub fn with(&self, changes: &BTreeMap<HostName, Vec<Share>>) -> Self {
+        let mut table = self.clone();
+        for (host, new) in changes {
+            let kept: Vec<Share> = new.iter().filter(|share| share.weight > 0 && !share.containers.is_empty()).cloned().collect();
+            let served: Vec<ContainerName> =
+                kept.iter().flat_map(|share| &share.containers).map(|endpoint| endpoint.container.clone()).collect();
+            table.end_previews(host, &served);
+            if kept.is_empty() {
+                table.shares.remove(host);
+            } else {
+                table.shares.insert(host.clone(), kept);
+            }
+        }
+        table
+    }
+
+    /// The table after these containers were taken out of it, and out of its previews.
+    #[must_use]
+    pub fn without(&self, host: &HostName, containers: &[ContainerName]) -> Self {
+        let mut table = self.clone();
+        table.end_previews(host, containers);
+        if let Some(of_host) = table.shares.get_mut(host) {
             for share in of_host.iter_mut() {
                 share.containers.retain(|endpoint| !containers.contains(&endpoint.container));
             }
             of_host.retain(|share| !share.containers.is_empty());
             if of_host.is_empty() {
-                shares.remove(host);
+                table.shares.remove(host);
             }
         }
-        shares
+        table
+    }
+
+    /// The table after a mark leads to these releases on the named hosts, and to nothing else there.
+    #[must_use]
+    pub fn previewing(&self, mark: &Mark, changes: &BTreeMap<HostName, Vec<Preview>>) -> Self {
+        let mut table = self.clone();
+        for (host, new) in changes {
+            let of_host = table.previews.entry(host.clone()).or_default();
+            of_host.retain(|preview| preview.mark != *mark);
+            of_host.extend(new.iter().filter(|preview| !preview.containers.is_empty()).cloned());
+            if of_host.is_empty() {
+                table.previews.remove(host);
+            }
+        }
+        table
+    }
+
+    fn end_previews(&mut self, host: &HostName, containers: &[ContainerName]) {
+        let Some(of_host) = self.previews.get_mut(host) else { return };
+        for preview in of_host.iter_mut() {
+            preview.containers.retain(|endpoint| !containers.contains(&endpoint.container));
+        }
+        of_host.retain(|preview| !preview.containers.is_empty());
+        if of_host.is_empty() {
+            self.previews.remove(host);
+        }
     }
 }
 
@@ -205,6 +257,7 @@ mod tests {
             token: Token::new("0123456789").expect("valid"),
             front: Front { domain: None, listen: 80, tls: None, server: true, sticky: None },
             shares: shares.into_iter().enumerate().map(|(n, shares)| (HostName::new(format!("h{n}")).expect("valid"), shares)).collect(),
+            previews: BTreeMap::new(),
         }
     }
 
@@ -225,6 +278,29 @@ mod tests {
         let table = table(vec![vec![share("v1", 0, 2)]]);
         assert!(table.servers().is_empty());
         assert!(!table.serves());
+    }
+
+    #[test]
+    fn a_preview_ends_when_its_containers_get_weight_or_leave() {
+        let host = HostName::new("h0").expect("valid");
+        let (old, new) = (share("v1", 100, 1), share("v2", 100, 2));
+        let mark = Mark::header("X-Preview: v2").expect("valid");
+        let preview =
+            |containers: &[Endpoint]| Preview { mark: mark.clone(), release: new.release.clone(), containers: containers.to_vec() };
+        let changes = |preview: Option<Preview>| BTreeMap::from([(host.clone(), preview.into_iter().collect())]);
+        let table = table(vec![vec![old.clone()]]).previewing(&mark, &changes(Some(preview(&new.containers))));
+        assert_eq!(table.marks_of(&host, &new.containers[1].container), ["X-Preview: v2"]);
+        assert_eq!(table.previewing(&mark, &changes(Some(preview(&new.containers[..1])))).previews[&host].len(), 1, "a mark leads to one");
+        assert!(table.previewing(&mark, &changes(None)).previews.is_empty());
+
+        let moved = table.with(&BTreeMap::from([(host.clone(), vec![new.clone()])]));
+        assert!(moved.previews.is_empty() && moved.serves());
+        assert!(!table.with(&BTreeMap::from([(host.clone(), vec![old])])).previews.is_empty());
+
+        let one = table.without(&host, &[new.containers[0].container.clone()]);
+        assert_eq!(one.previews[&host][0].containers, new.containers[1..]);
+        let none = one.without(&host, &[new.containers[1].container.clone()]);
+        assert!(none.previews.is_empty() && none.shares == table.shares);
     }
 
     proptest! {

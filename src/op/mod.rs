@@ -27,7 +27,7 @@ pub use self::{
     lease::{Lock, Locking, ReadLeases, Release, Unlock},
     once::{CommandLine, CommandOutput, Hook, Invocation, Place},
     outcome::Outcome,
-    put::{Forget, Record, SetWeights, TestWeights},
+    put::{Forget, Preview, Record, SetWeights, TestWeights},
     read::{
         CheckNow, CheckedContainer, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse, HttpTarget, LogText, Logs, Now, Probe,
         Reachable, ReadEnv, ReadFile, Routes, Sought, Survey, Traffic, TrafficCount,
@@ -154,6 +154,8 @@ operations! {
     TestWeights: Read, "test_weights" => ();
     /// Changes a proxy's routes.
     SetWeights: Put, "set_weights" => crate::model::RouteTable;
+    /// Lets requests with a mark reach a release.
+    Preview: Put, "preview" => crate::model::RouteTable;
     /// Notes a deploy in a host's history.
     Record: Put, "record" => ();
     /// Takes a run's entry out of a host's history.
@@ -200,6 +202,7 @@ impl Op {
         let others: Vec<&Host> = match self {
             Self::Find(op) => op.proxies.iter().collect(),
             Self::SetWeights(op) => op.hosts.iter().collect(),
+            Self::Preview(op) => op.hosts.iter().collect(),
             Self::Drain(op) => op.proxies.iter().collect(),
             Self::Stop(op) => op.proxies.iter().collect(),
             Self::Remove(op) => op.proxies.iter().collect(),
@@ -223,6 +226,7 @@ impl Op {
             Self::Healthcheck(op) => &op.project,
             Self::TestWeights(op) => &op.project,
             Self::SetWeights(op) => &op.project,
+            Self::Preview(op) => &op.project,
             Self::Record(op) => &op.project,
             Self::Forget(op) => &op.project,
             Self::Start(op) => &op.project,
@@ -259,7 +263,7 @@ impl Op {
         let mut value = serde_json::to_value(self).expect("an op is plain data with string keys");
         match self {
             Self::Start(_) | Self::Depend(_) | Self::Ship(_) => forget(&mut value, &["digest"]),
-            Self::SetWeights(_) | Self::TestWeights(_) => {
+            Self::SetWeights(_) | Self::TestWeights(_) | Self::Preview(_) => {
                 for share in value["changes"]
                     .as_object_mut()
                     .into_iter()

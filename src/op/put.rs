@@ -1,11 +1,11 @@
 //! Ops that replace something.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::Op;
-use crate::model::{Front, Host, HostName, ProjectName, RouteTable, RunId, ServiceName, Share, Version};
+use crate::model::{Front, Host, HostName, Mark, Preview as Previewed, ProjectName, RouteTable, RunId, ServiceName, Share, Token, Version};
 
 /// Replaces the shares of the named hosts in a proxy's table; other hosts' entries stay. In force when it returns: new
 /// requests go by the new table, and no old worker takes any.
@@ -87,6 +87,59 @@ fn describe_shares(service: &ServiceName, changes: &BTreeMap<HostName, Vec<Share
         parts.push(format!("{host}: {text}"));
     }
     format!("{service} ({})", parts.join("; "))
+}
+
+/// Lets requests with a mark reach a release at a proxy, whatever its weight. In force when it returns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Preview {
+    /// The proxy's host.
+    pub proxy: Host,
+    /// The project.
+    pub project: ProjectName,
+    /// The service.
+    pub service: ServiceName,
+    /// The front that clients reach it by, where the proxy has none of it yet.
+    pub front: Front,
+    /// What such requests carry.
+    pub mark: Mark,
+    /// What they reach, by the containers' host; an empty list ends the preview there.
+    pub changes: BTreeMap<HostName, Vec<Previewed>>,
+    /// The containers' hosts: those that `changes` names.
+    pub hosts: Vec<Host>,
+}
+
+impl Preview {
+    /// What takes it back: what the mark led to before it.
+    pub fn inverse(&self, before: Option<&RouteTable>) -> Op {
+        let led = |host: &HostName| -> Vec<Previewed> {
+            let previews = before.and_then(|table| table.previews.get(host)).into_iter().flatten();
+            previews.filter(|preview| preview.mark == self.mark).cloned().collect()
+        };
+        Self { changes: self.changes.keys().map(|host| (host.clone(), led(host))).collect(), ..self.clone() }.into()
+    }
+
+    /// The table of a service that the proxy does not know yet.
+    pub fn empty(&self, token: &Token) -> RouteTable {
+        RouteTable {
+            project: self.project.clone(),
+            service: self.service.clone(),
+            generation: 0,
+            token: token.clone(),
+            front: self.front.clone(),
+            shares: BTreeMap::new(),
+            previews: BTreeMap::new(),
+        }
+    }
+    pub(super) fn describe(&self) -> String {
+        let versions: BTreeSet<&str> = self.changes.values().flatten().map(|preview| preview.release.version.as_str()).collect();
+        if versions.is_empty() {
+            return format!("{} by `{}` ends", self.service, self.mark);
+        }
+        format!("{} {} by `{}`", self.service, versions.into_iter().collect::<Vec<_>>().join(", "), self.mark)
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.proxy)
+    }
 }
 
 /// Notes a deploy in a host's history.

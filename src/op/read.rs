@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{list, once::Invocation};
-use crate::model::{Container, ContainerName, ContainerState, Host, Period, ProjectName, ServiceName};
+use crate::model::{Container, ContainerName, ContainerState, Host, HostName, Period, ProjectName, RouteTable, ServiceName};
 
 /// Reads all that podlift knows of a host. Not called by scripts: the world is seeded by it, and guards and `check --hosts` use it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,23 @@ pub enum Sought {
     Weights,
 }
 
+impl Found {
+    /// Notes what a proxy's table gives the containers on this host.
+    pub fn note(&mut self, table: &RouteTable, host: &HostName) {
+        for container in &self.containers {
+            let weight = table.weight_of(host, &container.name);
+            if weight > 0 {
+                let known = self.weights.entry(container.name.clone()).or_default();
+                *known = weight.max(*known);
+            }
+            let marks = table.marks_of(host, &container.name);
+            if !marks.is_empty() {
+                self.previews.insert(container.name.clone(), marks);
+            }
+        }
+    }
+}
+
 impl Find {
     pub(super) fn describe(&self) -> String {
         let what = match self.sought {
@@ -93,6 +110,9 @@ pub struct Found {
     pub containers: Vec<Container>,
     /// Their release's weight in the host's share, the largest over the proxies; containers without traffic are left out.
     pub weights: BTreeMap<ContainerName, u64>,
+    /// The marks by which they can be reached besides; containers without are left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub previews: BTreeMap<ContainerName, Vec<String>>,
 }
 
 /// Checks containers' health once, now: a fact for guards.

@@ -160,6 +160,13 @@ pub const SPECS: &[OptionSpec] = &[
         keys: &[key("sticky", Kind::Text, "the cookie that keeps a visitor with a release"), ALLOW_DOWNTIME],
     },
     OptionSpec {
+        function: "preview",
+        keys: &[
+            key("header", Kind::Text, "the header that reaches it, \"NAME: VALUE\""),
+            key("cookie", Kind::Text, "the cookie that reaches it, \"NAME=VALUE\""),
+        ],
+    },
+    OptionSpec {
         function: "drain",
         keys: &[
             key("timeout", Kind::Duration, "how long requests in flight may take (\"30s\")"),

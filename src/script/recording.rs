@@ -253,7 +253,7 @@ impl Executor for Fake {
                 let containers = self.placed.get(op.host.name.as_str()).cloned().unwrap_or_default();
                 let weighted = |container: &&Container| container.is_running() && self.weights > 0;
                 let weights = containers.iter().filter(weighted).map(|container| (container.name.clone(), self.weights)).collect();
-                Outcome::of(op::Found { containers, weights })
+                Outcome::of(op::Found { containers, weights, ..op::Found::default() })
             }
             Op::Healthcheck(op) => Outcome::of(op::Checks { seconds: 1.5, checks: op.containers.len() as u64 }),
             Op::Drain(_) => Outcome::of(op::Drained { waited: 0.5, cut: 1 }),

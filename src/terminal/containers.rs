@@ -1,6 +1,6 @@
 //! What runs on hosts, container by container, or release by release.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -27,6 +27,9 @@ pub struct Row {
     pub exit_code: Option<i64>,
     /// Its release's weight in its host's share, the largest over the proxies.
     pub weight: u64,
+    /// The headers and cookies that reach it besides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub previews: Vec<String>,
     /// The address and port that a proxy reaches it by.
     pub endpoint: Option<String>,
     /// When it was made, in RFC 3339, UTC.
@@ -48,7 +51,7 @@ pub fn rows(states: &BTreeMap<HostName, HostState>) -> Vec<Row> {
 }
 
 fn row(container: &Container, tables: &[&RouteTable]) -> Row {
-    let of_service = tables.iter().filter(|table| table.service == container.service && table.project == container.project);
+    let of_service = || tables.iter().filter(|table| table.service == container.service && table.project == container.project);
     Row {
         service: container.service.clone(),
         version: container.version.clone(),
@@ -57,7 +60,12 @@ fn row(container: &Container, tables: &[&RouteTable]) -> Row {
         container: container.name.clone(),
         state: container.state,
         exit_code: container.exit_code,
-        weight: of_service.map(|table| table.weight_of(&container.host, &container.name)).max().unwrap_or(0),
+        weight: of_service().map(|table| table.weight_of(&container.host, &container.name)).max().unwrap_or(0),
+        previews: of_service()
+            .flat_map(|table| table.marks_of(&container.host, &container.name))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
         endpoint: container.endpoint().map(|endpoint| format!("{}:{}", endpoint.address, endpoint.port)),
         deployed_at: container.deployed_at.clone(),
         deployed_by: container.deployed_by.clone(),
@@ -78,12 +86,17 @@ pub fn table(rows: &[Row], now: Timestamp, style: Style) -> String {
             row.host.to_string(),
             row.container.to_string(),
             state,
-            row.weight.to_string(),
+            weight(row),
             row.endpoint.clone().unwrap_or_default(),
             age(&row.deployed_at, now),
         ]);
     }
     table.render(style)
+}
+
+/// Its weight, and what reaches it besides.
+fn weight(row: &Row) -> String {
+    if row.previews.is_empty() { row.weight.to_string() } else { format!("{} ({})", row.weight, row.previews.join(", ")) }
 }
 
 /// The releases with how many of their containers run, and their part of their host's share of the traffic.

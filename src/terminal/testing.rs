@@ -229,6 +229,7 @@ pub fn fleet() -> BTreeMap<HostName, HostState> {
         generation: 2,
         token: Token::new("0123456789").unwrap(),
         front: Front { domain: None, listen: 80, tls: None, server: true, sticky: None },
+        previews: BTreeMap::new(),
         shares: BTreeMap::from([(old.host.clone(), vec![share(&old, 90), share(&new, 10)])]),
     };
     let state = |containers: Vec<Container>, tables: Vec<RouteTable>| HostState {

@@ -25,7 +25,7 @@ impl World {
             .filter(|container| container.service == op.service && container.project == op.project)
             .cloned()
             .collect();
-        let mut found = Found { containers, weights: std::collections::BTreeMap::new() };
+        let mut found = Found { containers, ..Found::default() };
         for proxy in &op.proxies {
             let state = &self.at(proxy)?.state;
             let Some(table) = state.routes.get(&op.service) else {
@@ -38,13 +38,7 @@ impl World {
                     _ => continue,
                 }
             };
-            for container in &found.containers {
-                let weight = table.weight_of(&op.host.name, &container.name);
-                if weight > 0 {
-                    let known = found.weights.entry(container.name.clone()).or_default();
-                    *known = weight.max(*known);
-                }
-            }
+            found.note(table, &op.host.name);
         }
         Ok(Outcome::of(found))
     }

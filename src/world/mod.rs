@@ -169,6 +169,7 @@ impl World {
             Op::Healthcheck(op) => self.healthcheck(op),
             Op::TestWeights(op) => self.test_weights(op),
             Op::SetWeights(op) => self.set_weights(op, token),
+            Op::Preview(op) => self.preview(op, token),
             Op::Drain(op) => self.drain(op, token),
             Op::Stop(op) => self.stop(op),
             Op::Remove(op) => self.remove(op),

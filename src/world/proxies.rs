@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::World;
 use crate::{
     failure::Failure,
-    model::{Host, HostName, RouteTable, ServiceName, Share, Token},
-    op::{Drain, Drained, Op, Outcome, SetWeights, TestWeights},
+    model::{RouteTable, Token},
+    op::{Drain, Drained, Op, Outcome, Preview, SetWeights, TestWeights},
 };
 
 impl World {
@@ -31,17 +31,17 @@ impl World {
             token: token.clone(),
             front: op.front.clone(),
             shares: BTreeMap::new(),
+            previews: BTreeMap::new(),
         };
         let table = before.clone().unwrap_or(empty);
-        let shares = table.with(&op.changes);
-        if !op.allow_downtime && shares.is_empty() && table.serves() {
+        let after = RouteTable { front: op.front.clone(), ..table.with(&op.changes) };
+        if !op.allow_downtime && after.shares.is_empty() && table.serves() {
             return Err(Failure::nothing_left(&op.service, &op.proxy.name));
         }
-        let same = shares == table.shares && table.front == op.front;
-        if same && (before.is_some() || shares.is_empty()) {
+        if after.routes_like(&table) && (before.is_some() || after.is_empty()) {
             return Ok(Outcome::of(table));
         }
-        let after = RouteTable { generation: table.generation + 1, token: token.clone(), front: op.front.clone(), shares, ..table };
+        let after = RouteTable { generation: table.generation + 1, token: token.clone(), ..after };
         host.state.routes.insert(op.service.clone(), after.clone());
         Ok(Outcome::of(after).undone_by([op.inverse(before.as_ref())]))
     }
@@ -52,31 +52,35 @@ impl World {
         for proxy in &op.proxies {
             let known = self.at(proxy).map_err(|failure| failure.undone_by(inverse.clone()))?;
             let Some(table) = known.state.routes.get(&op.service).cloned() else { continue };
-            let shares = table.without(&op.host.name, &op.containers);
-            if shares == table.shares {
+            let after = table.without(&op.host.name, &op.containers);
+            if after.routes_like(&table) {
                 continue;
             }
-            if !op.allow_downtime && shares.is_empty() {
+            if !op.allow_downtime && table.serves() && !after.serves() {
                 return Err(Failure::nothing_left(&op.service, &proxy.name).undone_by(inverse));
             }
-            inverse.push(op.inverse(proxy, &table));
-            self.put_shares(proxy, &op.service, token, shares)?;
+            if after.shares != table.shares {
+                inverse.push(op.inverse(proxy, &table));
+            }
+            let after = RouteTable { generation: table.generation + 1, token: token.clone(), ..after };
+            self.at_mut(proxy)?.state.routes.insert(op.service.clone(), after);
         }
         Ok(Outcome::of(Drained::default()).undone_by(inverse))
     }
 
-    fn put_shares(
-        &mut self,
-        proxy: &Host,
-        service: &ServiceName,
-        token: &Token,
-        shares: BTreeMap<HostName, Vec<Share>>,
-    ) -> Result<(), Failure> {
-        if let Some(table) = self.at_mut(proxy)?.state.routes.get_mut(service) {
-            table.generation += 1;
-            table.token = token.clone();
-            table.shares = shares;
+    pub(super) fn preview(&mut self, op: &Preview, token: &Token) -> Result<Outcome, Failure> {
+        let host = self.at_mut(&op.proxy)?;
+        if let Some(problem) = &host.state.proxy_problem {
+            return Err(Failure::failed(problem.clone()));
         }
-        Ok(())
+        let before = host.state.routes.get(&op.service).cloned();
+        let table = before.clone().unwrap_or_else(|| op.empty(token));
+        let after = table.previewing(&op.mark, &op.changes);
+        if after.routes_like(&table) {
+            return Ok(Outcome::of(table));
+        }
+        let after = RouteTable { generation: table.generation + 1, token: token.clone(), ..after };
+        host.state.routes.insert(op.service.clone(), after.clone());
+        Ok(Outcome::of(after).undone_by([op.inverse(before.as_ref())]))
     }
 }

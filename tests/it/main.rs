@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_macros, reason = "tests start programs and say what they measured")]
 
 mod bad_input;
+mod beside_a_deploy;
 mod databases;
 mod documentation;
 mod drains;

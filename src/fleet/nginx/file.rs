@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    model::{Endpoint, ReleaseId, RouteTable, Server},
+    model::{Endpoint, Mark, ReleaseId, RouteTable, Server},
 };
 
 /// What the first line begins with.
@@ -101,6 +101,10 @@ fn values(table: &RouteTable, settings: &Settings) -> Value {
     if parts.is_empty() && !servers.is_empty() {
         upstreams.push(upstream(&name, &servers));
     }
+    let has_traffic = !upstreams.is_empty();
+    let (reached, previews) = previewed(&name, table, if has_traffic { &target } else { "\"\"" });
+    upstreams.extend(reached);
+    let target = if previews.is_empty() { target } else { format!("${name}_via{}", previews.len() - 1) };
     let listen_options = match (&front.tls, &front.domain) {
         (Some(_), None) => " ssl default_server",
         (Some(_), Some(_)) => " ssl",
@@ -114,6 +118,8 @@ fn values(table: &RouteTable, settings: &Settings) -> Value {
         name,
         upstreams,
         parts,
+        previews,
+        serves => has_traffic,
         target,
         listen => front.listen,
         listen_options,
@@ -169,6 +175,33 @@ fn split(name: &str, servers: &[Server<'_>]) -> (Vec<Value>, Vec<Value>) {
         parts.push(context! { name, percent });
     }
     (upstreams, parts)
+}
+
+/// The previews: an upstream for each mark, and a map that leads there. Each map falls back on the one before it, the first on
+/// `otherwise`.
+fn previewed(name: &str, table: &RouteTable, otherwise: &str) -> (Vec<Value>, Vec<Value>) {
+    let mut marks: BTreeMap<&Mark, Vec<&Endpoint>> = BTreeMap::new();
+    for preview in table.previews.values().flatten() {
+        marks.entry(&preview.mark).or_default().extend(&preview.containers);
+    }
+    let mut otherwise = otherwise.to_owned();
+    let mut upstreams = Vec::new();
+    let mut maps = Vec::new();
+    for (index, (mark, endpoints)) in marks.into_iter().enumerate() {
+        let target = format!("{name}_via{index}");
+        let lines: Vec<Value> = endpoints
+            .into_iter()
+            .map(|endpoint| context! { address => address(endpoint), weight => 1, container => endpoint.container.as_str() })
+            .collect();
+        upstreams.push(context! { name => &target, servers => lines });
+        let (variable, value) = match mark {
+            Mark::Header(pair) => (format!("http_{}", pair.name.to_lowercase().replace('-', "_")), &pair.value),
+            Mark::Cookie(pair) => (format!("cookie_{}", pair.name), &pair.value),
+        };
+        maps.push(context! { target => &target, variable, value, otherwise });
+        otherwise = format!("${target}");
+    }
+    (upstreams, maps)
 }
 
 /// Shares of 100 % in hundredths of a percent, none of them 0: what `split_clients` can tell apart.

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 pub use self::{
     drain::{Idling, wait_idle},
-    switch::{set_weights, take_out, test_weights},
+    switch::{preview, set_weights, take_out, test_weights},
     traffic::traffic,
 };
 use super::connection::Connection;
@@ -77,7 +77,7 @@ pub async fn table(connection: &Connection, project: &ProjectName, service: &Ser
 
 /// A service's file as it would be on a usual host (Debian's nginx, with IPv6), for a look at what changes: its name and text. A
 /// host of another kind, or with a template of its own, has the same routes around other directives.
-pub fn preview(table: &RouteTable) -> (String, String) {
+pub fn usual_file(table: &RouteTable) -> (String, String) {
     let settings = file::Settings {
         version: version::NginxVersion(1, 22, 1),
         ipv6: true,

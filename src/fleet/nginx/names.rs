@@ -1,16 +1,19 @@
 //! What a service's things at a proxy are called, and which words may stand in the proxy's file.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use sha2::{Digest, Sha256};
 
 use crate::{
     failure::Failure,
-    model::{Front, ProjectName, RouteTable, ServiceName},
+    model::{Endpoint, Front, Mark, ProjectName, RouteTable, ServiceName},
 };
 
 /// The port on the loopback interface where each service shows its generation.
 pub const PAGE_PORT: u16 = 19999;
+
+/// How many marks may lead to releases at once.
+const MOST_PREVIEWS: usize = 9;
 
 /// The longest name that fits nginx's hashes of names at their default bucket size of 64 bytes.
 const LONGEST_HASHED: usize = 40;
@@ -44,12 +47,28 @@ fn digest(project: &ProjectName, service: &ServiceName) -> String {
 pub fn check(table: &RouteTable) -> Result<(), Failure> {
     check_front(&table.front)?;
     for endpoint in table.shares.values().flatten().flat_map(|share| &share.containers) {
-        if !is_address(&endpoint.address) || endpoint.port == 0 {
-            let address = format!("{}:{}", endpoint.address, endpoint.port);
-            return Err(refusal("the address of a container", &address, "an IP address or host name with a port"));
-        }
+        check_endpoint(endpoint)?;
+    }
+    for endpoint in table.previews.values().flatten().flat_map(|preview| &preview.containers) {
+        check_endpoint(endpoint)?;
+    }
+    let marks: BTreeSet<&Mark> = table.previews.values().flatten().map(|preview| &preview.mark).collect();
+    if let Some(mark) = marks.iter().find(|mark| !mark.is_sound()) {
+        return Err(refusal("a preview's header or cookie", &mark.to_string(), "a plain name and value"));
+    }
+    if marks.len() > MOST_PREVIEWS {
+        return Err(Failure::refused(format!("{} has {} previews, and there can be {MOST_PREVIEWS}", table.service, marks.len()))
+            .hint("drain the releases that nobody tests any longer: that ends their previews"));
     }
     Ok(())
+}
+
+fn check_endpoint(endpoint: &Endpoint) -> Result<(), Failure> {
+    if is_address(&endpoint.address) && endpoint.port != 0 {
+        return Ok(());
+    }
+    let address = format!("{}:{}", endpoint.address, endpoint.port);
+    Err(refusal("the address of a container", &address, "an IP address or host name with a port"))
 }
 
 fn check_front(front: &Front) -> Result<(), Failure> {

@@ -11,8 +11,8 @@ use crate::{
     executor::Progress,
     failure::{Failure, FailureKind},
     fleet::connection::Connection,
-    model::{Front, Host, HostName, ProjectName, RouteTable, ServiceName, Share, Token},
-    op::{Drain, Op, SetWeights, TestWeights},
+    model::{Front, Host, HostName, ProjectName, RouteTable, ServiceName, Token},
+    op::{Drain, Op, Preview, SetWeights, TestWeights},
 };
 
 const SCRIPT: &str = include_str!("scripts/switch.sh");
@@ -22,9 +22,6 @@ const LONGEST: Duration = Duration::from_secs(120);
 
 /// How often a change is put onto a table that another change of other hosts has replaced meanwhile.
 const TRIES: usize = 8;
-
-/// The shares of a table by host.
-type Shares = BTreeMap<HostName, Vec<Share>>;
 
 /// Puts new shares in force and gives back the table that is live then, with the one that it replaced. A table that is live
 /// already stays as it is. A failure that may have left the new shares in force says what takes them back.
@@ -38,6 +35,22 @@ pub async fn set_weights(
     let change = Change { project, service, front: Some(&op.front), allow_downtime, token, progress };
     let named: Vec<&HostName> = op.changes.keys().collect();
     let changed = change.make(connection, &named, |table| table.with(&op.changes), |before| op.inverse(before)).await?;
+    changed.ok_or_else(|| Failure::failed("a route table was neither there nor made"))
+}
+
+/// Lets requests with a mark reach a release, and gives back the table that is live then, with the one that it replaced.
+pub async fn preview(
+    connection: &Connection,
+    op: &Preview,
+    token: &Token,
+    progress: &dyn Progress,
+) -> Result<(RouteTable, Option<RouteTable>), Failure> {
+    // Its front is the service's own; where there is one already, its cookie for visitors stays.
+    let known = super::table(connection, &op.project, &op.service).await?;
+    let front = known.map_or_else(|| op.front.clone(), |table| table.front);
+    let change = Change { project: &op.project, service: &op.service, front: Some(&front), allow_downtime: true, token, progress };
+    let named: Vec<&HostName> = op.changes.keys().collect();
+    let changed = change.make(connection, &named, |table| table.previewing(&op.mark, &op.changes), |before| op.inverse(before)).await?;
     changed.ok_or_else(|| Failure::failed("a route table was neither there nor made"))
 }
 
@@ -64,13 +77,7 @@ pub async fn test_weights(connection: &Connection, op: &TestWeights, token: &Tok
         let place = found.usable(connection.host())?;
         let before = found.table(&op.project, &op.service);
         let base = before.cloned().unwrap_or_else(|| empty(&op.project, &op.service, &op.front, token));
-        let after = RouteTable {
-            generation: base.generation + 1,
-            token: token.clone(),
-            front: op.front.clone(),
-            shares: base.with(&op.changes),
-            ..base
-        };
+        let after = RouteTable { generation: base.generation + 1, token: token.clone(), front: op.front.clone(), ..base.with(&op.changes) };
         match send(connection, place, "test", before, &after).await? {
             Answer::Done => return Ok(()),
             Answer::Kept(failure) => return Err(failure),
@@ -89,6 +96,7 @@ fn empty(project: &ProjectName, service: &ServiceName, front: &Front, token: &To
         token: token.clone(),
         front: front.clone(),
         shares: BTreeMap::new(),
+        previews: BTreeMap::new(),
     }
 }
 
@@ -111,7 +119,7 @@ impl Change<'_> {
         &self,
         connection: &Connection,
         named: &[&HostName],
-        shares: impl Fn(&RouteTable) -> Shares,
+        changed: impl Fn(&RouteTable) -> RouteTable,
         inverse: impl Fn(Option<&RouteTable>) -> Op,
     ) -> Result<Option<(RouteTable, Option<RouteTable>)>, Failure> {
         let mut first: Option<Option<RouteTable>> = None;
@@ -122,25 +130,24 @@ impl Change<'_> {
                 && !agree(known.as_ref(), before, named)
             {
                 let generation = before.map_or(0, |table| table.generation);
-                return Err(conflict(connection, &self.after(known.as_ref(), &shares)?, generation));
+                return Err(conflict(connection, &self.after(known.as_ref(), &changed)?, generation));
             }
             if before.is_none() && self.front.is_none() {
                 return Ok(None);
             }
-            let after = self.after(before, &shares)?;
+            let after = self.after(before, &changed)?;
             if let Some(before) = before
-                && before.shares == after.shares
-                && before.front == after.front
+                && before.routes_like(&after)
                 && self.is_live(connection, &found, before).await?
             {
                 return Ok(Some((before.clone(), Some(before.clone()))));
             }
-            if before.is_none() && after.shares.is_empty() {
+            if before.is_none() && after.is_empty() {
                 // Nothing is served and nothing is to be: a file would only take the front.
                 return Ok(Some((RouteTable { generation: 0, ..after }, None)));
             }
             // The guard has looked before; calls side by side may each have seen the others' containers.
-            if !self.allow_downtime && after.shares.is_empty() && before.is_some_and(RouteTable::serves) {
+            if !self.allow_downtime && !after.serves() && before.is_some_and(RouteTable::serves) {
                 return Err(Failure::nothing_left(self.service, &connection.host().name));
             }
             let place = found.usable(connection.host())?;
@@ -160,12 +167,11 @@ impl Change<'_> {
         Err(busy(connection, self.service))
     }
 
-    fn after(&self, before: Option<&RouteTable>, shares: &impl Fn(&RouteTable) -> Shares) -> Result<RouteTable, Failure> {
+    fn after(&self, before: Option<&RouteTable>, changed: &impl Fn(&RouteTable) -> RouteTable) -> Result<RouteTable, Failure> {
         let front = self.front.or_else(|| before.map(|table| &table.front));
         let front = front.ok_or_else(|| Failure::failed(format!("{} has no route table", self.service)))?;
         let base = before.cloned().unwrap_or_else(|| empty(self.project, self.service, front, self.token));
-        let shares = shares(&base);
-        Ok(RouteTable { generation: base.generation + 1, token: self.token.clone(), front: front.clone(), shares, ..base })
+        Ok(RouteTable { generation: base.generation + 1, token: self.token.clone(), front: front.clone(), ..changed(&base) })
     }
 
     /// Whether nginx serves what the file says: a change that was killed on its way may have left a file that nobody loaded.
@@ -199,8 +205,10 @@ impl Change<'_> {
 /// Whether two tables give the named hosts the same, by the same front.
 fn agree(known: Option<&RouteTable>, now: Option<&RouteTable>, named: &[&HostName]) -> bool {
     let shares = |table: Option<&RouteTable>, host: &HostName| table.and_then(|table| table.shares.get(host)).cloned().unwrap_or_default();
+    let previews =
+        |table: Option<&RouteTable>, host: &HostName| table.and_then(|table| table.previews.get(host)).cloned().unwrap_or_default();
     let fronts = known.zip(now).is_none_or(|(known, now)| known.front == now.front);
-    fronts && named.iter().all(|host| shares(known, host) == shares(now, host))
+    fronts && named.iter().all(|host| shares(known, host) == shares(now, host) && previews(known, host) == previews(now, host))
 }
 
 /// How a script that changes nginx went, if it went well or can be tried again.

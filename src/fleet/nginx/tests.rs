@@ -8,7 +8,8 @@ use super::{
     version::NginxVersion,
 };
 use crate::model::{
-    ContainerName, Endpoint, Front, HostName, ProjectName, ReleaseId, RouteTable, RunId, ServiceName, Share, Tls, Token, Version,
+    ContainerName, Endpoint, Front, HostName, Mark, Preview, ProjectName, ReleaseId, RouteTable, RunId, ServiceName, Share, Tls, Token,
+    Version,
 };
 
 fn share(version: &str, weight: u64, ports: &[u16]) -> Share {
@@ -29,6 +30,7 @@ fn table(shares: Vec<Share>) -> RouteTable {
         token: Token::new("0123456789").expect("valid"),
         front: Front { domain: None, listen: 80, tls: None, server: true, sticky: None },
         shares: [(HostName::new("h1").expect("valid"), shares)].into(),
+        previews: std::collections::BTreeMap::new(),
     }
 }
 
@@ -77,6 +79,34 @@ fn a_domain_with_tls_is_no_default_server() {
     let newest = Settings { version: NginxVersion(1, 31, 0), ipv6: false, ..settings() };
     let rendered = file::render(&secured(), &newest).expect("rendered");
     assert_eq!(rendered.configuration, include_str!("tests/secured.conf"));
+}
+
+fn previewed(mut table: RouteTable) -> RouteTable {
+    let Share { release, containers, .. } = share("v3", 1, &[20004, 20005]);
+    let preview = |mark| Preview { mark, release: release.clone(), containers: containers.clone() };
+    let marks = [Mark::header("X-Preview: v3"), Mark::cookie("preview=v3")].map(|mark| preview(mark.expect("valid")));
+    table.previews = [(HostName::new("h1").expect("valid"), marks.to_vec())].into();
+    table
+}
+
+#[test]
+fn a_preview_is_reached_by_its_mark_alone() {
+    let configuration = rendered(&previewed(canary())).configuration;
+    assert_eq!(configuration, include_str!("tests/previewed.conf"));
+    assert_eq!(file::parse(&configuration).expect("readable"), Some(previewed(canary())));
+    let alone = rendered(&previewed(table(Vec::new()))).configuration;
+    assert!(alone.contains("    default \"\";\n    \"v3\" podlift_shop_web_via0;"), "{alone}");
+    assert_eq!(alone.matches("if ($podlift_shop_web_via1 = \"\") {\n            return 503;").count(), 2, "{alone}");
+}
+
+#[test]
+fn hostile_previews_are_refused() {
+    for (name, value) in [("X-P", "a\"; }"), ("x y", "v"), ("X-P", "$host"), ("X-P", "default")] {
+        let mut table = previewed(canary());
+        let pair = crate::model::preview::Pair { name: name.into(), value: value.into() };
+        table.previews.values_mut().flatten().for_each(|preview| preview.mark = Mark::Header(pair.clone()));
+        file::render(&table, &settings()).expect_err(value);
+    }
 }
 
 #[test]

@@ -79,7 +79,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("config", "reading podlift.yml"),
     ("confirm", "asking a person"),
     ("notify", "telling a URL"),
-    ("preview", "reaching a release by a header or cookie"),
     ("prometheus", "measuring with Prometheus"),
     ("prune", "deleting old releases and images"),
     ("pull", "pulling images through a registry"),

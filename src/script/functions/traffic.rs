@@ -1,4 +1,4 @@
-//! `set_weights` and `weights`: who gets how much of the traffic.
+//! `set_weights`, `weights` and `preview`: who gets how much of the traffic, and who is reached besides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,19 +7,28 @@ use rhai::{Array, Dynamic};
 use super::{Arguments, Caller, Function, Trouble};
 use crate::{
     failure::Failure,
-    model::{Balancer, Container, ContainerName, Front, Host, HostName, Release, ReleaseId, Service, Share},
+    model::{Balancer, Container, ContainerName, Front, Host, HostName, Mark, Preview, Release, ReleaseId, Service, Share},
     op,
     script::{options::shown, values::type_word},
 };
 
-pub(super) const FUNCTIONS: &[Function] = &[Function {
-    name: "set_weights",
-    parameters: &["table", "options?"],
-    returns: "",
-    doc: "Splits the traffic of the hosts that these releases are on: `[[release, weight], …]`, whole numbers from 0 on.\n\
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function {
+        name: "set_weights",
+        parameters: &["table", "options?"],
+        returns: "",
+        doc: "Splits the traffic of the hosts that these releases are on: `[[release, weight], …]`, whole numbers from 0 on.\n\
           A release there with 0 or not named gets none; other hosts' entries stay. In force when it returns.",
-    body: set_weights,
-}];
+        body: set_weights,
+    },
+    Function {
+        name: "preview",
+        parameters: &["release", "options?"],
+        returns: "",
+        doc: "Lets requests with a header or cookie reach a release, whatever its weight: for tests before it has traffic.",
+        body: preview,
+    },
+];
 
 /// The largest weight: sums of them stay far below what a proxy can count.
 const MOST: i64 = 1_000_000;
@@ -42,13 +51,7 @@ fn set_weights(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic
             .into());
     }
     let (hosts, shares) = shares(&table)?;
-    let front = Front {
-        domain: service.domain.clone(),
-        listen: service.listen,
-        tls: service.tls.clone(),
-        server: service.server,
-        sticky: options.text("sticky").map(cookie).transpose()?,
-    };
+    let front = Front { sticky: options.text("sticky").map(cookie).transpose()?, ..front(&service) };
     let change = |proxy: &Host, hosts: Vec<Host>, changes: BTreeMap<HostName, Vec<Share>>| op::SetWeights {
         proxy: proxy.clone(),
         project: caller.session.project(),
@@ -79,6 +82,47 @@ fn set_weights(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic
         caller.perform_all(changes.iter().map(test).collect())?;
     }
     caller.perform_each(changes)?;
+    Ok(Dynamic::UNIT)
+}
+
+fn front(service: &Service) -> Front {
+    Front { domain: service.domain.clone(), listen: service.listen, tls: service.tls.clone(), server: service.server, sticky: None }
+}
+
+fn preview(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    let (release, options) = (arguments.release(0)?, arguments.options()?);
+    let mark = match (options.text("header"), options.text("cookie")) {
+        (Some(header), None) => Mark::header(&header)?,
+        (None, Some(cookie)) => Mark::cookie(&cookie)?,
+        _ => {
+            return Err(Failure::refused("`preview` takes one of the options `header` and `cookie`")
+                .hint("preview(release, #{ header: \"X-Preview: v2\" })")
+                .into());
+        }
+    };
+    let Some(release) = release else { return Ok(Dynamic::UNIT) };
+    let service = &release.service;
+    if !service.has_proxy() {
+        return Err(Failure::refused(format!("the service {} has no proxy that a request could reach it by", service.name)).into());
+    }
+    let (hosts, shares) = shares(&[(release.clone(), 1)])?;
+    let of_host = |host: &Host| -> Vec<Preview> {
+        let shares = shares.get(&host.name).cloned().unwrap_or_default();
+        shares.into_iter().map(|Share { release, containers, .. }| Preview { mark: mark.clone(), release, containers }).collect()
+    };
+    let change = |proxy: &Host, hosts: &[Host]| op::Preview {
+        proxy: proxy.clone(),
+        project: caller.session.project(),
+        service: service.name.clone(),
+        front: front(service),
+        mark: mark.clone(),
+        changes: hosts.iter().map(|host| (host.name.clone(), of_host(host))).collect(),
+        hosts: hosts.to_vec(),
+    };
+    caller.perform_each(match &service.balancer {
+        Balancer::Hosts(balancers) => balancers.iter().map(|proxy| change(proxy, &hosts)).collect(),
+        _ => hosts.iter().map(|host| change(host, std::slice::from_ref(host))).collect(),
+    })?;
     Ok(Dynamic::UNIT)
 }
 
@@ -179,9 +223,10 @@ pub(super) fn rows(service: &Service, hosts: &[Host], found: &[(&Host, op::Found
     let mut rows: BTreeMap<(std::cmp::Reverse<String>, ReleaseId, u64), Vec<Container>> = BTreeMap::new();
     for (_, found) in found {
         for container in &found.containers {
-            if let Some(weight) = found.weights.get(&container.name).filter(|weight| **weight > 0) {
+            let weight = found.weights.get(&container.name).copied().unwrap_or(0);
+            if weight > 0 || found.previews.contains_key(&container.name) {
                 let id = ReleaseId { run: container.run.clone(), version: container.version.clone() };
-                rows.entry((std::cmp::Reverse(container.deployed_at.clone()), id, *weight)).or_default().push(container.clone());
+                rows.entry((std::cmp::Reverse(container.deployed_at.clone()), id, weight)).or_default().push(container.clone());
             }
         }
     }
