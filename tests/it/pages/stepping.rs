@@ -40,7 +40,8 @@ fn assert_said(output: &Output, expected: &[&str]) {
 
 #[test]
 fn it_stops_before_each_change_and_shows_what_that_would_be() {
-    let output = step(&project(), &[], &["step", "", "s", "print old.version", "where", "c"]);
+    let places = ["--break", "build", "--break", "ship", "--break", "start"];
+    let output = step(&project(), &places, &["c", "c", "c", "print old.version", "where", "c", "c"]);
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert_said(
         &output,
@@ -53,7 +54,7 @@ fn it_stops_before_each_change_and_shows_what_that_would_be() {
             "op: ship default-web:v2 on h2",
             "std/rolling:",
             "let next = start(service, img, group);",
-            "op: start 1 × web v2 on h1 (call 4[0])",
+            "op: start 1 × web v2 on h1 (call ",
             "+ default-web-v2-",
             "old = web v1 on h1",
             "in deploy, called at deploy.rhai:7",
