@@ -1,7 +1,5 @@
 //! All that podlift knows of a host, read at once; and the part of it that finds a service's containers.
 
-use std::collections::BTreeMap;
-
 use super::{Connection, Fleet, containers, engine::engine, history, images, lease, nginx};
 use crate::{
     failure::Failure,
