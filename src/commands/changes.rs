@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::{
-    executor::Recorded,
+    executor::{
+        Recorded,
+        pending::{commits, done, gone, is_final, on_what_is_there},
+    },
     failure::FailureKind,
     model::HostName,
     op::{Op, Place},
@@ -23,8 +26,11 @@ pub struct Counts {
     /// Changes of the fleet that were given up in the middle: what they did is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub doubtful: usize,
-    /// Those of them that were not taken back.
+    /// Those of them that were not taken back, and that no `commit()` made final.
     pub standing: usize,
+    /// Those of them that a `commit()` made final.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub committed: usize,
     /// Commands on hosts that failed, or succeeded and have no `undo`: what they did is known to their author only.
     pub commands: usize,
     /// Hosts that were changed.
@@ -39,7 +45,7 @@ const fn is_zero(count: &usize) -> bool {
 impl Counts {
     /// Counts these records.
     pub fn of(records: &[Recorded]) -> Self {
-        let done: BTreeSet<&str> = records.iter().filter(|record| record.result.is_ok()).map(|record| record.key.as_str()).collect();
+        let (done, gone, commits) = (done(records), gone(records), commits(records));
         let mut counts = Self { calls: records.len(), ..Self::default() };
         for record in records {
             if record.result.is_err() {
@@ -62,9 +68,14 @@ impl Counts {
                 counts.commands += 1;
                 continue;
             }
-            let undone = (0..inverse.len()).all(|index| done.contains(record.key.undo(index).as_str()));
-            let stands = if inverse.is_empty() { is_final(&record.op) } else { !undone };
-            counts.standing += usize::from(stands);
+            let left = inverse.iter().enumerate().filter(|(_, op)| on_what_is_there(op, &gone).is_some());
+            let undone = left.map(|(index, _)| record.key.undo(index)).all(|key| done.contains(key.as_str()));
+            let stands = if inverse.is_empty() { has_effect(&record.op) } else { !undone };
+            if is_final(&record.key, &commits) {
+                counts.committed += usize::from(stands);
+            } else {
+                counts.standing += usize::from(stands);
+            }
         }
         counts
     }
@@ -82,7 +93,7 @@ fn changes_fleet(op: &Op) -> bool {
 
 /// Whether a change without inverse stands. What could be taken back has none where it found nothing to do: a drain without
 /// weight, weights that were so already, a stop of what had stopped.
-fn is_final(op: &Op) -> bool {
+fn has_effect(op: &Op) -> bool {
     !matches!(op, Op::Drain(_) | Op::SetWeights(_) | Op::Stop(_))
 }
 

@@ -114,7 +114,7 @@ impl Mode {
     /// What a failed run left behind.
     pub const fn remains(self, counts: &Counts, state: State) -> Remains {
         match self {
-            Self::Live | Self::Simulation => Remains::of(counts.changes, counts.standing, counts.doubtful, state),
+            Self::Live | Self::Simulation => Remains::of(counts, state),
             Self::Plan | Self::SimulatedPlan => Remains::Nothing,
         }
     }

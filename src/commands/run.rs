@@ -23,9 +23,8 @@ use super::{
 use crate::{
     cli,
     executor::{
-        Cancellation, Narrator,
+        Cancellation, Narrator, Undo,
         ending::{Ending, State},
-        undo::undo,
     },
     failure::{Failure, FailureKind},
     script::{Checked, Ended, ScriptRun, diagnostics::Diagnostic},
@@ -157,7 +156,9 @@ impl Prepared {
         // What failed is taken back; what was interrupted stays as it is.
         let left = match &ended {
             Err(ended) if ended.kind != Some(FailureKind::Interrupted) => {
-                undo(stack.executor().as_ref(), &stack.records(), &run, &cancellation)
+                let (executor, branches) = (stack.executor(), mode.branches());
+                let undo = Undo { executor: executor.as_ref(), run: &run, branches, cancellation: &cancellation };
+                undo.block(&stack.records(), "")
             }
             _ => Vec::new(),
         };
@@ -260,6 +261,7 @@ fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: 
         return (format!("{what}, as a run would; nothing was touched"), format!("`{again}` would end the same way"));
     }
     let standing = words::count(counts.standing, "change");
+    let undone = if counts.committed > 0 { "everything since the last commit" } else { "everything" };
     match remains {
         Remains::Nothing if exit == Exit::Bad => {
             (format!("{what}: the script is wrong; nothing was changed"), format!("correct {script} and run it again"))
@@ -270,10 +272,10 @@ fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: 
         ),
         Remains::Nothing => (format!("{what}; nothing was changed"), format!("`{again}` tries again")),
         Remains::Undone if counts.commands > 0 => (
-            format!("{what}; everything was undone but {} without `undo`", words::count(counts.commands, "command")),
+            format!("{what}; {undone} was undone but {} without `undo`", words::count(counts.commands, "command")),
             format!("see what it did; `{again}` tries again"),
         ),
-        Remains::Undone => (format!("{what}; everything was undone"), format!("`{again}` tries again")),
+        Remains::Undone => (format!("{what}; {undone} was undone"), format!("`{again}` tries again")),
         Remains::Changes if counts.standing == 0 => (
             format!("{what}, and the fleet is mixed: what a call did that was given up is not known"),
             format!("`{look}` shows what runs; running the script again makes a new release"),

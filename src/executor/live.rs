@@ -76,6 +76,7 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
         Op::Now(_) => Ok(Outcome::of(local::now())),
         Op::Healthcheck(op) => healthcheck(fleet, op, call).await,
         Op::Pause(op) => pause(op, call).await,
+        Op::Commit(_) => Ok(Outcome::of(())),
         Op::TestWeights(op) => plain(nginx::test_weights(&*fleet.host(&op.proxy).await?, op, &call.token)).await,
         Op::SetWeights(op) => set_weights(fleet, op, call).await,
         Op::Record(op) => {

@@ -1,6 +1,7 @@
 //! How an op gets done. Two executors do anything ([`live`](self) over the fleet, and [`model`] over a [`World`](crate::world::World));
 //! the rest wrap another. A mode is a stack of them, never a flag.
 
+pub mod branches;
 pub mod call;
 pub mod departures;
 pub mod ending;
@@ -9,11 +10,13 @@ pub mod guard;
 pub mod live;
 pub mod model;
 pub mod narrate;
+pub mod pending;
 pub mod record;
 pub mod simulated;
 pub mod undo;
 
 pub use self::{
+    branches::Branches,
     call::{Call, Cancellation, Key, Urgency},
     event::{Event, Level, Narrator, Progress},
     guard::Guard,
@@ -22,6 +25,7 @@ pub use self::{
     narrate::Narrate,
     record::{Record, Recorded},
     simulated::Simulated,
+    undo::Undo,
 };
 
 use crate::failure::Failure;

@@ -13,6 +13,7 @@ pub mod once;
 pub mod outcome;
 pub mod put;
 pub mod read;
+pub mod run;
 pub mod wait;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -28,6 +29,7 @@ pub use self::{
         CheckNow, CheckedContainer, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse, HttpTarget, LogText, Logs, Now, Probe,
         Reachable, ReadEnv, ReadFile, Sought, Survey, Traffic, TrafficCount,
     },
+    run::Commit,
     wait::{Checks, Healthcheck, Pause},
 };
 use crate::model::{Container, ContainerName, Host, ProjectName};
@@ -130,6 +132,8 @@ operations! {
     Now: Read, "now" => String;
     /// Waits until containers are healthy.
     Healthcheck: Wait, "healthcheck" => Checks;
+    /// Makes what was done so far final.
+    Commit: Read, "commit" => ();
     /// Waits.
     Pause: Wait, "pause" => ();
     /// Writes and tests a proxy's new file, and puts the old one back.

@@ -9,6 +9,7 @@ pub mod diagnostics;
 pub mod engine;
 pub mod functions;
 mod kinds;
+mod ledger;
 pub mod options;
 mod parallel;
 pub mod placeholders;
@@ -22,10 +23,11 @@ pub mod values;
 pub use self::{
     checked::{Checked, Ended},
     functions::{NOT_YET, REPLACED, signatures},
-    parallel::Branches,
     run::{ScriptRun, Stopped},
     session::{SecretNames, Session},
 };
+
+pub use crate::executor::Branches;
 
 #[cfg(test)]
 mod recording;

@@ -12,13 +12,13 @@ use rhai::{AST, ASTNode, Dynamic, EvalAltResult, Expr, Position, Stmt};
 use super::{
     engine,
     functions::raise,
-    parallel::{Branches, STACK},
+    ledger::Ledger,
     placeholders::{Placeholders, foreign},
     resolver::Resolver,
     session::{Circumstances, Project, SecretNames, Session},
 };
 use crate::{
-    executor::{Cancellation, Executor, Narrator, RunInfo, call::Urgency},
+    executor::{Branches, Cancellation, Executor, Narrator, RunInfo, branches::STACK, call::Urgency},
     failure::{Failure, FailureKind},
 };
 
@@ -59,7 +59,8 @@ impl Stopped {
 
     /// Whether it was told to stop.
     pub fn is_interrupted(&self) -> bool {
-        matches!(self.error.unwrap_inner(), EvalAltResult::ErrorTerminated(..))
+        let told = |failure: Failure| failure.kind == FailureKind::Interrupted;
+        matches!(self.error.unwrap_inner(), EvalAltResult::ErrorTerminated(..)) && self.failure().is_none_or(told)
     }
 }
 
@@ -76,7 +77,7 @@ impl ScriptRun {
         }
         let cancellation = self.cancellation.clone();
         let session = Session::new(Circumstances {
-            executor: self.executor,
+            executor: Ledger::over(self.executor),
             narrator: self.narrator,
             run: self.run,
             branches: self.branches,

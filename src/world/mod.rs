@@ -162,7 +162,7 @@ impl World {
             Op::HttpGet(op) => Ok(commands::assumed_page(op.assume, matches!(op.target, HttpTarget::Url { .. }))),
             Op::Traffic(op) => Ok(commands::assumed_traffic(op.assume.as_ref())),
             Op::Logs(op) => Ok(commands::no_logs(&op.containers)),
-            Op::Pause(_) => Ok(Outcome::of(())),
+            Op::Pause(_) | Op::Commit(_) => Ok(Outcome::of(())),
             Op::Git(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_) => {
                 Err(Failure::failed(format!("`{}` cannot be answered by a model", op.verb())))
             }

@@ -1,5 +1,4 @@
 //! The language, told as scripts and the calls that they make.
-
 mod arguments;
 mod branching;
 mod commands;
@@ -8,4 +7,5 @@ mod deploying;
 mod language;
 mod reading;
 mod secrets;
+mod undoing;
 mod weighing;
