@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
     commands::exit::Exit,
@@ -28,12 +28,27 @@ fn exit_codes() -> String {
 pub enum Command {
     /// Run a script.
     Run(Run),
+    /// Show what a run would do, and save it as a plan.
+    Plan(Plan),
     /// Check scripts without running them.
     Check(Check),
     /// Show the containers of a project on its hosts.
     Ps(Ps),
     /// Show what a service's containers wrote.
     Logs(Logs),
+    /// List the project's tasks.
+    Tasks(Tasks),
+    /// Show the documentation of a function, a strategy or a task.
+    Docs(Docs),
+    /// Write definition files, so that editors complete and document podlift's functions.
+    Definitions(Definitions),
+    /// Copy a module of the standard library into the project, to change it.
+    Eject(Eject),
+    /// Begin a strategy of your own.
+    #[command(subcommand)]
+    New(New),
+    /// Print a shell's completion script.
+    Completions(Completions),
 }
 
 /// Run a script.
@@ -43,18 +58,22 @@ Examples:
   podlift run deploy.rhai --dry-run --diff
   podlift run deploy.rhai version=v2
   podlift run deploy.rhai --simulate
+  podlift run --plan release.plan      what `podlift plan` saved, or nothing
   podlift run backup                   runs deploy/backup.rhai")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Run {
     /// The script's file, or the name of a task: NAME stands for deploy/NAME.rhai.
-    #[arg(value_name = "SCRIPT|TASK")]
-    pub script: PathBuf,
+    #[arg(value_name = "SCRIPT|TASK", required_unless_present = "plan")]
+    pub script: Option<PathBuf>,
     /// Arguments for the script, which takes them with params.
     #[arg(value_name = "KEY=VALUE", value_parser = argument)]
     pub arguments: Vec<(String, String)>,
     /// Show what a run would do to the fleet as it is now, and touch nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Do what a plan says, with its script and arguments: nothing where the fleet has changed since, and nothing else.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub plan: Option<PathBuf>,
     /// Also show the changes of the proxies' files.
     #[arg(long, requires = "dry_run")]
     pub diff: bool,
@@ -62,6 +81,45 @@ pub struct Run {
     #[arg(long)]
     pub simulate: bool,
     /// Print one event a line as JSON, the last with the run's result.
+    #[arg(long)]
+    pub json: bool,
+    /// Show every API call and command, and what is read on the way.
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// How to reach hosts.
+    #[command(flatten)]
+    pub ssh: Ssh,
+}
+
+/// Show what a run would do, and save it as a plan.
+///
+/// The plan holds every op, what was assumed, and a fingerprint of the fleet; it is bound to the script, its imports and its
+/// arguments. `podlift run --plan FILE` does exactly that: it stops before the first op that would differ, and before any where the
+/// fleet has changed since.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift plan deploy.rhai version=v2 -o release.plan
+  podlift plan deploy.rhai version=v2 --diff
+  podlift run --plan release.plan")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Plan {
+    /// The script's file, or the name of a task: NAME stands for deploy/NAME.rhai.
+    #[arg(value_name = "SCRIPT|TASK")]
+    pub script: PathBuf,
+    /// Arguments for the script, which takes them with params.
+    #[arg(value_name = "KEY=VALUE", value_parser = argument)]
+    pub arguments: Vec<(String, String)>,
+    /// The file to save the plan in; not given, it is only shown.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Also show the changes of the proxies' files.
+    #[arg(long)]
+    pub diff: bool,
+    /// Plan for the modelled fleet that is kept in .podlift/simulated.json.
+    #[arg(long)]
+    pub simulate: bool,
+    /// Print one event a line as JSON, the last with the result.
     #[arg(long)]
     pub json: bool,
     /// Show every API call and command, and what is read on the way.
@@ -129,6 +187,117 @@ pub struct Logs {
     /// Show stopped containers' words too.
     #[arg(long)]
     pub all: bool,
+}
+
+/// List the project's tasks.
+///
+/// A task is a script deploy/NAME.rhai; `//!` at its top says what it does, and params what arguments it takes.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift tasks
+  podlift tasks --json")]
+pub struct Tasks {
+    /// Print a JSON array with an object for each task.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Show the documentation of a function, a strategy or a task.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift docs                     what there is
+  podlift docs set_weights
+  podlift docs std/rolling
+  podlift docs failures
+  podlift docs --markdown          everything, as one document")]
+pub struct Docs {
+    /// A function, std/NAME, a script, a task, or a part of the language reference.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Print Markdown.
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+/// Write definition files, so that editors complete and document podlift's functions.
+///
+/// Editors with the Rhai language server read them: podlift's functions, those of Rhai that scripts can call, and the standard
+/// library. Run it again after an update; what it writes replaces what it wrote.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift definitions deploy")]
+pub struct Definitions {
+    /// The folder that the scripts are in.
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
+}
+
+/// Copy a module of the standard library into the project, to change it.
+///
+/// Prints the line that imports the copy.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift eject std/rolling                          lib/rolling.rhai, in deploy/ if there is one
+  podlift eject std/rolling --for ops/nightly.rhai   beside that script, imported as it has to be there
+  podlift eject std/rolling --to deploy/lib/careful.rhai")]
+pub struct Eject {
+    /// The module.
+    #[arg(value_name = "std/NAME")]
+    pub module: String,
+    /// Where it goes.
+    #[command(flatten)]
+    pub place: ModulePlace,
+}
+
+/// Begin something.
+#[derive(Clone, Debug, Subcommand)]
+pub enum New {
+    /// Begin a strategy: a module with a function that works, to change as you need it.
+    ///
+    /// Prints the line that imports it.
+    #[command(after_help = "\
+Examples:
+  podlift new strategy careful
+  podlift new strategy careful --for deploy.rhai")]
+    Strategy {
+        /// Its name: letters, digits and `_`.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Where it goes.
+        #[command(flatten)]
+        place: ModulePlace,
+    },
+}
+
+/// Where a module of the project goes.
+#[derive(Clone, Debug, Args)]
+pub struct ModulePlace {
+    /// The script or task that will import it; not given, those of deploy/, or of this folder where there is none.
+    #[arg(long = "for", value_name = "SCRIPT|TASK", value_hint = ValueHint::FilePath)]
+    pub script: Option<PathBuf>,
+    /// The file to write; not given, lib/NAME.rhai beside the script.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub to: Option<PathBuf>,
+    /// Replace a file that is there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Print a shell's completion script.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift completions bash > ~/.local/share/bash-completion/completions/podlift
+  podlift completions zsh > ~/.zfunc/_podlift
+  podlift completions fish > ~/.config/fish/completions/podlift.fish")]
+pub struct Completions {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
 }
 
 /// Hosts and project: a script's, or given by hand.
@@ -212,6 +381,9 @@ mod tests {
         assert!(parse("podlift run deploy.rhai v2").unwrap_err().contains("write it as KEY=VALUE"));
         assert!(parse("podlift run deploy.rhai a-b=1").unwrap_err().contains("letters, digits and `_`"));
         assert!(parse("podlift run deploy.rhai --diff").is_err(), "a diff is part of a dry run");
+        assert!(parse("podlift run --plan release.plan").is_ok(), "a plan names its script");
+        assert!(parse("podlift run").is_err());
+        assert!(parse("podlift run deploy.rhai --plan release.plan --dry-run").is_err());
     }
 
     #[test]

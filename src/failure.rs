@@ -67,9 +67,18 @@ pub enum FailureKind {
     Failed,
     /// The run was told to stop; a script cannot catch it.
     Interrupted,
+    /// A resumed run asked for something else than what was recorded; a script cannot catch it.
+    Diverged,
+    /// The run is about to do something else than its plan says; a script cannot catch it.
+    Unplanned,
 }
 
 impl FailureKind {
+    /// Whether what the run did stays as it is: nothing is undone for it.
+    pub const fn leaves_all(self) -> bool {
+        matches!(self, Self::Interrupted | Self::Diverged)
+    }
+
     /// The word that scripts see.
     pub const fn word(self) -> &'static str {
         match self {
@@ -83,7 +92,14 @@ impl FailureKind {
             Self::Conflict => "conflict",
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
+            Self::Diverged => "diverged",
+            Self::Unplanned => "unplanned",
         }
+    }
+
+    /// Whether it ends the run, whatever the script would do about it.
+    pub const fn ends_the_run(self) -> bool {
+        matches!(self, Self::Interrupted | Self::Unplanned | Self::Diverged)
     }
 }
 

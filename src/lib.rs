@@ -9,6 +9,7 @@
 //! - [`failure`]: the one error that crosses the executor.
 //! - [`executor`]: how an op gets done; a mode is a stack of executors.
 //! - [`world`]: the pure model of hosts, images, containers, proxies and the clock.
+//! - [`journal`]: what a run asked for and what came back, on disk.
 //! - [`fleet`]: the live side: SSH, Docker, shipping, nginx.
 //! - [`script`]: the interpreter: engine, functions, values, check, diagnostics.
 //! - [`terminal`]: all output.
@@ -19,6 +20,7 @@ pub mod commands;
 pub mod executor;
 pub mod failure;
 pub mod fleet;
+pub mod journal;
 pub mod model;
 pub mod op;
 pub mod script;

@@ -70,10 +70,11 @@ impl Exit {
     pub const fn of(cause: Cause, remains: Remains) -> Self {
         match (cause, remains) {
             (Cause::Failure(FailureKind::Interrupted), _) => Self::Interrupted,
+            (Cause::Failure(FailureKind::Diverged), _)
+            | (Cause::Failure(FailureKind::Refused | FailureKind::Locked | FailureKind::Unplanned), Remains::Nothing) => Self::Refused,
             (_, Remains::Changes) => Self::Mixed,
             (_, Remains::Undone) => Self::Undone,
             (Cause::Script, Remains::Nothing) => Self::Bad,
-            (Cause::Failure(FailureKind::Refused | FailureKind::Locked), Remains::Nothing) => Self::Refused,
             (Cause::Failure(FailureKind::Unreachable), Remains::Nothing) => Self::Unreachable,
             (Cause::Failure(_), Remains::Nothing) => Self::Error,
         }
@@ -137,6 +138,7 @@ mod tests {
         assert_eq!(code(FailureKind::Unhealthy), 1);
         assert_eq!(code(FailureKind::Refused), 3);
         assert_eq!(code(FailureKind::Locked), 3);
+        assert_eq!(code(FailureKind::Unplanned), 3);
         assert_eq!(code(FailureKind::Unreachable), 5);
         assert_eq!(Exit::of(Cause::Script, Remains::Nothing).code(), 2);
     }

@@ -4,20 +4,29 @@ pub mod about;
 pub mod changes;
 pub mod check;
 pub mod complaint;
+pub mod completions;
+pub mod definitions;
+pub mod docs;
+pub mod eject;
 pub mod environment;
 pub mod exit;
 pub mod identity;
 pub mod interrupt;
 pub mod inventory;
+pub mod journaling;
 mod leftovers;
 pub mod logs;
 pub mod look;
 pub mod mode;
+pub mod module;
+pub mod new;
 pub mod outside;
 pub mod place;
+pub mod plan;
 pub mod ps;
 pub mod run;
 pub mod stack;
+pub mod tasks;
 
 use self::exit::Exit;
 use crate::{cli::Command, terminal::Printer};
@@ -26,8 +35,15 @@ use crate::{cli::Command, terminal::Printer};
 pub fn perform(command: &Command, printer: &Printer) -> Exit {
     match command {
         Command::Run(options) => run::run(options, printer),
+        Command::Plan(options) => plan::run(options, printer),
         Command::Check(options) => check::run(options, printer),
         Command::Ps(options) => ps::run(options, printer),
         Command::Logs(options) => logs::run(options, printer),
+        Command::Tasks(options) => tasks::run(options, printer),
+        Command::Docs(options) => docs::run(options, printer),
+        Command::Definitions(options) => definitions::run(options, printer),
+        Command::Eject(options) => eject::run(options, printer),
+        Command::New(options) => new::run(options, printer),
+        Command::Completions(options) => completions::run(options, printer),
     }
 }

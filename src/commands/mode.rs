@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{
     changes::Counts,
     exit::Remains,
+    journaling,
     outside::Outside,
     stack::{Modelled, states},
 };
@@ -17,6 +18,7 @@ use crate::{
     },
     failure::Failure,
     fleet::nginx,
+    journal::{Entry, Header, Journal},
     script::Branches,
     terminal::{
         Json, Plan, Printer, plan,
@@ -60,6 +62,18 @@ impl Mode {
                 Some(Modelled::new(Simulated::new(read_kept(Path::new(SIMULATED))?, outside.executor())))
             }
         })
+    }
+
+    /// The journal that it keeps: on the disk where it is done, otherwise in memory.
+    pub fn journal(self, header: &Header) -> Result<Journal, Failure> {
+        match self {
+            Self::Live => journaling::begin(header),
+            Self::Plan | Self::Simulation | Self::SimulatedPlan => {
+                let journal = Journal::in_memory();
+                journal.append(Entry::Header(header.clone()))?;
+                Ok(journal)
+            }
+        }
     }
 
     /// How branches and the hosts of a call are done: a plan lists them in order.

@@ -1,6 +1,7 @@
 //! `podlift run`
 
 use std::{
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,17 +15,18 @@ use super::{
     exit::{Cause, Exit, Remains},
     identity,
     interrupt::Interrupt,
-    leftovers,
+    journaling, leftovers,
     mode::Mode,
     outside::Outside,
     place::Place,
-    stack::Stack,
+    stack::{Modelled, Stack},
 };
 use crate::{
     cli,
     executor::{
-        Cancellation, Narrator, Undo,
+        Cancellation, Executor, Narrator, PlanFile, Recorded, RunInfo, Undo,
         ending::{Ending, State},
+        record::Nobody,
     },
     failure::{Failure, FailureKind},
     script::{Checked, Ended, ScriptRun, diagnostics::Diagnostic},
@@ -33,9 +35,14 @@ use crate::{
 
 /// Runs a script on the fleet, or on a model of it.
 pub fn run(options: &cli::Run, printer: &Printer) -> Exit {
+    save(options, None, printer)
+}
+
+/// The same; what a dry run found out is saved in `file`.
+pub fn save(options: &cli::Run, file: Option<&Path>, printer: &Printer) -> Exit {
     let teller = Teller::new(options, printer);
-    match prepare(options) {
-        Ok(prepared) => prepared.perform(options, &teller),
+    match prepare(options, file) {
+        Ok((prepared, options)) => prepared.perform(&options, &teller),
         Err(Unprepared::Script(script)) => teller.bad(&script.diagnostics(), &script),
         Err(Unprepared::Failure(failure)) => teller.failed_early(&failure),
     }
@@ -72,7 +79,7 @@ impl<'a> Teller<'a> {
         complaint::tell_failure(self.printer, failure);
         let exit = Exit::of(Cause::Failure(failure.kind), Remains::Nothing);
         // What is refused before a script is there is an argument that does not fit.
-        let exit = if exit == Exit::Refused { Exit::Bad } else { exit };
+        let exit = if failure.kind == FailureKind::Refused { Exit::Bad } else { exit };
         self.conclude(exit, "not begun".into(), Some("nothing was touched".into()), &Counts::default(), None, &[]);
         exit
     }
@@ -106,6 +113,10 @@ struct Prepared {
     script: Checked,
     environment: Environment,
     outside: Outside,
+    /// The plan that it is held to.
+    plan: Option<PlanFile>,
+    /// Where the plan is saved that it makes.
+    save: Option<PathBuf>,
 }
 
 enum Unprepared {
@@ -119,15 +130,26 @@ impl From<Failure> for Unprepared {
     }
 }
 
-fn prepare(options: &cli::Run) -> Result<Prepared, Unprepared> {
-    let place = Place::find(&options.script)?;
+/// Also returns the options with what a plan says of script and arguments.
+fn prepare(options: &cli::Run, save: Option<&Path>) -> Result<(Prepared, cli::Run), Unprepared> {
+    let plan = options.plan.as_deref().map(PlanFile::read).transpose()?;
+    let mut options = options.clone();
+    if let (None, Some(plan)) = (&options.script, &plan) {
+        options.script = Some(plan.script.clone().into());
+        options.arguments.clone_from(&plan.arguments);
+    }
+    let place = Place::find(options.script.as_deref().unwrap_or(Path::new("")))?;
     let script = place.check()?;
+    if let Some(plan) = &plan {
+        let texts = script.sources().all();
+        plan.check(&place.name(), &options.arguments, texts.iter().map(|(name, text)| (name.as_str(), text.as_ref())))?;
+    }
     if !script.diagnostics().is_empty() {
         return Err(Unprepared::Script(Box::new(script)));
     }
     let environment = Environment::beside(place.folder())?;
     let outside = Outside::open(&options.ssh, place.folder(), &environment)?;
-    Ok(Prepared { place, script, environment, outside })
+    Ok((Prepared { place, script, environment, outside, plan, save: save.map(Path::to_path_buf) }, options))
 }
 
 impl Prepared {
@@ -137,11 +159,21 @@ impl Prepared {
             Ok(model) => model.map(Arc::new),
             Err(failure) => return teller.failed_early(&failure),
         };
-        let stack = match &model {
-            Some(model) => Stack::over(model.clone(), teller.narrator.clone()),
-            None => Stack::over(self.outside.executor(), teller.narrator.clone()),
+        let within: Arc<dyn Executor> = match &model {
+            Some(model) => model.clone(),
+            None => self.outside.executor(),
         };
-        let run = Arc::new(identity::new_run());
+        let mut run = identity::new_run();
+        if let Some(plan) = &self.plan {
+            run.id = plan.run.clone();
+        }
+        let run = Arc::new(run);
+        let header = journaling::header(&self.place, &self.script, &options.arguments, &run, self.outside.executor().as_ref());
+        let journal = match mode.journal(&header) {
+            Ok(journal) => Arc::new(journal),
+            Err(failure) => return teller.failed_early(&failure),
+        };
+        let stack = Stack::journaled(self.plan.clone(), within, teller.narrator.clone(), journal.clone(), Arc::new(Nobody));
         let cancellation = Cancellation::default();
         let interrupt = Interrupt::listen(self.outside.runtime(), cancellation.clone(), teller.printer.clone());
         let ended = self.script.run(ScriptRun {
@@ -153,9 +185,14 @@ impl Prepared {
             cancellation: cancellation.clone(),
             secrets: Arc::new(self.environment.clone()),
         });
+        let ended = ended.and_then(|()| match stack.unmade() {
+            Some(failure) => Err(Ended { kind: Some(failure.kind), diagnostic: Diagnostic::of_failure(&failure, self.script.sources()) }),
+            None => Ok(()),
+        });
         // What failed is taken back; what was interrupted stays as it is.
         let left = match &ended {
-            Err(ended) if ended.kind != Some(FailureKind::Interrupted) => {
+            Err(ended) if !ended.kind.is_some_and(FailureKind::leaves_all) => {
+                journaling::undoing(&journal);
                 let (executor, branches) = (stack.executor(), mode.branches());
                 let undo = Undo { executor: executor.as_ref(), run: &run, branches, cancellation: &cancellation };
                 undo.block(&stack.records(), "")
@@ -174,12 +211,29 @@ impl Prepared {
             mode.show(options, teller.printer, teller.json.as_deref(), &records, model);
         }
         let kept = model.as_ref().map_or(Ok(()), |model| mode.keep(model));
-        let exit = self.conclude(options, teller, ended, &counts, ending.as_ref());
+        if let (Some(model), Some(file), Ok(())) = (&model, &self.save, &ended)
+            && let Err(failure) = self.plan_of(options, &run, &records, model).write(file)
+        {
+            complaint::tell_failure(teller.printer, &failure);
+            teller.conclude(Exit::Error, "the plan was not saved".into(), Some("nothing was touched".into()), &counts, None, &[]);
+            self.outside.close();
+            return Exit::Error;
+        }
+        let why = ended.as_ref().err().map(|ended| ended.diagnostic.message.clone());
+        let exit = self.conclude(options, teller, ended, &counts, ending.as_ref(), &run);
+        journaling::ended(&journal, exit, ending.as_ref(), why);
         self.outside.close();
         match kept {
             Ok(()) => exit,
             Err(failure) => teller.failed_early(&failure),
         }
+    }
+
+    /// What the dry run found out.
+    fn plan_of(&self, options: &cli::Run, run: &RunInfo, records: &[Recorded], model: &Modelled) -> PlanFile {
+        let texts = self.script.sources().all();
+        let texts = texts.iter().map(|(name, text)| (name.as_str(), text.as_ref()));
+        PlanFile::new(run, &self.place.name(), &options.arguments, texts, model.surveyed(), records)
     }
 
     fn conclude(
@@ -189,13 +243,15 @@ impl Prepared {
         ended: Result<(), Ended>,
         counts: &Counts,
         ending: Option<&Ending>,
+        run: &RunInfo,
     ) -> Exit {
         let mode = Mode::of(options);
         let script = self.place.name();
         let state = ending.map_or(State::Unchanged, Ending::state);
         match ended {
             Ok(()) => {
-                let (end, next) = mode.done(counts, state, &again(options, &script), &look(options, &script));
+                let again = self.save.as_deref().map_or_else(|| again(options, &script), |file| follow(options, file));
+                let (end, next) = mode.done(counts, state, &again, &look(options, &script));
                 teller.conclude(Exit::Done, end, next, counts, ending, &[]);
                 Exit::Done
             }
@@ -214,7 +270,8 @@ impl Prepared {
                     ending.map(leftovers::lines).into_iter().flatten().for_each(|line| teller.printer.tell(format!("! {line}")));
                 }
                 let (again, look) = (again(options, &script), look(options, &script));
-                let (end, next) = failed(exit, remains, counts, &Next { script: &script, again: &again, look: &look }, mode);
+                let (end, next) =
+                    failed(exit, remains, counts, &Next { script: &script, again: &again, look: &look, run: run.id.as_str() }, mode);
                 teller.conclude(exit, end, Some(next), counts, ending, &[diagnostic]);
                 exit
             }
@@ -226,6 +283,12 @@ impl Prepared {
 fn again(options: &cli::Run, script: &str) -> String {
     let simulate = if options.simulate { " --simulate" } else { "" };
     format!("{}{simulate}", command("run", options, script))
+}
+
+/// The command that does what was saved.
+fn follow(options: &cli::Run, plan: &Path) -> String {
+    let simulate = if options.simulate { " --simulate" } else { "" };
+    format!("podlift run --plan {}{simulate}", quoted(&plan.display().to_string()))
 }
 
 /// The command that shows what runs.
@@ -251,11 +314,21 @@ struct Next<'a> {
     script: &'a str,
     again: &'a str,
     look: &'a str,
+    run: &'a str,
 }
 
-/// The end state of a run that failed, and what to do next.
+/// The end state of a run that failed, and what to do next. One that was interrupted can be resumed.
 fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: Mode) -> (String, String) {
-    let Next { script, again, look } = next;
+    let (end, again) = ended(exit, remains, counts, next, mode);
+    if exit == Exit::Interrupted && !mode.is_modelled() {
+        let run = next.run;
+        return (end, format!("`podlift resume {run}` goes on, `podlift undo {run}` takes it back"));
+    }
+    (end, again)
+}
+
+fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: Mode) -> (String, String) {
+    let Next { script, again, look, .. } = next;
     let what = if exit == Exit::Interrupted { "interrupted" } else { "failed" };
     if mode.is_modelled() && remains == Remains::Nothing && exit != Exit::Interrupted {
         return (format!("{what}, as a run would; nothing was touched"), format!("`{again}` would end the same way"));
@@ -291,7 +364,7 @@ fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: 
 mod tests {
     use super::*;
 
-    const NEXT: Next<'_> = Next { script: "deploy.rhai", again: "podlift run deploy.rhai", look: "podlift ps deploy.rhai" };
+    const NEXT: Next<'_> = Next { script: "deploy.rhai", again: "podlift run deploy.rhai", look: "podlift ps deploy.rhai", run: "r1" };
 
     #[test]
     fn the_next_command_is_one_that_can_be_pasted() {
@@ -307,7 +380,8 @@ mod tests {
         assert_eq!(next, "`podlift ps deploy.rhai` shows what runs; running the script again makes a new release");
         let (end, _) = failed(Exit::Unreachable, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
         assert_eq!(end, "failed; nothing was changed");
-        let (end, _) = failed(Exit::Interrupted, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
+        let (end, next) = failed(Exit::Interrupted, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
         assert_eq!(end, "interrupted; nothing was changed");
+        assert_eq!(next, "`podlift resume r1` goes on, `podlift undo r1` takes it back");
     }
 }

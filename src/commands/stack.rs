@@ -3,25 +3,58 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
-    executor::{Call, Executor, Guard, Model, Narrate, Narrator, Outcome, Record, Recorded, Source, record::in_script_order},
-    failure::Failure,
+    executor::{
+        Call, Executor, Follow, Guard, Intend, Model, Narrate, Narrator, Outcome, PlanFile, Record, Recorded, Source,
+        plan::Surveyed,
+        record::{Decide, Nobody},
+    },
+    failure::{Failure, FailureKind},
+    journal::{Journal, recorded::in_script_order},
     model::{Host, HostState, ProjectName},
     terminal::plan::States,
     world::World,
 };
 
-/// narrate(record(guard(…))): what a script runs on.
+/// A guarded fleet whose run is held to a plan.
+type Followed = Follow<Guard<Intend<Arc<dyn Executor>>>>;
+
+/// narrate(record(guard(intend(…)))), or narrate(record(follow(guard(intend(…))))): what a script runs on.
 pub struct Stack {
-    record: Arc<Record<Guard<Arc<dyn Executor>>>>,
+    record: Arc<Record<Arc<dyn Executor>>>,
+    follow: Option<Arc<Followed>>,
     narrated: Arc<dyn Executor>,
     within: Arc<dyn Executor>,
 }
 
 impl Stack {
-    /// A stack over the executor that does things.
+    /// A stack over the executor that does things, whose journal nobody needs afterwards.
     pub fn over(within: Arc<dyn Executor>, narrator: Arc<dyn Narrator>) -> Self {
-        let record = Arc::new(Record::new(Guard::new(within.clone())));
-        Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, within }
+        Self::journaled(None, within, narrator, Arc::new(Journal::in_memory()), Arc::new(Nobody))
+    }
+
+    /// A stack that keeps this journal, held to a plan where there is one; `decide` answers for what only a person can know.
+    pub fn journaled(
+        plan: Option<PlanFile>,
+        within: Arc<dyn Executor>,
+        narrator: Arc<dyn Narrator>,
+        journal: Arc<Journal>,
+        decide: Arc<dyn Decide>,
+    ) -> Self {
+        let guard = Guard::new(Intend::new(within.clone(), journal.clone()));
+        let (inner, follow): (Arc<dyn Executor>, _) = match plan {
+            Some(plan) => {
+                let follow = Arc::new(Follow::new(guard, plan));
+                (follow.clone(), Some(follow))
+            }
+            None => (Arc::new(guard), None),
+        };
+        let record = Arc::new(Record::journaled(inner, journal, decide));
+        Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, follow, within }
+    }
+
+    /// The failure of a run that ended before it did all that was planned, where it has a plan.
+    pub fn unmade(&self) -> Option<Failure> {
+        self.follow.as_ref()?.unmade()
     }
 
     /// The top of it.
@@ -45,20 +78,34 @@ impl Stack {
 /// A modelled fleet that remembers how it found each host.
 pub struct Modelled {
     model: Model<Remembering>,
-    found: Arc<Mutex<States>>,
+    found: Arc<Mutex<Vec<Found>>>,
+}
+
+/// A host as it was found; without a state, one that did not answer.
+struct Found {
+    host: Host,
+    project: ProjectName,
+    state: Option<HostState>,
 }
 
 impl Modelled {
     /// An empty world that asks `source` for hosts.
     pub fn new(source: impl Source + 'static) -> Self {
-        let found = Arc::<Mutex<States>>::default();
+        let found = Arc::<Mutex<Vec<Found>>>::default();
         let source = Remembering { source: Box::new(source), found: found.clone() };
         Self { model: Model::new(World::default(), source), found }
     }
 
     /// The hosts as they were found.
     pub fn before(&self) -> States {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.iter().filter_map(|found| Some((found.host.name.clone(), found.state.clone()?))).collect()
+    }
+
+    /// The same for a plan, those that did not answer too.
+    pub fn surveyed(&self) -> Vec<Surveyed> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.iter().map(|found| Surveyed::new(&found.host, &found.project, found.state.as_ref())).collect()
     }
 
     /// The world as it is now.
@@ -75,14 +122,20 @@ impl Executor for Modelled {
 
 struct Remembering {
     source: Box<dyn Source>,
-    found: Arc<Mutex<States>>,
+    found: Arc<Mutex<Vec<Found>>>,
 }
 
 impl Source for Remembering {
     fn survey(&self, call: &Call, host: &Host, project: &ProjectName) -> Result<HostState, Failure> {
-        let state = self.source.survey(call, host, project)?;
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(host.name.clone(), state.clone());
-        Ok(state)
+        let answer = self.source.survey(call, host, project);
+        let state = match &answer {
+            Ok(state) => Some(state.clone()),
+            Err(failure) if failure.kind == FailureKind::Unreachable => None,
+            Err(_) => return answer,
+        };
+        let found = Found { host: host.clone(), project: project.clone(), state };
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).push(found);
+        answer
     }
 
     fn read(&self, call: &Call) -> Option<Result<Outcome, Failure>> {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    model::{Container, ContainerName, Host, HostName, HostState, ProjectName, RouteTable, Service, ServiceName},
+    model::{Container, ContainerName, Host, HostName, HostState, ProjectName, RouteTable, Service, ServiceName, Share},
     op::{CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, Remove, SetWeights, Sought, Start, Stop, Survey},
 };
 
@@ -128,11 +128,7 @@ impl<E: Executor> Guard<E> {
         for host in &op.hosts {
             let found = self.find(call, host, &op.project, &op.service, std::slice::from_ref(&op.proxy))?;
             let shares = op.changes.get(&host.name).map_or(&[][..], Vec::as_slice);
-            let wanted: BTreeSet<&ContainerName> = shares
-                .iter()
-                .filter(|share| share.weight > 0)
-                .flat_map(|share| share.containers.iter().map(|endpoint| &endpoint.container))
-                .collect();
+            let wanted = served(shares);
             losing.extend(
                 found
                     .weights
@@ -234,24 +230,9 @@ impl<E: Executor> Guard<E> {
                 .hint(hint))
         })
     }
-}
 
-impl<E: Executor> Executor for Guard<E> {
-    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        let mut departing = None;
-        match &call.op {
-            Op::Start(op) => self.start(call, op)?,
-            Op::SetWeights(op) => departing = self.set_weights(call, op)?,
-            Op::Drain(op) => departing = self.drain(call, op)?,
-            Op::Stop(Stop { host, project, service, containers, proxies, allow_downtime, .. })
-            | Op::Remove(Remove { host, project, service, containers, proxies, allow_downtime }) => {
-                let ending = Ending { host, project, service, containers, proxies, allow_downtime: *allow_downtime };
-                self.ending(call, &ending)?;
-            }
-            _ => {}
-        }
-        let outcome = self.inner.perform(call)?;
-        drop(departing);
+    /// What a call that was done means for those to come.
+    fn learn(&self, call: &Call, outcome: &Outcome) {
         match &call.op {
             Op::Drain(op) => {
                 lock(&self.undrained).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
@@ -270,8 +251,50 @@ impl<E: Executor> Executor for Guard<E> {
             }
             _ => {}
         }
+    }
+}
+
+impl<E: Executor> Executor for Guard<E> {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        let mut departing = None;
+        match &call.op {
+            Op::Start(op) => self.start(call, op)?,
+            Op::SetWeights(op) => departing = self.set_weights(call, op)?,
+            Op::Drain(op) => departing = self.drain(call, op)?,
+            Op::Stop(Stop { host, project, service, containers, proxies, allow_downtime, .. })
+            | Op::Remove(Remove { host, project, service, containers, proxies, allow_downtime }) => {
+                let ending = Ending { host, project, service, containers, proxies, allow_downtime: *allow_downtime };
+                self.ending(call, &ending)?;
+            }
+            _ => {}
+        }
+        let outcome = self.inner.perform(call)?;
+        drop(departing);
+        self.learn(call, &outcome);
         Ok(outcome)
     }
+
+    fn recall(&self, call: &Call, outcome: &Outcome) {
+        if let Op::SetWeights(op) = &call.op {
+            let before = outcome.inverse.iter().filter_map(|inverse| match inverse {
+                Op::SetWeights(inverse) => Some(&inverse.changes),
+                _ => None,
+            });
+            let losing = before.flatten().flat_map(|(host, shares)| {
+                let kept = served(op.changes.get(host).map_or(&[][..], Vec::as_slice));
+                served(shares).into_iter().filter(move |name| !kept.contains(name)).map(|name| (host.clone(), name.clone()))
+            });
+            lock(&self.undrained).extend(losing);
+        }
+        self.learn(call, outcome);
+        self.inner.recall(call, outcome);
+    }
+}
+
+/// The containers that get traffic by these shares.
+fn served(shares: &[Share]) -> BTreeSet<&ContainerName> {
+    let serving = shares.iter().filter(|share| share.weight > 0);
+    serving.flat_map(|share| share.containers.iter().map(|endpoint| &endpoint.container)).collect()
 }
 
 /// A container that is published on a loopback address can be reached from its own host only.

@@ -60,6 +60,7 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
     match &call.op {
         Op::Survey(op) => plain(survey::survey(&*fleet.host(&op.host).await?, &op.project)).await,
         Op::Find(op) => plain(survey::find(fleet, op)).await,
+        Op::Routes(op) => plain(async { nginx::table(&*fleet.host(&op.proxy).await?, &op.project, &op.service).await }).await,
         Op::CheckNow(op) => plain(health::check_now(&*fleet.host(&op.host).await?, op, secrets)).await,
         Op::HistoryOf(op) => {
             let mut all = history::read(&*fleet.host(&op.host).await?, &op.project).await?;

@@ -7,38 +7,53 @@ pub mod departures;
 pub mod ending;
 pub mod event;
 pub mod guard;
+pub mod intend;
 pub mod live;
 pub mod model;
 pub mod narrate;
 pub mod pending;
+pub mod plan;
 pub mod record;
 pub mod simulated;
 pub mod undo;
 
 pub use self::{
     branches::Branches,
-    call::{Call, Cancellation, Key, Urgency},
+    call::{Call, Cancellation, Urgency},
     event::{Event, Level, Narrator, Progress},
     guard::Guard,
+    intend::Intend,
     live::Live,
     model::{Model, Real, Source},
     narrate::Narrate,
-    record::{Record, Recorded},
+    plan::{Follow, PlanFile},
+    record::Record,
     simulated::Simulated,
     undo::Undo,
 };
 
 use crate::failure::Failure;
-pub use crate::{model::RunInfo, op::Outcome};
+pub use crate::{
+    journal::Recorded,
+    model::{Key, RunInfo},
+    op::Outcome,
+};
 
 /// Performs calls.
 pub trait Executor: Send + Sync {
     /// Performs one call and blocks until it is done.
     fn perform(&self, call: &Call) -> Result<Outcome, Failure>;
+
+    /// Takes note of a call that an earlier process of the run did: what it learned then it has to know now.
+    fn recall(&self, _call: &Call, _outcome: &Outcome) {}
 }
 
 impl<E: Executor + ?Sized> Executor for std::sync::Arc<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
         self.as_ref().perform(call)
+    }
+
+    fn recall(&self, call: &Call, outcome: &Outcome) {
+        self.as_ref().recall(call, outcome);
     }
 }

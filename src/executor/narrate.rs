@@ -32,6 +32,10 @@ impl<E: Executor> Executor for Narrate<E> {
         }
         result
     }
+
+    fn recall(&self, call: &Call, outcome: &Outcome) {
+        self.inner.recall(call, outcome);
+    }
 }
 
 /// Passes a call's progress on to the narrator.

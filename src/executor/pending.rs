@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Key, Recorded};
+use super::Recorded;
 use crate::{
-    model::{ContainerName, HostName},
+    model::{ContainerName, HostName, Key},
     op::Op,
 };
 

@@ -1,104 +1,373 @@
-//! Keeps what came back of every call.
+//! Keeps what came back of every call, and gives it back to a run that asks again.
 
 use std::{
-    cmp::Ordering,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
-use serde::Serialize;
-
-use super::{Call, Executor, Key, Outcome};
+use super::{Call, Executor, Outcome, intend::made};
+pub use crate::journal::recorded::in_script_order;
 use crate::{
-    failure::{Failure, Origin},
-    op::Op,
+    failure::{Failure, FailureKind},
+    journal::{Asked, Entry, Intent, Journal, Recorded},
+    op::{Class, CommandOutput, Op},
 };
 
-/// One call and what came back of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Recorded {
-    /// Which call.
-    pub key: Key,
-    /// What was asked for.
-    pub op: Op,
-    /// The place in the script.
-    pub origin: Origin,
-    /// What came back.
-    pub result: Result<Outcome, Failure>,
-    /// How long it took.
-    pub seconds: f64,
+/// What is to be done about a call that only its answer could tell of, and that was asked for and not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It was done: the run goes on as if it had succeeded.
+    Done,
+    /// It is done again.
+    Redo,
+    /// It was not done, and is left out.
+    Skip,
+    /// Nobody knows yet: the run stops.
+    Abort,
 }
 
-impl Recorded {
-    /// The ops that take back what the call did, where it failed the part of its work that it had done.
-    pub fn inverse(&self) -> &[Op] {
-        match &self.result {
-            Ok(outcome) => &outcome.inverse,
-            Err(failure) => &failure.inverse,
-        }
+/// Asks a person.
+pub trait Decide: Send + Sync {
+    /// Answers for the call of this intent.
+    fn decide(&self, intent: &Intent) -> Answer;
+
+    /// Who answers: `user@machine`.
+    fn who(&self) -> String;
+}
+
+/// Nobody can be asked.
+pub struct Nobody;
+
+impl Decide for Nobody {
+    fn decide(&self, _: &Intent) -> Answer {
+        Answer::Abort
+    }
+
+    fn who(&self) -> String {
+        "nobody".into()
     }
 }
 
-/// Records every call in memory, then does as the executor within.
+/// Returns the journaled outcome of a call that was answered in an earlier process; lets the executor within do any other,
+/// and notes what came back.
 pub struct Record<E> {
     inner: E,
-    records: Mutex<Vec<Recorded>>,
+    journal: Arc<Journal>,
+    decide: Arc<dyn Decide>,
+    /// The first call that differed from its record: nothing is done behind it.
+    diverged: Mutex<Option<Failure>>,
 }
 
 impl<E: Executor> Record<E> {
-    /// Records what `inner` answers.
-    pub const fn new(inner: E) -> Self {
-        Self { inner, records: Mutex::new(Vec::new()) }
+    /// Records what `inner` answers in memory.
+    pub fn new(inner: E) -> Self {
+        Self::journaled(inner, Arc::new(Journal::in_memory()), Arc::new(Nobody))
     }
 
-    /// All records so far, in the order in which the calls ended.
+    /// Records what `inner` answers in `journal`; `decide` answers for what only a person can know.
+    pub fn journaled(inner: E, journal: Arc<Journal>, decide: Arc<dyn Decide>) -> Self {
+        Self { inner, journal, decide, diverged: Mutex::default() }
+    }
+
+    /// The last record of every call, in the order in which the calls ended.
     pub fn records(&self) -> Vec<Recorded> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.journal.records()
     }
 
     /// The executor within: for reads that are no part of the script.
     pub const fn inner(&self) -> &E {
         &self.inner
     }
+
+    /// Fails where the script asks for something else than what was recorded under this key.
+    fn same(&self, call: &Call, recorded: &Op) -> Result<(), Failure> {
+        // What undoes is decided by what is left to undo, which an earlier process may have seen otherwise.
+        if call.key.is_undo() || recorded.class() == call.op.class() && recorded.canonical() == call.op.canonical() {
+            return Ok(());
+        }
+        let failure = diverged(call, recorded);
+        self.diverged.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| failure.clone());
+        Err(failure)
+    }
+
+    /// A call that an earlier process asked for, and whose answer it did not live to see.
+    fn settle(&self, call: &Call, intent: &Intent) -> Result<(Outcome, Option<String>), Failure> {
+        if intent.asked.op.class() == Class::Once {
+            let answer = self.decide.decide(intent);
+            let by = Some(self.decide.who());
+            match answer {
+                Answer::Done => return Ok((supposed(&call.op).undone_by(inverse_of(&call.op)), by)),
+                Answer::Skip => return Ok((supposed(&call.op), by)),
+                Answer::Abort => return Err(unanswered(call)),
+                Answer::Redo => {}
+            }
+            return self.inner.perform(call).map(|outcome| (outcome, None));
+        }
+        match self.inner.perform(call) {
+            // What it took away was there before the first try, which only the intent remembers.
+            Ok(outcome) if !intent.inverse.is_empty() => Ok((Outcome { inverse: intent.inverse.clone(), ..outcome }, None)),
+            Ok(outcome) => Ok((outcome, None)),
+            Err(failure) if failure.inverse.is_empty() => {
+                let inverse = taken_back_by(&self.inner, call, intent);
+                Err(failure.undone_by(inverse.unwrap_or_default()))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
 }
 
 impl<E: Executor> Executor for Record<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        if let Some(failure) = self.diverged.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Err(failure);
+        }
+        if let Some(recorded) = self.journal.recorded(&call.key)
+            && is_final(&recorded)
+        {
+            self.same(call, &recorded.op)?;
+            if let Ok(outcome) = &recorded.result {
+                self.inner.recall(call, outcome);
+            }
+            return recorded.result;
+        }
+        let doubt = self.journal.in_doubt(&call.key);
+        if let Some(intent) = &doubt {
+            self.same(call, &intent.asked.op)?;
+        }
         let begin = Instant::now();
-        let result = self.inner.perform(call).map_err(|failure| failure.from(&call.origin));
-        self.records.lock().unwrap_or_else(PoisonError::into_inner).push(Recorded {
-            key: call.key.clone(),
-            op: call.op.clone(),
-            origin: call.origin.clone(),
-            result: result.clone(),
-            seconds: begin.elapsed().as_secs_f64(),
-        });
-        result
+        let result = match &doubt {
+            Some(intent) => self.settle(call, intent),
+            None => self.inner.perform(call).map(|outcome| (outcome, None)),
+        };
+        let seconds = begin.elapsed().as_secs_f64();
+        let asked = Asked { key: call.key.clone(), origin: call.origin.clone(), op: call.op.clone() };
+        let (entry, result) = match result {
+            Ok((outcome, answered_by)) => (Entry::Done { asked, outcome: outcome.clone(), seconds, answered_by }, Ok(outcome)),
+            Err(failure) => {
+                let failure = failure.from(&call.origin);
+                (Entry::Failed { asked, failure: failure.clone(), seconds }, Err(failure))
+            }
+        };
+        match self.journal.append(entry) {
+            Ok(()) => result,
+            // What was done and cannot be noted stays in doubt: the run stops, and whoever resumes it looks.
+            Err(failure) => Err(Failure { kind: FailureKind::Interrupted, ..failure.from(&call.origin) }),
+        }
+    }
+
+    fn recall(&self, call: &Call, outcome: &Outcome) {
+        self.inner.recall(call, outcome);
     }
 }
 
-/// Sorts records as the script made the calls, whichever branch was faster.
-pub fn in_script_order(records: &mut [Recorded]) {
-    records.sort_by(|left, right| compare(left.key.as_str(), right.key.as_str()));
+/// Whether a record answers its call for good. A call that was told to stop is made again, and so is an undo that failed.
+fn is_final(recorded: &Recorded) -> bool {
+    match &recorded.result {
+        Ok(_) => true,
+        Err(failure) => failure.kind != FailureKind::Interrupted && !recorded.key.is_undo(),
+    }
 }
 
-/// Compares keys as sequences of numbers: `4[2]` comes before `4[10]`, and `4[1]` before `4[1].1`.
-fn compare(left: &str, right: &str) -> Ordering {
-    let numbers = |key: &str| -> Vec<u64> {
-        key.split(|character: char| !character.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+/// What takes back a change that is in doubt.
+pub fn taken_back_by(executor: &dyn Executor, call: &Call, intent: &Intent) -> Result<Vec<Op>, Failure> {
+    match &call.op {
+        Op::Start(op) => made(executor, call, op),
+        _ => Ok(intent.inverse.clone()),
+    }
+}
+
+/// What is taken for the answer of a call that a person says was done, or can be left out.
+fn supposed(op: &Op) -> Outcome {
+    match op {
+        Op::Hook(_) => Outcome::of(CommandOutput::default()),
+        _ => Outcome::of(()),
+    }
+}
+
+fn inverse_of(op: &Op) -> Option<Op> {
+    match op {
+        Op::Hook(op) => op.inverse(),
+        _ => None,
+    }
+}
+
+fn unanswered(call: &Call) -> Failure {
+    let what = format!("`{}` {} at {} was begun, and nobody knows whether it was done", call.op.verb(), call.op.describe(), call.origin);
+    Failure::new(FailureKind::Interrupted, what)
+        .from(&call.origin)
+        .hint("find out, then go on with `--in-doubt done`, `redo` or `skip`; done: it was done, redo: do it again, skip: leave it out")
+}
+
+/// What is told of the first call that is not the recorded one.
+fn diverged(call: &Call, recorded: &Op) -> Failure {
+    let told = |op: &Op| {
+        let place = op.host().map(|host| format!(" on {}", host.name)).unwrap_or_default();
+        format!("{} {}{place}", op.verb(), op.describe())
     };
-    let undo = |key: &str| key.starts_with("undo/");
-    undo(left).cmp(&undo(right)).then_with(|| numbers(left).cmp(&numbers(right)))
+    let message = format!("call {} is not the one that was recorded", call.key);
+    let failure = Failure::new(FailureKind::Diverged, message)
+        .from(&call.origin)
+        .detail("recorded", told(recorded))
+        .detail("asked for", told(&call.op));
+    let failure = differences(&recorded.canonical(), &call.op.canonical(), "")
+        .into_iter()
+        .take(5)
+        .fold(failure, |failure, (path, was, is)| failure.detail(format!("`{path}`"), format!("recorded {was}, asked for {is}")));
+    failure
+        .hint("nothing was done or undone; usually the script, an import or a file that it reads was changed before the place where the run stopped")
+        .hint("resume the run with its own script, change only what comes later, or `podlift undo` it")
+}
+
+/// Where two values differ, by path.
+fn differences(was: &serde_json::Value, is: &serde_json::Value, path: &str) -> Vec<(String, String, String)> {
+    use serde_json::Value;
+    if was == is {
+        return Vec::new();
+    }
+    let (Value::Object(left), Value::Object(right)) = (was, is) else {
+        return vec![(path.trim_start_matches('.').to_owned(), was.to_string(), is.to_string())];
+    };
+    let names: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    let value = |object: &serde_json::Map<String, Value>, name: &String| object.get(name).cloned().unwrap_or(Value::Null);
+    names.into_iter().flat_map(|name| differences(&value(left, name), &value(right, name), &format!("{path}.{name}"))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        failure::Origin,
+        model::{Key, Period, RunId, RunInfo},
+        op::{CommandLine, Hook, Invocation, Now, Pause, Place},
+    };
+
+    /// Answers each call with how often it was asked.
+    #[derive(Default)]
+    struct Counting(Mutex<u32>);
+
+    impl Executor for Counting {
+        fn perform(&self, _: &Call) -> Result<Outcome, Failure> {
+            let mut count = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *count += 1;
+            Ok(Outcome::of(*count))
+        }
+    }
+
+    struct Says(Answer);
+
+    impl Decide for Says {
+        fn decide(&self, _: &Intent) -> Answer {
+            self.0.clone()
+        }
+        fn who(&self) -> String {
+            "ann@here".into()
+        }
+    }
+
+    fn call(number: usize, op: impl Into<Op>) -> Call {
+        let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me".into(), started: "2026-01-01T00:00:00Z".into() };
+        Call::new(op, Key::call("", number), Origin { file: "deploy.rhai".into(), line: number, column: 1 }, Arc::new(run))
+    }
+
+    /// The journal as the next process finds it.
+    fn later(journal: &Journal) -> Arc<Journal> {
+        Arc::new(Journal::open(crate::journal::Memory, journal.chain()))
+    }
+
+    fn hook(command: &str) -> Hook {
+        let invocation = Invocation {
+            place: Place::Local,
+            command: CommandLine::Shell(command.into()),
+            env: std::collections::BTreeMap::new(),
+            stdin: None,
+            timeout: Period::seconds(1),
+            check: true,
+            name: None,
+            assume: None,
+        };
+        Hook { invocation, undo: Some(CommandLine::Shell("back".into())) }
+    }
 
     #[test]
-    fn keys_sort_by_their_numbers() {
-        let mut keys = vec!["undo/1.0", "10", "4[10]", "4[2].1", "4[2]", "2"];
-        keys.sort_by(|left, right| compare(left, right));
-        assert_eq!(keys, ["2", "4[2]", "4[2].1", "4[10]", "10", "undo/1.0"]);
+    fn a_recorded_call_is_answered_and_not_made_again() {
+        let journal = Arc::new(Journal::in_memory());
+        let first = Record::journaled(Counting::default(), journal.clone(), Arc::new(Nobody));
+        assert_eq!(first.perform(&call(1, Now {})).expect("answers").value, 1);
+        let again = Record::journaled(Counting::default(), later(&journal), Arc::new(Nobody));
+        let mut moved = call(1, Now {});
+        moved.origin.line = 40;
+        assert_eq!(again.perform(&moved).expect("answers").value, 1, "another line is the same call");
+        assert_eq!(again.perform(&call(2, Now {})).expect("answers").value, 1, "the first that is really made");
+    }
+
+    #[test]
+    fn a_call_that_differs_stops_the_run_and_shows_both() {
+        let journal = Arc::new(Journal::in_memory());
+        Record::journaled(Counting::default(), journal.clone(), Arc::new(Nobody))
+            .perform(&call(1, Pause { period: Period::seconds(1) }))
+            .expect("answers");
+        let again = Record::journaled(Counting::default(), later(&journal), Arc::new(Nobody));
+        let failure = again.perform(&call(1, Pause { period: Period::seconds(2) })).expect_err("another pause");
+        assert_eq!(failure.kind, FailureKind::Diverged);
+        let told: Vec<_> = failure.details.iter().map(|detail| (detail.title.as_str(), detail.text.as_str())).collect();
+        assert_eq!(told[..2], [("recorded", "pause 1s"), ("asked for", "pause 2s")]);
+        assert_eq!(again.perform(&call(2, Now {})).expect_err("nothing is done behind it").kind, FailureKind::Diverged);
+        assert_eq!(again.records().len(), 1);
+    }
+
+    #[test]
+    fn a_command_without_an_answer_is_decided_by_a_person() {
+        let settled = |answer| {
+            let journal = Journal::in_memory();
+            let asked = call(1, hook("migrate"));
+            let asked = Asked { key: asked.key, origin: asked.origin, op: asked.op };
+            journal.append(Entry::Intent(Intent { asked, at: "2026-01-01T00:00:00Z".into(), inverse: Vec::new() })).expect("in memory");
+            let record = Record::journaled(Counting::default(), later(&journal), Arc::new(Says(answer)));
+            let result = record.perform(&call(1, hook("migrate")));
+            (result, *record.inner().0.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        let (done, made) = settled(Answer::Done);
+        assert_eq!((done.expect("it was done").inverse.len(), made), (1, 0));
+        let (skipped, made) = settled(Answer::Skip);
+        assert_eq!((skipped.expect("it is left out").inverse.len(), made), (0, 0));
+        let (_, made) = settled(Answer::Redo);
+        assert_eq!(made, 1);
+        let (aborted, made) = settled(Answer::Abort);
+        let failure = aborted.expect_err("nobody knows");
+        assert_eq!((failure.kind, made), (FailureKind::Interrupted, 0));
+        assert!(failure.hints[0].contains("--in-doubt"), "{failure:?}");
+    }
+
+    #[test]
+    fn a_call_that_was_told_to_stop_is_made_again() {
+        struct Stops;
+        impl Executor for Stops {
+            fn perform(&self, _: &Call) -> Result<Outcome, Failure> {
+                Err(Failure::new(FailureKind::Interrupted, "stopped"))
+            }
+        }
+        let journal = Arc::new(Journal::in_memory());
+        Record::journaled(Stops, journal.clone(), Arc::new(Nobody)).perform(&call(1, Now {})).expect_err("stops");
+        let again = Record::journaled(Counting::default(), later(&journal), Arc::new(Nobody));
+        assert_eq!(again.perform(&call(1, Now {})).expect("answers").value, 1);
+    }
+
+    #[test]
+    fn a_thousand_recorded_calls_are_answered_in_well_under_a_second() {
+        let journal = Arc::new(Journal::in_memory());
+        let first = Record::journaled(Counting::default(), journal.clone(), Arc::new(Nobody));
+        for number in 1..=1000 {
+            first.perform(&call(number, hook("migrate"))).expect("answers");
+        }
+        let text = journal.chain().text().to_owned();
+        let begin = Instant::now();
+        let chain = crate::journal::Chain::read(&text).expect("reads");
+        let again = Record::journaled(Counting::default(), Arc::new(Journal::open(crate::journal::Memory, chain)), Arc::new(Nobody));
+        for number in 1..=1000 {
+            again.perform(&call(number, hook("migrate"))).expect("answers");
+        }
+        let took = begin.elapsed();
+        assert_eq!(*again.inner().0.lock().unwrap_or_else(PoisonError::into_inner), 0);
+        assert!(took.as_secs() < 20, "{took:?} even on a slow machine");
     }
 }

@@ -38,7 +38,7 @@ pub struct Undo<'a> {
 }
 
 impl Undo<'_> {
-    /// Undoes what a block (see [`Key::block`](super::Key::block)) did since its last commit, the last call first, under keys
+    /// Undoes what a block (see [`Key::block`](crate::model::Key::block)) did since its last commit, the last call first, under keys
     /// `undo/KEY.n`; parts of one call that have no host in common side by side. What was undone already stays undone, and what
     /// could not be undone then is tried again; so is the part of its work that a call had done when it failed.
     ///

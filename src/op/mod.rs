@@ -27,7 +27,7 @@ pub use self::{
     put::{Forget, Record, SetWeights, TestWeights},
     read::{
         CheckNow, CheckedContainer, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse, HttpTarget, LogText, Logs, Now, Probe,
-        Reachable, ReadEnv, ReadFile, Sought, Survey, Traffic, TrafficCount,
+        Reachable, ReadEnv, ReadFile, Routes, Sought, Survey, Traffic, TrafficCount,
     },
     run::Commit,
     wait::{Checks, Healthcheck, Pause},
@@ -108,6 +108,8 @@ operations! {
     Survey: Read, "survey" => crate::model::HostState;
     /// Finds a service's containers on a host, and their weights.
     Find: Read, "find" => Found;
+    /// Reads a service's route table at a proxy.
+    Routes: Read, "routes" => Option<crate::model::RouteTable>;
     /// Checks containers' health once, now.
     CheckNow: Read, "check" => Vec<CheckedContainer>;
     /// Reads a service's history on a host.
@@ -183,6 +185,7 @@ impl Op {
         Some(match self {
             Self::Survey(op) => &op.project,
             Self::Find(op) => &op.project,
+            Self::Routes(op) => &op.project,
             Self::CheckNow(op) => &op.project,
             Self::HistoryOf(op) => &op.project,
             Self::Traffic(op) => &op.project,

@@ -66,6 +66,26 @@ impl Find {
     }
 }
 
+/// Reads a service's route table at a proxy. Not called by scripts: what a change of it replaces is read before the change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Routes {
+    /// The proxy's host.
+    pub proxy: Host,
+    /// The project.
+    pub project: ProjectName,
+    /// The service.
+    pub service: ServiceName,
+}
+
+impl Routes {
+    pub(super) fn describe(&self) -> String {
+        format!("of {}", self.service)
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.proxy)
+    }
+}
+
 /// A service's containers on one host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {

@@ -60,8 +60,8 @@ impl Checked {
         };
         run.perform(tree, &self.resolver).map_err(|stopped| {
             let kind = match (stopped.is_interrupted(), stopped.failure(), stopped.error.unwrap_inner()) {
-                (true, ..) => Some(FailureKind::Interrupted),
                 (_, Some(failure), _) => Some(failure.kind),
+                (true, ..) => Some(FailureKind::Interrupted),
                 (_, None, EvalAltResult::ErrorRuntime(..)) => Some(FailureKind::Failed),
                 _ => None,
             };

@@ -5,7 +5,9 @@
 
 pub mod check;
 mod checked;
+pub mod definitions;
 pub mod diagnostics;
+pub mod documentation;
 pub mod engine;
 pub mod functions;
 mod kinds;
@@ -13,6 +15,7 @@ mod ledger;
 pub mod options;
 mod parallel;
 pub mod placeholders;
+pub mod reference;
 pub mod resolver;
 mod run;
 pub mod session;

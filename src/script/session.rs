@@ -204,7 +204,7 @@ impl Session {
     /// Undoes what these parts of a create or put did, the last first. What cannot be undone is told in the failure, and the rest
     /// goes on.
     fn all_or_nothing(&self, calls: &[Call], inverses: &[Vec<Op>], mut failure: Failure) -> Failure {
-        if !matches!(calls[0].op.class(), Class::Create | Class::Put) || failure.kind == FailureKind::Interrupted {
+        if !matches!(calls[0].op.class(), Class::Create | Class::Put) || failure.kind.ends_the_run() {
             return failure;
         }
         for (call, inverse) in calls.iter().zip(inverses).rev() {
@@ -249,8 +249,8 @@ fn joined(op: &Op, parts: usize, failures: &[(&Call, Failure)]) -> Failure {
         None => failure.clone(),
     };
     let failures: Vec<Failure> = failures.iter().map(named).collect();
-    if let Some(interrupted) = failures.iter().find(|failure| failure.kind == FailureKind::Interrupted) {
-        return interrupted.clone();
+    if let Some(ending) = failures.iter().find(|failure| failure.kind.ends_the_run()) {
+        return ending.clone();
     }
     let message = format!("`{}` failed on {} of {parts} hosts", op.verb(), failures.len());
     combined(message, failures)

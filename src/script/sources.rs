@@ -59,6 +59,11 @@ impl Sources {
         self.lock().iter().rev().find(|source| source.name == name).map(|source| Arc::clone(&source.text))
     }
 
+    /// All texts by name, in the order in which they were added.
+    pub fn all(&self) -> Vec<(String, Arc<str>)> {
+        self.lock().iter().map(|source| (source.name.clone(), Arc::clone(&source.text))).collect()
+    }
+
     /// How many characters the word or the quoted string at this place has, at least 1.
     pub fn length(&self, origin: &Origin) -> usize {
         let Some(text) = self.text(&origin.file) else { return 1 };

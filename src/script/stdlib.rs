@@ -9,9 +9,15 @@ macro_rules! embedded {
 /// Every module of the standard library: its name without `std/`, and its text.
 #[rustfmt::skip]
 pub const MODULES: &[(&str, &str)] = embedded![
+    "blue_green",
+    "canary",
+    "gates",
     "recreate",
     "rolling",
 ];
+
+/// What a new strategy begins as; `NAME` and `PATH` stand for its name and the path that it is imported by.
+pub const STRATEGY: &str = include_str!("templates/strategy.rhai");
 
 /// The text of the module `std/NAME`.
 pub fn text(name: &str) -> Option<&'static str> {

@@ -7,6 +7,7 @@ pub mod containers;
 pub mod diff;
 pub mod hosts;
 pub mod json;
+pub mod markdown;
 pub mod plain;
 pub mod plan;
 pub mod printer;

@@ -33,6 +33,11 @@ impl Style {
         self.paint("2", text)
     }
 
+    /// A piece of code.
+    pub fn code(self, text: impl Display) -> String {
+        self.paint("36", text)
+    }
+
     /// A title.
     pub fn strong(self, text: impl Display) -> String {
         self.paint("1", text)

@@ -14,6 +14,11 @@ impl Table {
         Self { heading: heading.map(String::from).to_vec(), rows: Vec::new() }
     }
 
+    /// A table with as many columns as this heading has.
+    pub const fn with(heading: Vec<String>) -> Self {
+        Self { heading, rows: Vec::new() }
+    }
+
     /// Adds a row; what is missing at its end is empty, what is too much is left out.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let mut row: Vec<String> = cells.into_iter().map(|cell| clean::line(&cell)).collect();

@@ -143,6 +143,7 @@ impl World {
             Op::Survey(op) => Ok(Outcome::of(&self.at(&op.host)?.state)),
             Op::Reachable(op) => Ok(Outcome::of(self.hosts.get(&op.host.name).is_some_and(|host| host.unreachable.is_none()))),
             Op::Find(op) => self.find(op),
+            Op::Routes(op) => Ok(Outcome::of(self.at(&op.proxy)?.state.routes.get(&op.service))),
             Op::CheckNow(op) => self.check_now(op),
             Op::HistoryOf(op) => self.history_of(op),
             Op::Record(op) => self.record(op, run),

@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser};
 use podlift::{
     cli::Cli,
     commands::exit::Exit,
-    script::{NOT_YET, functions::Function, signatures, stdlib},
+    script::{NOT_YET, documentation::Documentation, functions::Function, signatures, stdlib},
 };
 
 use crate::{podlift::Project, rig::Output};
@@ -136,9 +136,27 @@ fn every_command_line_in_the_documents_is_one() {
             panic!("{line}: {error}");
         }
     }
-    for command in Cli::command().get_subcommands() {
-        let help = Cli::try_parse_from(["podlift", command.get_name(), "--help"]).expect_err("help is no command");
-        assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp, "{command}");
+}
+
+#[test]
+fn every_command_has_help_with_examples_that_are_command_lines() {
+    let mut commands = vec![("podlift".to_owned(), Cli::command())];
+    while let Some((line, command)) = commands.pop() {
+        if command.has_subcommands() {
+            commands.extend(command.get_subcommands().map(|sub| (format!("{line} {}", sub.get_name()), sub.clone())));
+            continue;
+        }
+        let help = Cli::try_parse_from(format!("{line} --help").split(' ')).expect_err("help is no command");
+        assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp, "{line}");
+        let help = help.to_string();
+        let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{line} has no examples"));
+        for example in examples.lines().map(str::trim).take_while(|line| line.starts_with("podlift ")) {
+            // What follows two spaces says what it does, and what follows an arrow is the shell's.
+            let words = example.split("  ").next().and_then(|words| words.split(" > ").next()).unwrap_or_default();
+            if let Err(error) = Cli::try_parse_from(words.split(' ')) {
+                panic!("{example}: {error}");
+            }
+        }
     }
 }
 
@@ -218,6 +236,10 @@ fn every_strategy_shows_how_it_is_called() {
         let examples = blocks(&head, "rhai");
         assert!(!examples.is_empty(), "std/{name} has no example");
         assert_all_work(examples.into_iter().map(|(_, example)| (format!("std/{name}"), example)));
+        for function in Documentation::of(module).functions {
+            let examples = blocks(&function.text, "rhai").into_iter();
+            assert_all_work(examples.map(|(_, example)| (format!("std/{name}, {}", function.name), example)));
+        }
         let public = module.lines().filter(|line| line.starts_with("fn "));
         let undocumented: Vec<&str> = public
             .filter(|line| {
@@ -229,6 +251,53 @@ fn every_strategy_shows_how_it_is_called() {
             .collect();
         assert!(undocumented.is_empty(), "std/{name}: {undocumented:?}");
     }
+}
+
+#[test]
+fn the_strategies_page_is_what_the_library_says_of_itself() {
+    let path = "docs/strategies.md";
+    let told = stdlib::MODULES.iter().fold(STRATEGIES.to_owned(), |page, (name, module)| page + section(name, module).as_str());
+    if std::env::var_os("PODLIFT_UPDATE").is_some_and(|value| value == "1") {
+        fs::write(root().join(path), &told).expect("the page can be written");
+    } else {
+        assert!(told == text(path), "{path} is out of date: PODLIFT_UPDATE=1 rewrites it");
+    }
+}
+
+#[test]
+fn the_readme_names_every_module_of_the_library() {
+    let readme = text("README.md");
+    let named: BTreeSet<&str> = spans(&readme).filter_map(|span| span.strip_prefix("std/")).collect();
+    let known: BTreeSet<&str> = stdlib::MODULES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(named, known);
+}
+
+/// What the page of the strategies begins with.
+const STRATEGIES: &str = "\
+# The strategies
+
+The standard library: scripts that come with podlift and are imported as `std/NAME`. Each is a page of the language that your own scripts are
+written in, so one that does not fit can be copied from `stdlib/` into the project and changed. A test writes this page from their comments, and
+runs their examples on a modelled fleet.
+";
+
+/// What a module says of itself: its head, then each public function with its comment.
+fn section(name: &str, module: &str) -> String {
+    let comment = |line: &str| line.strip_prefix(' ').unwrap_or(line).to_owned() + "\n";
+    let head: String = module.lines().map_while(|line| line.strip_prefix("//!")).map(comment).collect();
+    let mut section = format!("\n## `std/{name}`\n\n{head}");
+    let mut said = String::new();
+    for line in module.lines() {
+        if let Some(text) = line.strip_prefix("///") {
+            said += &comment(text);
+            continue;
+        }
+        if let Some(signature) = line.strip_prefix("fn ") {
+            let _ = write!(section, "\n### `{name}::{}`\n\n{said}", signature.trim_end_matches(" {"));
+        }
+        said.clear();
+    }
+    section
 }
 
 #[test]

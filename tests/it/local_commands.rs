@@ -1,5 +1,7 @@
 //! Commands on the operator's own machine: secrets reach them, and ctrl-C ends them.
 
+mod plans;
+
 use std::fs;
 
 use crate::podlift::Project;

@@ -10,6 +10,7 @@ mod interruptions;
 mod load;
 mod load_works;
 mod local_commands;
+mod pages;
 mod podlift;
 mod proxies;
 mod rig;

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     executor::Key,
-    failure::{Failure, FailureKind, Origin},
+    failure::{Failure, Origin},
     model::Invalid,
     op::Operation,
 };
@@ -189,9 +189,9 @@ pub(super) fn origin(session: &Session, position: Position) -> Origin {
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "Rhai raises its errors boxed")]
-/// A failure as Rhai carries it: scripts can catch it, unless the run was told to stop.
+/// A failure as Rhai carries it: scripts can catch it, unless it ends the run.
 pub(super) fn raise(failure: Failure, position: Position) -> Box<EvalAltResult> {
-    let stops = failure.kind == FailureKind::Interrupted;
+    let stops = failure.kind.ends_the_run();
     let value = Dynamic::from(failure);
     Box::new(if stops { EvalAltResult::ErrorTerminated(value, position) } else { EvalAltResult::ErrorRuntime(value, position) })
 }

@@ -6,13 +6,7 @@ use super::{
     Arguments, Caller, Function, Trouble,
     flow::{failure_of, in_session},
 };
-use crate::{
-    executor::undo::Left,
-    failure::{Failure, FailureKind},
-    model::Period,
-    op,
-    script::values::fields,
-};
+use crate::{executor::undo::Left, failure::Failure, model::Period, op, script::values::fields};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function {
@@ -111,8 +105,8 @@ fn attempted(caller: &Caller<'_>, action: &FnPtr) -> Result<Result<Dynamic, Fail
 
 /// Stops the run where something could not be undone: what comes next in the script counts on it.
 fn all_undone(caller: &Caller<'_>, what: &str, left: Vec<Left>) -> Result<(), Trouble> {
-    if let Some(interrupted) = left.iter().find(|left| left.failure.kind == FailureKind::Interrupted) {
-        return Err(interrupted.failure.clone().into());
+    if let Some(ending) = left.iter().find(|left| left.failure.kind.ends_the_run()) {
+        return Err(ending.failure.clone().into());
     }
     let Some(first) = left.first() else { return Ok(()) };
     let message = match left.len() {

@@ -1,0 +1,79 @@
+//! What commands write into journals, and where.
+
+use std::path::Path;
+
+use super::{exit::Exit, identity, place::Place};
+use crate::{
+    executor::{Call, Executor, ending::Ending},
+    failure::{Failure, Origin},
+    journal::{Began, Ended, Entry, Header, How, Journal, Source, Store, deadly::Deadly, entry::FORMAT, folder::Runs, now, store::Locked},
+    model::{Key, RunInfo},
+    op::Git,
+    script::{Checked, resolver::project_folder},
+};
+
+/// The runs of the project that podlift is run in: of the nearest folder with `.git`, `podlift.yml` or `deploy/`, else of this one.
+pub fn runs() -> Runs {
+    Runs::of(&project_folder(Path::new(".")))
+}
+
+/// What is run, for a journal's first record. `local` reads the state of the repository, where there is one.
+pub fn header(
+    place: &Place,
+    script: &Checked,
+    arguments: &[(String, String)],
+    run: &std::sync::Arc<RunInfo>,
+    local: &dyn Executor,
+) -> Header {
+    let name = place.name();
+    let mut texts: Vec<Source> = script.sources().all().into_iter().map(|(name, text)| Source::new(name, &*text)).collect();
+    let own = texts.iter().position(|text| text.name == name).map_or_else(|| Source::new(&name, ""), |index| texts.remove(index));
+    let folder =
+        std::path::absolute(place.folder()).map_or_else(|_| place.folder().display().to_string(), |path| path.display().to_string());
+    let origin = Origin { file: name, line: 1, column: 1 };
+    let git = local.perform(&Call::new(Git {}, Key::call("header/", 1), origin, run.clone())).ok();
+    Header {
+        format: FORMAT,
+        podlift: env!("CARGO_PKG_VERSION").into(),
+        run: (**run).clone(),
+        folder,
+        script: own,
+        imports: texts,
+        arguments: arguments.to_vec(),
+        git: git.and_then(|outcome| serde_json::from_value(outcome.value).ok()),
+    }
+}
+
+/// A new run's journal on the disk.
+pub fn begin(header: &Header) -> Result<Journal, Failure> {
+    let journal = runs().begin(&header.run.id, store)?;
+    journal.append(Entry::Header(header.clone()))?;
+    began(&journal, How::Run)?;
+    Ok(journal)
+}
+
+/// The store of a journal's file. Tests make it deadly.
+pub fn store(file: Locked) -> Box<dyn Store> {
+    match std::env::var("PODLIFT_TEST_KILL_AT").ok().and_then(|point| point.parse().ok()) {
+        Some(point) => Box::new(Deadly::new(file, point)),
+        None => Box::new(file),
+    }
+}
+
+/// Notes that this process works on the run.
+pub fn began(journal: &Journal, how: How) -> Result<(), Failure> {
+    let by = identity::new_run().operator;
+    let podlift = env!("CARGO_PKG_VERSION").into();
+    journal.append(Entry::Began(Began { at: now(), by, process: std::process::id(), podlift, how }))
+}
+
+/// Notes that the run is being taken back. What cannot be noted is undone all the same.
+pub fn undoing(journal: &Journal) {
+    let _ = journal.append(Entry::Undoing { at: now() });
+}
+
+/// Notes how this process ended its work. Where that cannot be noted the run counts as interrupted.
+pub fn ended(journal: &Journal, exit: Exit, ending: Option<&Ending>, why: Option<String>) {
+    let state = ending.and_then(|ending| serde_json::to_value(ending.state()).ok()?.as_str().map(str::to_owned));
+    let _ = journal.append(Entry::Ended(Ended { at: now(), exit: exit.word().into(), state, why }));
+}

@@ -1,0 +1,11 @@
+//! `podlift plan`
+
+use super::{exit::Exit, run};
+use crate::{cli, terminal::Printer};
+
+/// Shows what a run would do, and saves it.
+pub fn run(options: &cli::Plan, printer: &Printer) -> Exit {
+    let cli::Plan { script, arguments, output, diff, simulate, json, verbose, ssh } = options.clone();
+    let dry_run = cli::Run { script: Some(script), arguments, dry_run: true, plan: None, diff, simulate, json, verbose, ssh };
+    run::save(&dry_run, output.as_deref(), printer)
+}

@@ -1,0 +1,108 @@
+//! Notes what is about to be asked for, before anything leaves.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::{Call, Executor, Outcome};
+use crate::{
+    failure::Failure,
+    journal::{Asked, Entry, Intent, Journal, now},
+    model::{Container, Host, ProjectName, RouteTable, ServiceName},
+    op::{Drain, Find, Found, Op, Operation, Routes, Sought, Start, Stop},
+};
+
+/// Writes the intent of every change into the journal, with what would take it back, then lets the executor within do it.
+pub struct Intend<E> {
+    inner: E,
+    journal: Arc<Journal>,
+}
+
+impl<E: Executor> Intend<E> {
+    /// Notes in `journal` what `inner` is about to do.
+    pub const fn new(inner: E, journal: Arc<Journal>) -> Self {
+        Self { inner, journal }
+    }
+}
+
+impl<E: Executor> Executor for Intend<E> {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        // One that an earlier process left is still true, and knows what was there before.
+        if call.op.class().changes() && self.journal.in_doubt(&call.key).is_none() {
+            let asked = Asked { key: call.key.clone(), origin: call.origin.clone(), op: call.op.clone() };
+            let inverse = foresee(&self.inner, call)?;
+            self.journal.append(Entry::Intent(Intent { asked, at: now(), inverse }))?;
+        }
+        self.inner.perform(call)
+    }
+
+    fn recall(&self, call: &Call, outcome: &Outcome) {
+        self.inner.recall(call, outcome);
+    }
+}
+
+/// What would take this change back, by what is there before it. Empty where only a look can tell ([`made`]), or a person.
+fn foresee(executor: &dyn Executor, call: &Call) -> Result<Vec<Op>, Failure> {
+    Ok(match &call.op {
+        Op::SetWeights(op) => {
+            vec![op.inverse(routes(executor, call, &op.proxy, &op.project, &op.service)?.as_ref())]
+        }
+        Op::Drain(op) => taken(executor, call, op)?,
+        Op::Stop(op) => op.inverse(&running(executor, call, op)?),
+        Op::StartAgain(op) => op.inverse(),
+        Op::Record(op) => vec![op.inverse(&call.run.id)],
+        _ => Vec::new(),
+    })
+}
+
+fn taken(executor: &dyn Executor, call: &Call, op: &Drain) -> Result<Vec<Op>, Failure> {
+    let mut inverse = Vec::new();
+    for proxy in &op.proxies {
+        let Some(table) = routes(executor, call, proxy, &op.project, &op.service)? else { continue };
+        if table.without(&op.host.name, &op.containers) != table.shares {
+            inverse.push(op.inverse(proxy, &table));
+        }
+    }
+    Ok(inverse)
+}
+
+fn running(executor: &dyn Executor, call: &Call, op: &Stop) -> Result<Vec<Container>, Failure> {
+    let mut there = containers(executor, call, &op.host, &op.project, &op.service)?;
+    there.retain(|container| container.is_running() && op.containers.contains(&container.name));
+    Ok(there)
+}
+
+/// What takes back what a start that is in doubt has made: it is found by its token.
+pub fn made(executor: &dyn Executor, call: &Call, op: &Start) -> Result<Vec<Op>, Failure> {
+    let mut there = containers(executor, call, &op.host, &op.project, &op.service.name)?;
+    there.retain(|container| container.token == call.token);
+    let names: Vec<_> = there.into_iter().map(|container| container.name).collect();
+    Ok(if names.is_empty() { Vec::new() } else { op.inverse(names) })
+}
+
+fn containers(
+    executor: &dyn Executor,
+    call: &Call,
+    host: &Host,
+    project: &ProjectName,
+    service: &ServiceName,
+) -> Result<Vec<Container>, Failure> {
+    let (host, project, service) = (host.clone(), project.clone(), service.clone());
+    let found: Found = read(executor, call, Find { host, project, service, proxies: Vec::new(), sought: Sought::Running })?;
+    Ok(found.containers)
+}
+
+fn routes(
+    executor: &dyn Executor,
+    call: &Call,
+    proxy: &Host,
+    project: &ProjectName,
+    service: &ServiceName,
+) -> Result<Option<RouteTable>, Failure> {
+    read(executor, call, Routes { proxy: proxy.clone(), project: project.clone(), service: service.clone() })
+}
+
+fn read<O: Operation<Output: DeserializeOwned>>(executor: &dyn Executor, call: &Call, op: O) -> Result<O::Output, Failure> {
+    let outcome = executor.perform(&call.with(op))?;
+    serde_json::from_value(outcome.value).map_err(|error| Failure::failed(format!("a fact could not be read: {error}")))
+}

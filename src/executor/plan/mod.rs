@@ -1,0 +1,263 @@
+//! A dry run that was saved, and the executor that holds a run to it.
+
+mod differences;
+mod fingerprint;
+mod follow;
+
+use std::{fs, io::Write, path::Path};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+pub use self::{fingerprint::Fingerprint, follow::Follow};
+use super::{Key, Recorded, RunInfo};
+use crate::{
+    failure::{Failure, FailureKind, Origin},
+    model::{Host, HostState, ProjectName, RunId},
+    op::Op,
+};
+
+/// The form of the file; another one is not read.
+const FORMAT: u32 = 1;
+/// The largest file that is read, in bytes: a plan of 1,000 hosts has about 30 MB.
+const SIZE: u64 = 256 << 20;
+
+/// What a dry run found out, bound to its script, its arguments and the fleet as it was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanFile {
+    /// The form of the file.
+    pub format: u32,
+    /// The podlift that wrote it.
+    pub podlift: String,
+    /// The run that it was made for: names and marks of what the run makes derive from it.
+    pub run: RunId,
+    /// When it was made, in RFC 3339, UTC.
+    pub made: String,
+    /// Who made it.
+    pub by: String,
+    /// The script's file, as the user wrote it.
+    pub script: String,
+    /// The run's `KEY=VALUE` arguments.
+    pub arguments: Vec<(String, String)>,
+    /// The script and everything that it imports.
+    pub sources: Vec<SourceHash>,
+    /// The hosts as they were found.
+    pub fleet: Vec<Surveyed>,
+    /// What the run is to do.
+    pub calls: Vec<PlannedCall>,
+}
+
+/// A text of the script, by its hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceHash {
+    /// The source's name: a path as the user wrote it, or `std/NAME`.
+    pub name: String,
+    /// The SHA-256 of its text, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// A host as a project found it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Surveyed {
+    /// The host.
+    pub host: Host,
+    /// The project that asked.
+    pub project: ProjectName,
+    /// What it was; none where it did not answer.
+    pub state: Option<Fingerprint>,
+}
+
+impl Surveyed {
+    /// The host in this state; without one, a host that did not answer.
+    pub fn new(host: &Host, project: &ProjectName, state: Option<&HostState>) -> Self {
+        Self { host: host.clone(), project: project.clone(), state: state.map(|state| Fingerprint::of(state, project)) }
+    }
+}
+
+/// One call of the plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedCall {
+    /// Which call.
+    pub key: Key,
+    /// What it is to do, for people.
+    pub words: String,
+    /// What it is to do, without what an engine or a race decides.
+    pub op: Value,
+    /// The place in the script.
+    pub origin: Origin,
+    /// What the dry run could not know and took for granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed: Option<String>,
+}
+
+impl PlannedCall {
+    fn of(record: &Recorded) -> Self {
+        Self {
+            key: record.key.clone(),
+            words: words(&record.op),
+            op: record.op.canonical(),
+            origin: record.origin.clone(),
+            assumed: record.result.as_ref().ok().and_then(|outcome| outcome.assumed.clone()),
+        }
+    }
+}
+
+/// What an op does, in one line with its verb and host.
+fn words(op: &Op) -> String {
+    let place = op.host().map(|host| format!(" on {}", host.name)).unwrap_or_default();
+    format!("{} {}{place}", op.verb(), op.describe())
+}
+
+impl PlanFile {
+    /// The plan of this script and run; `texts` are the script and its imports by name, `records` what the dry run did.
+    pub fn new<'a>(
+        run: &RunInfo,
+        script: &str,
+        arguments: &[(String, String)],
+        texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+        fleet: Vec<Surveyed>,
+        records: &[Recorded],
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            podlift: env!("CARGO_PKG_VERSION").into(),
+            run: run.id.clone(),
+            made: run.started.clone(),
+            by: run.operator.clone(),
+            script: script.into(),
+            arguments: arguments.to_vec(),
+            sources: texts.into_iter().map(|(name, text)| SourceHash { name: name.into(), sha256: hash(text) }).collect(),
+            fleet,
+            calls: records.iter().filter(|record| !record.key.is_undo()).map(PlannedCall::of).collect(),
+        }
+    }
+
+    /// Reads one. Fails where there is none, or where it is not of this version's form.
+    pub fn read(file: &Path) -> Result<Self, Failure> {
+        let unusable = |why: String| Failure::refused(format!("the plan {} cannot be used: {why}", file.display()));
+        let size = fs::metadata(file).map_err(|error| unusable(error.to_string()))?.len();
+        if size > SIZE {
+            return Err(unusable(format!("it is larger than {} MiB", SIZE >> 20)));
+        }
+        let text = fs::read_to_string(file).map_err(|error| unusable(error.to_string()))?;
+        let again = |failure: Failure| failure.hint("make it again with `podlift plan`");
+        let value: Value = serde_json::from_str(&text).map_err(|error| again(unusable(error.to_string())))?;
+        match value["format"].as_u64() {
+            Some(format) if format == u64::from(FORMAT) => {}
+            Some(format) => return Err(again(unusable(format!("its format is {format}, and this podlift reads {FORMAT}")))),
+            None => return Err(again(unusable("it is not a plan of podlift".into()))),
+        }
+        serde_json::from_value(value).map_err(|error| again(unusable(error.to_string())))
+    }
+
+    /// Writes it: the file is whole, old or new, at any moment.
+    pub fn write(&self, file: &Path) -> Result<(), Failure> {
+        let unusable = |error: String| Failure::failed(format!("the plan {} cannot be written: {error}", file.display()));
+        let text = serde_json::to_string_pretty(self).map_err(|error| unusable(error.to_string()))?;
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut beside = tempfile::NamedTempFile::new_in(folder).map_err(|error| unusable(error.to_string()))?;
+        beside.write_all(text.as_bytes()).and_then(|()| beside.write_all(b"\n")).map_err(|error| unusable(error.to_string()))?;
+        beside.persist(file).map_err(|error| unusable(error.to_string()))?;
+        Ok(())
+    }
+
+    /// Refuses a script, imports or arguments that are not those of the plan.
+    pub fn check<'a>(
+        &self,
+        script: &str,
+        arguments: &[(String, String)],
+        texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), Failure> {
+        let again = |message: String| {
+            Err(Failure::new(FailureKind::Unplanned, message).hint("make a new plan with `podlift plan`, and look at it"))
+        };
+        if script != self.script {
+            return again(format!("the plan is for {}, not for {script}", self.script));
+        }
+        if arguments != self.arguments {
+            let listed = |arguments: &[(String, String)]| match arguments {
+                [] => "no arguments".into(),
+                some => some.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" "),
+            };
+            return again(format!("the plan was made with {}, not with {}", listed(&self.arguments), listed(arguments)));
+        }
+        let mut planned: Vec<&SourceHash> = self.sources.iter().collect();
+        for (name, text) in texts {
+            let hash = hash(text);
+            match planned.iter().position(|source| source.name == name) {
+                Some(index) if planned[index].sha256 == hash => drop(planned.remove(index)),
+                Some(_) => return again(format!("{name} is not the text that the plan was made with")),
+                None => return again(format!("{name} was not part of the script when the plan was made")),
+            }
+        }
+        match planned.first() {
+            Some(gone) => again(format!("{} is no longer part of the script", gone.name)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn hash(text: &str) -> String {
+    hex(&Sha256::digest(text))
+}
+
+/// Bytes as hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> PlanFile {
+        let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "ann@desk".into(), started: "2026-01-01T00:00:00Z".into() };
+        let arguments = [("version".to_string(), "v2".to_string())];
+        PlanFile::new(&run, "deploy.rhai", &arguments, [("deploy.rhai", "a"), ("lib/x", "b")], Vec::new(), &[])
+    }
+
+    #[test]
+    fn a_plan_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("release.plan");
+        plan().write(&file).expect("writes");
+        assert_eq!(PlanFile::read(&file).expect("reads"), plan());
+    }
+
+    #[test]
+    fn what_is_no_plan_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("release.plan");
+        for (text, words) in
+            [("{", "cannot be used"), ("{}", "not a plan"), (r#"{"format":9}"#, "format is 9"), (r#"{"format":1}"#, "missing field")]
+        {
+            fs::write(&file, text).expect("writes");
+            let failure = PlanFile::read(&file).expect_err("it is no plan");
+            assert!(failure.message.contains(words), "{failure}");
+        }
+        assert!(PlanFile::read(&folder.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn a_plan_is_bound_to_its_script_and_arguments() {
+        let arguments = [("version".to_string(), "v2".to_string())];
+        let texts = [("lib/x", "b"), ("deploy.rhai", "a")];
+        let refusal = |script: &str, arguments: &[(String, String)], texts: &[(&str, &str)]| {
+            plan().check(script, arguments, texts.iter().copied()).err().map(|failure| failure.message)
+        };
+        assert_eq!(refusal("deploy.rhai", &arguments, &texts), None);
+        let said = |refusal: Option<String>| refusal.expect("it is refused");
+        assert_eq!(said(refusal("other.rhai", &arguments, &texts)), "the plan is for deploy.rhai, not for other.rhai");
+        assert_eq!(said(refusal("deploy.rhai", &[], &texts)), "the plan was made with version=v2, not with no arguments");
+        assert!(
+            said(refusal("deploy.rhai", &arguments, &[("deploy.rhai", "x"), ("lib/x", "b")])).starts_with("deploy.rhai is not the text")
+        );
+        assert!(said(refusal("deploy.rhai", &arguments, &texts[1..])).starts_with("lib/x is no longer"));
+        assert!(said(refusal("deploy.rhai", &arguments, &[texts[0], texts[1], ("lib/y", "")])).starts_with("lib/y was not part"));
+    }
+}

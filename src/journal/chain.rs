@@ -1,0 +1,165 @@
+//! A journal's lines: each carries the hash of itself and of all before it.
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    Entry, Header,
+    entry::{FORMAT, hex},
+};
+use crate::failure::Failure;
+
+const BEGIN: &str = "{\"hash\":\"";
+const MIDDLE: &str = "\",\"record\":";
+const DIGITS: usize = 64;
+
+/// A journal's records, as far as the chain of their hashes is whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chain {
+    entries: Vec<Entry>,
+    text: String,
+    head: String,
+}
+
+impl Chain {
+    /// Reads what is whole of a journal: a last line that was cut off, and everything behind a line that does not follow from
+    /// those before it, is left out.
+    ///
+    /// Fails when a newer podlift wrote it.
+    pub fn read(text: &str) -> Result<Self, Failure> {
+        let mut chain = Self::default();
+        let mut rest = text;
+        while let Some((line, after)) = rest.split_once('\n') {
+            rest = after;
+            let Some(record) = record(line, &chain.head) else { break };
+            match serde_json::from_str(record) {
+                Ok(entry) => chain.push(entry, &format!("{line}\n")),
+                // Its hash is right, so it was written so.
+                Err(error) => return Err(foreign(chain.entries.len() + 1, &error.to_string())),
+            }
+            if let Some(Entry::Header(header)) = chain.entries.first()
+                && header.format > FORMAT
+            {
+                return Err(foreign(1, &format!("it has the format {}, and this podlift reads up to {FORMAT}", header.format)));
+            }
+        }
+        Ok(chain)
+    }
+
+    /// The line of the record that comes next, with its end.
+    pub fn line(&self, entry: &Entry) -> String {
+        let record = serde_json::to_string(entry).expect("a record is plain data with string keys");
+        format!("{BEGIN}{}{MIDDLE}{record}}}\n", hash(&self.head, &record))
+    }
+
+    /// Adds the record that a line of this chain is for.
+    pub(super) fn push(&mut self, entry: Entry, line: &str) {
+        line[BEGIN.len()..BEGIN.len() + DIGITS].clone_into(&mut self.head);
+        self.text.push_str(line);
+        self.entries.push(entry);
+    }
+
+    /// The records.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// What is run; `None` if not even that was written.
+    pub fn header(&self) -> Option<&Header> {
+        match self.entries.first() {
+            Some(Entry::Header(header)) => Some(header),
+            _ => None,
+        }
+    }
+
+    /// Whether someone began to take the run back.
+    pub fn is_undoing(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry, Entry::Undoing { .. }))
+    }
+
+    /// The lines.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The text of a line's record, if the line is whole and follows what has this hash.
+fn record<'a>(line: &'a str, head: &str) -> Option<&'a str> {
+    let rest = line.strip_prefix(BEGIN)?;
+    let (claimed, rest) = rest.split_at_checked(DIGITS)?;
+    let record = rest.strip_prefix(MIDDLE)?.strip_suffix('}')?;
+    (hash(head, record) == claimed).then_some(record)
+}
+
+fn hash(head: &str, record: &str) -> String {
+    hex(&Sha256::new().chain_update(head).chain_update("\n").chain_update(record).finalize())
+}
+
+fn foreign(line: usize, why: &str) -> Failure {
+    Failure::refused(format!("line {line} of the journal cannot be understood: {why}"))
+        .hint("use the podlift that wrote it, or a newer one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        failure::Origin,
+        journal::{Asked, Intent},
+        model::{Key, Period},
+        op::{Outcome, Pause},
+    };
+
+    fn asked(number: usize) -> Asked {
+        let origin = Origin { file: "déploy.rhai".into(), line: number, column: 1 };
+        Asked { key: Key::call("", number), origin, op: Pause { period: Period::seconds(1) }.into() }
+    }
+
+    fn whole() -> Chain {
+        let mut chain = Chain::default();
+        for number in 1..=4 {
+            for entry in [
+                Entry::Intent(Intent { asked: asked(number), at: "2026-01-01T00:00:00Z".into(), inverse: vec![asked(1).op] }),
+                Entry::Done { asked: asked(number), outcome: Outcome::of("é\n"), seconds: 0.25, answered_by: None },
+            ] {
+                let line = chain.line(&entry);
+                chain.push(entry, &line);
+            }
+        }
+        chain
+    }
+
+    #[test]
+    fn a_journal_reads_back_as_it_was_written() {
+        let chain = whole();
+        assert_eq!(Chain::read(chain.text()).expect("reads"), chain);
+        assert_eq!(chain.entries().len(), 8);
+    }
+
+    #[test]
+    fn a_journal_cut_at_any_byte_loads_what_was_whole() {
+        let text = whole().text;
+        for cut in 0..text.len() {
+            let torn = String::from_utf8_lossy(&text.as_bytes()[..cut]);
+            let chain = Chain::read(&torn).expect("a torn tail is no error");
+            assert_eq!(chain.entries().len(), text[..text.floor_char_boundary(cut)].matches('\n').count(), "cut at {cut}");
+            assert!(text.starts_with(chain.text()));
+        }
+    }
+
+    #[test]
+    fn nothing_is_believed_behind_a_line_that_was_changed() {
+        let text = whole().text;
+        let changed = text.replacen("\"line\":2", "\"line\":7", 1);
+        assert_eq!(Chain::read(&changed).expect("reads").entries().len(), 2);
+        let without: String = text.split_inclusive('\n').enumerate().filter(|(index, _)| *index != 3).map(|(_, line)| line).collect();
+        assert_eq!(Chain::read(&without).expect("reads").entries().len(), 3);
+    }
+
+    #[test]
+    fn what_a_newer_podlift_wrote_is_refused() {
+        let record = r#"{"kind":"teleport"}"#;
+        let line = format!("{BEGIN}{}{MIDDLE}{record}}}\n", hash("", record));
+        let failure = Chain::read(&line).expect_err("nobody knows that kind");
+        assert!(failure.message.starts_with("line 1 of the journal"), "{failure}");
+    }
+}

@@ -1,0 +1,42 @@
+//! Death at a chosen record, for tests of what is left of a run that was killed.
+
+use std::io;
+
+use super::Store;
+
+/// Ends the process at once, as a kill from outside would, before or after one record of a change.
+pub struct Deadly<S> {
+    inner: S,
+    /// How many points are left.
+    left: usize,
+    die: fn(),
+}
+
+impl<S: Store> Deadly<S> {
+    /// Dies at this point, from 0. Each change has four: before its intent, between intent and effect, between effect and outcome,
+    /// after the outcome.
+    pub const fn new(inner: S, point: usize) -> Self {
+        Self { inner, left: point, die: || std::process::abort() }
+    }
+
+    fn point(&mut self) {
+        match self.left.checked_sub(1) {
+            Some(left) => self.left = left,
+            None => (self.die)(),
+        }
+    }
+}
+
+impl<S: Store> Store for Deadly<S> {
+    fn append(&mut self, line: &str, durable: bool) -> io::Result<()> {
+        let is_change =
+            durable && ["intent", "done", "failed"].iter().any(|kind| line.contains(&format!("\"record\":{{\"kind\":\"{kind}\"")));
+        if !is_change {
+            return self.inner.append(line, durable);
+        }
+        self.point();
+        self.inner.append(line, durable)?;
+        self.point();
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! The records of a journal.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    failure::{Failure, Origin},
+    model::{Key, RunInfo},
+    op::{GitState, Op, Outcome},
+};
+
+/// The version of the format that this podlift writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Entry {
+    /// The first of every journal: what is run.
+    Header(Header),
+    /// A process began to work on the run.
+    Began(Began),
+    /// A change is about to be asked for.
+    Intent(Intent),
+    /// A call succeeded.
+    Done {
+        /// What was asked for.
+        #[serde(flatten)]
+        asked: Asked,
+        /// What it returned.
+        outcome: Outcome,
+        /// How long it took.
+        seconds: f64,
+        /// Who said so, where nobody could know it but a person.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answered_by: Option<String>,
+    },
+    /// A call failed or was refused.
+    Failed {
+        /// What was asked for.
+        #[serde(flatten)]
+        asked: Asked,
+        /// Why.
+        failure: Failure,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// What was done since the last commit is being taken back, from here on: the script is not entered again.
+    Undoing {
+        /// When, in RFC 3339, UTC.
+        at: String,
+    },
+    /// A process ended its work on the run.
+    Ended(Ended),
+}
+
+/// What is run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The version of the format.
+    pub format: u32,
+    /// The version of podlift that began it.
+    pub podlift: String,
+    /// The run.
+    pub run: RunInfo,
+    /// The script's folder on the machine that began it.
+    pub folder: String,
+    /// The script.
+    pub script: Source,
+    /// Everything that it imports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub imports: Vec<Source>,
+    /// Its `KEY=VALUE` arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<(String, String)>,
+    /// The repository that the script is in, if it is in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitState>,
+}
+
+/// A text of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// What messages call it.
+    pub name: String,
+    /// The hash of its text, 64 digits.
+    pub sha256: String,
+    /// The text.
+    pub text: String,
+}
+
+impl Source {
+    /// The text of this name.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { name: name.into(), sha256: hex(&Sha256::digest(&text)), text }
+    }
+
+    /// Whether the text is the one that was hashed.
+    pub fn is_whole(&self) -> bool {
+        self.sha256 == hex(&Sha256::digest(&self.text))
+    }
+}
+
+/// A process that works on the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Began {
+    /// When, in RFC 3339, UTC.
+    pub at: String,
+    /// Who: `user@machine`.
+    pub by: String,
+    /// Its process id there.
+    pub process: u32,
+    /// The version of podlift.
+    pub podlift: String,
+    /// What it does.
+    pub how: How,
+}
+
+/// What a process does with a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// It runs the script from its beginning.
+    Run,
+    /// It goes on with it.
+    Resume,
+    /// It takes it back.
+    Undo,
+}
+
+/// A change that is about to be asked for. Without an outcome behind it nobody knows whether it was done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    /// What is asked for.
+    #[serde(flatten)]
+    pub asked: Asked,
+    /// When, in RFC 3339, UTC.
+    pub at: String,
+    /// What would take the change back, by what was there before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inverse: Vec<Op>,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Which call.
+    pub key: Key,
+    /// The place in the script.
+    pub origin: Origin,
+    /// The op, as its own object.
+    #[serde(rename = "ask")]
+    pub op: Op,
+}
+
+/// How a process ended its work on a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When, in RFC 3339, UTC.
+    pub at: String,
+    /// The word for its exit code: `done`, `undone`, `mixed`, `interrupted`, …
+    pub exit: String,
+    /// What the hosts were read to be, where they were: `all-new`, `all-old`, `mixed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Why it did not reach its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl Entry {
+    /// Whether it has to be on the disk before anything else happens. What is lost of reads and waits is done again.
+    pub const fn is_durable(&self) -> bool {
+        match self {
+            Self::Done { asked, .. } | Self::Failed { asked, .. } => asked.op.class().changes(),
+            Self::Header(_) | Self::Began(_) | Self::Intent(_) | Self::Undoing { .. } | Self::Ended(_) => true,
+        }
+    }
+}
+
+/// The time, in RFC 3339, UTC, to the millisecond.
+pub fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,101 @@
+//! The names of a run's calls.
+
+use std::{cmp::Ordering, fmt};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::name::{RunId, Token};
+
+/// Which call of a run it is: `4`, the second host of it `4[1]`, the first call of that branch `4[1].1`. Deterministic: it
+/// does not depend on which branch is faster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Key(String);
+
+impl Key {
+    /// The call number `number` (from 1) of the branch that `prefix` names; the run's own is empty.
+    pub fn call(prefix: &str, number: usize) -> Self {
+        Self(format!("{prefix}{number}"))
+    }
+
+    /// The part number `index` (from 0) of this call.
+    #[must_use]
+    pub fn part(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    /// What the keys of the calls in this branch begin with.
+    pub fn branch(&self) -> String {
+        format!("{}.", self.0)
+    }
+
+    /// The number `index` (from 0) of the ops that undo this call.
+    #[must_use]
+    pub fn undo(&self, index: usize) -> Self {
+        Self(format!("undo/{}.{index}", self.0))
+    }
+
+    /// The block of code that makes this call: what the keys of its calls begin with; the run's own is empty.
+    pub fn block(&self) -> &str {
+        self.0.rfind('.').map_or("", |end| &self.0[..=end])
+    }
+
+    /// Whether it is the key of a call in this block, or in a block within it.
+    pub fn is_in(&self, block: &str) -> bool {
+        self.0.starts_with(block)
+    }
+
+    /// The way to it from the outermost block: at each level the call's number, and the part where it has parts.
+    pub fn path(&self) -> Vec<(u64, Option<u64>)> {
+        let level = |text: &str| {
+            let (number, part) = text.trim_end_matches(']').split_once('[').map_or((text, None), |(number, part)| (number, Some(part)));
+            (number.parse().unwrap_or(0), part.and_then(|part| part.parse().ok()))
+        };
+        self.0.split('.').map(level).collect()
+    }
+
+    /// Whether it is the key of an op that undoes a call.
+    pub fn is_undo(&self) -> bool {
+        self.0.starts_with("undo/")
+    }
+
+    /// The mark of what this call makes in this run.
+    pub fn token(&self, run: &RunId) -> Token {
+        let digest = Sha256::new().chain_update(run.as_str()).chain_update([0]).chain_update(&self.0).finalize();
+        let number = digest.iter().take(5).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+        Token::new(format!("{number:010x}")).expect("five bytes are ten digits")
+    }
+
+    /// Compares keys as the script made the calls: `4[2]` comes before `4[10]`, `4[1]` before `4[1].1`, and what undoes comes last.
+    #[must_use]
+    pub fn in_script_order(&self, other: &Self) -> Ordering {
+        let numbers = |key: &Self| -> Vec<u64> {
+            key.0.split(|character: char| !character.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+        };
+        self.is_undo().cmp(&other.is_undo()).then_with(|| numbers(self).cmp(&numbers(other)))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_by_their_numbers() {
+        let mut keys = ["undo/1.0", "10", "4[10]", "4[2].1", "4[2]", "2"].map(|key| Key(key.into()));
+        keys.sort_by(Key::in_script_order);
+        assert_eq!(keys.map(|key| key.0), ["2", "4[2]", "4[2].1", "4[10]", "10", "undo/1.0"]);
+    }
+}

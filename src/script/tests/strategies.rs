@@ -1,0 +1,236 @@
+//! The strategies of `stdlib/` on a modelled fleet: what they do, and what is left when a call of theirs fails, whichever it is.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use super::lab::{Answer, Lab};
+use crate::{
+    executor::{Call, Outcome, ending::State},
+    failure::{Failure, FailureKind},
+    model::HostName,
+    op::Op,
+};
+
+/// Every way to bring a release to a service that has a proxy.
+const STRATEGIES: &[&str] = &[
+    "rolling::deploy(web, img, fleet);",
+    "rolling::deploy(web, img, fleet, #{ order: \"stop-first\", allow_downtime: true });",
+    "recreate::deploy(web, img, fleet);",
+    "canary::deploy(web, img, fleet, #{ steps: [5, 50], sticky: \"seen\" });",
+    "canary::deploy(web, img, fleet, #{ by: \"hosts\", steps: [1] });",
+    "canary::deploy(web, img, fleet, #{ by: \"replicas\", steps: [1] });",
+    "blue_green::deploy(web, img, fleet, #{ soak: \"1m\", gates: gates::guide(), keep: true });",
+];
+
+#[test]
+fn each_strategy_brings_every_release_to_the_whole_fleet() {
+    for strategy in STRATEGIES {
+        let mut lab = Lab::new();
+        for version in ["v1", "v2", "v3"] {
+            let told = lab.does(strategy, version);
+            assert_eq!(told.state, State::AllNew, "{strategy} {version}");
+        }
+        for line in lab.serving() {
+            assert!(line.contains(": v3 ") && !line.contains(", "), "{strategy}: {line}");
+        }
+        let history = lab.does("for deploy in history(web, fleet) { info(deploy.version) }", "v4").said;
+        assert_eq!(history, ["v3", "v2", "v1"], "{strategy}");
+    }
+}
+
+#[test]
+fn a_strategy_that_fails_at_any_call_leaves_the_fleet_as_it_was() {
+    for strategy in STRATEGIES {
+        for serving in [false, true] {
+            let found = if serving { Lab::serving_v1() } else { Lab::new() };
+            let before = found.fleet();
+            let calls = found.copy().does(strategy, "v2").calls;
+            for number in 0..calls {
+                let mut lab = found.copy();
+                let fault = move |at: usize, _: &Call| (at == number).then(|| Failure::failed("the call failed"));
+                let told = lab.run_with(strategy, "v2", Box::new(fault));
+                let which = format!("{strategy} serving: {serving}, call {number} of {calls}");
+                assert!(told.ended.is_err() && told.left.is_empty(), "{which}");
+                let expected = if before.is_empty() { State::Unchanged } else { State::AllOld };
+                assert!(told.state == expected || matches!(told.state, State::Unchanged | State::AllOld), "{which}: {:?}", told.state);
+                let after: BTreeMap<_, _> = lab.fleet().into_iter().filter(|(_, lines)| serving || !lines.is_empty()).collect();
+                assert_eq!(without_empty_tables(after), without_empty_tables(before.clone()), "{which}");
+            }
+        }
+    }
+}
+
+/// A proxy that serves nothing of a service is like one that never did.
+fn without_empty_tables(mut fleet: BTreeMap<HostName, Vec<String>>) -> BTreeMap<HostName, Vec<String>> {
+    for lines in fleet.values_mut() {
+        lines.retain(|line| !line.ends_with(" {}"));
+    }
+    fleet.retain(|_, lines| !lines.is_empty());
+    fleet
+}
+
+#[test]
+fn a_host_that_dies_in_the_middle_is_reported_as_mixed_or_all_is_as_it_was() {
+    for strategy in STRATEGIES {
+        let found = Lab::serving_v1();
+        let before = found.fleet();
+        let calls = found.copy().does(strategy, "v2").calls;
+        for number in 0..calls {
+            let mut lab = found.copy();
+            let dead = AtomicBool::new(false);
+            let fault = move |at: usize, call: &Call| {
+                if at == number {
+                    dead.store(true, Ordering::SeqCst);
+                }
+                let concerned = call.op.hosts().iter().any(|host| host.name.as_str() == "10.0.0.2");
+                (dead.load(Ordering::SeqCst) && concerned).then(|| Failure::new(FailureKind::Unreachable, "it does not answer"))
+            };
+            let told = lab.run_with(strategy, "v2", Box::new(fault));
+            let which = format!("{strategy}, 10.0.0.2 dies at call {number} of {calls}");
+            assert!(told.ended.is_err(), "{which}");
+            if told.state != State::Mixed {
+                assert_eq!(lab.fleet(), before, "{which}: {:?}", told.state);
+            }
+            let living = |fleet: &BTreeMap<HostName, Vec<String>>| {
+                fleet.iter().find(|(host, _)| host.as_str() == "10.0.0.1").map(|(_, lines)| lines.clone())
+            };
+            assert_eq!(living(&lab.fleet()), living(&before), "{which}: the host that lives is as it was");
+        }
+    }
+}
+
+/// What the gates' windows see: a healthy release beside, and a new one by this measure.
+fn seen(call: &Call, next: serde_json::Value) -> Option<Outcome> {
+    let Op::Traffic(op) = &call.op else { return None };
+    let is_next = op.containers.iter().any(|container| container.as_str().contains("-v2-"));
+    Some(Outcome::of(if is_next { next } else { serde_json::json!({ "requests": 1000, "errors": 1, "milliseconds": { "20": 1000 } }) }))
+}
+
+const CANARY: &str = "canary::deploy(web, img, fleet);";
+
+#[test]
+fn a_canary_gives_the_new_release_more_step_by_step() {
+    let mut lab = Lab::serving_v1();
+    lab.answer = |call| seen(call, serde_json::json!({ "requests": 1000, "errors": 1, "milliseconds": { "25": 1000 } }));
+    let told = lab.does(CANARY, "v2");
+    let weights: Vec<u64> = told
+        .records
+        .iter()
+        .filter_map(|record| match &record.op {
+            Op::SetWeights(op) if op.proxy.name.as_str() == "10.0.0.1" => {
+                op.changes.values().flatten().find(|share| share.release.version.as_str() == "v2").map(|share| share.weight)
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(weights, [1, 5, 25, 50, 100]);
+    assert!(told.said[0].starts_with("pass: 2 errors of 2000 requests, p95 25 ms; beside it 2 errors of 2000"), "{:?}", told.said);
+    assert_eq!(lab.serving(), ["10.0.0.1: v2 100; 2 run", "10.0.0.2: v2 100; 2 run"]);
+}
+
+#[test]
+fn a_canary_that_breaks_a_limit_is_taken_back() {
+    for (measure, answer) in [
+        (
+            "error rate under 1 %: it is 5 %, and the limit is 1 %",
+            (|call| seen(call, serde_json::json!({ "requests": 1000, "errors": 50, "milliseconds": { "20": 1000 } }))) as Answer,
+        ),
+        ("error rate up by at most 50 %: it is 0.2 %, and the limit is 0.15 %", |call| {
+            seen(call, serde_json::json!({ "requests": 1000, "errors": 2, "milliseconds": { "20": 1000 } }))
+        }),
+        ("p95 up by at most 100 ms: it is 170 ms, and the limit is 120 ms", |call| {
+            seen(call, serde_json::json!({ "requests": 1000, "errors": 1, "milliseconds": { "20": 900, "170": 100 } }))
+        }),
+    ] {
+        let mut lab = Lab::serving_v1();
+        lab.answer = answer;
+        let message = lab.fails(CANARY, "v2");
+        assert!(message.starts_with("web v2: fail: ") && message.contains(measure), "{message}");
+    }
+}
+
+#[test]
+fn a_canary_with_too_few_requests_is_inconclusive_and_does_not_pass() {
+    let few: Answer = |call| seen(call, serde_json::json!({ "requests": 3, "errors": 0, "milliseconds": { "20": 3 } }));
+    let mut lab = Lab::serving_v1();
+    lab.answer = few;
+    let told = lab.fails(CANARY, "v2");
+    assert_eq!(told, "web v2: inconclusive: 6 requests of at least 100; measured 4 times");
+    let told = lab.fails("canary::deploy(web, img, fleet, #{ on_inconclusive: \"undo\" });", "v2");
+    assert_eq!(told, "web v2: inconclusive: 6 requests of at least 100");
+    let told = lab.does("canary::deploy(web, img, fleet, #{ on_inconclusive: \"go_on\", steps: [50, 100] });", "v2");
+    assert_eq!(told.said[1], "web v2: inconclusive: 6 requests of at least 100; going on");
+    assert!(lab.serving()[0].contains("v2 100"));
+}
+
+#[test]
+fn a_canary_of_which_only_the_old_release_is_seen_does_not_pass() {
+    let mut lab = Lab::serving_v1();
+    lab.answer = |call| seen(call, serde_json::json!({ "requests": 0, "errors": 0, "milliseconds": {} }));
+    assert_eq!(lab.fails(CANARY, "v2"), "web v2: inconclusive: 0 requests of at least 100; measured 4 times");
+}
+
+#[test]
+fn a_canary_by_hosts_leaves_the_others_alone_until_it_is_their_turn() {
+    let mut lab = Lab::serving_v1();
+    lab.answer = |call| {
+        let Op::Traffic(op) = &call.op else { return None };
+        let errors = if op.proxy.name.as_str() == "10.0.0.2" && op.containers[0].as_str().contains("-v2-") { 500 } else { 0 };
+        Some(Outcome::of(serde_json::json!({ "requests": 1000, "errors": errors, "milliseconds": { "20": 1000 } })))
+    };
+    let before = lab.fleet();
+    let told = lab.run("canary::deploy(web, img, fleet, #{ by: \"hosts\", steps: [1, \"100%\"] });", "v2");
+    let starts: Vec<&str> =
+        told.records.iter().filter_map(|record| if let Op::Start(op) = &record.op { Some(op.host.name.as_str()) } else { None }).collect();
+    assert!(told.ended.is_err());
+    assert_eq!(starts, ["10.0.0.1", "10.0.0.2"]);
+    assert_eq!(lab.fleet(), before);
+}
+
+#[test]
+fn steps_that_do_not_grow_or_are_none_are_refused_before_anything_is_touched() {
+    for (options, problem) in [
+        ("steps: [50, 25]", "steps grow up to 100 %"),
+        ("steps: [150]", "steps grow up to 100 %"),
+        ("steps: []", "steps is an array such as"),
+        ("by: \"luck\"", "by is \"weight\", \"hosts\" or \"replicas\", not \"luck\""),
+        ("on_fail: \"pray\"", "on_fail is one of"),
+        ("gates: [0.01]", "a gate comes from a function of std/gates"),
+    ] {
+        let mut lab = Lab::serving_v1();
+        let message = lab.fails(&format!("canary::deploy(web, img, fleet, #{{ {options} }});"), "v2");
+        assert!(message.contains(problem), "{message}");
+    }
+}
+
+#[test]
+fn blue_green_tests_before_the_switch_and_a_failed_test_gets_no_traffic() {
+    let mut lab = Lab::serving_v1();
+    let told = lab.fails("blue_green::deploy(web, img, fleet, #{ test: |green| fail(`no ${green.version} for ${green.weight}`) });", "v2");
+    assert_eq!(told, "no v2 for 0");
+}
+
+#[test]
+fn blue_green_switches_back_when_the_soak_breaks_a_limit() {
+    let mut lab = Lab::serving_v1();
+    lab.answer = |call| seen(call, serde_json::json!({ "requests": 1000, "errors": 50, "milliseconds": { "20": 1000 } }));
+    let told = lab.fails("blue_green::deploy(web, img, fleet, #{ soak: \"1m\", gates: gates::guide() });", "v2");
+    assert!(told.contains("it is 5 %"), "{told}");
+}
+
+#[test]
+fn what_blue_green_keeps_serves_again_at_once() {
+    let mut lab = Lab::serving_v1();
+    lab.does("blue_green::deploy(web, img, fleet, #{ keep: true });", "v2");
+    assert_eq!(lab.serving(), ["10.0.0.1: v2 100; 4 run", "10.0.0.2: v2 100; 4 run"]);
+    let told = lab.does("blue_green::switch_back(web, fleet);", "v3");
+    assert_eq!(told.said, ["v1 serves, v2 is kept"]);
+    assert!(!told.records.iter().any(|record| matches!(record.op, Op::Start(_) | Op::StartAgain(_) | Op::Stop(_))));
+    assert_eq!(lab.serving(), ["10.0.0.1: v1 100; 4 run", "10.0.0.2: v1 100; 4 run"]);
+    lab.does("blue_green::cleanup(web, fleet);", "v3");
+    assert_eq!(lab.serving(), ["10.0.0.1: v1 100; 2 run", "10.0.0.2: v1 100; 2 run"]);
+    let told = lab.fails("blue_green::switch_back(web, fleet);", "v3");
+    assert!(told.starts_with("no other release of web is kept running"), "{told}");
+}

@@ -1,0 +1,124 @@
+//! Plan files, on a modelled fleet: a run does what its plan says, or stops and tells why.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::podlift::Project;
+
+const SCRIPT: &str = r#"
+import "std/rolling" as rolling;
+project("shop");
+let p = params(#{ version: "v1", replicas: 1 });
+let fleet = hosts(["h1", "h2"]);
+let web = service("web", #{ port: 8000, replicas: p.replicas, health: http("/health") });
+let img = build(web, #{ tag: p.version });
+ship(img, fleet);
+rolling::deploy(web, img, fleet);
+"#;
+
+fn project() -> Project {
+    let project = Project::new();
+    project.write("deploy.rhai", SCRIPT);
+    project
+}
+
+fn plan(project: &Project, arguments: &[&str]) -> Value {
+    let output = project.podlift(&[&["plan", "deploy.rhai", "--simulate", "-o", "release.plan"], arguments].concat());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("`podlift run --plan release.plan --simulate` does it"), "{}", output.stderr);
+    serde_json::from_str(&fs::read_to_string(project.path().join("release.plan")).expect("it is saved")).expect("it is JSON")
+}
+
+/// Runs the plan and expects this exit code and these words.
+#[track_caller]
+fn follow(project: &Project, code: i32, words: &[&str]) {
+    let output = project.podlift(&["run", "--plan", "release.plan", "--simulate"]);
+    let said = format!("{}{}", output.stdout, output.stderr);
+    assert_eq!(output.code, code, "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in:\n{said}");
+    }
+}
+
+#[test]
+fn a_plan_is_done_under_its_own_run_and_only_once() {
+    let project = project();
+    let plan = plan(&project, &["version=v2"]);
+    assert_eq!(plan["arguments"][0][1], "v2");
+    let calls = plan["calls"].as_array().expect("calls");
+    assert!(calls.iter().any(|call| call["words"] == "start 1 × web v2 on h2" && call["origin"]["file"] == "std/rolling"), "{calls:#?}");
+    assert!(calls.iter().any(|call| call["assumed"] == "the new containers become healthy"), "{calls:#?}");
+    follow(&project, 0, &["simulated: "]);
+    let kept = fs::read_to_string(project.path().join(".podlift/simulated.json")).expect("it is kept");
+    assert!(kept.contains(plan["run"].as_str().expect("an id")), "the run has the plan's id");
+    follow(
+        &project,
+        3,
+        &["the fleet has changed since the plan was made", "h1: the containers of web, the history of web, the traffic of web"],
+    );
+}
+
+#[test]
+fn a_plan_is_bound_to_its_script_and_arguments() {
+    let project = project();
+    plan(&project, &[]);
+    let output = project.podlift(&["run", "deploy.rhai", "version=v3", "--plan", "release.plan", "--simulate"]);
+    assert_eq!(output.code, 3, "{}", output.stderr);
+    assert!(output.stderr.contains("the plan was made with no arguments, not with version=v3"), "{}", output.stderr);
+    project.write("deploy.rhai", &SCRIPT.replace("ship(img, fleet)", "ship(img, fleet); pause(\"1s\")"));
+    follow(&project, 3, &["deploy.rhai is not the text that the plan was made with"]);
+    assert!(!project.path().join(".podlift/simulated.json").exists(), "nothing was changed");
+    fs::write(project.path().join("release.plan"), "{}").expect("writes");
+    follow(&project, 2, &["it is not a plan of podlift"]);
+}
+
+#[test]
+fn a_run_stops_before_the_first_op_that_would_differ_and_shows_both() {
+    let project = Project::new();
+    project.write("version", "v1");
+    // Even a script that catches everything does not go on.
+    let read = r#"let version = read_file("version"); try { "#;
+    let script = SCRIPT.replace("build(web, #{ tag: p.version });", "build(web, #{ tag: read_file(\"version\") });");
+    let script = script.replace("rolling::deploy(web, img, fleet);", &format!("{read} rolling::deploy(web, img, fleet); }} catch {{ }}"));
+    project.write("deploy.rhai", &script);
+    plan(&project, &[]);
+    project.write("version", "v2");
+    follow(
+        &project,
+        3,
+        &[
+            "the run would leave its plan at call 2",
+            "build shop-web:v1 from . on local (deploy.rhai:7)",
+            "version: \"v1\" → \"v2\"",
+            "nothing was touched",
+        ],
+    );
+}
+
+#[test]
+fn a_run_that_leaves_its_plan_in_the_middle_is_undone() {
+    let project = Project::new();
+    project.write("order", "h1 h2");
+    let script = SCRIPT.replace(
+        "rolling::deploy(web, img, fleet);",
+        r#"rolling::deploy(web, img, fleet[0]); for name in read_file("order").split(" ") { info(name); if name == "h2" { rolling::deploy(web, img, fleet[1]); } }"#,
+    );
+    project.write("deploy.rhai", &script);
+    plan(&project, &[]);
+    project.write("order", "h1");
+    follow(&project, 4, &["the script ended before it did all that was planned", "the first that is missing", "everything was undone"]);
+}
+
+#[test]
+fn a_dry_run_that_fails_saves_no_plan() {
+    let project = Project::new();
+    project.write("deploy.rhai", r#"fail("not today");"#);
+    let output = project.podlift(&["plan", "deploy.rhai", "--simulate", "-o", "release.plan"]);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    assert!(!project.path().join("release.plan").exists());
+    project.write("deploy.rhai", r#"host("h1");"#);
+    let output = project.podlift(&["plan", "deploy.rhai", "--simulate", "-o", "no/such/folder/release.plan"]);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    assert!(output.stderr.contains("the plan was not saved"), "{}", output.stderr);
+}

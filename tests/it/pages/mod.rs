@@ -1,0 +1,3 @@
+//! What people read and type beside their deploys: documentation, tasks, modules of their own.
+
+mod tools;
