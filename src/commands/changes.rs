@@ -81,11 +81,11 @@ impl Counts {
     }
 }
 
-/// Whether an op changes what runs or serves on the fleet. Images that were built or shipped change neither, and what a command
-/// does on the operator's machine is the operator's.
+/// Whether an op changes what runs or serves on the fleet. Images that were built or shipped change neither, what a command
+/// does on the operator's machine is the operator's, and a dependency stays whatever becomes of the run.
 fn changes_fleet(op: &Op) -> bool {
     match op {
-        Op::Build(_) | Op::Ship(_) => false,
+        Op::Build(_) | Op::Ship(_) | Op::Depend(_) => false,
         Op::Hook(hook) => !matches!(hook.invocation.place, Place::Local),
         _ => op.class().changes(),
     }

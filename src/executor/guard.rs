@@ -118,6 +118,15 @@ impl<E: Executor> Guard<E> {
 
     fn start(&self, call: &Call, op: &Start) -> Result<(), Failure> {
         reachable_from_its_proxies(op)?;
+        let found = self.find(call, &op.host, &op.project, &op.service.name, &[])?;
+        if let Some(container) = found.containers.iter().find(|container| container.dependency) {
+            return Err(Failure::refused(format!(
+                "{} is a dependency on {} ({}): a deploy never replaces it",
+                op.service.name, op.host.name, container.name
+            ))
+            .on(&op.host.name)
+            .hint("`dependency` finds it and starts it again; to replace it, `stop` and `remove` it with `allow_downtime: true` first"));
+        }
         self.front_is_free(call, &op.host, &op.project, &op.service)
     }
 
@@ -214,13 +223,16 @@ impl<E: Executor> Guard<E> {
             return Ok(());
         }
         let hint = "give it weight 0 with `set_weights`, then `drain` it; `allow_downtime: true` ends it all the same";
-        if !ending.proxies.is_empty() {
-            let found = self.find(call, ending.host, ending.project, ending.service, ending.proxies)?;
-            if let Some(container) = ending.containers.iter().find(|container| found.weights.contains_key(*container)) {
-                return Err(Failure::refused(format!("{container} on {} still gets traffic", ending.host.name))
-                    .on(&ending.host.name)
-                    .hint(hint));
-            }
+        let found = self.find(call, ending.host, ending.project, ending.service, ending.proxies)?;
+        if let Some(known) = found.containers.iter().find(|known| known.dependency && ending.containers.contains(&known.name)) {
+            return Err(Failure::refused(format!("{} on {} is a dependency: a deploy never ends it", known.name, ending.host.name))
+                .on(&ending.host.name)
+                .hint("`allow_downtime: true` ends it all the same; its volumes stay"));
+        }
+        if let Some(container) = ending.containers.iter().find(|container| found.weights.contains_key(*container)) {
+            return Err(Failure::refused(format!("{container} on {} still gets traffic", ending.host.name))
+                .on(&ending.host.name)
+                .hint(hint));
         }
         let undrained = lock(&self.undrained);
         let waiting = ending.containers.iter().find(|container| undrained.contains(&(ending.host.name.clone(), (*container).clone())));

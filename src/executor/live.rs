@@ -91,6 +91,10 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
             plain(ship::ship(fleet, op, engine, progress)).await
         }
         Op::Start(op) => start(fleet, op, call).await,
+        Op::Depend(op) => {
+            let connection = fleet.host(&op.host).await?;
+            plain(containers::depend(&connection, op, &call.token, &call.run, secrets, progress)).await
+        }
         Op::StartAgain(op) => {
             let started = containers::start_again(&*fleet.host(&op.host).await?, op).await?;
             Ok(Outcome::of(started).undone_by(op.inverse()))

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bollard::{
     exec::{CreateExecOptions, StartExecResults},
-    models::ContainerInspectResponse,
+    models::{ContainerInspectResponse, HealthStatusEnum},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all};
@@ -168,6 +168,7 @@ async fn check(connection: &Connection, name: &ContainerName, check: &Check, lim
     let asked = async {
         match check {
             Check::None => Ok(Ok("it runs".into())),
+            Check::Docker => verdict(connection, name).await,
             Check::Command { command } => run(connection, name, command).await,
             Check::Tcp => {
                 let (address, port) = endpoint(connection, name).await?;
@@ -184,6 +185,24 @@ async fn check(connection: &Connection, name: &ContainerName, check: &Check, lim
         }
     };
     timeout(limit, asked).await.unwrap_or_else(|_| Ok(Err(format!("no answer within {:.1} s", limit.as_secs_f64()))))
+}
+
+/// What the engine says by the image's own `HEALTHCHECK`. A container without one will never be healthy.
+async fn verdict(connection: &Connection, name: &ContainerName) -> Result<Result<String, String>, Failure> {
+    let health = inspect(connection, name).await?.state.and_then(|state| state.health).unwrap_or_default();
+    let status = health.status.unwrap_or(HealthStatusEnum::NONE);
+    let said = health.log.unwrap_or_default().pop().and_then(|last| last.output).unwrap_or_default();
+    match status {
+        HealthStatusEnum::HEALTHY => Ok(Ok("Docker says that it is healthy".into())),
+        HealthStatusEnum::EMPTY | HealthStatusEnum::NONE => Err(no_healthcheck(name.as_str())),
+        other => Ok(Err(format!("Docker says that it is {other}: {}", said.trim()).trim_end_matches(": ").to_owned())),
+    }
+}
+
+/// The refusal of `docker_health()` where the image has no `HEALTHCHECK`, or has it switched off.
+pub(super) fn no_healthcheck(whose: &str) -> Failure {
+    Failure::refused(format!("{whose} has no HEALTHCHECK that Docker could judge it by"))
+        .hint("add HEALTHCHECK to its Dockerfile, or give the service http(\"/path\"), tcp(), command([…]) or no_health()")
 }
 
 /// A forwarded connection is accepted before the other end is: where nobody listens it is closed at once.

@@ -11,6 +11,7 @@ pub mod http;
 pub mod images;
 pub mod local;
 pub mod nginx;
+pub mod registry;
 pub mod secrets;
 pub mod ship;
 pub mod ssh;

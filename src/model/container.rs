@@ -44,6 +44,9 @@ pub struct Container {
     pub exit_code: Option<i64>,
     /// The health check that it was started with.
     pub health: Health,
+    /// Whether it is a dependency: a deploy leaves it alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dependency: bool,
     /// When it was made, in RFC 3339, UTC.
     pub deployed_at: String,
     /// Who made it.

@@ -48,6 +48,8 @@ pub enum Check {
         /// The program and its arguments.
         command: Vec<String>,
     },
+    /// The engine's own verdict, by the image's `HEALTHCHECK`.
+    Docker,
     /// The container still runs after two seconds.
     None,
 }

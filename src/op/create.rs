@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Drain, OnTimeout, Op, Remove, Stop};
-use crate::model::{ContainerName, Host, Period, ProjectName, Service, Text, Version};
+use super::{Drain, OnTimeout, Op, Remove, StartAgain, Stop};
+use crate::model::{Container, ContainerName, ContainerState, Host, Period, ProjectName, Service, Text, Version};
 
 /// Builds an image with `docker build`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,6 +136,71 @@ impl Start {
     }
     pub(super) fn describe(&self) -> String {
         format!("{} × {} {}", self.replicas, self.service.name, self.version)
+    }
+    pub(super) fn host(&self) -> Option<&Host> {
+        Some(&self.host)
+    }
+}
+
+/// Makes sure that a service runs which others need and no deploy replaces. What it starts is never taken back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Depend {
+    /// The host.
+    pub host: Host,
+    /// The project.
+    pub project: ProjectName,
+    /// The service.
+    pub service: Service,
+    /// The image's reference, pulled where the host lacks it.
+    pub reference: String,
+    /// Its content digest, where it is known.
+    pub digest: String,
+    /// The version.
+    pub version: Version,
+}
+
+impl Depend {
+    /// Those of the service's containers that are the dependency: all that run or are being restarted, else the newest stopped
+    /// ones, else `None`.
+    pub fn choose(&self, there: &[Container]) -> Option<Vec<Container>> {
+        let alive = |container: &&Container| matches!(container.state, ContainerState::Running | ContainerState::Restarting);
+        let running: Vec<Container> = there.iter().filter(alive).cloned().collect();
+        if !running.is_empty() {
+            return Some(running);
+        }
+        let newest = there.iter().max_by_key(|container| (&container.deployed_at, &container.run))?;
+        Some(there.iter().filter(|container| (&container.run, &container.version) == (&newest.run, &newest.version)).cloned().collect())
+    }
+
+    /// What starts those again that do not run.
+    pub fn again(&self, containers: &[Container]) -> StartAgain {
+        let alive = |container: &&Container| matches!(container.state, ContainerState::Running | ContainerState::Restarting);
+        let stopped = containers.iter().filter(|container| !alive(container));
+        StartAgain {
+            host: self.host.clone(),
+            project: self.project.clone(),
+            service: self.service.name.clone(),
+            containers: stopped.map(|container| container.name.clone()).collect(),
+            proxies: Vec::new(),
+            restart: None,
+        }
+    }
+
+    /// What starts it where there is nothing of it.
+    pub fn start(&self) -> Start {
+        Start {
+            host: self.host.clone(),
+            project: self.project.clone(),
+            service: self.service.clone(),
+            reference: self.reference.clone(),
+            digest: self.digest.clone(),
+            version: self.version.clone(),
+            replicas: self.service.replicas,
+            copy: None,
+        }
+    }
+    pub(super) fn describe(&self) -> String {
+        format!("{} {}", self.service.name, self.version)
     }
     pub(super) fn host(&self) -> Option<&Host> {
         Some(&self.host)

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub use self::{
-    create::{Build, CopyOf, Ship, Shipped, Start},
+    create::{Build, CopyOf, Depend, Ship, Shipped, Start},
     end::{Drain, Drained, OnTimeout, Remove, StartAgain, Stop},
     once::{CommandLine, CommandOutput, Hook, Invocation, Place},
     outcome::Outcome,
@@ -152,6 +152,8 @@ operations! {
     Ship: Create, "ship" => Shipped;
     /// Starts containers.
     Start: Create, "start" => Vec<Container>;
+    /// Makes sure that a service runs which no deploy replaces.
+    Depend: Create, "dependency" => Vec<Container>;
     /// Starts stopped containers again.
     StartAgain: End, "start" => Vec<Container>;
     /// Takes containers out of the traffic and waits until they are idle.
@@ -195,6 +197,7 @@ impl Op {
             Self::Record(op) => &op.project,
             Self::Forget(op) => &op.project,
             Self::Start(op) => &op.project,
+            Self::Depend(op) => &op.project,
             Self::StartAgain(op) => &op.project,
             Self::Drain(op) => &op.project,
             Self::Stop(op) => &op.project,
@@ -207,7 +210,7 @@ impl Op {
     pub fn canonical(&self) -> Value {
         let mut value = serde_json::to_value(self).expect("an op is plain data with string keys");
         match self {
-            Self::Start(_) | Self::Ship(_) => forget(&mut value, &["digest"]),
+            Self::Start(_) | Self::Depend(_) | Self::Ship(_) => forget(&mut value, &["digest"]),
             Self::SetWeights(_) | Self::TestWeights(_) => {
                 for share in value["changes"]
                     .as_object_mut()

@@ -242,6 +242,9 @@ pub struct HttpGet {
     /// What a dry run takes for the answer: a status code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assume: Option<u16>,
+    /// What a dry run takes for the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assume_body: Option<String>,
 }
 
 /// What a GET is sent to.

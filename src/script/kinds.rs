@@ -36,7 +36,7 @@ pub enum Kind {
     Labels,
     /// Any map of plain data.
     Map,
-    /// What `http(…)`, `tcp(…)`, `command(…)` or `no_health()` returned.
+    /// What `http(…)`, `tcp(…)`, `command(…)`, `docker_health(…)` or `no_health()` returned.
     Health,
     /// A Host.
     Host,
@@ -65,7 +65,7 @@ impl Kind {
             Self::Variables => "a map of strings, numbers or booleans".into(),
             Self::Labels => "a map of strings".into(),
             Self::Map => "a map".into(),
-            Self::Health => "a health check: http(…), tcp(…), command(…) or no_health()".into(),
+            Self::Health => "a health check: http(…), tcp(…), command(…), docker_health(…) or no_health()".into(),
             Self::Host => "a host".into(),
             Self::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
             Self::Proxy => "\"nginx\", \"haproxy\" or a map: kind, command, folder, logs, template".into(),

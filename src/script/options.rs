@@ -131,6 +131,7 @@ pub const SPECS: &[OptionSpec] = &[
     OptionSpec { function: "http", keys: HTTP },
     OptionSpec { function: "tcp", keys: &TIMES },
     OptionSpec { function: "command", keys: &TIMES },
+    OptionSpec { function: "docker_health", keys: &TIMES },
     OptionSpec { function: "build", keys: BUILD },
     OptionSpec { function: "start", keys: START },
     OptionSpec { function: "healthcheck", keys: OVER_THE_OWN },
@@ -170,6 +171,7 @@ pub const SPECS: &[OptionSpec] = &[
             key("via", Kind::Host, "the host that the request starts from"),
             key("timeout", Kind::Duration, "how long it may take (\"10s\")"),
             key("assume", Kind::Whole(100, 599), "what a dry run takes for the code (200)"),
+            key("assume_body", Kind::Text, "what a dry run takes for the body (\"\")"),
         ],
     },
     OptionSpec {

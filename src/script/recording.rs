@@ -83,6 +83,7 @@ pub(super) fn container(host: &str, version: &str, run: &str, replica: u32, stat
         state,
         exit_code: None,
         health,
+        dependency: false,
         deployed_at: format!("2026-01-0{}T00:00:00Z", version.trim_start_matches('v')),
         deployed_by: "ann@desk".into(),
     }
@@ -305,6 +306,7 @@ fn made(call: &Call, op: &op::Start, replica: u32) -> Container {
         state: ContainerState::Running,
         exit_code: None,
         health: op.service.health.clone(),
+        dependency: false,
         deployed_at: call.run.started.clone(),
         deployed_by: call.run.operator.clone(),
     }

@@ -12,8 +12,13 @@ pub const MODULES: &[(&str, &str)] = embedded![
     "blue_green",
     "canary",
     "gates",
+    "places",
     "recreate",
+    "restart",
+    "rollback",
     "rolling",
+    "verify",
+    "workers",
 ];
 
 /// What a new strategy begins as; `NAME` and `PATH` stand for its name and the path that it is imported by.

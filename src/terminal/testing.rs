@@ -212,6 +212,7 @@ pub fn fleet() -> BTreeMap<HostName, HostState> {
         state,
         exit_code: (state == ContainerState::Stopped).then_some(0),
         health: Health::new(Check::Tcp),
+        dependency: false,
         deployed_at: at.into(),
         deployed_by: "ann@laptop".into(),
     };

@@ -2,7 +2,7 @@
 
 use crate::{
     model::{ContainerName, Period},
-    op::{CommandOutput, HttpResponse, Invocation, LogText, Op, Outcome, TrafficCount},
+    op::{CommandOutput, HttpGet, HttpResponse, HttpTarget, Invocation, LogText, Op, Outcome, TrafficCount},
 };
 
 /// How long an op takes in a model.
@@ -12,7 +12,7 @@ pub(super) const fn duration(op: &Op) -> Period {
         Op::Traffic(op) => op.during,
         Op::Build(_) => Period::seconds(10),
         Op::Ship(_) => Period::seconds(2),
-        Op::Start(_) | Op::StartAgain(_) | Op::Healthcheck(_) | Op::SetWeights(_) => Period::seconds(1),
+        Op::Start(_) | Op::Depend(_) | Op::StartAgain(_) | Op::Healthcheck(_) | Op::SetWeights(_) => Period::seconds(1),
         Op::Drain(_) | Op::Stop(_) => Period::milliseconds(300),
         Op::Hook(_) => Period::milliseconds(500),
         _ => Period::milliseconds(0),
@@ -30,11 +30,13 @@ pub(super) fn assumed(invocation: &Invocation) -> Outcome {
     Outcome::of(output).assuming(words)
 }
 
-/// A page: the code that the script said, else 200.
-pub(super) fn assumed_page(code: Option<u16>, anywhere: bool) -> Outcome {
-    let code = code.unwrap_or(200);
-    let whose = if anywhere { "the page" } else { "the container" };
-    Outcome::of(HttpResponse { code, body: String::new(), seconds: 0.0 }).assuming(format!("{whose} answers {code}"))
+/// A page: the code and the body that the script said, else 200 and none.
+pub(super) fn assumed_page(op: &HttpGet) -> Outcome {
+    let code = op.assume.unwrap_or(200);
+    let whose = if matches!(op.target, HttpTarget::Url { .. }) { "the page" } else { "the container" };
+    let body = op.assume_body.clone().unwrap_or_default();
+    let said = if body.is_empty() { String::new() } else { format!(" and {body:?}") };
+    Outcome::of(HttpResponse { code, body, seconds: 0.0 }).assuming(format!("{whose} answers {code}{said}"))
 }
 
 /// A window of traffic: what the script said, else one healthy request.

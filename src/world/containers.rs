@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::{ModelledHost, World, images};
 use crate::{
     failure::{Failure, FailureKind},
-    model::{Container, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, Token},
+    model::{Container, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, StoredImage, Token},
     op::{
-        CheckNow, CheckedContainer, Checks, Find, Forget, Found, Healthcheck, HistoryOf, Outcome, Record, Remove, Start, StartAgain, Stop,
+        CheckNow, CheckedContainer, Checks, Depend, Find, Forget, Found, Healthcheck, HistoryOf, Outcome, Record, Remove, Start,
+        StartAgain, Stop,
     },
 };
 
@@ -91,6 +92,7 @@ impl World {
                 state: ContainerState::Running,
                 exit_code: None,
                 health: health.clone(),
+                dependency: false,
                 deployed_at: run.started.clone(),
                 deployed_by: run.operator.clone(),
             };
@@ -100,6 +102,36 @@ impl World {
         }
         let inverse = op.inverse(started.iter().map(|container| container.name.clone()).collect());
         Ok(Outcome::of(started).undone_by(inverse))
+    }
+
+    pub(super) fn depend(&mut self, op: &Depend, token: &Token, run: &RunInfo) -> Result<Outcome, Failure> {
+        let host = self.at_mut(&op.host)?;
+        let of_service = |container: &&Container| container.service == op.service.name && container.project == op.project;
+        let there: Vec<Container> = host.state.containers.values().filter(of_service).cloned().collect();
+        if let Some(known) = op.choose(&there) {
+            let again = op.again(&known);
+            if again.containers.is_empty() {
+                return Ok(Outcome::of(known));
+            }
+            return Ok(Outcome { inverse: Vec::new(), ..self.start_again(&again)? });
+        }
+        let pulled = images::find(&host.state.images, &op.reference).is_none();
+        if pulled {
+            let image = StoredImage {
+                references: vec![op.reference.clone()],
+                digest: op.digest.clone(),
+                platform: String::new(),
+                layers: Vec::new(),
+            };
+            images::store(&mut host.state.images, image);
+        }
+        let started: Vec<Container> = serde_json::from_value(self.start(&op.start(), token, run)?.value).unwrap_or_default();
+        let host = self.at_mut(&op.host)?;
+        let dependency = |container: Container| Container { dependency: true, ..container };
+        let started: Vec<Container> = started.into_iter().map(dependency).collect();
+        host.state.containers.extend(started.iter().map(|container| (container.name.clone(), container.clone())));
+        let outcome = Outcome::of(started);
+        Ok(if pulled { outcome.assuming(format!("{} can be pulled", op.reference)) } else { outcome })
     }
 
     pub(super) fn start_again(&mut self, op: &StartAgain) -> Result<Outcome, Failure> {

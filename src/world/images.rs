@@ -50,7 +50,7 @@ pub(super) fn find<'a>(images: &'a [StoredImage], reference: &str) -> Option<&'a
 }
 
 /// Adds an image; a reference stands for one image only.
-fn store(images: &mut Vec<StoredImage>, image: StoredImage) {
+pub(super) fn store(images: &mut Vec<StoredImage>, image: StoredImage) {
     for known in images.iter_mut() {
         known.references.retain(|reference| !image.references.contains(reference));
     }

@@ -18,7 +18,7 @@ pub use self::traffic::{Seen, TrafficSeen};
 use crate::{
     failure::{Failure, FailureKind},
     model::{ContainerName, Host, HostName, HostState, Period, ProjectName, RunInfo, StoredImage, Token},
-    op::{HttpTarget, Op, Outcome},
+    op::{Op, Outcome},
 };
 
 /// A modelled fleet.
@@ -151,6 +151,7 @@ impl World {
             Op::Build(op) => Ok(self.build(op)),
             Op::Ship(op) => self.ship(op),
             Op::Start(op) => self.start(op, token, run),
+            Op::Depend(op) => self.depend(op, token, run),
             Op::StartAgain(op) => self.start_again(op),
             Op::Healthcheck(op) => self.healthcheck(op),
             Op::TestWeights(op) => self.test_weights(op),
@@ -160,7 +161,7 @@ impl World {
             Op::Remove(op) => self.remove(op),
             Op::Hook(op) => Ok(commands::assumed(&op.invocation).undone_by(op.inverse())),
             Op::Probe(op) => Ok(commands::assumed(&op.invocation)),
-            Op::HttpGet(op) => Ok(commands::assumed_page(op.assume, matches!(op.target, HttpTarget::Url { .. }))),
+            Op::HttpGet(op) => Ok(commands::assumed_page(op)),
             Op::Traffic(op) => Ok(commands::assumed_traffic(op.assume.as_ref())),
             Op::Logs(op) => Ok(commands::no_logs(&op.containers)),
             Op::Pause(_) | Op::Commit(_) => Ok(Outcome::of(())),

@@ -5,6 +5,7 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use clap::{CommandFactory, Parser};
@@ -14,7 +15,7 @@ use podlift::{
     script::{NOT_YET, documentation::Documentation, functions::Function, signatures, stdlib},
 };
 
-use crate::{podlift::Project, rig::Output};
+use crate::{podlift::Project, rig::Output, until::until};
 
 /// What an example may speak of without declaring it: two hosts on which v1 serves and v2 is ready.
 const CONTEXT: &str = r#"
@@ -205,24 +206,41 @@ fn the_first_command_of_the_readme_works_and_meets_its_own_release() {
     assert!(shown("v1") && shown("v2") && second.stdout.contains("; 0 failed"), "{}", second.stdout);
 }
 
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs()
+}
+
+/// The scripts of an example, the deploy first and what follows it in alphabetical order.
+fn scripts(example: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(example).expect("an example is a folder").map(|file| file.expect("an entry").path());
+    let mut scripts: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|end| end == "rhai")).collect();
+    scripts.sort_by_key(|file| (!file.ends_with("deploy.rhai"), file.clone()));
+    scripts
+}
+
 #[test]
-fn every_example_of_the_repository_works_twice() {
-    let mut scripts = Vec::new();
-    for folder in fs::read_dir(root().join("examples")).expect("examples") {
-        let folder = folder.expect("an entry").path();
-        let files = fs::read_dir(folder).expect("an example is a folder").map(|file| file.expect("an entry").path());
-        scripts.extend(files.filter(|file| file.extension().is_some_and(|end| end == "rhai")));
-    }
-    assert!(!scripts.is_empty());
-    for file in scripts {
+fn every_example_of_the_repository_works_and_deploys_work_twice() {
+    let mut count = 0;
+    for example in fs::read_dir(root().join("examples")).expect("examples") {
+        let scripts = scripts(&example.expect("an entry").path());
+        assert!(!scripts.is_empty(), "an example without a script");
+        count += 1;
         let project = Project::new();
         copy(&root().join("examples"), &project.path().join("examples"));
-        let name = file.strip_prefix(root()).expect("it is in the repository").to_string_lossy().into_owned();
-        assert_succeeds(&project.podlift(&["check", &name]), &name);
-        for _ in 0..2 {
-            assert_succeeds(&project.podlift(&["run", &name, "--simulate"]), &name);
+        let one_goes_back = scripts.len() > 1;
+        for file in scripts {
+            let name = file.strip_prefix(root()).expect("it is in the repository").to_string_lossy().into_owned();
+            assert_succeeds(&project.podlift(&["check", &name]), &name);
+            let times = if file.ends_with("deploy.rhai") { 2 } else { 1 };
+            for _ in 0..times {
+                assert_succeeds(&project.podlift(&["run", &name, "--simulate"]), &name);
+                // Which release is older is told by seconds.
+                let ended = seconds();
+                until("the next second", || !one_goes_back || seconds() > ended);
+            }
         }
     }
+    assert!(count >= 8, "{count}");
 }
 
 #[test]

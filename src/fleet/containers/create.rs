@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use bollard::{
     Docker,
     errors::Error,
-    models::{ContainerCreateBody, ContainerInspectResponse, EndpointSettings, NetworkCreateRequest, NetworkingConfig},
+    models::{ContainerCreateBody, ContainerInspectResponse, EndpointSettings, ImageInspect, NetworkCreateRequest, NetworkingConfig},
     query_parameters::{CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder},
 };
 
@@ -19,9 +19,10 @@ use crate::{
     failure::{Failure, FailureKind},
     fleet::{
         Connection, Secrets,
+        health::no_healthcheck,
         images::{content_digest, engine_failure, inspect},
     },
-    model::{Container, ContainerName, ContainerState, Health, ProjectName, RunInfo, Service, Token},
+    model::{Check, Container, ContainerName, ContainerState, Health, ProjectName, RunInfo, Service, Token},
     op::Start,
 };
 
@@ -135,7 +136,16 @@ async fn image(docker: &Docker, op: &Start) -> Result<Found, Failure> {
         )
         .hint("`ship` the image to this host, or build it under another tag: two builds share this one"));
     }
+    if op.copy.is_none() && op.service.health.check == Check::Docker && !has_healthcheck(&image) {
+        return Err(no_healthcheck(&op.reference));
+    }
     Ok(Found { id: image.id.unwrap_or_else(|| op.reference.clone()), digest })
+}
+
+/// Whether Docker checks this image's containers; `HEALTHCHECK NONE` switches that off.
+fn has_healthcheck(image: &ImageInspect) -> bool {
+    let check = image.config.as_ref().and_then(|config| config.healthcheck.as_ref()).and_then(|check| check.test.as_ref());
+    check.is_some_and(|test| test.first().is_some_and(|first| first != "NONE"))
 }
 
 /// What a container gets from its service, or from the container that is copied.
@@ -181,6 +191,7 @@ fn declared(op: &Start, token: &Token, run: &RunInfo, replica: u32, digest: &str
         state: ContainerState::Created,
         exit_code: None,
         health: health.clone(),
+        dependency: op.service.labels.contains_key(labels::DEPENDENCY),
         deployed_at: run.started.clone(),
         deployed_by: run.operator.clone(),
     }

@@ -10,6 +10,8 @@ pub const PROJECT: &str = "podlift.project";
 pub const SERVICE: &str = "podlift.service";
 /// The label of the restart policy that a stopped container gets back.
 pub const RESTART: &str = "podlift.restart";
+/// The label of what a deploy leaves alone.
+pub const DEPENDENCY: &str = "podlift.dependency";
 /// The label of the port inside the container.
 pub const INNER_PORT: &str = "podlift.inner_port";
 
@@ -72,6 +74,7 @@ pub fn read(
         state,
         exit_code,
         health: health.unwrap_or_else(|| Health::new(Check::None)),
+        dependency: label(DEPENDENCY).is_some(),
         deployed_at: label("podlift.deployed_at").unwrap_or_default(),
         deployed_by: label("podlift.deployed_by").unwrap_or_default(),
     })
@@ -102,6 +105,7 @@ pub(super) mod tests {
             state: ContainerState::Running,
             exit_code: None,
             health: Health::new(Check::Http { path: "/health".into(), expect: vec![200] }),
+            dependency: false,
             deployed_at: "2026-01-01T00:00:00Z".into(),
             deployed_by: "me@here".into(),
         }

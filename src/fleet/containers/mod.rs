@@ -2,6 +2,7 @@
 
 mod configuration;
 mod create;
+mod dependency;
 pub mod labels;
 mod ports;
 
@@ -18,7 +19,10 @@ use futures_util::{
     future::{join_all, try_join_all},
 };
 
-pub use self::create::{one_off, start};
+pub use self::{
+    create::{one_off, start},
+    dependency::depend,
+};
 use super::{Connection, Secrets, images::engine_failure, nginx::Idling};
 use crate::{
     failure::{Failure, FailureKind},
@@ -122,11 +126,13 @@ pub async fn stop(connection: &Connection, op: &Stop) -> Result<Vec<Container>, 
     Ok(ran)
 }
 
-/// Deletes containers with their anonymous volumes; one that is gone already is no error.
+/// Deletes containers with their anonymous volumes; one that is gone already is no error. A dependency's volumes stay.
 pub async fn remove(connection: &Connection, op: &Remove) -> Result<(), Failure> {
     let docker = connection.docker().await?;
+    let there = list(connection, &op.project, Some(&op.service)).await?;
     for name in &op.containers {
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        let is_dependency = there.iter().any(|container| container.name == *name && container.dependency);
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(!is_dependency).build();
         match docker.remove_container(name.as_str(), Some(options)).await {
             Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
             Err(error) => return Err(engine_failure(&format!("{name} could not be removed from {}", op.host.name), &error)),

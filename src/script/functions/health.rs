@@ -1,4 +1,4 @@
-//! Health checks: `http`, `tcp`, `command`, `no_health`.
+//! Health checks: `http`, `tcp`, `command`, `docker_health`, `no_health`.
 
 use rhai::Dynamic;
 
@@ -25,6 +25,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         doc: "Healthy is where this command, an array, exits with 0 in the container.",
         body: command,
     },
+    Function {
+        name: "docker_health",
+        parameters: &["options?"],
+        returns: "Health",
+        doc: "Healthy is whom Docker says to be, by the image's own HEALTHCHECK.",
+        body: docker_health,
+    },
     Function { name: "no_health", parameters: &[], returns: "Health", doc: "Healthy is who still runs after 2 s.", body: no_health },
 ];
 
@@ -48,6 +55,10 @@ fn command(_: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble
         return Err(Failure::refused("the command is empty").hint("write it as [\"program\", \"argument\", …]").into());
     }
     Ok(Dynamic::from(with_times(Health::new(Check::Command { command }), &arguments.options()?)))
+}
+
+fn docker_health(_: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    Ok(Dynamic::from(with_times(Health::new(Check::Docker), &arguments.options()?)))
 }
 
 fn no_health(_: &Caller<'_>, _: &Arguments<'_>) -> Result<Dynamic, Trouble> {

@@ -6,6 +6,7 @@
 mod arguments;
 mod commands;
 mod declare;
+mod dependency;
 mod flow;
 mod health;
 mod operator;
@@ -58,6 +59,7 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
         health::FUNCTIONS,
         verbs::FUNCTIONS,
         starting::FUNCTIONS,
+        dependency::FUNCTIONS,
         traffic::FUNCTIONS,
         commands::FUNCTIONS,
         read::FUNCTIONS,
@@ -75,8 +77,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("config", "reading podlift.yml"),
     ("confirm", "asking a person"),
     ("database", "databases"),
-    ("dependency", "services that a deploy never replaces"),
-    ("docker_health", "health checks by Docker's own HEALTHCHECK"),
     ("lock", "leases on hosts"),
     ("notify", "telling a URL"),
     ("preview", "reaching a release by a header or cookie"),

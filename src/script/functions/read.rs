@@ -213,8 +213,8 @@ fn percentile(milliseconds: &BTreeMap<u64, u64>, percent: u64) -> u64 {
 fn http_get(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     let options = arguments.options()?;
     let timeout = options.period("timeout").unwrap_or(Period::seconds(10));
-    let assume = options.whole("assume");
-    let get = |target| op::HttpGet { target, timeout, assume };
+    let (assume, assume_body) = (options.whole("assume"), options.text("assume_body"));
+    let get = |target| op::HttpGet { target, timeout, assume, assume_body: assume_body.clone() };
     let shown = |page: op::HttpResponse| {
         fields([("code", i64::from(page.code).into()), ("body", page.body.into()), ("seconds", page.seconds.into())])
     };

@@ -28,8 +28,13 @@ const PRELUDE: &str = r#"
 import "std/blue_green" as blue_green;
 import "std/canary" as canary;
 import "std/gates" as gates;
+import "std/places" as places;
 import "std/recreate" as recreate;
+import "std/restart" as restart;
+import "std/rollback" as rollback;
 import "std/rolling" as rolling;
+import "std/verify" as verify;
+import "std/workers" as workers;
 project("shop");
 let p = params(#{ v: "v1" });
 let fleet = hosts(["10.0.0.1", "10.0.0.2"]);

@@ -31,6 +31,7 @@ pub(super) fn words(health: &Health) -> String {
         Check::Http { path, .. } => format!("GET {path}"),
         Check::Tcp => "a TCP connection".into(),
         Check::Command { command } => command.join(" "),
+        Check::Docker => "Docker's HEALTHCHECK".into(),
         Check::None => "still running after 2 s".into(),
     }
 }

@@ -1,0 +1,219 @@
+//! What `stdlib/` has besides strategies, on a modelled fleet: rollback, workers, restart, verify, places, hosts that join.
+
+use super::lab::{Answer, Lab};
+use crate::{
+    executor::{Call, Outcome, ending::State},
+    failure::Failure,
+    op::{HttpTarget, Op},
+};
+
+/// Calls of `script` at each of which a run was made to fail: the fleet has to be as it was.
+#[track_caller]
+fn assert_undone_at_every_call(found: &Lab, script: &str) {
+    let before = found.fleet();
+    let calls = found.copy().does(script, "v9").calls;
+    for number in 0..calls {
+        let mut lab = found.copy();
+        let fault = move |at: usize, _: &Call| (at == number).then(|| Failure::failed("the call failed"));
+        let told = lab.run_with(script, "v9", Box::new(fault));
+        if told.ended.is_ok() {
+            continue;
+        }
+        assert!(told.left.is_empty() && matches!(told.state, State::AllOld | State::Unchanged), "{script} at {number}: {:?}", told.state);
+        assert_eq!(lab.fleet(), before, "{script} at call {number} of {calls}");
+    }
+}
+
+/// A fleet on which v1, v2 and v3 were deployed, and v3 serves.
+fn serving_v3() -> Lab {
+    let mut lab = Lab::serving_v1();
+    lab.does("rolling::deploy(web, img, fleet);", "v2");
+    lab.does("rolling::deploy(web, img, fleet);", "v3");
+    lab
+}
+
+#[track_caller]
+fn assert_serves(lab: &Lab, version: &str) {
+    assert_eq!(lab.serving(), [format!("10.0.0.1: {version} 100; 2 run"), format!("10.0.0.2: {version} 100; 2 run")]);
+}
+
+#[test]
+fn a_rollback_starts_the_kept_containers_again() {
+    let mut lab = serving_v3();
+    let told = lab.does("rollback::previous(web, fleet);", "v9");
+    assert_serves(&lab, "v2");
+    assert!(!told.records.iter().any(|record| matches!(record.op, Op::Start(_))));
+    assert!(told.said.contains(&"web goes back from [\"v3\"] to v2".into()), "{:?}", told.said);
+    lab.does("rollback::previous(web, fleet);", "v9");
+    assert_serves(&lab, "v1");
+    let message = lab.fails("rollback::previous(web, fleet);", "v9");
+    assert!(message.starts_with("no release of web from before the one that serves is kept"), "{message}");
+    let told = lab.does("rollback::to(web, fleet, \"v3\", #{ after: |back| info(`${back.version} is back`) });", "v9");
+    assert_serves(&lab, "v3");
+    assert_eq!(told.said.last().map(String::as_str), Some("v3 is back"));
+    assert_eq!(lab.does("rollback::to(web, fleet, \"v3\");", "v9").said, ["web v3 serves already"]);
+}
+
+#[test]
+fn a_rollback_that_fails_at_any_call_leaves_the_fleet_as_it_was() {
+    assert_undone_at_every_call(&serving_v3(), "rollback::previous(web, fleet);");
+}
+
+#[test]
+fn a_rollback_takes_a_host_along_that_the_release_was_never_on() {
+    let mut lab = Lab::new();
+    lab.does("rolling::deploy(web, img, fleet[0]);", "v1");
+    lab.does("rolling::deploy(web, img, fleet);", "v2");
+    lab.does("rollback::previous(web, fleet);", "v9");
+    assert_serves(&lab, "v1");
+}
+
+#[test]
+fn a_release_is_found_by_commit_and_by_what_git_knows() {
+    let mut lab = Lab::new();
+    for version in ["a1b2c3d", "b2c3d4e", "c3d4e5f"] {
+        lab.does("rolling::deploy(web, img, fleet);", version);
+    }
+    lab.does("rollback::to(web, fleet, \"b2c3d4e5f60718293a4b5c6d7e8f901234567890\");", "v9");
+    assert_serves(&lab, "b2c3d4e");
+    lab.answer = |call| {
+        let Op::Probe(_) = &call.op else { return None };
+        Some(Outcome::of(serde_json::json!({ "code": 0, "stdout": "a1b2c3d4e5f60718293a4b5c6d7e8f9012345678\n", "stderr": "" })))
+    };
+    lab.does("rollback::to(web, fleet, \"v1.2.3\");", "v9");
+    assert_serves(&lab, "a1b2c3d");
+    lab.answer = |_| None;
+    let message = lab.fails("rollback::to(web, fleet, \"v7\");", "v9");
+    assert_eq!(message, "no release of web is kept that is v7; there are [\"c3d4e5f\", \"b2c3d4e\"]");
+}
+
+const JOBS: &str = "let jobs = service(\"jobs\", #{ image: \"shop-web\", replicas: 2, health: no_health() });\n";
+
+#[test]
+fn workers_are_replaced_and_a_failure_leaves_the_old_ones_at_work() {
+    for options in ["#{}", "#{ order: \"stop-first\", quiet: [\"app\", \"quiet\"], loud: [\"app\", \"loud\"] }"] {
+        let script = format!("{JOBS}workers::deploy(jobs, img, fleet, {options});");
+        let mut lab = Lab::new();
+        lab.does(&script, "v1");
+        let told = lab.does(&script, "v2");
+        assert_eq!(told.state, State::AllNew, "{options}");
+        assert_undone_at_every_call(&lab, &script);
+        lab.does(&format!("{JOBS}rollback::previous(jobs, fleet);"), "v9");
+        let running = lab.does(&format!("{JOBS}info(running(jobs, fleet).versions);"), "v9").said;
+        assert_eq!(running, ["[\"v1\"]"], "{options}");
+    }
+}
+
+#[test]
+fn a_restart_touches_one_container_at_a_time_and_changes_nothing_else() {
+    let mut lab = Lab::serving_v1();
+    let before = lab.fleet();
+    let told = lab.does("restart::one_by_one(web, fleet);", "v9");
+    assert_eq!(lab.fleet(), before);
+    let again: Vec<usize> = told
+        .records
+        .iter()
+        .filter_map(|record| if let Op::StartAgain(op) = &record.op { Some(op.containers.len()) } else { None })
+        .collect();
+    assert_eq!(again, [1, 1, 1, 1]);
+    assert_undone_at_every_call(&lab, "restart::one_by_one(web, fleet);");
+}
+
+#[test]
+fn a_container_that_is_alone_has_a_copy_while_it_restarts() {
+    let mut lab = Lab::new();
+    let alone = "let api = service(\"api\", #{ image: \"shop-web\", port: 80, health: tcp() });\n";
+    lab.does(&format!("{alone}rolling::deploy(api, img, fleet);"), "v1");
+    let before = lab.fleet();
+    let script = format!("{alone}restart::one_by_one(api, fleet);");
+    assert_undone_at_every_call(&lab, &script);
+    let serving = lab.serving();
+    let told = lab.does(&script, "v9");
+    assert_eq!(lab.serving(), serving);
+    let kept: Vec<String> = lab.fleet().into_values().flatten().filter(|line| line.ends_with(" running")).collect();
+    assert_eq!(kept, before.into_values().flatten().filter(|line| line.ends_with(" running")).collect::<Vec<_>>());
+    assert_eq!(told.records.iter().filter(|record| matches!(record.op, Op::Start(_))).count(), 2);
+}
+
+#[test]
+fn a_host_joins_with_what_serves_on_the_others_and_leaves_again() {
+    let mut lab = Lab::new();
+    lab.does("rolling::deploy(web, img, fleet[0]);", "v1");
+    lab.does("rolling::join(web, fleet[0], [fleet[1]]);", "v9");
+    assert_serves(&lab, "v1");
+    lab.does("rolling::retire(web, fleet[1], #{ allow_downtime: true });", "v9");
+    assert_eq!(lab.serving(), ["10.0.0.1: v1 100; 2 run", "10.0.0.2: ; 0 run"]);
+}
+
+#[test]
+fn one_host_goes_before_the_others() {
+    let mut lab = Lab::new();
+    let script = "let fleet = hosts([\"a\", \"b\", \"c\", \"d\"]); ship(img, fleet);
+        rolling::deploy(web, img, places::ordered(fleet, \"region\"), #{ first: 1, batch: \"100%\" });";
+    let told = lab.does(script, "v1");
+    let batches: Vec<&str> =
+        told.records.iter().filter(|record| matches!(record.op, Op::Start(_))).map(|record| record.key.as_str()).collect();
+    assert_eq!(batches.iter().map(|key| key.split('[').next().unwrap_or_default()).collect::<std::collections::BTreeSet<_>>().len(), 2);
+    assert_eq!(batches.len(), 4);
+}
+
+#[test]
+fn places_are_found_by_label_and_ordered() {
+    let mut lab = Lab::new();
+    let told = lab.does(
+        r#"let all = [
+            host("c", #{ labels: #{ role: "web", rank: "2" } }),
+            host("b", #{ labels: #{ role: "web", rank: "1", primary: "yes" } }),
+            host("a", #{ labels: #{ role: "worker" } }),
+        ];
+        info(places::by_role(all, "web").map(|host| host.name));
+        info(places::ordered(all, "rank").map(|host| host.name));
+        info(places::primary(all).name);
+        info(places::primary([all[2]]).name);
+        info(places::one_first(all, 1).len);"#,
+        "v1",
+    );
+    assert_eq!(told.said, ["[\"c\", \"b\"]", "[\"b\", \"c\", \"a\"]", "b", "a", "3"]);
+}
+
+#[test]
+fn what_a_page_says_is_verified_and_a_wrong_one_undoes_the_deploy() {
+    let script = "rolling::deploy(web, img, fleet); verify::version(running(web, fleet), \"/version\");";
+    let mut lab = Lab::serving_v1();
+    lab.does(script, "v2");
+    lab.answer = |call| {
+        let Op::HttpGet(op) = &call.op else { return None };
+        let HttpTarget::Container { .. } = &op.target else { return None };
+        Some(Outcome::of(serde_json::json!({ "code": 200, "body": "v2", "seconds": 0.1 })))
+    };
+    let message = lab.fails(script, "v3");
+    assert!(message.ends_with("/version does not say \"v3\""), "{message}");
+}
+
+#[test]
+fn a_watch_goes_on_for_its_minutes_and_a_limit_that_is_broken_undoes_the_deploy() {
+    let script = "rolling::deploy(web, img, fleet); verify::watch(web, fleet, 3);";
+    let mut lab = Lab::serving_v1();
+    let told = lab.does(script, "v2");
+    assert_eq!(told.said.len(), 3, "{:?}", told.said);
+    let slow: Answer = |call| {
+        let Op::Traffic(_) = &call.op else { return None };
+        Some(Outcome::of(serde_json::json!({ "requests": 1000, "errors": 0, "milliseconds": { "300": 1000 } })))
+    };
+    lab.answer = slow;
+    let message = lab.fails(script, "v3");
+    assert!(message.contains("p95 under 200 ms: it is 300 ms"), "{message}");
+    assert_serves(&lab, "v2");
+}
+
+#[test]
+fn an_address_is_asked_again_before_it_counts_as_wrong() {
+    let mut lab = Lab::new();
+    lab.answer = |call| {
+        let Op::HttpGet(_) = &call.op else { return None };
+        Some(Outcome::of(serde_json::json!({ "code": 503, "body": "", "seconds": 0.1 })))
+    };
+    let told = lab.run("verify::url(\"http://shop.example.com/\", #{ times: 3 });", "v1");
+    assert_eq!(told.ended.expect_err("it is wrong").diagnostic.message, "http://shop.example.com/ answered 503, and is to answer [200]");
+    assert_eq!(told.records.iter().filter(|record| matches!(record.op, Op::HttpGet(_))).count(), 3);
+}
