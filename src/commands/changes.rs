@@ -1,13 +1,13 @@
 //! What a run changed, by its records.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::{
     executor::{
         Recorded,
-        pending::{commits, done, gone, is_final, on_what_is_there},
+        pending::{commits, done, gone, is_final, on_what_is_there, since_commit, started_again},
     },
     failure::FailureKind,
     model::HostName,
@@ -35,6 +35,9 @@ pub struct Counts {
     pub commands: usize,
     /// Hosts that were changed.
     pub hosts: BTreeSet<HostName>,
+    /// Hosts that the script left out, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<HostName, String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -46,7 +49,8 @@ impl Counts {
     /// Counts these records.
     pub fn of(records: &[Recorded]) -> Self {
         let (done, gone, commits) = (done(records), gone(records), commits(records));
-        let mut counts = Self { calls: records.len(), ..Self::default() };
+        let again = started_again(&since_commit(records, ""));
+        let mut counts = Self { calls: records.len(), left_out: left_out(records), ..Self::default() };
         for record in records {
             if record.result.is_err() {
                 counts.failed += 1;
@@ -70,6 +74,7 @@ impl Counts {
             }
             let left = inverse.iter().enumerate().filter(|(_, op)| on_what_is_there(op, &gone).is_some());
             let undone = left.map(|(index, _)| record.key.undo(index)).all(|key| done.contains(key.as_str()));
+            let undone = undone || again.contains(record.key.as_str());
             let stands = if inverse.is_empty() { has_effect(&record.op) } else { !undone };
             if is_final(&record.key, &commits) {
                 counts.committed += usize::from(stands);
@@ -81,11 +86,19 @@ impl Counts {
     }
 }
 
+/// The hosts that a script has left out and why, those aside whose mark was taken back.
+fn left_out(records: &[Recorded]) -> BTreeMap<HostName, String> {
+    let done = done(records);
+    let stands = |record: &&Recorded| record.result.is_ok() && !record.key.is_undo() && !done.contains(record.key.undo(0).as_str());
+    let marks = records.iter().filter(stands).filter_map(|record| if let Op::LeaveOut(op) = &record.op { Some(op) } else { None });
+    marks.map(|op| (op.host.name.clone(), op.why.clone())).collect()
+}
+
 /// Whether an op changes what runs or serves on the fleet. Images that were built or shipped change neither, what a command
 /// does on the operator's machine is the operator's, and a dependency stays whatever becomes of the run.
 fn changes_fleet(op: &Op) -> bool {
     match op {
-        Op::Build(_) | Op::Ship(_) | Op::Depend(_) => false,
+        Op::Build(_) | Op::Ship(_) | Op::Depend(_) | Op::Notify(_) => false,
         Op::Hook(hook) => !matches!(hook.invocation.place, Place::Local),
         _ => op.class().changes(),
     }

@@ -144,6 +144,11 @@ impl Mode {
         }
     }
 
+    /// Whether what happens is only shown.
+    pub fn is_plan(self) -> bool {
+        matches!(self, Self::Plan | Self::SimulatedPlan)
+    }
+
     /// Whether nothing real is at stake.
     pub fn is_modelled(self) -> bool {
         self != Self::Live

@@ -6,6 +6,7 @@ use crate::{cli, terminal::Printer};
 /// Shows what a run would do, and saves it.
 pub fn run(options: &cli::Plan, printer: &Printer) -> Exit {
     let cli::Plan { script, arguments, output, diff, simulate, json, verbose, ssh } = options.clone();
-    let dry_run = cli::Run { script: Some(script), arguments, dry_run: true, plan: None, diff, simulate, json, verbose, ssh };
+    let dry_run =
+        cli::Run { script: Some(script), arguments, dry_run: true, plan: None, diff, simulate, yes: Vec::new(), json, verbose, ssh };
     run::save(&dry_run, output.as_deref(), printer)
 }

@@ -9,6 +9,7 @@ use std::{
 use serde_json::json;
 
 use super::{
+    answers::Answers,
     changes::Counts,
     complaint,
     environment::Environment,
@@ -25,6 +26,7 @@ use crate::{
     cli,
     executor::{
         Cancellation, Executor, Narrator, PlanFile, Recorded, RunInfo, Undo,
+        confirm::Confirming,
         ending::{Ending, State},
         record::Nobody,
     },
@@ -159,9 +161,11 @@ impl Prepared {
             Ok(model) => model.map(Arc::new),
             Err(failure) => return teller.failed_early(&failure),
         };
-        let within: Arc<dyn Executor> = match &model {
-            Some(model) => model.clone(),
-            None => self.outside.executor(),
+        let within: Arc<dyn Executor> = if let Some(model) = &model {
+            model.clone()
+        } else {
+            let person = Answers::new(options.yes.clone(), teller.printer.clone());
+            Arc::new(Confirming::new(self.outside.executor(), Arc::new(person)))
         };
         let mut run = identity::new_run();
         if let Some(plan) = &self.plan {
@@ -249,6 +253,11 @@ impl Prepared {
         let script = self.place.name();
         let state = ending.map_or(State::Unchanged, Ending::state);
         match ended {
+            Ok(()) if !mode.is_plan() && !counts.left_out.is_empty() => {
+                let (end, next) = incomplete(counts, &again(options, &script), &look(options, &script));
+                teller.conclude(Exit::Mixed, end, Some(next), counts, ending, &[]);
+                Exit::Mixed
+            }
             Ok(()) => {
                 let again = self.save.as_deref().map_or_else(|| again(options, &script), |file| follow(options, file));
                 let (end, next) = mode.done(counts, state, &again, &look(options, &script));
@@ -277,6 +286,13 @@ impl Prepared {
             }
         }
     }
+}
+
+/// The end of a run that came to its end and left hosts out.
+fn incomplete(counts: &Counts, again: &str, look: &str) -> (String, String) {
+    let hosts: Vec<String> = counts.left_out.iter().map(|(host, why)| format!("{host} ({})", clean::line(why))).collect();
+    let end = format!("done without {}, so the fleet is mixed: left out {}", words::count(hosts.len(), "host"), hosts.join(", "));
+    (end, format!("`{look}` shows what runs; `{again}` tries again"))
 }
 
 /// The command that does for real, or again, what was done.

@@ -3,6 +3,7 @@
 
 pub mod branches;
 pub mod call;
+pub mod confirm;
 pub mod departures;
 pub mod ending;
 pub mod event;

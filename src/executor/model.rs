@@ -109,5 +109,16 @@ impl<S: Source> Executor for Model<S> {
 
 /// Whether an op's answer depends on hosts' states. Commands and pages are assumed, so their hosts need not be read.
 fn needs_state(op: &Op) -> bool {
-    !matches!(op, Op::Hook(_) | Op::Probe(_) | Op::HttpGet(_) | Op::Logs(_) | Op::Build(_) | Op::Commit(_))
+    !matches!(
+        op,
+        Op::Hook(_)
+            | Op::Probe(_)
+            | Op::HttpGet(_)
+            | Op::Logs(_)
+            | Op::Build(_)
+            | Op::Commit(_)
+            | Op::Confirm(_)
+            | Op::Notify(_)
+            | Op::LeaveOut(_)
+    )
 }

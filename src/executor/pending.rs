@@ -34,6 +34,23 @@ pub fn done(records: &[Recorded]) -> BTreeSet<&str> {
     records.iter().filter(|record| record.result.is_ok()).map(|record| record.key.as_str()).collect()
 }
 
+/// The keys of pending records that started again what an older one of them had stopped: together they changed nothing, and what
+/// ran before keeps running.
+pub fn started_again<'a>(pending: &[&'a Recorded]) -> BTreeSet<&'a str> {
+    let stopped = |record: &Recorded, host: &HostName, container: &ContainerName| {
+        let starts = |op: &Op| matches!(op, Op::StartAgain(op) if op.host.name == *host && op.containers.contains(container));
+        record.inverse().iter().any(starts)
+    };
+    let again = pending.iter().enumerate().filter(|(index, record)| match &record.op {
+        Op::StartAgain(op) => {
+            let older = &pending[..*index];
+            op.containers.iter().all(|container| older.iter().any(|record| stopped(record, &op.host.name, container)))
+        }
+        _ => false,
+    });
+    again.map(|(_, record)| record.key.as_str()).collect()
+}
+
 /// Containers by host.
 pub type Containers<'a> = BTreeSet<(&'a HostName, &'a ContainerName)>;
 

@@ -8,11 +8,11 @@ use std::{
 use super::{
     Branches, Call, Cancellation, Executor, Recorded, Urgency,
     branches::each,
-    pending::{Containers, done, gone, on_what_is_there, since_commit},
+    pending::{Containers, done, gone, on_what_is_there, since_commit, started_again},
 };
 use crate::{
     failure::{Failure, FailureKind},
-    model::{ContainerName, Front, HostName, ProjectName, RunInfo, ServiceName, Share},
+    model::{Front, HostName, ProjectName, RunInfo, ServiceName, Share},
     op::{Op, SetWeights},
 };
 
@@ -51,6 +51,7 @@ impl Undo<'_> {
             undo: self,
             done: done(records),
             gone: gone(records),
+            again: started_again(&pending),
             oldest: Oldest::of(&pending, &done(records)),
             pending: &pending,
             begun: Mutex::default(),
@@ -104,6 +105,8 @@ struct Undoing<'a> {
     done: BTreeSet<&'a str>,
     /// Containers that the run itself has deleted.
     gone: Containers<'a>,
+    /// The keys of records that started again what the run had stopped: what ran before goes on running.
+    again: BTreeSet<&'a str>,
     oldest: Oldest,
     /// The keys of records whose undoing has begun.
     begun: Mutex<BTreeSet<&'a str>>,
@@ -134,7 +137,7 @@ impl<'a> Undoing<'a> {
     }
 
     fn record(&self, record: &'a Recorded) {
-        if !lock(&self.begun).insert(record.key.as_str()) {
+        if !lock(&self.begun).insert(record.key.as_str()) || self.again.contains(record.key.as_str()) {
             return;
         }
         for (index, op) in record.inverse().iter().enumerate() {
@@ -205,14 +208,24 @@ impl<'a> Undoing<'a> {
         Ok(aimed.into())
     }
 
-    /// The records, the last first, whose undo starts containers of these shares again and has not begun.
+    /// The records, the last first, whose undo starts containers of these shares again and has not begun: those that are stopped
+    /// now, and were not when the last commit was made.
     fn stopped(&self, host: &HostName, shares: &[Share]) -> Vec<&'a Recorded> {
         let begun = lock(&self.begun).clone();
-        let in_shares =
-            |name: &ContainerName| shares.iter().flat_map(|share| &share.containers).any(|endpoint| endpoint.container == *name);
-        let starts = |op: &Op| matches!(op, Op::StartAgain(op) if op.host.name == *host && op.containers.iter().any(in_shares));
-        let not_begun = self.pending.iter().rev().filter(|record| !begun.contains(record.key.as_str()));
-        not_begun.filter(|record| record.inverse().iter().any(starts)).copied().collect()
+        let stands = |record: &&&'a Recorded| {
+            let key = record.key.as_str();
+            !begun.contains(key) || self.again.contains(key)
+        };
+        let mut stopped: Vec<&'a Recorded> = Vec::new();
+        for endpoint in shares.iter().flat_map(|share| &share.containers) {
+            let named = |op: &Op| matches!(op, Op::StartAgain(op) if op.host.name == *host && op.containers.contains(&endpoint.container));
+            let about = |record: &&&'a Recorded| named(&record.op) || record.inverse().iter().any(named);
+            // The last record about a container says how it is now.
+            let last = self.pending.iter().rev().filter(stands).find(about).filter(|record| !named(&record.op));
+            stopped.extend(last.filter(|record| !stopped.iter().any(|known| known.key == record.key)));
+        }
+        stopped.sort_by_key(|record| std::cmp::Reverse(record.key.path()));
+        stopped
     }
 }
 

@@ -29,7 +29,7 @@ pub use self::{
         CheckNow, CheckedContainer, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse, HttpTarget, LogText, Logs, Now, Probe,
         Reachable, ReadEnv, ReadFile, Routes, Sought, Survey, Traffic, TrafficCount,
     },
-    run::Commit,
+    run::{Commit, Confirm, LeaveOut, Notify},
     wait::{Checks, Healthcheck, Pause},
 };
 use crate::model::{Container, ContainerName, Host, ProjectName};
@@ -136,6 +136,12 @@ operations! {
     Healthcheck: Wait, "healthcheck" => Checks;
     /// Makes what was done so far final.
     Commit: Read, "commit" => ();
+    /// Asks a person.
+    Confirm: Wait, "confirm" => bool;
+    /// Tells a URL.
+    Notify: Put, "notify" => ();
+    /// Marks a host that is left as it is.
+    LeaveOut: Read, "leave_out" => ();
     /// Waits.
     Pause: Wait, "pause" => ();
     /// Writes and tests a proxy's new file, and puts the old one back.

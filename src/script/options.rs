@@ -179,6 +179,13 @@ pub const SPECS: &[OptionSpec] = &[
         keys: &[key("assume", Kind::Map, "what a dry run takes for the answer: requests, errors, p50, p95")],
     },
     OptionSpec {
+        function: "confirm",
+        keys: &[
+            key("name", Kind::Text, "the name that `--yes=NAME` answers it by"),
+            key("otherwise", Kind::Bool, "the answer where nobody can be asked"),
+        ],
+    },
+    OptionSpec {
         function: "parallel",
         keys: &[
             key("max", Kind::Whole(1, 256), "how many branches run at once (8)"),

@@ -11,6 +11,7 @@ pub mod markdown;
 pub mod plain;
 pub mod plan;
 pub mod printer;
+pub mod prompt;
 pub mod style;
 pub mod table;
 pub mod throttle;

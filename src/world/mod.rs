@@ -164,7 +164,9 @@ impl World {
             Op::HttpGet(op) => Ok(commands::assumed_page(op)),
             Op::Traffic(op) => Ok(commands::assumed_traffic(op.assume.as_ref())),
             Op::Logs(op) => Ok(commands::no_logs(&op.containers)),
-            Op::Pause(_) | Op::Commit(_) => Ok(Outcome::of(())),
+            Op::Pause(_) | Op::Commit(_) | Op::Notify(_) => Ok(Outcome::of(())),
+            Op::Confirm(_) => Ok(Outcome::of(true).assuming("the answer is yes")),
+            Op::LeaveOut(op) => Ok(Outcome::of(()).undone_by([op.inverse()])),
             Op::Git(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_) => {
                 Err(Failure::failed(format!("`{}` cannot be answered by a model", op.verb())))
             }

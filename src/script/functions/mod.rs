@@ -12,6 +12,7 @@ mod health;
 mod operator;
 mod operators;
 mod parameters;
+mod people;
 mod read;
 mod starting;
 mod traffic;
@@ -66,6 +67,7 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
         operator::FUNCTIONS,
         flow::FUNCTIONS,
         undoing::FUNCTIONS,
+        people::FUNCTIONS,
         operators::FUNCTIONS,
     ]
     .into_iter()
@@ -75,10 +77,8 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
 /// Functions that are not there yet: their names, and what they are for.
 pub const NOT_YET: &[(&str, &str)] = &[
     ("config", "reading podlift.yml"),
-    ("confirm", "asking a person"),
     ("database", "databases"),
     ("lock", "leases on hosts"),
-    ("notify", "telling a URL"),
     ("preview", "reaching a release by a header or cookie"),
     ("prometheus", "measuring with Prometheus"),
     ("prune", "deleting old releases and images"),

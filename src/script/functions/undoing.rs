@@ -6,7 +6,13 @@ use super::{
     Arguments, Caller, Function, Trouble,
     flow::{failure_of, in_session},
 };
-use crate::{executor::undo::Left, failure::Failure, model::Period, op, script::values::fields};
+use crate::{
+    executor::undo::Left,
+    failure::Failure,
+    model::{Host, Period},
+    op,
+    script::values::fields,
+};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function {
@@ -38,6 +44,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         returns: "",
         doc: "Undoes what was done since the last `commit()`, now. In a block of `attempt`, `retry` or `parallel`, what that block did.",
         body: undo,
+    },
+    Function {
+        name: "leave_out",
+        parameters: &["hosts", "why"],
+        returns: "",
+        doc: "Marks hosts that the script leaves as they are. The run goes on, ends as mixed, and names them.",
+        body: leave_out,
     },
 ];
 
@@ -82,6 +95,13 @@ fn commit(caller: &Caller<'_>, _: &Arguments<'_>) -> Result<Dynamic, Trouble> {
 fn undo(caller: &Caller<'_>, _: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     caller.session.check()?;
     all_undone(caller, "undo", caller.session.undo())?;
+    Ok(Dynamic::UNIT)
+}
+
+fn leave_out(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    let (hosts, why) = (arguments.hosts(0)?, caller.session.circumstances().placeholders.show(&arguments.string(1)?));
+    let mark = |host: &Host| op::LeaveOut { host: host.clone(), why: why.clone(), taken_back: false };
+    caller.perform_each(hosts.list.iter().map(mark).collect())?;
     Ok(Dynamic::UNIT)
 }
 

@@ -6,6 +6,7 @@ mod declaring;
 mod deploying;
 mod lab;
 mod language;
+mod policies;
 mod procedures;
 mod reading;
 mod secrets;
