@@ -1,5 +1,7 @@
 //! The command line. Doc comments are the help.
 
+mod runs;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -8,6 +10,8 @@ use crate::{
     commands::exit::Exit,
     model::{Host, Invalid, ProjectName, ServiceName},
 };
+
+pub use self::runs::{InDoubt, Resume, Runs, Show, Undo};
 
 /// Runs deployment scripts against Docker hosts over SSH, without dropping a request.
 #[derive(Clone, Debug, Parser)]
@@ -30,6 +34,14 @@ pub enum Command {
     Run(Run),
     /// Show what a run would do, and save it as a plan.
     Plan(Plan),
+    /// List the runs of this project.
+    Runs(Runs),
+    /// Show what a run did, host by host.
+    Show(Show),
+    /// Go on with a run that stopped in the middle.
+    Resume(Resume),
+    /// Take back what a run did since its last commit.
+    Undo(Undo),
     /// Check scripts without running them.
     Check(Check),
     /// Show the containers of a project on its hosts.

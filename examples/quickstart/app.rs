@@ -14,12 +14,14 @@
 //! - `PORT`: where it listens, 8000 if not given
 //! - `HEALTH_STATUS`: what `/health` answers, 200 if not given; `HEALTH_STATUS=503` makes a release that never gets healthy
 //! - `START_DELAY_MS`: how long it takes to start
+//! - `ERROR_PERCENT`: how many of a hundred requests for `/work` it answers with 500; `ERROR_PERCENT=5` makes a bad release
 //! - `SHOW_ENV`: the name of the one variable whose value `/env` shows
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -41,6 +43,8 @@ fn main() -> io::Result<()> {
 struct App {
     version: String,
     health_status: u16,
+    error_percent: u64,
+    work_done: AtomicU64,
     shown_env: Option<String>,
 }
 
@@ -62,6 +66,8 @@ impl App {
         App {
             version: env::var("VERSION").unwrap_or_else(|_| "unknown".to_string()),
             health_status: number("HEALTH_STATUS", 200),
+            error_percent: number("ERROR_PERCENT", 0),
+            work_done: AtomicU64::new(0),
             shown_env: env::var("SHOW_ENV").ok(),
         }
     }
@@ -91,6 +97,10 @@ impl App {
             },
             ("GET", "/work") | ("POST", "/work") => {
                 thread::sleep(Duration::from_millis(query_number(&request.query, "ms")));
+                // Spread evenly: with 5 percent, every twentieth.
+                if self.work_done.fetch_add(1, Ordering::Relaxed) * self.error_percent % 100 < self.error_percent {
+                    return Response { status: 500, body: "an error, as asked\n".to_string() };
+                }
                 ok(format!("{} {}\n", self.version, request.body.len()))
             }
             _ => not_found(),

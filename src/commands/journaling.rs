@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::{exit::Exit, identity, place::Place};
+use super::{copies::Copies, exit::Exit, found::Found, identity, place::Place};
 use crate::{
     executor::{Call, Executor, ending::Ending},
     failure::{Failure, Origin},
-    journal::{Began, Ended, Entry, Header, How, Journal, Source, Store, deadly::Deadly, entry::FORMAT, folder::Runs, now, store::Locked},
+    journal::{Began, Chain, Ended, Entry, Header, How, Journal, Source, Store, deadly::Deadly, entry::FORMAT, folder::Runs, now},
     model::{Key, RunInfo},
     op::Git,
     script::{Checked, resolver::project_folder},
@@ -44,19 +44,25 @@ pub fn header(
     }
 }
 
-/// A new run's journal on the disk.
-pub fn begin(header: &Header) -> Result<Journal, Failure> {
-    let journal = runs().begin(&header.run.id, store)?;
+/// A new run's journal on the disk, with copies on its hosts.
+pub fn begin(header: &Header, copies: Copies) -> Result<Journal, Failure> {
+    let (id, chain) = (&header.run.id, Chain::default());
+    let journal = runs().begin(id, |file| store(copies.over(file, id.clone(), &chain)))?;
     journal.append(Entry::Header(header.clone()))?;
     began(&journal, How::Run)?;
     Ok(journal)
 }
 
-/// The store of a journal's file. Tests make it deadly.
-pub fn store(file: Locked) -> Box<dyn Store> {
+/// The journal of a run that goes on behind `chain`.
+pub fn go_on(found: &Found, copies: Copies) -> Result<Journal, Failure> {
+    found.runs.open(&found.id, &found.chain, |file| store(copies.over(file, found.id.clone(), &found.chain)))
+}
+
+/// The store of a journal. Tests make it deadly.
+fn store(store: impl Store + 'static) -> Box<dyn Store> {
     match std::env::var("PODLIFT_TEST_KILL_AT").ok().and_then(|point| point.parse().ok()) {
-        Some(point) => Box::new(Deadly::new(file, point)),
-        None => Box::new(file),
+        Some(point) => Box::new(Deadly::new(store, point)),
+        None => Box::new(store),
     }
 }
 

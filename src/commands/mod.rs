@@ -6,11 +6,14 @@ pub mod changes;
 pub mod check;
 pub mod complaint;
 pub mod completions;
+pub mod copies;
 pub mod definitions;
 pub mod docs;
+pub mod doubt;
 pub mod eject;
 pub mod environment;
 pub mod exit;
+pub mod found;
 pub mod identity;
 pub mod interrupt;
 pub mod inventory;
@@ -25,9 +28,14 @@ pub mod outside;
 pub mod place;
 pub mod plan;
 pub mod ps;
+pub mod rehearse;
+pub mod resume;
 pub mod run;
+pub mod runs;
+pub mod show;
 pub mod stack;
 pub mod tasks;
+pub mod undo;
 
 use self::exit::Exit;
 use crate::{cli::Command, terminal::Printer};
@@ -37,6 +45,10 @@ pub fn perform(command: &Command, printer: &Printer) -> Exit {
     match command {
         Command::Run(options) => run::run(options, printer),
         Command::Plan(options) => plan::run(options, printer),
+        Command::Runs(options) => runs::run(options, printer),
+        Command::Show(options) => show::run(options, printer),
+        Command::Resume(options) => resume::run(options, printer),
+        Command::Undo(options) => undo::run(options, printer),
         Command::Check(options) => check::run(options, printer),
         Command::Ps(options) => ps::run(options, printer),
         Command::Logs(options) => logs::run(options, printer),

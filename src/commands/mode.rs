@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{
     changes::Counts,
+    copies,
     exit::Remains,
     journaling,
     outside::Outside,
@@ -65,9 +66,9 @@ impl Mode {
     }
 
     /// The journal that it keeps: on the disk where it is done, otherwise in memory.
-    pub fn journal(self, header: &Header) -> Result<Journal, Failure> {
+    pub fn journal(self, header: &Header, outside: &Outside) -> Result<Journal, Failure> {
         match self {
-            Self::Live => journaling::begin(header),
+            Self::Live => journaling::begin(header, copies::of(outside)),
             Self::Plan | Self::Simulation | Self::SimulatedPlan => {
                 let journal = Journal::in_memory();
                 journal.append(Entry::Header(header.clone()))?;

@@ -40,6 +40,11 @@ impl Outside {
         self.executor.clone()
     }
 
+    /// The fleet, for what is no op.
+    pub const fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
     /// Runs what is asynchronous.
     pub fn runtime(&self) -> &Handle {
         self.runtime.handle()

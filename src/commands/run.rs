@@ -28,9 +28,10 @@ use crate::{
         Cancellation, Executor, Narrator, PlanFile, Recorded, RunInfo, Undo,
         confirm::Confirming,
         ending::{Ending, State},
-        record::Nobody,
+        record::{Decide, Nobody},
     },
     failure::{Failure, FailureKind},
+    journal::Journal,
     script::{Checked, Ended, ScriptRun, diagnostics::Diagnostic},
     terminal::{Conclusion, Json, Plain, Printer, Tree, clean, words},
 };
@@ -51,15 +52,15 @@ pub fn save(options: &cli::Run, file: Option<&Path>, printer: &Printer) -> Exit 
 }
 
 /// Who listens to a run.
-struct Teller<'a> {
+pub(super) struct Teller<'a> {
     printer: &'a Printer,
-    narrator: Arc<dyn Narrator>,
+    pub(super) narrator: Arc<dyn Narrator>,
     json: Option<Arc<Json>>,
     began: Instant,
 }
 
 impl<'a> Teller<'a> {
-    fn new(options: &cli::Run, printer: &'a Printer) -> Self {
+    pub(super) fn new(options: &cli::Run, printer: &'a Printer) -> Self {
         let json = options.json.then(|| Arc::new(Json::new(printer.clone(), options.verbose)));
         let detail = Mode::of(options).detail(options.verbose);
         let narrator: Arc<dyn Narrator> = match &json {
@@ -86,7 +87,7 @@ impl<'a> Teller<'a> {
         exit
     }
 
-    fn conclude(
+    pub(super) fn conclude(
         &self,
         exit: Exit,
         end: String,
@@ -107,6 +108,24 @@ impl<'a> Teller<'a> {
             self.printer.tell(Conclusion { good: exit == Exit::Done, end, took, next }.render(self.printer.style()));
         }
     }
+}
+
+/// A run that goes on behind what its journal has.
+pub(super) struct Resumed {
+    pub(super) place: Place,
+    pub(super) script: Checked,
+    pub(super) environment: Environment,
+    pub(super) outside: Outside,
+    pub(super) journal: Arc<Journal>,
+    pub(super) run: Arc<RunInfo>,
+    pub(super) decide: Arc<dyn Decide>,
+}
+
+/// Goes on with a run.
+pub(super) fn go_on(options: &cli::Run, resumed: Resumed, printer: &Printer) -> Exit {
+    let teller = Teller::new(options, printer);
+    let Resumed { place, script, environment, outside, journal, run, decide } = resumed;
+    Prepared { place, script, environment, outside, plan: None, save: None }.perform_in(&journal, &run, decide, None, options, &teller)
 }
 
 /// A run that can begin.
@@ -161,23 +180,37 @@ impl Prepared {
             Ok(model) => model.map(Arc::new),
             Err(failure) => return teller.failed_early(&failure),
         };
-        let within: Arc<dyn Executor> = if let Some(model) = &model {
-            model.clone()
-        } else {
-            let person = Answers::new(options.yes.clone(), teller.printer.clone());
-            Arc::new(Confirming::new(self.outside.executor(), Arc::new(person)))
-        };
         let mut run = identity::new_run();
         if let Some(plan) = &self.plan {
             run.id = plan.run.clone();
         }
         let run = Arc::new(run);
         let header = journaling::header(&self.place, &self.script, &options.arguments, &run, self.outside.executor().as_ref());
-        let journal = match mode.journal(&header) {
+        let journal = match mode.journal(&header, &self.outside) {
             Ok(journal) => Arc::new(journal),
             Err(failure) => return teller.failed_early(&failure),
         };
-        let stack = Stack::journaled(self.plan.clone(), within, teller.narrator.clone(), journal.clone(), Arc::new(Nobody));
+        self.perform_in(&journal, &run, Arc::new(Nobody), model, options, teller)
+    }
+
+    /// The same, with what came before in the journal, over a model or the fleet.
+    fn perform_in(
+        self,
+        journal: &Arc<Journal>,
+        run: &Arc<RunInfo>,
+        decide: Arc<dyn Decide>,
+        model: Option<Arc<Modelled>>,
+        options: &cli::Run,
+        teller: &Teller<'_>,
+    ) -> Exit {
+        let mode = Mode::of(options);
+        let within: Arc<dyn Executor> = if let Some(model) = &model {
+            model.clone()
+        } else {
+            let person = Answers::new(options.yes.clone(), teller.printer.clone());
+            Arc::new(Confirming::new(self.outside.executor(), Arc::new(person)))
+        };
+        let stack = Stack::journaled(self.plan.clone(), within, teller.narrator.clone(), journal.clone(), decide);
         let cancellation = Cancellation::default();
         let interrupt = Interrupt::listen(self.outside.runtime(), cancellation.clone(), teller.printer.clone());
         let ended = self.script.run(ScriptRun {
@@ -196,9 +229,9 @@ impl Prepared {
         // What failed is taken back; what was interrupted stays as it is.
         let left = match &ended {
             Err(ended) if !ended.kind.is_some_and(FailureKind::leaves_all) => {
-                journaling::undoing(&journal);
+                journaling::undoing(journal);
                 let (executor, branches) = (stack.executor(), mode.branches());
-                let undo = Undo { executor: executor.as_ref(), run: &run, branches, cancellation: &cancellation };
+                let undo = Undo { executor: executor.as_ref(), run, branches, cancellation: &cancellation };
                 undo.block(&stack.records(), "")
             }
             _ => Vec::new(),
@@ -210,13 +243,13 @@ impl Prepared {
         let records = stack.records();
         let counts = Counts::of(&records);
         // What is live is read from every host, never inferred; a run that changed nothing has nothing to read.
-        let ending = (counts.changes + counts.doubtful > 0).then(|| Ending::read(stack.within(), &records, &run));
+        let ending = (counts.changes + counts.doubtful > 0).then(|| Ending::read(stack.within(), &records, run));
         if let Some(model) = &model {
             mode.show(options, teller.printer, teller.json.as_deref(), &records, model);
         }
         let kept = model.as_ref().map_or(Ok(()), |model| mode.keep(model));
         if let (Some(model), Some(file), Ok(())) = (&model, &self.save, &ended)
-            && let Err(failure) = self.plan_of(options, &run, &records, model).write(file)
+            && let Err(failure) = self.plan_of(options, run, &records, model).write(file)
         {
             complaint::tell_failure(teller.printer, &failure);
             teller.conclude(Exit::Error, "the plan was not saved".into(), Some("nothing was touched".into()), &counts, None, &[]);
@@ -224,8 +257,8 @@ impl Prepared {
             return Exit::Error;
         }
         let why = ended.as_ref().err().map(|ended| ended.diagnostic.message.clone());
-        let exit = self.conclude(options, teller, ended, &counts, ending.as_ref(), &run);
-        journaling::ended(&journal, exit, ending.as_ref(), why);
+        let exit = self.conclude(options, teller, ended, &counts, ending.as_ref(), run);
+        journaling::ended(journal, exit, ending.as_ref(), why);
         self.outside.close();
         match kept {
             Ok(()) => exit,

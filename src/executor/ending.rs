@@ -84,14 +84,14 @@ impl Ending {
 }
 
 /// A service on a host, with the proxies that serve it.
-struct Place {
-    host: Host,
-    project: ProjectName,
-    service: ServiceName,
+pub(super) struct Place {
+    pub(super) host: Host,
+    pub(super) project: ProjectName,
+    pub(super) service: ServiceName,
     proxies: Vec<Host>,
 }
 
-fn places(records: &[Recorded]) -> BTreeMap<(ServiceName, HostName), Place> {
+pub(super) fn places(records: &[Recorded]) -> BTreeMap<(ServiceName, HostName), Place> {
     let mut places: BTreeMap<(ServiceName, HostName), Place> = BTreeMap::new();
     let mut add = |host: &Host, project: &ProjectName, service: &ServiceName, proxies: &[Host]| {
         let empty = || Place { host: host.clone(), project: project.clone(), service: service.clone(), proxies: Vec::new() };

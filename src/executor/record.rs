@@ -1,7 +1,8 @@
 //! Keeps what came back of every call, and gives it back to a run that asks again.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -10,6 +11,7 @@ pub use crate::journal::recorded::in_script_order;
 use crate::{
     failure::{Failure, FailureKind},
     journal::{Asked, Entry, Intent, Journal, Recorded},
+    model::Key,
     op::{Class, CommandOutput, Op},
 };
 
@@ -56,6 +58,9 @@ pub struct Record<E> {
     decide: Arc<dyn Decide>,
     /// The first call that differed from its record: nothing is done behind it.
     diverged: Mutex<Option<Failure>>,
+    /// The calls that were answered from the journal, and the first that could not be.
+    answered: Mutex<BTreeSet<String>>,
+    missing: Mutex<Option<Key>>,
 }
 
 impl<E: Executor> Record<E> {
@@ -66,7 +71,7 @@ impl<E: Executor> Record<E> {
 
     /// Records what `inner` answers in `journal`; `decide` answers for what only a person can know.
     pub fn journaled(inner: E, journal: Arc<Journal>, decide: Arc<dyn Decide>) -> Self {
-        Self { inner, journal, decide, diverged: Mutex::default() }
+        Self { inner, journal, decide, diverged: Mutex::default(), answered: Mutex::default(), missing: Mutex::default() }
     }
 
     /// The last record of every call, in the order in which the calls ended.
@@ -79,6 +84,27 @@ impl<E: Executor> Record<E> {
         &self.inner
     }
 
+    /// Where calls were recorded that the script has not asked for, although it came past them: a replay of another script. Branches
+    /// may each stop somewhere else, so nothing is said of them.
+    pub fn not_asked(&self) -> Option<Failure> {
+        let missing = lock(&self.missing).clone();
+        if missing.as_ref().is_some_and(|key| key.as_str().contains('.')) {
+            return None;
+        }
+        let answered = lock(&self.answered);
+        let is_left = |record: &&Recorded| is_final(record) && !record.key.is_undo() && !answered.contains(record.key.as_str());
+        let mut records = self.journal.records();
+        in_script_order(&mut records);
+        let left = records.iter().filter(is_left).find(|record| missing.as_ref() != Some(&record.key))?;
+        let told = told(&left.op);
+        Some(
+            Failure::new(FailureKind::Diverged, format!("call {} was recorded, and the script does not make it", left.key))
+                .from(&left.origin)
+                .detail("recorded", told)
+                .hint("nothing was done or undone; the script or an import was changed before the place where the run stopped"),
+        )
+    }
+
     /// Fails where the script asks for something else than what was recorded under this key.
     fn same(&self, call: &Call, recorded: &Op) -> Result<(), Failure> {
         // What undoes is decided by what is left to undo, which an earlier process may have seen otherwise.
@@ -86,7 +112,7 @@ impl<E: Executor> Record<E> {
             return Ok(());
         }
         let failure = diverged(call, recorded);
-        self.diverged.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| failure.clone());
+        lock(&self.diverged).get_or_insert_with(|| failure.clone());
         Err(failure)
     }
 
@@ -118,18 +144,20 @@ impl<E: Executor> Record<E> {
 
 impl<E: Executor> Executor for Record<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        if let Some(failure) = self.diverged.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        if let Some(failure) = lock(&self.diverged).clone() {
             return Err(failure);
         }
         if let Some(recorded) = self.journal.recorded(&call.key)
             && is_final(&recorded)
         {
             self.same(call, &recorded.op)?;
+            lock(&self.answered).insert(call.key.as_str().to_owned());
             if let Ok(outcome) = &recorded.result {
                 self.inner.recall(call, outcome);
             }
             return recorded.result;
         }
+        lock(&self.missing).get_or_insert_with(|| call.key.clone());
         let doubt = self.journal.in_doubt(&call.key);
         if let Some(intent) = &doubt {
             self.same(call, &intent.asked.op)?;
@@ -200,10 +228,6 @@ fn unanswered(call: &Call) -> Failure {
 
 /// What is told of the first call that is not the recorded one.
 fn diverged(call: &Call, recorded: &Op) -> Failure {
-    let told = |op: &Op| {
-        let place = op.host().map(|host| format!(" on {}", host.name)).unwrap_or_default();
-        format!("{} {}{place}", op.verb(), op.describe())
-    };
     let message = format!("call {} is not the one that was recorded", call.key);
     let failure = Failure::new(FailureKind::Diverged, message)
         .from(&call.origin)
@@ -218,6 +242,15 @@ fn diverged(call: &Call, recorded: &Op) -> Failure {
         .hint("resume the run with its own script, change only what comes later, or `podlift undo` it")
 }
 
+fn told(op: &Op) -> String {
+    let place = op.host().map(|host| format!(" on {}", host.name)).unwrap_or_default();
+    format!("{} {}{place}", op.verb(), op.describe())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Where two values differ, by path.
 fn differences(was: &serde_json::Value, is: &serde_json::Value, path: &str) -> Vec<(String, String, String)> {
     use serde_json::Value;
@@ -227,7 +260,7 @@ fn differences(was: &serde_json::Value, is: &serde_json::Value, path: &str) -> V
     let (Value::Object(left), Value::Object(right)) = (was, is) else {
         return vec![(path.trim_start_matches('.').to_owned(), was.to_string(), is.to_string())];
     };
-    let names: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
     let value = |object: &serde_json::Map<String, Value>, name: &String| object.get(name).cloned().unwrap_or(Value::Null);
     names.into_iter().flat_map(|name| differences(&value(left, name), &value(right, name), &format!("{path}.{name}"))).collect()
 }
@@ -237,7 +270,7 @@ mod tests {
     use super::*;
     use crate::{
         failure::Origin,
-        model::{Key, Period, RunId, RunInfo},
+        model::{Period, RunId, RunInfo},
         op::{CommandLine, Hook, Invocation, Now, Pause, Place},
     };
 

@@ -9,6 +9,7 @@ pub mod health;
 pub mod history;
 pub mod http;
 pub mod images;
+pub mod journals;
 pub mod local;
 pub mod nginx;
 pub mod registry;

@@ -45,9 +45,9 @@ impl Chain {
         Ok(chain)
     }
 
-    /// The line of the record that comes next, with its end.
+    /// The line of the record that comes next, with its end. It is ASCII, so that it can be cut anywhere.
     pub fn line(&self, entry: &Entry) -> String {
-        let record = serde_json::to_string(entry).expect("a record is plain data with string keys");
+        let record = ascii(&serde_json::to_string(entry).expect("a record is plain data with string keys"));
         format!("{BEGIN}{}{MIDDLE}{record}}}\n", hash(&self.head, &record))
     }
 
@@ -90,6 +90,20 @@ fn record<'a>(line: &'a str, head: &str) -> Option<&'a str> {
     (hash(head, record) == claimed).then_some(record)
 }
 
+/// The same JSON with what is not ASCII written as escapes: it can stand in strings only.
+fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_ascii() {
+            text.push(character);
+        } else {
+            let mut units = [0; 2];
+            text.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    text
+}
+
 fn hash(head: &str, record: &str) -> String {
     hex(&Sha256::new().chain_update(head).chain_update("\n").chain_update(record).finalize())
 }
@@ -119,7 +133,7 @@ mod tests {
         for number in 1..=4 {
             for entry in [
                 Entry::Intent(Intent { asked: asked(number), at: "2026-01-01T00:00:00Z".into(), inverse: vec![asked(1).op] }),
-                Entry::Done { asked: asked(number), outcome: Outcome::of("é\n"), seconds: 0.25, answered_by: None },
+                Entry::Done { asked: asked(number), outcome: Outcome::of("é😀\n"), seconds: 0.25, answered_by: None },
             ] {
                 let line = chain.line(&entry);
                 chain.push(entry, &line);
@@ -138,10 +152,10 @@ mod tests {
     #[test]
     fn a_journal_cut_at_any_byte_loads_what_was_whole() {
         let text = whole().text;
+        assert!(text.is_ascii());
         for cut in 0..text.len() {
-            let torn = String::from_utf8_lossy(&text.as_bytes()[..cut]);
-            let chain = Chain::read(&torn).expect("a torn tail is no error");
-            assert_eq!(chain.entries().len(), text[..text.floor_char_boundary(cut)].matches('\n').count(), "cut at {cut}");
+            let chain = Chain::read(&text[..cut]).expect("a torn tail is no error");
+            assert_eq!(chain.entries().len(), text[..cut].matches('\n').count(), "cut at {cut}");
             assert!(text.starts_with(chain.text()));
         }
     }

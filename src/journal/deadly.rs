@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::Store;
+use super::{Entry, Store};
 
 /// Ends the process at once, as a kill from outside would, before or after one record of a change.
 pub struct Deadly<S> {
@@ -28,14 +28,13 @@ impl<S: Store> Deadly<S> {
 }
 
 impl<S: Store> Store for Deadly<S> {
-    fn append(&mut self, line: &str, durable: bool) -> io::Result<()> {
-        let is_change =
-            durable && ["intent", "done", "failed"].iter().any(|kind| line.contains(&format!("\"record\":{{\"kind\":\"{kind}\"")));
-        if !is_change {
-            return self.inner.append(line, durable);
+    fn append(&mut self, entry: &Entry, line: &str) -> io::Result<()> {
+        let is_of_change = entry.is_durable() && matches!(entry, Entry::Intent(_) | Entry::Done { .. } | Entry::Failed { .. });
+        if !is_of_change {
+            return self.inner.append(entry, line);
         }
         self.point();
-        self.inner.append(line, durable)?;
+        self.inner.append(entry, line)?;
         self.point();
         Ok(())
     }

@@ -93,14 +93,14 @@ impl Runs {
             if chain.text().starts_with(&known) {
                 let mut store = Locked::open(&file, known.len() as u64)?;
                 if let Some(store) = &mut store {
-                    store.append(&chain.text()[known.len()..], true)?;
+                    store.write(&chain.text()[known.len()..], true)?;
                 }
                 return Ok(store);
             }
             // Another machine went on with the run from an earlier record than this one did.
             let mut store = Locked::open(&file, 0)?;
             if let Some(store) = &mut store {
-                store.append(chain.text(), true)?;
+                store.write(chain.text(), true)?;
             }
             Ok(store)
         };

@@ -60,8 +60,7 @@ impl Journal {
     pub fn append(&self, entry: Entry) -> Result<(), Failure> {
         let mut open = self.lock();
         let line = open.chain.line(&entry);
-        let durable = entry.is_durable();
-        open.store.append(&line, durable).map_err(|error| {
+        open.store.append(&entry, &line).map_err(|error| {
             Failure::failed(format!("the journal cannot be written: {error}"))
                 .hint("make room on this machine's disk, then `podlift resume`")
         })?;

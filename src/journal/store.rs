@@ -6,15 +6,18 @@ use std::{
     path::Path,
 };
 
+use super::Entry;
+
 /// Keeps lines in their order.
 pub trait Store: Send {
-    /// Adds a line; a durable one is on the disk when it returns. A line that could not be added whole is not there.
-    fn append(&mut self, line: &str, durable: bool) -> io::Result<()>;
+    /// Adds a record's line; that of a durable one is on the disk when it returns. A line that could not be added whole is not
+    /// there.
+    fn append(&mut self, entry: &Entry, line: &str) -> io::Result<()>;
 }
 
 impl Store for Box<dyn Store> {
-    fn append(&mut self, line: &str, durable: bool) -> io::Result<()> {
-        self.as_mut().append(line, durable)
+    fn append(&mut self, entry: &Entry, line: &str) -> io::Result<()> {
+        self.as_mut().append(entry, line)
     }
 }
 
@@ -23,7 +26,7 @@ impl Store for Box<dyn Store> {
 pub struct Memory;
 
 impl Store for Memory {
-    fn append(&mut self, _: &str, _: bool) -> io::Result<()> {
+    fn append(&mut self, _: &Entry, _: &str) -> io::Result<()> {
         Ok(())
     }
 }
@@ -44,10 +47,9 @@ impl Locked {
         store.file.seek(SeekFrom::End(0))?;
         Ok(Some(store))
     }
-}
 
-impl Store for Locked {
-    fn append(&mut self, line: &str, durable: bool) -> io::Result<()> {
+    /// Adds text, which is on the disk when it returns if it is durable.
+    pub fn write(&mut self, line: &str, durable: bool) -> io::Result<()> {
         let written = self.file.write_all(line.as_bytes()).and_then(|()| if durable { self.file.sync_data() } else { Ok(()) });
         if written.is_err() {
             // So that what comes later does not stand behind half a line.
@@ -56,6 +58,12 @@ impl Store for Locked {
             self.length += line.len() as u64;
         }
         written
+    }
+}
+
+impl Store for Locked {
+    fn append(&mut self, entry: &Entry, line: &str) -> io::Result<()> {
+        self.write(line, entry.is_durable())
     }
 }
 
@@ -89,7 +97,7 @@ mod tests {
         let mut store = Locked::open(&path, 6).expect("opens").expect("nobody has it");
         assert!(is_locked(&path));
         assert!(Locked::open(&path, 6).expect("opens").is_none());
-        store.append("next\n", true).expect("writes");
+        store.write("next\n", true).expect("writes");
         drop(store);
         assert!(!is_locked(&path));
         assert_eq!(std::fs::read_to_string(&path).expect("reads"), "whole\nnext\n");

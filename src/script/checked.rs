@@ -1,6 +1,6 @@
 //! A script between its text and its run.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use rhai::{AST, EvalAltResult};
 
@@ -35,6 +35,14 @@ impl Checked {
     /// Checks a text that messages call `name`; what it imports is beside it in `folder`, or embedded.
     pub fn new(name: &str, folder: &Path, text: &str) -> Self {
         let resolver = Resolver::new(Sources::default(), folder, project_folder(folder));
+        let examined = check(&engine::language(), &resolver, &vocabulary(), &[Entry { name, text }]);
+        Self { findings: examined.findings, tree: examined.trees.into_iter().next().flatten(), resolver }
+    }
+
+    /// Checks a text that was recorded with everything that it imports, by name: nothing is read from this machine.
+    pub fn recorded(name: &str, text: &str, imports: BTreeMap<String, String>) -> Self {
+        let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+        let resolver = Resolver::recorded(Sources::default(), folder, imports);
         let examined = check(&engine::language(), &resolver, &vocabulary(), &[Entry { name, text }]);
         Self { findings: examined.findings, tree: examined.trees.into_iter().next().flatten(), resolver }
     }

@@ -10,6 +10,7 @@ pub mod diagnostics;
 pub mod documentation;
 pub mod engine;
 pub mod functions;
+mod isolation;
 mod kinds;
 mod ledger;
 pub mod options;

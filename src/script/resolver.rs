@@ -11,7 +11,7 @@ use std::{
 
 use rhai::{AST, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, Module, ModuleResolver, Position, Scope, Shared};
 
-use super::{sources::Sources, stdlib};
+use super::{isolation::isolated, sources::Sources, stdlib};
 use crate::failure::Failure;
 
 type SharedModule = Shared<Module>;
@@ -29,6 +29,8 @@ struct Shelf {
     sources: Sources,
     script_folder: PathBuf,
     project_folder: PathBuf,
+    /// The texts of a recorded run by name, in place of files.
+    recorded: Option<BTreeMap<String, String>>,
     compiled: Mutex<BTreeMap<PathBuf, Arc<Compiled>>>,
     /// The folders of the files that were compiled, by the names that messages call the files by.
     folders: Mutex<BTreeMap<String, PathBuf>>,
@@ -54,16 +56,26 @@ struct Modules {
 
 enum Place {
     Embedded(&'static str),
+    Recorded(String),
     File(PathBuf),
 }
 
 impl Resolver {
     /// Looks for modules beside a script in `script_folder`, as the user wrote it, and never outside of `project_folder`.
     pub fn new(sources: Sources, script_folder: impl Into<PathBuf>, project_folder: impl AsRef<Path>) -> Self {
-        let project_folder = project_folder.as_ref();
+        Self::over(sources, script_folder.into(), project_folder.as_ref(), None)
+    }
+
+    /// Finds modules among the texts of a recorded run, by the names that messages call them by.
+    pub fn recorded(sources: Sources, script_folder: impl Into<PathBuf>, texts: BTreeMap<String, String>) -> Self {
+        Self::over(sources, script_folder.into(), Path::new(""), Some(texts))
+    }
+
+    fn over(sources: Sources, script_folder: PathBuf, project_folder: &Path, recorded: Option<BTreeMap<String, String>>) -> Self {
         Self(Arc::new(Shelf {
             sources,
-            script_folder: script_folder.into(),
+            script_folder,
+            recorded,
             project_folder: fs::canonicalize(or_here(project_folder)).unwrap_or_else(|_| project_folder.into()),
             compiled: Mutex::default(),
             folders: Mutex::default(),
@@ -89,6 +101,9 @@ impl Resolver {
     }
 
     fn place(&self, path: &str, position: Position) -> Result<(PathBuf, String, Place), Failure> {
+        if let Some(texts) = &self.0.recorded {
+            return self.recorded_place(texts, path, position);
+        }
         if let Some(name) = path.strip_prefix("std/") {
             let text = stdlib::text(name).ok_or_else(|| no_embedded(path, name))?;
             return Ok((path.into(), path.into(), Place::Embedded(text)));
@@ -117,6 +132,20 @@ impl Resolver {
         Ok((real.clone(), name, Place::File(real)))
     }
 
+    fn recorded_place(
+        &self,
+        texts: &BTreeMap<String, String>,
+        path: &str,
+        position: Position,
+    ) -> Result<(PathBuf, String, Place), Failure> {
+        let importer = self.0.sources.locate(position).map(|origin| PathBuf::from(origin.file));
+        let folder = importer.as_deref().and_then(Path::parent).unwrap_or(&self.0.script_folder);
+        let end = if Path::new(path).extension().is_some_and(|end| end == "rhai") { "" } else { ".rhai" };
+        let name = if path.starts_with("std/") { path.to_owned() } else { tidy(&folder.join(format!("{path}{end}"))) };
+        let text = texts.get(&name).ok_or_else(|| Failure::refused(format!("{name} is not among the recorded texts of the run")))?;
+        Ok((name.clone().into(), name, Place::Recorded(text.clone())))
+    }
+
     fn parse(
         &self,
         engine: &Engine,
@@ -131,6 +160,7 @@ impl Resolver {
         }
         let text = match place {
             Place::Embedded(text) => (*text).to_owned(),
+            Place::Recorded(text) => text.clone(),
             Place::File(file) => {
                 if let Some(folder) = file.parent() {
                     lock(&self.0.folders).insert(name.clone(), folder.into());
@@ -160,7 +190,7 @@ impl Resolver {
         }
         let evaluated = self.parse(engine, path, position, &key, name, &place).and_then(|compiled| {
             Module::eval_ast_as_new_raw(engine, scope, global, &compiled.ast)
-                .map(SharedModule::from)
+                .map(|module| SharedModule::from(isolated(module, &compiled.ast)))
                 .map_err(|error| within(path, error, position).into())
         });
         let mut modules = lock(&self.0.modules);

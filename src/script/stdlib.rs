@@ -9,8 +9,10 @@ macro_rules! embedded {
 /// Every module of the standard library: its name without `std/`, and its text.
 #[rustfmt::skip]
 pub const MODULES: &[(&str, &str)] = embedded![
+    "backup",
     "blue_green",
     "canary",
+    "deploy",
     "gates",
     "places",
     "recreate",

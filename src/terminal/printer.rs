@@ -54,6 +54,17 @@ impl Printer {
         self.0.live.suspend(|| write(&self.0.error, &text.to_string()));
     }
 
+    /// Asks a person and waits for a line; `None` where nobody is there to answer.
+    pub fn ask(&self, question: &str) -> Option<String> {
+        if !(io::IsTerminal::is_terminal(&io::stdin()) && self.is_live()) {
+            return None;
+        }
+        self.tell(question);
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).ok().filter(|read| *read > 0)?;
+        Some(line)
+    }
+
     /// How data looks.
     pub fn data_style(&self) -> Style {
         self.0.surroundings.output()

@@ -39,6 +39,7 @@ const fn is_aside(op: &Op) -> bool {
         op,
         Op::Survey(_)
             | Op::Find(_)
+            | Op::Routes(_)
             | Op::CheckNow(_)
             | Op::HistoryOf(_)
             | Op::TestWeights(_)

@@ -74,8 +74,15 @@ impl World {
         let mut ports: BTreeSet<u16> = host.state.containers.values().filter_map(|container| container.port).collect();
         let mut started = Vec::new();
         for replica in 1..=op.replicas {
-            let port = op.service.port.map(|_| op.service.publish.unwrap_or_else(|| free_port(&mut ports)));
             let name = Container::name_for(&op.project, &op.service.name, &op.version, token, replica);
+            // One that this call made already is adopted, as on a host.
+            if let Some(known) = host.state.containers.get_mut(&name) {
+                known.state = ContainerState::Running;
+                known.exit_code = None;
+                started.push(known.clone());
+                continue;
+            }
+            let port = op.service.port.map(|_| op.service.publish.unwrap_or_else(|| free_port(&mut ports)));
             let container = Container {
                 name: name.clone(),
                 host: op.host.name.clone(),

@@ -127,7 +127,7 @@ fn the_readme_lists_every_function() {
 
 #[test]
 fn every_command_line_in_the_documents_is_one() {
-    let documents: String = ["README.md", "docs/language.md"].map(text).concat();
+    let documents: String = ["README.md", "docs/language.md", "docs/guides.md"].map(text).concat();
     let shown = blocks(&documents, "sh").into_iter().flat_map(|(_, block)| block.lines());
     let lines = shown.chain(spans(&documents)).map(|line| line.split(" #").next().unwrap_or_default().trim());
     let lines: Vec<&str> = lines.filter(|line| line.starts_with("podlift ")).collect();
@@ -289,6 +289,58 @@ fn the_readme_names_every_module_of_the_library() {
     let named: BTreeSet<&str> = spans(&readme).filter_map(|span| span.strip_prefix("std/")).collect();
     let known: BTreeSet<&str> = stdlib::MODULES.iter().map(|(name, _)| *name).collect();
     assert_eq!(named, known);
+}
+
+#[test]
+fn everything_that_the_page_of_the_guides_names_is_there() {
+    let page = text("docs/guides.md");
+    let mut counts = [0; 4];
+    for span in spans(&page) {
+        if let Some(module) = span.strip_prefix("std/") {
+            assert!(stdlib::text(module).is_some(), "{span}");
+            counts[0] += 1;
+        } else if let Some((module, function)) = span.split('(').next().unwrap_or_default().split_once("::") {
+            let there = stdlib::text(module).unwrap_or_else(|| panic!("{span}: there is no std/{module}"));
+            assert!(there.contains(&format!("\nfn {function}(")), "{span}");
+            counts[1] += 1;
+        } else if let Some(name) = span.split('(').next().filter(|_| span.contains('(')) {
+            assert!(signatures().any(|function| function.name == name), "{span}: there is no function {name}");
+            counts[2] += 1;
+        }
+    }
+    for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(root().join("docs").join(link).exists(), "{link}");
+        counts[3] += 1;
+    }
+    assert!(counts.iter().all(|count| *count >= 10), "{counts:?}");
+    let words = page
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .flat_map(spans)
+        .filter(|span| span.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+    let known: BTreeSet<&str> = signatures().map(|function| function.name).collect();
+    let options: String = stdlib::MODULES.iter().map(|(_, module)| *module).chain([text("docs/language.md").as_str()]).collect();
+    for word in words {
+        assert!(known.contains(word) || options.contains(&format!("`{word}`")), "{word} is neither a function nor an option");
+    }
+}
+
+#[test]
+fn what_pipelines_run_is_a_command_of_a_script_that_is_there() {
+    let mut count = 0;
+    for file in ["examples/ci/github.yml", "examples/ci/gitlab.yml"] {
+        let pipeline = text(file);
+        for line in pipeline.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let Some((_, command)) = line.split_once("podlift ") else { continue };
+            let words: Vec<String> = command.split_whitespace().map(|word| word.replace('"', "")).collect();
+            if let Err(error) = Cli::try_parse_from(std::iter::once("podlift").chain(words.iter().map(String::as_str))) {
+                panic!("{file}: {line}: {error}");
+            }
+            assert!(words[1] == "deploy.rhai" && root().join("examples/ci/deploy.rhai").exists(), "{file}: {line}");
+            count += 1;
+        }
+    }
+    assert_eq!(count, 6);
 }
 
 /// What the page of the strategies begins with.

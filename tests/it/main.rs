@@ -13,6 +13,7 @@ mod local_commands;
 mod pages;
 mod podlift;
 mod proxies;
+mod resuming;
 mod rig;
 mod rig_works;
 mod rolling_deploys;

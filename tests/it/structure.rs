@@ -10,6 +10,7 @@ const UP: &[(&str, &[&str])] = &[
     ("model/", &["failure", "op", "world", "executor", "fleet", "script", "repl", "terminal", "commands", "cli", "journal"]),
     ("failure.rs", &["world", "executor", "fleet", "script", "repl", "terminal", "commands", "cli", "journal"]),
     ("op/", &["failure", "world", "executor", "fleet", "script", "repl", "terminal", "commands", "cli", "journal"]),
+    ("journal/", &["world", "executor", "fleet", "script", "repl", "terminal", "commands", "cli"]),
     ("world/", &["executor", "fleet", "script", "repl", "terminal", "commands", "cli", "journal"]),
     ("fleet/", &["world", "script", "repl", "terminal", "commands", "cli", "journal"]),
     ("executor/", &["script", "repl", "terminal", "commands", "cli"]),

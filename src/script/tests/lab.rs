@@ -25,8 +25,10 @@ use crate::{
 
 /// Two hosts and a service of two replicas: what every script of these tests begins with.
 const PRELUDE: &str = r#"
+import "std/backup" as backup;
 import "std/blue_green" as blue_green;
 import "std/canary" as canary;
+import "std/deploy" as deploy;
 import "std/gates" as gates;
 import "std/places" as places;
 import "std/recreate" as recreate;
@@ -77,7 +79,12 @@ impl Lab {
         Self { model: model(self.model.world()), checked: self.checked.clone(), ..*self }
     }
 
-    fn checked(&self, script: &str) -> Arc<Checked> {
+    /// What does things on it.
+    pub(super) fn executor(&self) -> Arc<dyn Executor> {
+        self.model.clone()
+    }
+
+    pub(super) fn checked(&self, script: &str) -> Arc<Checked> {
         let read = || {
             let checked = Checked::new("deploy.rhai", Path::new("/nowhere"), &format!("{PRELUDE}{script}"));
             let findings = checked.diagnostics();
@@ -211,7 +218,7 @@ impl Executor for Desk {
     }
 }
 
-struct NoSecrets;
+pub(super) struct NoSecrets;
 
 impl SecretNames for NoSecrets {
     fn has(&self, _: &str) -> bool {

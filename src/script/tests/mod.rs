@@ -4,6 +4,7 @@ mod branching;
 mod commands;
 mod declaring;
 mod deploying;
+mod killed;
 mod lab;
 mod language;
 mod policies;

@@ -217,3 +217,77 @@ fn an_address_is_asked_again_before_it_counts_as_wrong() {
     assert_eq!(told.ended.expect_err("it is wrong").diagnostic.message, "http://shop.example.com/ answered 503, and is to answer [200]");
     assert_eq!(told.records.iter().filter(|record| matches!(record.op, Op::HttpGet(_))).count(), 3);
 }
+
+/// What a run did, by the words of the ops that change something or ask a command.
+fn done(told: &super::lab::Told) -> Vec<&'static str> {
+    let mut words: Vec<&str> = told
+        .records
+        .iter()
+        .filter(|record| record.op.class().changes() || matches!(record.op, Op::Hook(_)))
+        .map(|record| record.op.verb())
+        .collect();
+    words.dedup();
+    words
+}
+
+const WHOLE: &str = r#"deploy::run(web, fleet, #{
+    tag: p.v,
+    before: [|img| hook([web, img, fleet[0]], ["app", "migrate"], #{ undo: ["app", "migrate", "--back"] })],
+    how: #{ batch: 2 },
+    verify: |release| verify::version(release, "/version"),
+    after: [["systemctl", "restart", "report-timer"], "true", |release| info(`${release.version} is there`)],
+});"#;
+
+#[test]
+fn a_whole_deploy_does_each_thing_at_its_time() {
+    let mut lab = Lab::serving_v1();
+    let told = lab.does(WHOLE, "v2");
+    assert_eq!(
+        done(&told),
+        ["build", "ship", "build", "ship", "hook", "start", "set_weights", "drain", "stop", "record", "hook"],
+        "the prelude builds and ships too"
+    );
+    assert_serves(&lab, "v2");
+    assert_eq!(told.said, ["v2 is there"]);
+    let closure = "deploy::run(web, fleet, #{ image: img, strategy: |service, img, hosts| recreate::deploy(service, img, hosts) });";
+    lab.does(closure, "v3");
+    assert_serves(&lab, "v3");
+    assert!(lab.fails("deploy::run(web, fleet, #{ image: img, strategy: \"luck\" });", "v4").starts_with("there is no strategy \"luck\""));
+}
+
+#[test]
+fn a_whole_deploy_that_fails_takes_its_commands_back_too() {
+    let mut lab = Lab::serving_v1();
+    lab.answer = |call| {
+        let Op::HttpGet(_) = &call.op else { return None };
+        Some(Outcome::of(serde_json::json!({ "code": 200, "body": "something else", "seconds": 0.1 })))
+    };
+    let before = lab.fleet();
+    let told = lab.run(WHOLE, "v2");
+    assert!(told.ended.is_err() && told.left.is_empty());
+    assert_eq!(lab.fleet(), before);
+}
+
+#[test]
+fn a_host_that_does_not_answer_stops_a_deploy_before_it_begins() {
+    let mut lab = Lab::serving_v1();
+    lab.answer = |call| {
+        let Op::Reachable(op) = &call.op else { return None };
+        Some(Outcome::of(op.host.name.as_str() != "10.0.0.2"))
+    };
+    assert_eq!(lab.fails("deploy::run(web, fleet);", "v2"), "these hosts do not answer: [\"10.0.0.2\"]");
+}
+
+#[test]
+fn a_backup_is_a_file_of_its_service_and_time() {
+    let mut lab = Lab::serving_v1();
+    let told = lab.does(
+        "let file = backup::dump(running(web, fleet), [\"pg_dump\", \"shop\"], \"/var/backups\", #{ check: [\"pg_restore\", \"--list\"] });
+        info(file); backup::restore(running(web, fleet), file, [\"psql\"]);",
+        "v2",
+    );
+    assert_eq!(told.said, ["/var/backups/web-2026-01-01T00:00:00Z.dump"]);
+    assert_eq!(done(&told).iter().filter(|word| **word == "hook").count(), 1, "three commands, one after the other");
+    let message = lab.fails("backup::dump((), [\"pg_dump\"], \"/var/backups\");", "v2");
+    assert!(message.starts_with("there is no container"), "{message}");
+}

@@ -1,0 +1,204 @@
+//! Copies of a run's journal on its hosts, written while it goes on.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{runtime::Handle, sync::watch, time::timeout};
+
+use super::outside::Outside;
+use crate::{
+    failure::Failure,
+    fleet::{Fleet, journals},
+    journal::{Chain, Entry, Store},
+    model::{Host, HostName, RunId},
+    op::Class,
+};
+
+/// How long a command that cannot be repeated waits until a host has noted that it is coming, and a run at its end for its copies.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How often in a row a host may fail before it is given up, and how long podlift waits in between.
+const TRIES: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Writes copies of a journal to every host that the run changes, without waiting for them.
+pub struct Copies {
+    fleet: Fleet,
+    runtime: Handle,
+}
+
+/// Those of a run over this fleet.
+pub fn of(outside: &Outside) -> Copies {
+    Copies { fleet: outside.fleet().clone(), runtime: outside.runtime().clone() }
+}
+
+impl Copies {
+    /// A store that also copies what goes into `inner`, which holds `chain` already.
+    pub fn over<S: Store>(self, inner: S, run: RunId, chain: &Chain) -> Copied<S> {
+        let (length, _) = watch::channel(chain.text().len());
+        let text = Arc::new(Mutex::new(chain.text().to_owned()));
+        let mut copied = Copied { inner, copies: self, run, text, length, hosts: BTreeMap::new() };
+        for entry in chain.entries() {
+            copied.meet(entry);
+        }
+        copied
+    }
+}
+
+/// A store with copies.
+pub struct Copied<S> {
+    inner: S,
+    copies: Copies,
+    run: RunId,
+    text: Arc<Mutex<String>>,
+    length: watch::Sender<usize>,
+    /// How much each host has; `None` of one that was given up.
+    hosts: BTreeMap<HostName, watch::Receiver<Option<usize>>>,
+}
+
+impl<S> Copied<S> {
+    /// Begins to write to the hosts that a change is about.
+    fn meet(&mut self, entry: &Entry) {
+        let Entry::Intent(intent) = entry else { return };
+        for host in intent.asked.op.hosts().into_iter().filter(|host| !host.is_local()) {
+            if !self.hosts.contains_key(&host.name) {
+                let (kept, has) = watch::channel(Some(0));
+                let writer = Writer { host: host.clone(), run: self.run.clone(), text: self.text.clone(), kept };
+                self.copies.runtime.spawn(writer.write(self.copies.fleet.clone(), self.length.subscribe()));
+                self.hosts.insert(host.name.clone(), has);
+            }
+        }
+    }
+
+    /// Waits until a host has all that was written so far, or for all of them. Whether that came to pass.
+    fn wait(&self, for_all: bool) -> bool {
+        let length = lock(&self.text).len();
+        let waits = self
+            .hosts
+            .values()
+            .cloned()
+            .map(|mut has| async move { has.wait_for(|has| has.is_none_or(|has| has >= length)).await.is_ok_and(|has| has.is_some()) });
+        let waits: Vec<_> = waits.map(Box::pin).collect();
+        let wait = async {
+            if for_all {
+                return futures_util::future::join_all(waits).await.into_iter().all(|has| has);
+            }
+            let mut rest = waits;
+            while !rest.is_empty() {
+                let (has, _, others) = futures_util::future::select_all(rest).await;
+                if has {
+                    return true;
+                }
+                rest = others;
+            }
+            false
+        };
+        self.copies.runtime.block_on(async { timeout(PATIENCE, wait).await.unwrap_or(false) })
+    }
+}
+
+impl<S: Store> Store for Copied<S> {
+    fn append(&mut self, entry: &Entry, line: &str) -> io::Result<()> {
+        self.inner.append(entry, line)?;
+        lock(&self.text).push_str(line);
+        self.meet(entry);
+        self.length.send_replace(lock(&self.text).len());
+        match entry {
+            Entry::Intent(intent) if intent.asked.op.class() == Class::Once && !self.hosts.is_empty() && !self.wait(false) => {
+                Err(io::Error::other("no host of the run could note the intent of a command that must not be repeated"))
+            }
+            Entry::Ended(_) => {
+                self.wait(true);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Writes one host's copy.
+struct Writer {
+    host: Host,
+    run: RunId,
+    text: Arc<Mutex<String>>,
+    kept: watch::Sender<Option<usize>>,
+}
+
+impl Writer {
+    async fn write(self, fleet: Fleet, mut length: watch::Receiver<usize>) {
+        let mut has = 0;
+        let mut failed = 0;
+        while length.wait_for(|length| *length > has).await.is_ok() {
+            let lines = lock(&self.text)[has..].to_owned();
+            match self.append(&fleet, has, &lines).await {
+                Ok(true) => {
+                    has += lines.len();
+                    failed = 0;
+                    self.kept.send_replace(Some(has));
+                }
+                Ok(false) if has > 0 => has = 0,
+                Ok(false) | Err(_) if failed < TRIES => {
+                    failed += 1;
+                    tokio::time::sleep(PAUSE * failed).await;
+                }
+                Ok(false) | Err(_) => {
+                    self.kept.send_replace(None);
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn append(&self, fleet: &Fleet, has: usize, lines: &str) -> Result<bool, Failure> {
+        journals::append(&*fleet.host(&self.host).await?, &self.run, has, lines).await
+    }
+}
+
+/// The journals that these hosts keep: of this run, or of all. Of several copies of one run the longest counts. A host that does
+/// not answer is an error only where none does.
+pub fn read(outside: &Outside, hosts: &[Host], run: Option<&RunId>) -> Result<Vec<(RunId, Chain)>, Failure> {
+    let fleet = outside.fleet();
+    let of_host = |host: Host| async move {
+        let connection = fleet.host(&host).await?;
+        let runs = match run {
+            Some(run) => vec![run.clone()],
+            None => journals::list(&connection).await?,
+        };
+        let mut found = Vec::new();
+        for run in runs {
+            let text = journals::read(&connection, &run).await?;
+            if !text.is_empty() {
+                found.push((run, Chain::read(&text)?));
+            }
+        }
+        Ok::<_, Failure>(found)
+    };
+    let answers = outside.runtime().block_on(futures_util::future::join_all(hosts.iter().cloned().map(of_host)));
+    let mut best: BTreeMap<RunId, Chain> = BTreeMap::new();
+    let mut failures = Vec::new();
+    for answer in answers {
+        match answer {
+            Ok(found) => {
+                for (run, chain) in found {
+                    let known = best.entry(run).or_default();
+                    if chain.entries().len() > known.entries().len() {
+                        *known = chain;
+                    }
+                }
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    match failures.into_iter().next() {
+        Some(failure) if best.is_empty() => Err(failure),
+        _ => Ok(best.into_iter().collect()),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,120 @@
+//! `podlift resume`
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    complaint, copies,
+    doubt::Doubt,
+    exit::Exit,
+    found::{self, Found},
+    journaling,
+    place::Place,
+    rehearse::rehearse,
+    run::{Resumed, go_on},
+    show::complain,
+    undo,
+};
+use crate::{
+    cli,
+    executor::{doubts::touched, overtaken::overtaken},
+    failure::Failure,
+    journal::{Header, How},
+    script::Checked,
+    terminal::Printer,
+};
+
+/// Goes on with a run that stopped in the middle; one that was being undone goes on being undone.
+pub fn run(options: &cli::Resume, printer: &Printer) -> Exit {
+    let (outside, _) = match found::outside(&options.ssh, Path::new(".")) {
+        Ok(outside) => outside,
+        Err(failure) => return complain(printer, &failure),
+    };
+    let found = match Found::find(options.run.as_ref(), &options.from, &outside) {
+        Ok(found) => found,
+        Err(failure) => return complain(printer, &failure),
+    };
+    if found.chain.is_undoing() && found.is_open("resumed").is_ok() {
+        printer.tell(format!("run {} was being undone when it stopped: it goes on being undone", found.id));
+        return undo::undo(&options.as_undo(), found, outside, printer);
+    }
+    outside.close();
+    match prepare(options, &found, printer) {
+        Ok((run, resumed)) => go_on(&run, resumed, printer),
+        Err(Unprepared::Failure(failure)) => complain(printer, &failure),
+        Err(Unprepared::Script(script)) => {
+            complaint::tell(printer, &script.diagnostics(), script.sources());
+            Exit::Bad
+        }
+        Err(Unprepared::Ended(ended, script)) => {
+            let diagnostic = complaint::harmless(ended.diagnostic);
+            complaint::tell(printer, std::slice::from_ref(&diagnostic), script.sources());
+            printer.tell(format!("run {} stays as it is: nothing was done or undone", found.id));
+            Exit::Refused
+        }
+    }
+}
+
+enum Unprepared {
+    Failure(Failure),
+    Script(Box<Checked>),
+    Ended(Box<crate::script::Ended>, Box<Checked>),
+}
+
+impl From<Failure> for Unprepared {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+fn prepare(options: &cli::Resume, found: &Found, printer: &Printer) -> Result<(cli::Run, Resumed), Unprepared> {
+    found.is_open("resumed")?;
+    let header = found.header()?;
+    let (place, script) = match &options.script {
+        Some(file) => {
+            let place = Place::find(file)?;
+            let script = place.check()?;
+            (place, script)
+        }
+        None => (place_of(header), recorded(header)?),
+    };
+    if !script.diagnostics().is_empty() {
+        return Err(Unprepared::Script(Box::new(script)));
+    }
+    let (outside, environment) = found::outside(&options.ssh, place.folder())?;
+    let copies = copies::of(&outside);
+    let journal = Arc::new(journaling::go_on(found, copies)?);
+    if let Err(ended) = rehearse(&script, header, &journal, &environment) {
+        return Err(Unprepared::Ended(Box::new(ended), Box::new(script)));
+    }
+    let run = Arc::new(header.run.clone());
+    if let Some(later) = overtaken(outside.executor().as_ref(), &touched(&journal), &run) {
+        return Err(later.refusal(&run.id).into());
+    }
+    journaling::began(&journal, How::Resume)?;
+    let decide = Arc::new(Doubt { answer: options.in_doubt, printer: printer.clone() });
+    let options = options.as_run(&place.file, &header.arguments);
+    Ok((options, Resumed { place, script, environment, outside, journal, run, decide }))
+}
+
+/// Where the script was; on a machine that does not have its folder, this one.
+fn place_of(header: &Header) -> Place {
+    let name = Path::new(&header.script.name);
+    let file = name.file_name().map_or_else(|| PathBuf::from("script.rhai"), PathBuf::from);
+    if name.is_file() {
+        return Place { file: name.into() };
+    }
+    let there = Path::new(&header.folder).join(&file);
+    Place { file: if there.parent().is_some_and(Path::is_dir) { there } else { file } }
+}
+
+/// The script as it was recorded.
+fn recorded(header: &Header) -> Result<Checked, Failure> {
+    if let Some(source) = std::iter::once(&header.script).chain(&header.imports).find(|source| !source.is_whole()) {
+        return Err(Failure::refused(format!("the recorded text of {} is not the one that was hashed", source.name)));
+    }
+    let imports = header.imports.iter().map(|source| (source.name.clone(), source.text.clone()));
+    Ok(Checked::recorded(&header.script.name, &header.script.text, imports.collect()))
+}

@@ -1,0 +1,78 @@
+//! `podlift runs`
+
+use serde_json::json;
+
+use super::{
+    complaint, copies,
+    exit::{Cause, Exit, Remains},
+    found, journaling,
+};
+use crate::{
+    cli,
+    failure::Failure,
+    journal::{Chain, State},
+    model::RunId,
+    terminal::{Printer, clean, table::Table},
+};
+
+/// Lists the runs of this project, or those that hosts keep.
+pub fn run(options: &cli::Runs, printer: &Printer) -> Exit {
+    match list(options) {
+        Ok(runs) if options.json => {
+            let rows: Vec<_> = runs.iter().map(|(id, chain, state)| row_json(id, chain, *state)).collect();
+            printer.data(json!(rows));
+            Exit::Done
+        }
+        Ok(runs) if runs.is_empty() => {
+            printer.tell("no run is kept here");
+            Exit::Done
+        }
+        Ok(runs) => {
+            let mut table = Table::new(["RUN", "STATE", "STARTED", "BY", "SCRIPT"]);
+            for (id, chain, state) in &runs {
+                let header = chain.header();
+                let of = |text: fn(&crate::journal::Header) -> String| header.map(|header| clean::line(&text(header))).unwrap_or_default();
+                table.row([
+                    id.to_string(),
+                    state.word().into(),
+                    of(|header| header.run.started.clone()),
+                    of(|header| header.run.operator.clone()),
+                    of(|header| {
+                        let arguments = header.arguments.iter().map(|(key, value)| format!(" {key}={value}"));
+                        std::iter::once(header.script.name.clone()).chain(arguments).collect()
+                    }),
+                ]);
+            }
+            printer.data(table.render(printer.data_style()));
+            Exit::Done
+        }
+        Err(failure) => {
+            complaint::tell_failure(printer, &failure);
+            Exit::of(Cause::Failure(failure.kind), Remains::Nothing)
+        }
+    }
+}
+
+fn list(options: &cli::Runs) -> Result<Vec<(RunId, Chain, State)>, Failure> {
+    if options.from.is_empty() {
+        return Ok(journaling::runs().list()?.into_iter().map(|kept| (kept.id, kept.chain.unwrap_or_default(), kept.state)).collect());
+    }
+    let (outside, _) = found::outside(&options.ssh, std::path::Path::new("."))?;
+    let copies = copies::read(&outside, &options.from, None)?;
+    outside.close();
+    Ok(copies
+        .into_iter()
+        .map(|(id, chain)| {
+            let state = State::of(&chain, false);
+            (id, chain, state)
+        })
+        .collect())
+}
+
+fn row_json(id: &RunId, chain: &Chain, state: State) -> serde_json::Value {
+    let header = chain.header();
+    json!({
+        "run": id, "state": state, "started": header.map(|header| &header.run.started), "operator": header.map(|header| &header.run.operator),
+        "script": header.map(|header| &header.script.name), "arguments": header.map(|header| &header.arguments),
+    })
+}

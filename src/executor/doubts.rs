@@ -1,0 +1,54 @@
+//! Changes that were asked for and not answered, when their run is taken back.
+
+use std::sync::Arc;
+
+use super::{
+    Call, Executor, Recorded, RunInfo,
+    record::{Answer, Decide, taken_back_by},
+};
+use crate::{
+    failure::{Failure, FailureKind},
+    journal::{Intent, Journal},
+    op::{Class, Op},
+};
+
+/// All calls that did something, or may have.
+pub fn touched(journal: &Journal) -> Vec<Recorded> {
+    let doubts = journal.doubts().into_iter().map(|intent| recorded(&intent, Vec::new()));
+    journal.records().into_iter().chain(doubts).collect()
+}
+
+/// The records with what is in doubt settled: what exists of it is known, and can be taken back. Also why what could not be settled
+/// was not.
+pub fn settled(journal: &Journal, executor: &dyn Executor, decide: &dyn Decide, run: &Arc<RunInfo>) -> (Vec<Recorded>, Vec<Failure>) {
+    let mut records = journal.records();
+    let mut failures = Vec::new();
+    for intent in journal.doubts().into_iter().filter(|intent| !intent.asked.key.is_undo()) {
+        let asked = &intent.asked;
+        let call = Call::new(asked.op.clone(), asked.key.clone(), asked.origin.clone(), run.clone());
+        let inverse = match asked.op.class() {
+            Class::Once => match (decide.decide(&intent), &asked.op) {
+                (Answer::Done, Op::Hook(hook)) => Ok(hook.inverse().into_iter().collect()),
+                (Answer::Done | Answer::Skip, _) => Ok(Vec::new()),
+                (Answer::Redo | Answer::Abort, _) => Err(Failure::new(
+                    FailureKind::Interrupted,
+                    format!("`{}` {} was begun, and nobody knows whether it was done", asked.op.verb(), asked.op.describe()),
+                )
+                .hint("find out, then `podlift undo` with `--in-doubt done` or `--in-doubt skip`")),
+            },
+            _ => taken_back_by(executor, &call, &intent),
+        };
+        records.retain(|record| record.key != asked.key);
+        match inverse {
+            Ok(inverse) => records.push(recorded(&intent, inverse)),
+            Err(failure) => failures.push(failure.from(&asked.origin)),
+        }
+    }
+    (records, failures)
+}
+
+fn recorded(intent: &Intent, inverse: Vec<Op>) -> Recorded {
+    let asked = intent.asked.clone();
+    let failure = Failure::new(FailureKind::Interrupted, "it was begun and not answered").undone_by(inverse);
+    Recorded { key: asked.key, op: asked.op, origin: asked.origin, result: Err(failure), seconds: 0.0 }
+}

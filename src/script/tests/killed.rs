@@ -1,0 +1,185 @@
+//! Runs whose process dies, at every point at which it can, and what becomes of the fleet when they are resumed or undone.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex},
+};
+
+use super::lab::{Lab, NoSecrets};
+use crate::{
+    executor::{
+        Cancellation, Event, Executor, Guard, Intend, Narrator, Record,
+        doubts::settled,
+        ending::{Ending, State},
+        record::Nobody,
+        undo::Undo,
+    },
+    journal::{Chain, Entry, Journal, Memory, Store},
+    model::{HostName, RunId, RunInfo},
+    script::{Branches, Ended, ScriptRun, session::lock},
+};
+
+const ROLLING: &str = "rolling::deploy(web, img, fleet);";
+
+/// A disk that outlives its process, which dies at a point: of each change before its intent, between intent and effect, between
+/// effect and outcome, after its outcome.
+struct Mortal {
+    disk: Arc<Mutex<String>>,
+    left: usize,
+    is_dead: bool,
+}
+
+impl Mortal {
+    fn lives(&mut self) -> io::Result<()> {
+        match self.left.checked_sub(1) {
+            Some(left) if !self.is_dead => self.left = left,
+            _ => {
+                self.is_dead = true;
+                return Err(io::Error::other("the process is dead"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store for Mortal {
+    fn append(&mut self, entry: &Entry, line: &str) -> io::Result<()> {
+        let is_of_change = entry.is_durable() && matches!(entry, Entry::Intent(_) | Entry::Done { .. } | Entry::Failed { .. });
+        if self.is_dead {
+            return Err(io::Error::other("the process is dead"));
+        }
+        if is_of_change {
+            self.lives()?;
+        }
+        lock(&self.disk).push_str(line);
+        if is_of_change { self.lives() } else { Ok(()) }
+    }
+}
+
+/// Nobody dies this late.
+const NEVER: usize = usize::MAX;
+
+struct Deaf;
+
+impl Narrator for Deaf {
+    fn tell(&self, _: Event<'_>) {}
+}
+
+type Process = Record<Guard<Intend<Arc<dyn Executor>>>>;
+
+/// A run of `v2` and what its processes leave.
+struct Life {
+    lab: Lab,
+    run: Arc<RunInfo>,
+    disk: Arc<Mutex<String>>,
+}
+
+impl Life {
+    fn new(found: &Lab) -> Self {
+        let id = RunId::new("r9").expect("valid");
+        let run = Arc::new(RunInfo { id, operator: "tester@here".into(), started: "2026-02-01T00:00:00Z".into() });
+        Self { lab: found.copy(), run, disk: Arc::default() }
+    }
+
+    /// A process that begins with what the one before left, and dies at `point`.
+    fn record(&self, point: usize) -> (Arc<Process>, Arc<Journal>) {
+        let chain = Chain::read(&lock(&self.disk)).expect("what was written can be read");
+        lock(&self.disk).truncate(chain.text().len());
+        let journal = Arc::new(Journal::open(Mortal { disk: self.disk.clone(), left: point, is_dead: false }, chain));
+        let guard = Guard::new(Intend::new(self.lab.executor(), journal.clone()));
+        (Arc::new(Record::journaled(guard, journal.clone(), Arc::new(Nobody))), journal)
+    }
+
+    fn run(&self, script: &str, point: usize) -> Result<(), Ended> {
+        let (record, _) = self.record(point);
+        self.lab.checked(script).run(ScriptRun {
+            arguments: vec![("v".into(), "v2".into())],
+            executor: record,
+            narrator: Arc::new(Deaf),
+            run: self.run.clone(),
+            branches: Branches::InOrder,
+            cancellation: Cancellation::default(),
+            secrets: Arc::new(NoSecrets),
+        })
+    }
+
+    /// Takes it back; whether that came to its end.
+    fn undo(&self, point: usize) -> bool {
+        let (record, journal) = self.record(point);
+        let (records, failures) = settled(&journal, self.lab.executor().as_ref(), &Nobody, &self.run);
+        let cancellation = Cancellation::default();
+        let undo = Undo { executor: record.as_ref(), run: &self.run, branches: Branches::InOrder, cancellation: &cancellation };
+        let left = undo.block(&records, "");
+        failures.is_empty() && left.is_empty()
+    }
+
+    fn state(&self) -> State {
+        let records = Journal::open(Memory, Chain::read(&lock(&self.disk)).expect("reads")).records();
+        Ending::read(self.lab.executor().as_ref(), &records, &self.run).state()
+    }
+
+    fn points(&self) -> usize {
+        let chain = Chain::read(&lock(&self.disk)).expect("reads");
+        2 * chain.entries().iter().filter(|entry| entry.is_durable()).count()
+    }
+}
+
+/// What is on the hosts, the tables of services without traffic left out: a first deploy's undo leaves one.
+fn there(lab: &Lab) -> BTreeMap<HostName, Vec<String>> {
+    lab.fleet().into_iter().map(|(host, lines)| (host, lines.into_iter().filter(|line| !line.ends_with("{}")).collect())).collect()
+}
+
+#[test]
+fn a_rolling_deploy_killed_at_any_point_can_be_resumed_and_undone() {
+    let found = Lab::serving_v1();
+    let (before, whole) = (there(&found), Life::new(&found));
+    whole.run(ROLLING, NEVER).expect("nobody kills it");
+    let (after, points) = (there(&whole.lab), whole.points());
+    assert!(points > 40, "only {points} points");
+    for point in 0..points {
+        let killed = || {
+            let life = Life::new(&found);
+            life.run(ROLLING, point).expect_err("it is killed");
+            life
+        };
+        let life = killed();
+        if let Err(ended) = life.run(ROLLING, NEVER) {
+            panic!("resumed after {point} of {points}: {} {:?}", ended.diagnostic.message, ended.diagnostic.details);
+        }
+        assert_eq!(there(&life.lab), after, "resumed after {point} of {points}");
+        assert_eq!(life.state(), State::AllNew, "resumed after {point} of {points}");
+
+        let life = killed();
+        assert!(life.undo(NEVER), "undone after {point} of {points}");
+        assert_eq!(there(&life.lab), before, "undone after {point} of {points}");
+    }
+}
+
+#[test]
+fn an_undo_that_is_killed_too_goes_on_and_so_does_a_resume() {
+    let found = Lab::serving_v1();
+    let (before, whole) = (there(&found), Life::new(&found));
+    whole.run(ROLLING, NEVER).expect("nobody kills it");
+    let (after, points) = (there(&whole.lab), whole.points());
+    for first in (3..points).step_by(13) {
+        for second in (0..).step_by(5) {
+            let life = Life::new(&found);
+            life.run(ROLLING, first).expect_err("it is killed");
+            if life.undo(second) {
+                break;
+            }
+            assert!(life.undo(NEVER), "killed at {first} and in the undo at {second}");
+            assert_eq!(there(&life.lab), before, "killed at {first} and in the undo at {second}");
+        }
+        for second in (0..).step_by(9) {
+            let life = Life::new(&found);
+            life.run(ROLLING, first).expect_err("it is killed");
+            if life.run(ROLLING, second).is_ok() {
+                break;
+            }
+            life.run(ROLLING, NEVER).expect("nobody kills it a third time");
+            assert_eq!(there(&life.lab), after, "killed at {first} and again at {second}");
+        }
+    }
+}
