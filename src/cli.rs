@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
     commands::exit::Exit,
-    model::{Host, Invalid, ProjectName, ServiceName},
+    model::{Host, Invalid, Period, ProjectName, ServiceName},
 };
 
 pub use self::runs::{InDoubt, Resume, Runs, Show, Undo};
@@ -48,6 +48,8 @@ pub enum Command {
     Ps(Ps),
     /// Show what a service's containers wrote.
     Logs(Logs),
+    /// See who has the leases of a project's services, and give up those of runs that are gone.
+    Lock(Lock),
     /// List the project's tasks.
     Tasks(Tasks),
     /// Show the documentation of a function, a strategy or a task.
@@ -70,6 +72,7 @@ Examples:
   podlift run deploy.rhai --dry-run --diff
   podlift run deploy.rhai version=v2
   podlift run deploy.rhai --simulate
+  podlift run deploy.rhai --wait 10m
   podlift run --plan release.plan      what `podlift plan` saved, or nothing
   podlift run backup                   runs deploy/backup.rhai")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -101,9 +104,30 @@ pub struct Run {
     /// Show every API call and command, and what is read on the way.
     #[arg(short, long)]
     pub verbose: bool,
+    /// How long to wait where another run is at work on the same service and host; not given, such a run is refused.
+    #[arg(long, value_name = "DURATION", value_parser = Period::parse, default_value = "0s", hide_default_value = true)]
+    pub wait: Period,
+    /// How long hosts keep this run's leases when it is not heard of any more.
+    #[arg(long, value_name = "DURATION", value_parser = lasting, default_value = "60s", env = "PODLIFT_LEASE", hide_env_values = true)]
+    pub lease: Period,
+    /// How long to try to reach a host again whose connection broke in the middle of something.
+    #[arg(long, value_name = "DURATION", value_parser = Period::parse, default_value = "30s")]
+    pub reconnect: Period,
+    /// What becomes of the changes of a run that ctrl-C ends: they stay for another command to decide, or are undone at once.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnInterrupt::Leave)]
+    pub on_interrupt: OnInterrupt,
     /// How to reach hosts.
     #[command(flatten)]
     pub ssh: Ssh,
+}
+
+/// What becomes of an interrupted run's changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnInterrupt {
+    /// They stay.
+    Leave,
+    /// They are undone.
+    Undo,
 }
 
 /// Show what a run would do, and save it as a plan.
@@ -315,6 +339,64 @@ pub struct Completions {
     pub shell: clap_complete::Shell,
 }
 
+/// See who has the leases of a project's services, and give up those of runs that are gone.
+///
+/// One run at a time changes a service on a host: it has a lease there, which it renews and gives back at its end.
+#[derive(Clone, Debug, Args)]
+pub struct Lock {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: LockCommand,
+}
+
+/// What can be done about leases.
+#[derive(Clone, Debug, Subcommand)]
+pub enum LockCommand {
+    /// Show who has which lease, since when and what for.
+    Status(LockStatus),
+    /// Give up leases of runs that did not come to their end.
+    Release(LockRelease),
+}
+
+/// Show who has which lease, since when and what for.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift lock status deploy.rhai
+  podlift lock status --host deploy@10.0.0.11 --project shop --json")]
+pub struct LockStatus {
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Where,
+    /// Print a JSON array with an object for each lease.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Give up leases of runs that did not come to their end.
+///
+/// What such a run had done stays as it is. Its session on the host is ended first, so that nothing of it can arrive any more.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift lock release deploy.rhai
+  podlift lock release --host deploy@10.0.0.11 --project shop --service web
+  podlift lock release deploy.rhai --force      also those of runs that are at work")]
+pub struct LockRelease {
+    /// Where.
+    #[command(flatten)]
+    pub place: Where,
+    /// Only this service's. May be repeated.
+    #[arg(long = "service", value_name = "SERVICE", value_parser = service)]
+    pub services: Vec<ServiceName>,
+    /// Also leases that are in force: the runs that have them are cut off.
+    #[arg(long)]
+    pub force: bool,
+    /// Print a JSON array with an object for each lease that was given up.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Hosts and project: a script's, or given by hand.
 #[derive(Clone, Debug, Args)]
 pub struct Where {
@@ -365,6 +447,14 @@ fn argument(text: &str) -> Result<(String, String), String> {
         return Err(format!("{key:?} is not a name of letters, digits and `_`"));
     }
     Ok((key.into(), value.into()))
+}
+
+fn lasting(text: &str) -> Result<Period, Invalid> {
+    let period = Period::parse(text)?;
+    if period < Period::seconds(3) {
+        return Err(Invalid::new("duration of a lease", text, "it is at least 3s, because it is renewed after a third of it"));
+    }
+    Ok(period)
 }
 
 fn project(text: &str) -> Result<ProjectName, Invalid> {

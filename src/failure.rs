@@ -29,6 +29,9 @@ pub struct Failure {
     /// What to do next, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
+    /// Whether a connection broke while it was on its way: the host may have done it all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
     /// The ops that take back the part of its work that the op had done, or may have done, when it failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inverse: Vec<Op>,
@@ -106,7 +109,16 @@ impl FailureKind {
 impl Failure {
     /// A failure of this kind; `message` says what happened, in one sentence without a full stop.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), host: None, origin: None, details: Vec::new(), hints: Vec::new(), inverse: Vec::new() }
+        Self {
+            kind,
+            message: message.into(),
+            host: None,
+            origin: None,
+            details: Vec::new(),
+            hints: Vec::new(),
+            lost: false,
+            inverse: Vec::new(),
+        }
     }
 
     /// A refusal: nothing was done.
@@ -137,6 +149,13 @@ impl Failure {
     #[must_use]
     pub fn from(mut self, origin: &Origin) -> Self {
         self.origin.get_or_insert_with(|| origin.clone());
+        self
+    }
+
+    /// Says that a connection broke while it was on its way.
+    #[must_use]
+    pub fn lost(mut self) -> Self {
+        self.lost = true;
         self
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cli,
-    executor::{Cancellation, Event, Narrator, Simulated},
+    executor::{Cancellation, Event, Narrator, Simulated, Terms},
     failure::Failure,
     model::ProjectName,
     script::{Branches, Checked, ScriptRun},
@@ -84,7 +84,7 @@ pub fn learn(
         return Err(Exit::Bad);
     }
     let model = Modelled::new(Simulated::new(Kept::default(), outside.executor()));
-    let stack = Stack::over(Arc::new(model), Arc::new(Deaf));
+    let stack = Stack::over(Arc::new(model), Arc::new(Deaf), Terms::default());
     let ended = script.run(ScriptRun {
         arguments: arguments.to_vec(),
         executor: stack.executor(),

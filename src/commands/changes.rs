@@ -31,7 +31,7 @@ pub struct Counts {
     /// Those of them that a `commit()` made final.
     #[serde(skip_serializing_if = "is_zero")]
     pub committed: usize,
-    /// Commands on hosts that failed, or succeeded and have no `undo`: what they did is known to their author only.
+    /// Commands on hosts, and statements in databases, that failed, or succeeded and have no `undo`: what they did is known to their author only.
     pub commands: usize,
     /// Hosts that were changed.
     pub hosts: BTreeSet<HostName>,
@@ -54,7 +54,7 @@ impl Counts {
         for record in records {
             if record.result.is_err() {
                 counts.failed += 1;
-                counts.commands += usize::from(matches!(record.op, Op::Hook(_)) && changes_fleet(&record.op));
+                counts.commands += usize::from(is_command(&record.op) && changes_fleet(&record.op));
             }
             if !changes_fleet(&record.op) || record.key.is_undo() {
                 continue;
@@ -68,7 +68,7 @@ impl Counts {
             }
             counts.changes += 1;
             counts.hosts.extend(record.op.host().map(|host| host.name.clone()));
-            if matches!(record.op, Op::Hook(_)) && inverse.is_empty() {
+            if is_command(&record.op) && inverse.is_empty() {
                 counts.commands += 1;
                 continue;
             }
@@ -94,11 +94,16 @@ fn left_out(records: &[Recorded]) -> BTreeMap<HostName, String> {
     marks.map(|op| (op.host.name.clone(), op.why.clone())).collect()
 }
 
+/// Whether only its author knows what it did: a command, or statements of a database.
+fn is_command(op: &Op) -> bool {
+    matches!(op, Op::Hook(_) | Op::Sql(_) | Op::Backfill(_))
+}
+
 /// Whether an op changes what runs or serves on the fleet. Images that were built or shipped change neither, what a command
 /// does on the operator's machine is the operator's, and a dependency stays whatever becomes of the run.
 fn changes_fleet(op: &Op) -> bool {
     match op {
-        Op::Build(_) | Op::Ship(_) | Op::Depend(_) | Op::Notify(_) => false,
+        Op::Build(_) | Op::Ship(_) | Op::Depend(_) | Op::Backup(_) | Op::Notify(_) => false,
         Op::Hook(hook) => !matches!(hook.invocation.place, Place::Local),
         _ => op.class().changes(),
     }

@@ -18,8 +18,11 @@ use crate::{
     op::Class,
 };
 
-/// How long a command that cannot be repeated waits until a host has noted that it is coming, and a run at its end for its copies.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a command that cannot be repeated waits until a host has noted that it is coming.
+const ACKNOWLEDGEMENT: Duration = Duration::from_secs(15);
+
+/// How long a run at its end waits for its copies.
+const LAST_COPIES: Duration = Duration::from_secs(2);
 
 /// How often in a row a host may fail before it is given up, and how long podlift waits in between.
 const TRIES: u32 = 8;
@@ -74,20 +77,17 @@ impl<S> Copied<S> {
         }
     }
 
-    /// Waits until a host has all that was written so far, or for all of them. Whether that came to pass.
-    fn wait(&self, for_all: bool) -> bool {
+    /// For each host, whether it comes to have all that was written so far.
+    fn complete(&self) -> Vec<impl Future<Output = bool> + Unpin + use<S>> {
         let length = lock(&self.text).len();
-        let waits = self
-            .hosts
-            .values()
-            .cloned()
-            .map(|mut has| async move { has.wait_for(|has| has.is_none_or(|has| has >= length)).await.is_ok_and(|has| has.is_some()) });
-        let waits: Vec<_> = waits.map(Box::pin).collect();
+        let hosts = self.hosts.values().cloned();
+        hosts.map(|has| Box::pin(has_all(has, length))).collect()
+    }
+
+    /// Waits until a host has all that was written so far; `false` if none does in time.
+    fn wait_for_one(&self) -> bool {
+        let mut rest = self.complete();
         let wait = async {
-            if for_all {
-                return futures_util::future::join_all(waits).await.into_iter().all(|has| has);
-            }
-            let mut rest = waits;
             while !rest.is_empty() {
                 let (has, _, others) = futures_util::future::select_all(rest).await;
                 if has {
@@ -97,7 +97,13 @@ impl<S> Copied<S> {
             }
             false
         };
-        self.copies.runtime.block_on(async { timeout(PATIENCE, wait).await.unwrap_or(false) })
+        self.copies.runtime.block_on(async { timeout(ACKNOWLEDGEMENT, wait).await.unwrap_or(false) })
+    }
+
+    /// Waits until every host has all that was written so far, or was given up.
+    fn wait_for_all(&self) {
+        let wait = futures_util::future::join_all(self.complete());
+        let _ = self.copies.runtime.block_on(async { timeout(LAST_COPIES, wait).await });
     }
 }
 
@@ -108,16 +114,21 @@ impl<S: Store> Store for Copied<S> {
         self.meet(entry);
         self.length.send_replace(lock(&self.text).len());
         match entry {
-            Entry::Intent(intent) if intent.asked.op.class() == Class::Once && !self.hosts.is_empty() && !self.wait(false) => {
+            Entry::Intent(intent) if intent.asked.op.class() == Class::Once && !self.hosts.is_empty() && !self.wait_for_one() => {
                 Err(io::Error::other("no host of the run could note the intent of a command that must not be repeated"))
             }
             Entry::Ended(_) => {
-                self.wait(true);
+                self.wait_for_all();
                 Ok(())
             }
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a host comes to have this much, and is not given up.
+async fn has_all(mut has: watch::Receiver<Option<usize>>, length: usize) -> bool {
+    has.wait_for(|has| has.is_none_or(|has| has >= length)).await.is_ok_and(|has| has.is_some())
 }
 
 /// Writes one host's copy.

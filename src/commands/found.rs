@@ -1,13 +1,15 @@
 //! The run that a command is about: on this machine, or on hosts.
 
+use std::collections::BTreeMap;
+
 use crate::{
     cli,
     failure::Failure,
     journal::{
-        Chain, Header, State,
+        Chain, Entry, Header, State,
         folder::{Kept, Runs},
     },
-    model::RunId,
+    model::{Host, HostName, RunId},
 };
 
 use super::{copies, journaling, outside::Outside};
@@ -26,7 +28,7 @@ pub struct Found {
 
 impl Found {
     /// Finds the run that is named, or the last one. With hosts their copies are looked at too, and the longest chain counts.
-    pub fn find(run: Option<&RunId>, from: &[crate::model::Host], outside: &Outside) -> Result<Self, Failure> {
+    pub fn find(run: Option<&RunId>, from: &[Host], outside: &Outside) -> Result<Self, Failure> {
         let runs = journaling::runs();
         let mut kept = match (runs.find(run), from) {
             (Ok(kept), _) => vec![kept],
@@ -49,6 +51,25 @@ impl Found {
         }
         let (chain, state) = best.ok_or_else(|| nothing_there(from))?;
         Ok(Self { id, chain, state, runs })
+    }
+
+    /// The same with what the run's own hosts have of it, where that is more: another machine may have gone on with it.
+    #[must_use]
+    pub fn with_copies(mut self, outside: &Outside) -> Self {
+        let mut hosts: BTreeMap<&HostName, &Host> = BTreeMap::new();
+        for entry in self.chain.entries() {
+            if let Entry::Intent(intent) = entry {
+                hosts.extend(intent.asked.op.hosts().into_iter().filter(|host| !host.is_local()).map(|host| (&host.name, host)));
+            }
+        }
+        let hosts: Vec<Host> = hosts.into_values().cloned().collect();
+        for (_, chain) in copies::read(outside, &hosts, Some(&self.id)).unwrap_or_default() {
+            if chain.entries().len() > self.chain.entries().len() && self.state != State::Running {
+                self.state = State::of(&chain, false);
+                self.chain = chain;
+            }
+        }
+        self
     }
 
     /// What is run.
@@ -77,7 +98,7 @@ impl Found {
     }
 }
 
-fn nothing_there(from: &[crate::model::Host]) -> Failure {
+fn nothing_there(from: &[Host]) -> Failure {
     let names: Vec<&str> = from.iter().map(|host| host.name.as_str()).collect();
     Failure::refused(format!("no such run is kept on {}", names.join(", "))).hint("`podlift runs --from HOST` lists those that are")
 }

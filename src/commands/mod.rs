@@ -19,6 +19,7 @@ pub mod interrupt;
 pub mod inventory;
 pub mod journaling;
 mod leftovers;
+pub mod lock;
 pub mod logs;
 pub mod look;
 pub mod mode;
@@ -52,6 +53,7 @@ pub fn perform(command: &Command, printer: &Printer) -> Exit {
         Command::Check(options) => check::run(options, printer),
         Command::Ps(options) => ps::run(options, printer),
         Command::Logs(options) => logs::run(options, printer),
+        Command::Lock(options) => lock::run(options, printer),
         Command::Tasks(options) => tasks::run(options, printer),
         Command::Docs(options) => docs::run(options, printer),
         Command::Definitions(options) => definitions::run(options, printer),

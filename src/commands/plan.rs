@@ -1,12 +1,32 @@
 //! `podlift plan`
 
 use super::{exit::Exit, run};
-use crate::{cli, terminal::Printer};
+use crate::{
+    cli,
+    executor::{lease::LASTING, settle::PATIENCE},
+    model::Period,
+    terminal::Printer,
+};
 
 /// Shows what a run would do, and saves it.
 pub fn run(options: &cli::Plan, printer: &Printer) -> Exit {
     let cli::Plan { script, arguments, output, diff, simulate, json, verbose, ssh } = options.clone();
-    let dry_run =
-        cli::Run { script: Some(script), arguments, dry_run: true, plan: None, diff, simulate, yes: Vec::new(), json, verbose, ssh };
+    let (wait, lease) = (Period::default(), LASTING);
+    let dry_run = cli::Run {
+        wait,
+        lease,
+        reconnect: PATIENCE,
+        on_interrupt: cli::OnInterrupt::Leave,
+        script: Some(script),
+        arguments,
+        dry_run: true,
+        plan: None,
+        diff,
+        simulate,
+        yes: Vec::new(),
+        json,
+        verbose,
+        ssh,
+    };
     run::save(&dry_run, output.as_deref(), printer)
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    changes::Counts,
     complaint, copies,
     doubt::Doubt,
     exit::Exit,
@@ -13,7 +14,7 @@ use super::{
     journaling,
     place::Place,
     rehearse::rehearse,
-    run::{Resumed, go_on},
+    run::{Resumed, Teller, go_on},
     show::complain,
     undo,
 };
@@ -32,9 +33,11 @@ pub fn run(options: &cli::Resume, printer: &Printer) -> Exit {
         Ok(outside) => outside,
         Err(failure) => return complain(printer, &failure),
     };
+    let as_run = options.as_run(Path::new("resume"), &[]);
+    let refuse = |failure: &Failure| Teller::new(&as_run, printer).refuse(failure);
     let found = match Found::find(options.run.as_ref(), &options.from, &outside) {
-        Ok(found) => found,
-        Err(failure) => return complain(printer, &failure),
+        Ok(found) => found.with_copies(&outside),
+        Err(failure) => return refuse(&failure),
     };
     if found.chain.is_undoing() && found.is_open("resumed").is_ok() {
         printer.tell(format!("run {} was being undone when it stopped: it goes on being undone", found.id));
@@ -43,15 +46,14 @@ pub fn run(options: &cli::Resume, printer: &Printer) -> Exit {
     outside.close();
     match prepare(options, &found, printer) {
         Ok((run, resumed)) => go_on(&run, resumed, printer),
-        Err(Unprepared::Failure(failure)) => complain(printer, &failure),
-        Err(Unprepared::Script(script)) => {
-            complaint::tell(printer, &script.diagnostics(), script.sources());
-            Exit::Bad
-        }
+        Err(Unprepared::Failure(failure)) => refuse(&failure),
+        Err(Unprepared::Script(script)) => Teller::new(&as_run, printer).bad(&script.diagnostics(), &script),
         Err(Unprepared::Ended(ended, script)) => {
             let diagnostic = complaint::harmless(ended.diagnostic);
             complaint::tell(printer, std::slice::from_ref(&diagnostic), script.sources());
-            printer.tell(format!("run {} stays as it is: nothing was done or undone", found.id));
+            let end = format!("run {} stays as it is", found.id);
+            let next = Some("nothing was done or undone".into());
+            Teller::new(&as_run, printer).conclude(Exit::Refused, end, next, &Counts::default(), None, &[diagnostic]);
             Exit::Refused
         }
     }

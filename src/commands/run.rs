@@ -16,7 +16,7 @@ use super::{
     exit::{Cause, Exit, Remains},
     identity,
     interrupt::Interrupt,
-    journaling, leftovers,
+    journaling, leftovers, lock,
     mode::Mode,
     outside::Outside,
     place::Place,
@@ -25,13 +25,14 @@ use super::{
 use crate::{
     cli,
     executor::{
-        Cancellation, Executor, Narrator, PlanFile, Recorded, RunInfo, Undo,
+        Cancellation, Executor, Narrator, PlanFile, Recorded, RunInfo, Terms, Undo, Urgency,
         confirm::Confirming,
         ending::{Ending, State},
         record::{Decide, Nobody},
     },
     failure::{Failure, FailureKind},
     journal::Journal,
+    op::Release,
     script::{Checked, Ended, ScriptRun, diagnostics::Diagnostic},
     terminal::{Conclusion, Json, Plain, Printer, Tree, clean, words},
 };
@@ -71,11 +72,20 @@ impl<'a> Teller<'a> {
         Self { printer, narrator, json, began: Instant::now() }
     }
 
-    fn bad(&self, findings: &[Diagnostic], script: &Checked) -> Exit {
+    pub(super) fn bad(&self, findings: &[Diagnostic], script: &Checked) -> Exit {
         complaint::tell(self.printer, findings, script.sources());
         let end = format!("the script is not sound: {}", words::count(findings.len(), "finding"));
         self.conclude(Exit::Bad, end, Some("nothing was touched".into()), &Counts::default(), None, findings);
         Exit::Bad
+    }
+
+    /// Tells why a run that there is already does not go on.
+    pub(super) fn refuse(&self, failure: &Failure) -> Exit {
+        complaint::tell_failure(self.printer, failure);
+        let exit = Exit::of(Cause::Failure(failure.kind), Remains::Nothing);
+        let next = Some("nothing was done or undone".into());
+        self.conclude(exit, "not begun".into(), next, &Counts::default(), None, &[]);
+        exit
     }
 
     fn failed_early(&self, failure: &Failure) -> Exit {
@@ -210,7 +220,13 @@ impl Prepared {
             let person = Answers::new(options.yes.clone(), teller.printer.clone());
             Arc::new(Confirming::new(self.outside.executor(), Arc::new(person)))
         };
-        let stack = Stack::journaled(self.plan.clone(), within, teller.narrator.clone(), journal.clone(), decide);
+        let terms = Terms {
+            purpose: purpose(options, &self.place.name()),
+            lasting: options.lease,
+            wait: options.wait,
+            patience: options.reconnect,
+        };
+        let stack = Stack::journaled(self.plan.clone(), within, teller.narrator.clone(), journal.clone(), decide, terms);
         let cancellation = Cancellation::default();
         let interrupt = Interrupt::listen(self.outside.runtime(), cancellation.clone(), teller.printer.clone());
         let ended = self.script.run(ScriptRun {
@@ -227,6 +243,19 @@ impl Prepared {
             None => Ok(()),
         });
         // What failed is taken back; what was interrupted stays as it is.
+        let undone_instead = options.on_interrupt == cli::OnInterrupt::Undo
+            && cancellation.urgency() == Urgency::Finish
+            && matches!(&ended, Err(ended) if ended.kind == Some(FailureKind::Interrupted));
+        let ended = if undone_instead { ended.map_err(|ended| Ended { kind: Some(FailureKind::Failed), ..ended }) } else { ended };
+        // Another ctrl-C ends the undo.
+        let (cancellation, interrupt) = if undone_instead {
+            drop(interrupt);
+            let again = Cancellation::default();
+            let listening = Interrupt::listen(self.outside.runtime(), again.clone(), teller.printer.clone());
+            (again, listening)
+        } else {
+            (cancellation, interrupt)
+        };
         let left = match &ended {
             Err(ended) if !ended.kind.is_some_and(FailureKind::leaves_all) => {
                 journaling::undoing(journal);
@@ -244,6 +273,10 @@ impl Prepared {
         let counts = Counts::of(&records);
         // What is live is read from every host, never inferred; a run that changed nothing has nothing to read.
         let ending = (counts.changes + counts.doubtful > 0).then(|| Ending::read(stack.within(), &records, run));
+        let stays = matches!(&ended, Err(ended) if ended.kind == Some(FailureKind::Interrupted)) && counts.standing + counts.doubtful > 0;
+        // What an interrupted run leaves behind is the next one's to know.
+        let release = if stays { Release::Left } else { Release::Free };
+        stack.release(run, &release).iter().for_each(|failure| teller.printer.tell(lock::not_given_back(failure)));
         if let Some(model) = &model {
             mode.show(options, teller.printer, teller.json.as_deref(), &records, model);
         }
@@ -334,6 +367,12 @@ fn again(options: &cli::Run, script: &str) -> String {
     format!("{}{simulate}", command("run", options, script))
 }
 
+/// What a run is for, told to whoever meets its lease.
+fn purpose(options: &cli::Run, script: &str) -> String {
+    let arguments = options.arguments.iter().map(|(key, value)| format!("{key}={value}"));
+    clean::line(&std::iter::once(script.to_owned()).chain(arguments).collect::<Vec<_>>().join(" "))
+}
+
 /// The command that does what was saved.
 fn follow(options: &cli::Run, plan: &Path) -> String {
     let simulate = if options.simulate { " --simulate" } else { "" };
@@ -366,14 +405,15 @@ struct Next<'a> {
     run: &'a str,
 }
 
-/// The end state of a run that failed, and what to do next. One that was interrupted can be resumed.
+/// The end state of a run that failed, and what to do next. One that was interrupted can be resumed, one that is mixed undone.
 fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: Mode) -> (String, String) {
     let (end, again) = ended(exit, remains, counts, next, mode);
-    if exit == Exit::Interrupted && !mode.is_modelled() {
-        let run = next.run;
-        return (end, format!("`podlift resume {run}` goes on, `podlift undo {run}` takes it back"));
+    let Next { look, run, .. } = next;
+    match exit {
+        Exit::Interrupted if !mode.is_modelled() => (end, format!("`podlift resume {run}` goes on, `podlift undo {run}` takes it back")),
+        Exit::Mixed if !mode.is_modelled() => (end, format!("`{look}` shows what runs, `podlift undo {run}` tries again to take it back")),
+        _ => (end, again),
     }
-    (end, again)
 }
 
 fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: Mode) -> (String, String) {
@@ -426,7 +466,7 @@ mod tests {
         let counts = Counts { calls: 9, failed: 1, changes: 4, standing: 3, ..Counts::default() };
         let (end, next) = failed(Exit::Mixed, Remains::Changes, &counts, &NEXT, Mode::Live);
         assert_eq!(end, "failed, and the fleet is mixed: 3 changes of 4 stand");
-        assert_eq!(next, "`podlift ps deploy.rhai` shows what runs; running the script again makes a new release");
+        assert_eq!(next, "`podlift ps deploy.rhai` shows what runs, `podlift undo r1` tries again to take it back");
         let (end, _) = failed(Exit::Unreachable, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
         assert_eq!(end, "failed; nothing was changed");
         let (end, next) = failed(Exit::Interrupted, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);

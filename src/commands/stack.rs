@@ -4,52 +4,59 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     executor::{
-        Call, Executor, Follow, Guard, Intend, Model, Narrate, Narrator, Outcome, PlanFile, Record, Recorded, Source,
+        Call, Executor, Follow, Guard, Intend, Key, Leased, Model, Narrate, Narrator, Outcome, PlanFile, Record, Recorded, Settle, Source,
+        Terms,
         plan::Surveyed,
         record::{Decide, Nobody},
     },
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureKind, Origin},
     journal::{Journal, recorded::in_script_order},
-    model::{Host, HostState, ProjectName},
+    model::{Host, HostState, ProjectName, RunInfo},
+    op::{Now, Release},
     terminal::plan::States,
     world::World,
 };
 
-/// A guarded fleet whose run is held to a plan.
-type Followed = Follow<Guard<Intend<Arc<dyn Executor>>>>;
+/// A guarded fleet whose run has leases.
+type Below = Leased<Guard<Intend<Settle<Arc<dyn Executor>>>>>;
 
-/// narrate(record(guard(intend(…)))), or narrate(record(follow(guard(intend(…))))): what a script runs on.
+/// narrate(record(leased(guard(intend(settle(…)))))), or narrate(record(follow(leased(…)))) where the run is held to a plan: what a
+/// script runs on.
 pub struct Stack {
     record: Arc<Record<Arc<dyn Executor>>>,
-    follow: Option<Arc<Followed>>,
+    follow: Option<Arc<Follow<Arc<Below>>>>,
+    leased: Arc<Below>,
     narrated: Arc<dyn Executor>,
     within: Arc<dyn Executor>,
 }
 
 impl Stack {
     /// A stack over the executor that does things, whose journal nobody needs afterwards.
-    pub fn over(within: Arc<dyn Executor>, narrator: Arc<dyn Narrator>) -> Self {
-        Self::journaled(None, within, narrator, Arc::new(Journal::in_memory()), Arc::new(Nobody))
+    pub fn over(within: Arc<dyn Executor>, narrator: Arc<dyn Narrator>, terms: Terms) -> Self {
+        Self::journaled(None, within, narrator, Arc::new(Journal::in_memory()), Arc::new(Nobody), terms)
     }
 
-    /// A stack that keeps this journal, held to a plan where there is one; `decide` answers for what only a person can know.
+    /// A stack that keeps this journal, held to a plan where there is one; `decide` answers for what only a
+    /// person can know, `terms` are those of its leases.
     pub fn journaled(
         plan: Option<PlanFile>,
         within: Arc<dyn Executor>,
         narrator: Arc<dyn Narrator>,
         journal: Arc<Journal>,
         decide: Arc<dyn Decide>,
+        terms: Terms,
     ) -> Self {
-        let guard = Guard::new(Intend::new(within.clone(), journal.clone()));
+        let settle = Settle::new(within.clone(), terms.patience);
+        let leased = Arc::new(Leased::new(Guard::new(Intend::new(settle, journal.clone())), terms));
         let (inner, follow): (Arc<dyn Executor>, _) = match plan {
             Some(plan) => {
-                let follow = Arc::new(Follow::new(guard, plan));
+                let follow = Arc::new(Follow::new(leased.clone(), plan));
                 (follow.clone(), Some(follow))
             }
-            None => (Arc::new(guard), None),
+            None => (leased.clone(), None),
         };
         let record = Arc::new(Record::journaled(inner, journal, decide));
-        Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, follow, within }
+        Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, follow, leased, within }
     }
 
     /// The failure of a run that ended before it did all that was planned, where it has a plan.
@@ -65,6 +72,12 @@ impl Stack {
     /// The executor that does things, for reads that are no part of the script.
     pub fn within(&self) -> &dyn Executor {
         self.within.as_ref()
+    }
+
+    /// Gives the run's leases back; returns why some could not be.
+    pub fn release(&self, run: &Arc<RunInfo>, release: &Release) -> Vec<Failure> {
+        let origin = Origin { file: "the end of the run".into(), line: 1, column: 1 };
+        self.leased.release(&Call::new(Now {}, Key::call("end/", 2), origin, run.clone()), release)
     }
 
     /// What was done, in the script's order.

@@ -9,7 +9,7 @@ use super::{
     exit::Exit,
     found::{self, Found},
     interrupt::Interrupt,
-    journaling, leftovers,
+    journaling, leftovers, lock,
     outside::Outside,
     run::Teller,
     show::complain,
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     cli,
     executor::{
-        Branches, Cancellation, Recorded, RunInfo, Undo, Urgency,
+        Branches, Cancellation, Recorded, RunInfo, Terms, Undo, Urgency,
         doubts::{settled, touched},
         ending::{Ending, State},
         overtaken::overtaken,
@@ -26,6 +26,7 @@ use crate::{
     },
     failure::Failure,
     journal::{How, Journal},
+    op::Release,
     terminal::{Printer, words},
 };
 
@@ -36,8 +37,8 @@ pub fn run(options: &cli::Undo, printer: &Printer) -> Exit {
         Err(failure) => return complain(printer, &failure),
     };
     match Found::find(options.run.as_ref(), &options.from, &outside) {
-        Ok(found) => undo(options, found, outside, printer),
-        Err(failure) => complain(printer, &failure),
+        Ok(found) => undo(options, found.with_copies(&outside), outside, printer),
+        Err(failure) => Teller::new(&options.as_run(), printer).refuse(&failure),
     }
 }
 
@@ -46,10 +47,11 @@ pub fn undo(options: &cli::Undo, found: Found, outside: Outside, printer: &Print
     let teller = Teller::new(&options.as_run(), printer);
     let undoing = match begin(options, &found, &outside, printer) {
         Ok(undoing) => undoing,
-        Err(failure) => return complain(printer, &failure),
+        Err(failure) => return teller.refuse(&failure),
     };
     let Undoing { journal, run, decide } = undoing;
-    let stack = Stack::journaled(None, outside.executor(), teller.narrator.clone(), journal.clone(), decide.clone());
+    let terms = Terms { purpose: format!("undo of {}", run.id), ..Terms::default() };
+    let stack = Stack::journaled(None, outside.executor(), teller.narrator.clone(), journal.clone(), decide.clone(), terms);
     let cancellation = Cancellation::default();
     let interrupt = Interrupt::listen(outside.runtime(), cancellation.clone(), printer.clone());
     let (records, unknown) = settled(&journal, stack.within(), decide.as_ref(), &run);
@@ -72,6 +74,8 @@ pub fn undo(options: &cli::Undo, found: Found, outside: Outside, printer: &Print
         (false, true, State::AllNew) if has_commit(&records) => Exit::Undone,
         _ => Exit::Mixed,
     };
+    let release = if exit == Exit::Interrupted { Release::Left } else { Release::Free };
+    stack.release(&run, &release).iter().for_each(|failure| printer.tell(lock::not_given_back(failure)));
     journaling::ended(&journal, exit, Some(&ending), failures.first().map(|failure| failure.message.clone()));
     if exit != Exit::Undone && !options.json {
         for line in leftovers::lines(&ending) {

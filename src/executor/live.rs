@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use super::{Call, Executor, Outcome, call::Urgency, confirm};
 use crate::{
     failure::{Failure, FailureKind},
-    fleet::{Connection, Fleet, build, command, containers, engine, health, history, http, local, nginx, ship, survey},
+    fleet::{Connection, Fleet, build, command, containers, engine, health, history, http, lease, local, nginx, postgres, ship, survey},
     model::{Host, RouteTable},
     op::{Drain, Drained, Healthcheck, OnTimeout, Op, Pause, SetWeights, Start, Traffic},
 };
@@ -57,6 +57,11 @@ fn stopped(op: &Op) -> Failure {
 async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
     let progress = call.progress.as_ref();
     let secrets = fleet.secrets();
+    if call.op.class().changes()
+        && let Some(lost) = call.op.hosts().into_iter().find_map(|host| fleet.lost_lease(host))
+    {
+        return Err(lost);
+    }
     match &call.op {
         Op::Survey(op) => plain(survey::survey(&*fleet.host(&op.host).await?, &op.project)).await,
         Op::Find(op) => plain(survey::find(fleet, op)).await,
@@ -88,6 +93,9 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
             Ok(Outcome::of(()).undone_by([op.inverse(&call.run.id)]))
         }
         Op::Forget(op) => plain(history::forget(&*fleet.host(&op.host).await?, op)).await,
+        Op::ReadLeases(op) => plain(lease::list(&*fleet.host(&op.host).await?, &op.project)).await,
+        Op::Lock(op) => plain(lease::lock(fleet, op, &call.run)).await,
+        Op::Unlock(op) => plain(lease::unlock(fleet, op, &call.run)).await,
         Op::Build(op) => plain(build::build(fleet, op, progress)).await,
         Op::Ship(op) => {
             let engine = engine::engine(&*fleet.host(&op.host).await?).await?;
@@ -112,6 +120,14 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
             let output = command::run(fleet, &op.invocation, &call.token, progress).await?;
             Ok(Outcome::of(output).undone_by(op.inverse()))
         }
+        Op::Query(op) => plain(postgres::query(fleet, op)).await,
+        Op::Sessions(op) => plain(postgres::sessions(fleet, op)).await,
+        Op::Sql(op) => {
+            let (done, undo) = postgres::migrate(fleet, op, call).await?;
+            Ok(Outcome::of(done).undone_by(op.inverse(undo)))
+        }
+        Op::Backfill(op) => plain(postgres::backfill::backfill(fleet, op, call)).await,
+        Op::Backup(op) => plain(postgres::backup::backup(fleet, op, &call.token)).await,
     }
 }
 

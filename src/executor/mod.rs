@@ -10,6 +10,7 @@ pub mod ending;
 pub mod event;
 pub mod guard;
 pub mod intend;
+pub mod lease;
 pub mod live;
 pub mod model;
 pub mod narrate;
@@ -17,6 +18,7 @@ pub mod overtaken;
 pub mod pending;
 pub mod plan;
 pub mod record;
+pub mod settle;
 pub mod simulated;
 pub mod undo;
 
@@ -26,11 +28,13 @@ pub use self::{
     event::{Event, Level, Narrator, Progress},
     guard::Guard,
     intend::Intend,
+    lease::{Leased, Terms},
     live::Live,
     model::{Model, Real, Source},
     narrate::Narrate,
     plan::{Follow, PlanFile},
     record::Record,
+    settle::Settle,
     simulated::Simulated,
     undo::Undo,
 };

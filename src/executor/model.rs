@@ -84,7 +84,7 @@ impl<S: Source> Model<S> {
                 HttpTarget::Container { host, container, .. } => !world.was_changed(&host.name, container),
                 HttpTarget::Url { .. } => !world.was_changed_at_all(),
             },
-            Op::Probe(_) | Op::Traffic(_) => !world.was_changed_at_all(),
+            Op::Probe(_) | Op::Traffic(_) | Op::Query(_) | Op::Sessions(_) => !world.was_changed_at_all(),
             _ => false,
         }
     }
@@ -120,5 +120,10 @@ fn needs_state(op: &Op) -> bool {
             | Op::Confirm(_)
             | Op::Notify(_)
             | Op::LeaveOut(_)
+            | Op::Query(_)
+            | Op::Sessions(_)
+            | Op::Sql(_)
+            | Op::Backfill(_)
+            | Op::Backup(_)
     )
 }

@@ -64,3 +64,54 @@ pub fn overtaken(executor: &dyn Executor, records: &[Recorded], run: &Arc<RunInf
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        executor::Outcome,
+        model::{Host, Period, ProjectName, Version},
+        op::{Op, Stop},
+    };
+
+    /// A host whose history has these entries: run, and when it began.
+    struct Deployed(Vec<(&'static str, &'static str)>);
+
+    impl Executor for Deployed {
+        fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+            let entry = |(run, at): &(&str, &str)| HistoryEntry {
+                version: Version::new("v3").expect("valid"),
+                image: "web:v3".into(),
+                run: RunId::new(*run).expect("valid"),
+                at: (*at).into(),
+                by: "bob@ci".into(),
+            };
+            Ok(match call.op {
+                Op::HistoryOf(_) => Outcome::of(self.0.iter().map(entry).collect::<Vec<_>>()),
+                _ => Outcome::of(Found::default()),
+            })
+        }
+    }
+
+    #[test]
+    fn a_later_run_is_named_and_an_earlier_one_and_the_run_itself_are_not() {
+        let stop = Stop {
+            host: Host::parse("h1").expect("valid"),
+            project: ProjectName::default(),
+            service: ServiceName::new("web").expect("valid"),
+            containers: Vec::new(),
+            proxies: Vec::new(),
+            timeout: Period::seconds(1),
+            allow_downtime: false,
+        };
+        let origin = Origin { file: "deploy.rhai".into(), line: 1, column: 1 };
+        let record = Recorded { key: Key::call("", 1), op: stop.into(), origin, result: Ok(Outcome::of(())), seconds: 0.0 };
+        let run = RunInfo { id: RunId::new("r2").expect("valid"), operator: "ann@here".into(), started: "2026-01-02T00:00:00Z".into() };
+        let run = Arc::new(run);
+        let seen = |entries| overtaken(&Deployed(entries), std::slice::from_ref(&record), &run);
+        assert_eq!(seen(vec![("r2", "2026-01-02T00:00:00Z"), ("r1", "2026-01-01T00:00:00Z")]), None);
+        let later = seen(vec![("r3", "2026-01-03T00:00:00Z"), ("r2", "2026-01-02T00:00:00Z")]).expect("r3 came later");
+        let refusal = later.refusal(&run.id);
+        assert_eq!(refusal.message, "run r2 was overtaken: r3 of bob@ci has changed web on h1 since (2026-01-03T00:00:00Z)");
+    }
+}

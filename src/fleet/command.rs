@@ -167,8 +167,8 @@ pub async fn run(fleet: &Fleet, invocation: &Invocation, token: &Token, progress
             Place::OneOff { host, project, service, reference, version } => {
                 let connection = fleet.host(host).await?;
                 let name = format!("{project}-{}-{version}-{token}-hook", service.name);
-                let body =
-                    one_off(&connection, service, reference, project, command.program(), command.environment(token), secrets).await?;
+                let image = (reference.as_str(), version);
+                let body = one_off(&connection, service, image, project, command.program(), command.environment(token), secrets).await?;
                 alone(&connection, &name, body, &command.stdin).await
             }
         }

@@ -22,6 +22,7 @@ use tokio::{
 };
 
 use super::{
+    lease::Leases,
     ssh::{Forward, OpenSession, RunFolder, Target},
     trouble::{self, SocketLook},
 };
@@ -41,6 +42,8 @@ const FIRST_ANSWER: Duration = Duration::from_secs(15);
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long may be waited for what tidies up.
 const TIDYING: Duration = Duration::from_secs(20);
+/// How long the first word of a new session, that its leases are still its own, may take.
+const CONFIRMATION: Duration = Duration::from_secs(20);
 /// What is kept of a command's output, in bytes.
 pub const OUTPUT_LIMIT: usize = 1 << 20;
 
@@ -103,6 +106,11 @@ pub struct Connection {
     opened: Mutex<Option<Arc<Opened>>>,
     commands: Semaphore,
     user: OnceCell<User>,
+    /// What runs besides the eight: one at a time.
+    aside: Semaphore,
+    leases: Leases,
+    /// Who has them.
+    holder: String,
     /// What tidies up behind work that was given up, until it is done.
     afterwards: std::sync::Mutex<Vec<JoinHandle<()>>>,
 }
@@ -134,8 +142,22 @@ impl Connection {
             opened: Mutex::default(),
             commands: Semaphore::new(COMMANDS_AT_ONCE),
             user: OnceCell::new(),
+            aside: Semaphore::new(1),
+            leases: Leases::default(),
+            holder: String::new(),
             afterwards: std::sync::Mutex::default(),
         }
+    }
+
+    /// Says who has the leases that are taken through it.
+    #[must_use]
+    pub fn held_by(self, holder: &str) -> Self {
+        Self { holder: holder.to_owned(), ..self }
+    }
+
+    /// The leases that were taken through it.
+    pub const fn leases(&self) -> &Leases {
+        &self.leases
     }
 
     /// The host.
@@ -177,15 +199,48 @@ impl Connection {
             }
         }
         *slot = None;
+        if let Some(lost) = self.leases.lost() {
+            return Err(lost);
+        }
         let session = if self.host.is_local() {
             None
         } else {
             let run = self.folder.get_or_try_init(|| RunFolder::make(&self.state)).await?;
-            Some(OpenSession::open(&self.host, self.config.as_deref(), run).await?)
+            let session = OpenSession::open(&self.host, self.config.as_deref(), run).await?;
+            self.confirm_leases(&session).await?;
+            Some(session)
         };
         let opened = Arc::new(Opened { session, docker: Mutex::default() });
         *slot = Some(opened.clone());
         Ok(opened)
+    }
+
+    /// Renews the leases of this run through a new session, before anything else goes through it: whoever has taken one over has
+    /// ended the session before it.
+    async fn confirm_leases(&self, session: &OpenSession) -> Result<(), Failure> {
+        for renewal in self.leases.renewals(&self.host, &self.holder) {
+            let words: Vec<&str> = renewal.words.iter().map(String::as_str).collect();
+            let answer = timeout(CONFIRMATION, there(session, &words, &[])).await;
+            let known = match answer {
+                Ok(Ok(output)) => self.leases.renewed(&self.host, &renewal, &output.stdout),
+                _ => Err(trouble::lost(&self.host, "the renewal of its lease")),
+            };
+            if let Err(failure) = known {
+                session.close().await;
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// Renews the leases that were taken through it. What cannot be asked now is asked again later.
+    pub async fn renew_leases(&self) {
+        for renewal in self.leases.renewals(&self.host, &self.holder) {
+            let words: Vec<&str> = renewal.words.iter().map(String::as_str).collect();
+            if let Ok(output) = self.aside(Request::new(&words).called("the script for leases")).await {
+                let _ = self.leases.renewed(&self.host, &renewal, &output.stdout);
+            }
+        }
     }
 
     /// Docker's API, its version negotiated. A call may take two minutes to begin its answer.
@@ -284,9 +339,19 @@ impl Connection {
     }
 
     async fn command(&self, request: &Request<'_>, program: &[&str]) -> Result<CommandOutput, Failure> {
-        let what = || request.name.map_or_else(|| format!("`{}`", first_words(program)), str::to_owned);
         // Each of those that it waits for here has a timeout of its own; its own time begins behind them.
         let _permit = self.commands.acquire().await.expect("the semaphore is never closed");
+        self.at_once(request, program).await
+    }
+
+    /// Runs a short command that does not wait for the eight that may be running.
+    pub async fn aside(&self, request: Request<'_>) -> Result<CommandOutput, Failure> {
+        let _permit = self.aside.acquire().await.expect("the semaphore is never closed");
+        self.at_once(&request, request.program).await
+    }
+
+    async fn at_once(&self, request: &Request<'_>, program: &[&str]) -> Result<CommandOutput, Failure> {
+        let what = || request.name.map_or_else(|| format!("`{}`", first_words(program)), str::to_owned);
         let done = async {
             let opened = self.opened().await?;
             match &opened.session {

@@ -1,4 +1,4 @@
-//! The live side: SSH, Docker, shipping, nginx.
+//! The live side: SSH, Docker, shipping, nginx, Postgres.
 
 pub mod build;
 pub mod command;
@@ -10,8 +10,10 @@ pub mod history;
 pub mod http;
 pub mod images;
 pub mod journals;
+pub mod lease;
 pub mod local;
 pub mod nginx;
+pub mod postgres;
 pub mod registry;
 pub mod secrets;
 pub mod ship;
@@ -22,8 +24,11 @@ pub mod trouble;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
+
+use tokio::task::JoinHandle;
 
 use self::ssh::RunFolder;
 pub use self::{
@@ -42,6 +47,10 @@ struct Inner {
     folder: Arc<tokio::sync::OnceCell<RunFolder>>,
     connections: Mutex<HashMap<Host, Arc<Connection>>>,
     exports: Exports,
+    /// Tells this process from another one of the same run.
+    holder: String,
+    /// What renews leases, once there is one.
+    keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What a fleet needs to know of the operator's machine.
@@ -61,7 +70,9 @@ impl Fleet {
     /// A fleet; nothing is reached yet.
     pub fn new(options: FleetOptions) -> Self {
         let exports = Exports::new(options.state.clone());
-        Self(Arc::new(Inner { options, folder: Arc::default(), connections: Mutex::default(), exports }))
+        let holder = lease::holder();
+        let (folder, connections, keeper) = (Arc::default(), Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { options, folder, connections, exports, holder, keeper }))
     }
 
     /// The connection to a host, which is opened before this returns, and again where it broke.
@@ -69,7 +80,10 @@ impl Fleet {
         let connection = {
             let mut connections = self.0.connections.lock().unwrap_or_else(PoisonError::into_inner);
             let options = &self.0.options;
-            let made = || Arc::new(Connection::new(host.clone(), options.ssh_config.clone(), options.state.clone(), self.0.folder.clone()));
+            let made = || {
+                let connection = Connection::new(host.clone(), options.ssh_config.clone(), options.state.clone(), self.0.folder.clone());
+                Arc::new(connection.held_by(&self.0.holder))
+            };
             connections.entry(host.clone()).or_insert_with(made).clone()
         };
         connection.open().await?;
@@ -91,9 +105,52 @@ impl Fleet {
         &self.0.exports
     }
 
+    /// Tells this process from another one of the same run.
+    pub fn holder(&self) -> &str {
+        &self.0.holder
+    }
+
+    /// Why nothing may be changed on this host any longer, if another run has taken a lease of this one over.
+    pub fn lost_lease(&self, host: &Host) -> Option<Failure> {
+        self.connections()
+            .into_iter()
+            .filter(|connection| connection.host().name == host.name)
+            .find_map(|connection| connection.leases().lost())
+    }
+
+    /// Renews leases in the background from now on.
+    fn keep_leases(&self) {
+        let mut keeper = self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if keeper.is_none() {
+            *keeper = Some(tokio::spawn(keep(Arc::downgrade(&self.0))));
+        }
+    }
+
+    fn connections(&self) -> Vec<Arc<Connection>> {
+        connections(&self.0)
+    }
+
     /// Ends all connections.
     pub async fn close(&self) {
+        if let Some(keeper) = self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            keeper.abort();
+        }
         let connections: Vec<_> = self.0.connections.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
         futures_util::future::join_all(connections.iter().map(|(_, connection)| connection.close())).await;
+    }
+}
+
+fn connections(fleet: &Inner) -> Vec<Arc<Connection>> {
+    fleet.connections.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+}
+
+/// Renews the leases of a fleet's connections, each host's after a third of their time.
+async fn keep(fleet: Weak<Inner>) {
+    loop {
+        let Some(connections) = fleet.upgrade().map(|fleet| connections(&fleet)) else { return };
+        let soonest = connections.iter().filter_map(|connection| connection.leases().renewal()).min();
+        tokio::time::sleep(soonest.unwrap_or(Duration::from_secs(1))).await;
+        // A host that cannot be reached is noticed by the op that needs it.
+        futures_util::future::join_all(connections.iter().map(|connection| connection.renew_leases())).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Connection, Fleet, containers, engine::engine, history, images, nginx};
+use super::{Connection, Fleet, containers, engine::engine, history, images, lease, nginx};
 use crate::{
     failure::Failure,
     model::{Host, HostState, ProjectName},
@@ -12,11 +12,12 @@ use crate::{
 /// Reads a host's state. A host that has no usable proxy is no failure: the state says why.
 pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<HostState, Failure> {
     let docker = connection.docker().await?;
-    let (engine, images, containers, history, nginx, user) = tokio::try_join!(
+    let (engine, images, containers, history, leases, nginx, user) = tokio::try_join!(
         engine(connection),
         images::images(&docker),
         containers::list(connection, project, None),
         history::read(connection, project),
+        lease::list(connection, project),
         nginx::survey(connection, project),
         connection.user(),
     )?;
@@ -27,6 +28,7 @@ pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<Ho
         containers,
         routes: nginx.routes,
         history,
+        leases: leases.into_iter().map(|lease| (lease.service.clone(), lease)).collect(),
         fronts: nginx.fronts,
         proxy_folder: nginx.folder,
         proxy_problem: nginx.problem,

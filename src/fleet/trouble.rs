@@ -76,6 +76,7 @@ fn user_at(host: &Host) -> String {
 /// The session ended while it was used.
 pub fn lost(host: &Host, what: &str) -> Failure {
     unreachable(host, format!("the connection to {} was lost during {what}", host.name))
+        .lost()
         .hint("check the network and the host, then run again")
 }
 
@@ -133,6 +134,7 @@ pub fn engine(host: &Host, what: &str, error: &Error) -> Failure {
         Error::RequestTimeoutError => Failure::new(FailureKind::Timeout, format!("{what}: Docker did not answer in time")),
         Error::HyperResponseError { .. } | Error::HyperLegacyError { .. } | Error::IOError { .. } | Error::SocketNotFoundError(_) => {
             Failure::new(FailureKind::Unreachable, format!("{what}: the connection to Docker was lost"))
+                .lost()
                 .detail("connection", error.to_string())
                 .hint("check the network and the host, then run again")
         }

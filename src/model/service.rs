@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     health::Health,
     host::Host,
-    name::ServiceName,
+    name::{ServiceName, Version},
     quantity::{Bytes, Period},
     text::Text,
 };
@@ -82,6 +82,12 @@ impl Service {
             Balancer::Hosts(balancers) => balancers,
             Balancer::None => &[],
         }
+    }
+
+    /// What its containers of a version call themselves in a database, unless they say otherwise: `SERVICE@VERSION`, cut to
+    /// what Postgres keeps of a name (63 bytes).
+    pub fn application_name(name: &ServiceName, version: &Version) -> String {
+        format!("{name}@{version}").chars().take(63).collect()
     }
 
     /// Whether a proxy splits its traffic.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     container::Container,
     history::HistoryEntry,
+    lease::Lease,
     name::{ContainerName, ServiceName},
     quantity::Bytes,
     route::RouteTable,
@@ -29,6 +30,9 @@ pub struct HostState {
     /// What was deployed, newest first.
     #[serde(default)]
     pub history: BTreeMap<ServiceName, Vec<HistoryEntry>>,
+    /// The leases of the project's services.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leases: BTreeMap<ServiceName, Lease>,
     /// What another's use of the proxy makes impossible: a front (`listen 80 default_server`, `server_name x` on 80) and the file it stands in.
     #[serde(default)]
     pub fronts: Vec<TakenFront>,

@@ -8,7 +8,9 @@
 #![allow(clippy::large_enum_variant, reason = "an op is made once a call, and moved rarely")]
 
 pub mod create;
+pub mod database;
 pub mod end;
+pub mod lease;
 pub mod once;
 pub mod outcome;
 pub mod put;
@@ -21,7 +23,9 @@ use serde_json::Value;
 
 pub use self::{
     create::{Build, CopyOf, Depend, Ship, Shipped, Start},
+    database::{BackedUp, Backfill, Backfilled, Backup, DatabaseSession, Query, Row, Sessions, Sql, SqlDone, Transactions},
     end::{Drain, Drained, OnTimeout, Remove, StartAgain, Stop},
+    lease::{Lock, Locking, ReadLeases, Release, Unlock},
     once::{CommandLine, CommandOutput, Hook, Invocation, Place},
     outcome::Outcome,
     put::{Forget, Record, SetWeights, TestWeights},
@@ -32,7 +36,7 @@ pub use self::{
     run::{Commit, Confirm, LeaveOut, Notify},
     wait::{Checks, Healthcheck, Pause},
 };
-use crate::model::{Container, ContainerName, Host, ProjectName};
+use crate::model::{Container, ContainerName, Host, ProjectName, ServiceName};
 
 /// What kind of thing an op is; it decides how the op dry-runs, resumes and is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +136,12 @@ operations! {
     ReadFile: Read, "read_file" => String;
     /// Reads the clock.
     Now: Read, "now" => String;
+    /// Reads a project's leases on a host.
+    ReadLeases: Read, "leases" => Vec<crate::model::Lease>;
+    /// Takes leases.
+    Lock: Wait, "lock" => Locking;
+    /// Gives a lease up.
+    Unlock: Wait, "unlock" => ();
     /// Waits until containers are healthy.
     Healthcheck: Wait, "healthcheck" => Checks;
     /// Makes what was done so far final.
@@ -170,6 +180,16 @@ operations! {
     Remove: End, "remove" => ();
     /// Runs a command.
     Hook: Once, "hook" => CommandOutput;
+    /// Reads rows of a database.
+    Query: Read, "query" => Vec<Row>;
+    /// Lists who is connected to a database.
+    Sessions: Read, "sessions" => Vec<DatabaseSession>;
+    /// Runs statements in a database.
+    Sql: Once, "sql" => SqlDone;
+    /// Changes a table's rows, a batch at a time.
+    Backfill: Put, "backfill" => Backfilled;
+    /// Writes a dump of a database.
+    Backup: Create, "backup" => BackedUp;
 }
 
 impl Op {
@@ -182,6 +202,7 @@ impl Op {
             Self::Stop(op) => op.proxies.iter().collect(),
             Self::Remove(op) => op.proxies.iter().collect(),
             Self::Ship(op) => vec![&op.from],
+            Self::Lock(op) => return op.hosts.iter().collect(),
             Self::Start(op) => op.copy.iter().map(|copy| &copy.host).collect(),
             _ => Vec::new(),
         };
@@ -208,6 +229,25 @@ impl Op {
             Self::Drain(op) => &op.project,
             Self::Stop(op) => &op.project,
             Self::Remove(op) => &op.project,
+            Self::ReadLeases(op) => &op.project,
+            Self::Lock(op) => &op.project,
+            Self::Unlock(op) => &op.project,
+            _ => return None,
+        })
+    }
+
+    /// The project, service and hosts that it changes, if it changes a service: what its run needs the leases of.
+    pub fn leased(&self) -> Option<(&ProjectName, &ServiceName, Vec<&Host>)> {
+        let here = |host| vec![host];
+        Some(match self {
+            Self::SetWeights(op) => (&op.project, &op.service, op.hosts.iter().chain([&op.proxy]).collect()),
+            Self::Record(op) => (&op.project, &op.service, here(&op.host)),
+            Self::Forget(op) => (&op.project, &op.service, here(&op.host)),
+            Self::Start(op) => (&op.project, &op.service.name, here(&op.host)),
+            Self::StartAgain(op) => (&op.project, &op.service, here(&op.host)),
+            Self::Drain(op) => (&op.project, &op.service, op.proxies.iter().chain([&op.host]).collect()),
+            Self::Stop(op) => (&op.project, &op.service, here(&op.host)),
+            Self::Remove(op) => (&op.project, &op.service, here(&op.host)),
             _ => return None,
         })
     }

@@ -40,6 +40,10 @@ pub enum Kind {
     Health,
     /// A Host.
     Host,
+    /// An array of maps.
+    Rows,
+    /// A closure, or a function by its name.
+    Function,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// `"nginx"`, `"haproxy"`, or a map that says where it lives.
@@ -67,6 +71,8 @@ impl Kind {
             Self::Map => "a map".into(),
             Self::Health => "a health check: http(…), tcp(…), command(…), docker_health(…) or no_health()".into(),
             Self::Host => "a host".into(),
+            Self::Rows => "an array of maps".into(),
+            Self::Function => "a closure".into(),
             Self::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
             Self::Proxy => "\"nginx\", \"haproxy\" or a map: kind, command, folder, logs, template".into(),
             Self::Balancer => "a host, an array of hosts, or \"none\"".into(),
@@ -112,6 +118,8 @@ impl Kind {
                 None => false,
             },
             Self::Map => value.is_map(),
+            Self::Rows => value.read_lock::<Array>().is_some_and(|rows| rows.iter().all(Dynamic::is_map)),
+            Self::Function => value.is_fnptr(),
             Self::Health => value.is::<Health>(),
             Self::Host => value.is::<Host>() || text.is_some_and(|text| text.as_str() == "local"),
             Self::OneOf(words) => text.is_some_and(|text| words.contains(&text.as_str())),

@@ -123,6 +123,26 @@ const COMMAND: [OptionKey; 6] = [
     key("assume", Kind::Map, "what a dry run takes for the answer: code, stdout, stderr"),
 ];
 
+const SQL: &[OptionKey] = &[
+    key("undo", Kind::Secretive, "the statements that take it back"),
+    key("transaction", Kind::Bool, "true: all statements in one; false: none in any (each in its own)"),
+    key("lock_timeout", Kind::Duration, "how long a statement may wait for a lock, and all others behind it (\"2s\")"),
+    key("retries", Kind::Whole(0, 1000), "how often it is tried again when a lock was not to be had (10)"),
+];
+
+const BACKFILL: &[OptionKey] = &[
+    key("table", Kind::Text, "the table"),
+    key("key", Kind::Text, "the column of its primary key"),
+    key("set", Kind::Secretive, "what is set, as in UPDATE … SET"),
+    key("where", Kind::Secretive, "which rows (all)"),
+    key("batch", Kind::Whole(1, 100_000), "how many rows the first batch has (1000)"),
+    key("target", Kind::Duration, "how long a batch is to take; later ones grow and shrink to it (\"200ms\")"),
+    key("pause", Kind::Duration, "how long to wait between two batches (\"50ms\")"),
+    key("lock_timeout", Kind::Duration, "how long a batch may wait for a lock (\"2s\")"),
+    key("throttle", Kind::Function, "`|db| …`, asked about once a second: true goes on, false or a duration waits"),
+    key("patience", Kind::Duration, "how long a throttle may hold it up at a time (\"1h\")"),
+];
+
 /// Every function that takes an option map.
 pub const SPECS: &[OptionSpec] = &[
     OptionSpec { function: "host", keys: HOST },
@@ -185,6 +205,18 @@ pub const SPECS: &[OptionSpec] = &[
             key("otherwise", Kind::Bool, "the answer where nobody can be asked"),
         ],
     },
+    OptionSpec {
+        function: "database",
+        keys: &[
+            key("via", Kind::Host, "the host that it is reached through, by SSH"),
+            key("statement_timeout", Kind::Duration, "how long one statement may take (\"10m\")"),
+        ],
+    },
+    OptionSpec { function: "query", keys: &[key("assume", Kind::Rows, "what a dry run takes for the rows ([])")] },
+    OptionSpec { function: "sql", keys: SQL },
+    OptionSpec { function: "sql_file", keys: SQL },
+    OptionSpec { function: "backfill", keys: BACKFILL },
+    OptionSpec { function: "backup", keys: &[key("timeout", Kind::Duration, "how long it may take (\"1h\")")] },
     OptionSpec {
         function: "parallel",
         keys: &[

@@ -9,7 +9,7 @@ use super::clean;
 use crate::{
     executor::{Call, Outcome},
     model::Bytes,
-    op::{Checks, CommandOutput, Drained, Op, Shipped},
+    op::{BackedUp, Backfilled, Checks, CommandOutput, Drained, Op, Shipped, SqlDone},
 };
 
 /// A call in the columns of a line.
@@ -48,6 +48,9 @@ const fn is_aside(op: &Op) -> bool {
             | Op::ReadEnv(_)
             | Op::ReadFile(_)
             | Op::Now(_)
+            | Op::ReadLeases(_)
+            | Op::Lock(_)
+            | Op::Unlock(_)
     )
 }
 
@@ -91,8 +94,9 @@ impl Detail {
 /// What is worth saying of an outcome, in a few words.
 pub fn summary(op: &Op, outcome: &Outcome) -> Option<String> {
     let assumed = outcome.assumed.as_ref().map(|what| format!("assumed: {}", clean::line(what)));
-    // What a model assumes of a shipment is all that it knows of it.
-    let known = if assumed.is_some() && matches!(op, Op::Ship(_)) { None } else { of_value(op, &outcome.value) };
+    // What a model assumes of these is all that it knows of it.
+    let known =
+        if assumed.is_some() && matches!(op, Op::Ship(_) | Op::Backfill(_) | Op::Backup(_)) { None } else { of_value(op, &outcome.value) };
     let words: Vec<String> = known.into_iter().chain(assumed).collect();
     (!words.is_empty()).then(|| words.join(", "))
 }
@@ -120,6 +124,22 @@ fn of_value(op: &Op, value: &Value) -> Option<String> {
             0 => None,
             code => Some(format!("exit code {code}")),
         },
+        Op::Sql(_) => {
+            let done = SqlDone::deserialize(value).ok()?;
+            let told = [
+                (done.rows > 0).then(|| format!("{} changed", count_of(done.rows, "row"))),
+                (done.settled > 0).then(|| format!("{} done before", count_of(done.settled, "statement"))),
+                (done.retries > 0).then(|| format!("tried again {}", count_of(done.retries, "time"))),
+                (!done.existed.is_empty()).then(|| format!("was there before: {}", clean::line(&done.existed.join(", ")))),
+            ];
+            let told: Vec<String> = told.into_iter().flatten().collect();
+            (!told.is_empty()).then(|| told.join(", "))
+        }
+        Op::Backfill(_) => Some(format!("{} changed so far", count_of(Backfilled::deserialize(value).ok()?.rows, "row"))),
+        Op::Backup(_) => {
+            let done = BackedUp::deserialize(value).ok()?;
+            Some(format!("{}, {}", clean::line(&done.path), Bytes(done.bytes)))
+        }
         _ => None,
     }
 }

@@ -14,7 +14,8 @@ pub(super) const fn duration(op: &Op) -> Period {
         Op::Ship(_) => Period::seconds(2),
         Op::Start(_) | Op::Depend(_) | Op::StartAgain(_) | Op::Healthcheck(_) | Op::SetWeights(_) => Period::seconds(1),
         Op::Drain(_) | Op::Stop(_) => Period::milliseconds(300),
-        Op::Hook(_) => Period::milliseconds(500),
+        Op::Hook(_) | Op::Sql(_) => Period::milliseconds(500),
+        Op::Backfill(_) | Op::Backup(_) => Period::seconds(5),
         _ => Period::milliseconds(0),
     }
 }

@@ -4,7 +4,9 @@
 
 mod commands;
 mod containers;
+mod databases;
 mod images;
+mod leases;
 mod proxies;
 #[cfg(test)]
 mod tests;
@@ -17,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use self::traffic::{Seen, TrafficSeen};
 use crate::{
     failure::{Failure, FailureKind},
-    model::{ContainerName, Host, HostName, HostState, Period, ProjectName, RunInfo, StoredImage, Token},
+    model::{ContainerName, Host, HostName, HostState, Period, ProjectName, RunInfo, ServiceName, StoredImage, Token},
     op::{Op, Outcome},
 };
 
@@ -39,6 +41,8 @@ struct ModelledHost {
     unreachable: Option<Failure>,
     /// Containers that are no longer what they really are.
     changed: BTreeSet<ContainerName>,
+    /// When its leases were last renewed.
+    renewed: BTreeMap<ServiceName, Period>,
 }
 
 /// What is kept of a world between two simulated runs: the hosts' states as each project sees them.
@@ -60,14 +64,17 @@ impl World {
     pub fn insert(&mut self, host: &HostName, project: Option<&ProjectName>, mut state: HostState) {
         let Some(known) = self.hosts.get_mut(host) else {
             let projects = project.cloned().into_iter().collect();
-            self.hosts.insert(host.clone(), ModelledHost { state, projects, ..ModelledHost::default() });
+            let renewed = state.leases.keys().map(|service| (service.clone(), self.clock)).collect();
+            self.hosts.insert(host.clone(), ModelledHost { state, projects, renewed, ..ModelledHost::default() });
             return;
         };
         let Some(project) = project else { return };
+        known.renewed.extend(state.leases.keys().map(|service| (service.clone(), self.clock)));
         if !known.projects.is_empty() {
             state.containers.extend(std::mem::take(&mut known.state.containers));
             state.routes.extend(std::mem::take(&mut known.state.routes));
             state.history.extend(std::mem::take(&mut known.state.history));
+            state.leases.extend(std::mem::take(&mut known.state.leases));
         }
         state.engine = known.state.engine.clone();
         state.images = std::mem::take(&mut known.state.images);
@@ -99,6 +106,8 @@ impl World {
                 let mut state = host.state.clone();
                 state.containers.retain(|_, container| container.project == *project);
                 state.routes.retain(|_, table| table.project == *project);
+                // A simulated run that is over has no lease, however it ended.
+                state.leases.clear();
                 before.projects.entry(project.clone()).or_default().insert(name.clone(), state);
             }
         }
@@ -135,6 +144,7 @@ impl World {
         let outcome = self.apply_op(op, token, run)?;
         self.changed |= op.class().changes();
         self.pass(commands::duration(op));
+        self.renew_leases(&run.id);
         Ok(outcome)
     }
 
@@ -148,6 +158,9 @@ impl World {
             Op::HistoryOf(op) => self.history_of(op),
             Op::Record(op) => self.record(op, run),
             Op::Forget(op) => self.forget(op),
+            Op::ReadLeases(op) => self.leases(op),
+            Op::Lock(op) => self.lock(op, run),
+            Op::Unlock(op) => self.unlock(op, run),
             Op::Build(op) => Ok(self.build(op)),
             Op::Ship(op) => self.ship(op),
             Op::Start(op) => self.start(op, token, run),
@@ -164,6 +177,11 @@ impl World {
             Op::HttpGet(op) => Ok(commands::assumed_page(op)),
             Op::Traffic(op) => Ok(commands::assumed_traffic(op.assume.as_ref())),
             Op::Logs(op) => Ok(commands::no_logs(&op.containers)),
+            Op::Query(op) => Ok(databases::rows(op)),
+            Op::Sessions(_) => Ok(databases::sessions()),
+            Op::Sql(op) => Ok(databases::statements(op)),
+            Op::Backfill(_) => Ok(databases::backfilled()),
+            Op::Backup(op) => Ok(databases::backed_up(op, token)),
             Op::Pause(_) | Op::Commit(_) | Op::Notify(_) => Ok(Outcome::of(())),
             Op::Confirm(_) => Ok(Outcome::of(true).assuming("the answer is yes")),
             Op::LeaveOut(op) => Ok(Outcome::of(()).undone_by([op.inverse()])),

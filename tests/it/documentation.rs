@@ -33,6 +33,7 @@ set_weights([[old, 100]]);
 record(old);
 let next = start(web, img, fleet);
 healthcheck(next);
+let db = database("postgres:///shop");
 "#;
 
 /// Where the generated part of a function's section begins, and where what is written by hand goes on.
@@ -62,7 +63,11 @@ fn spans(text: &str) -> impl Iterator<Item = &str> {
 /// A project with what examples read: a secret, a file, a repository.
 fn project() -> Project {
     let project = Project::new();
-    project.write(".env", "DB_PASSWORD=pw\nCHAT_URL=http://127.0.0.1:9/chat\n").write("shop.env", "WORKERS=4\n").write("VERSION", "v7\n");
+    project
+        .write(".env", "DB_PASSWORD=pw\nCHAT_URL=http://127.0.0.1:9/chat\n")
+        .write("expand.sql", "ALTER TABLE users ADD COLUMN email_new text;\n")
+        .write("shop.env", "WORKERS=4\n")
+        .write("VERSION", "v7\n");
     project.write("app/Dockerfile", "FROM scratch\n").write("Dockerfile", "FROM scratch\n");
     project
 }

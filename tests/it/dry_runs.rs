@@ -109,7 +109,7 @@ struct Watch<'a> {
 
 /// Every file that podlift could write, with its size and time, and nginx's processes.
 const LISTING: &str = r"
-find /etc /run /tmp /root /home /var/lib/podlift /var/log/nginx ! -type d -printf '%p %s %T@\n' 2>/dev/null |
+find /etc /run /tmp /root /home /var/tmp /var/lib/podlift /var/log/nginx ! -type d -printf '%p %s %T@\n' 2>/dev/null |
   grep -vE '^/run/(docker|containerd|sudo|sshd|xtables)|^/run/(utmp|[a-z]*\.pid)|^/etc/mtab'
 pgrep -f '^nginx: '
 true

@@ -80,6 +80,16 @@ impl Serving {
         running
     }
 
+    /// Gives up what an interrupted run left behind: its lease keeps others away until then.
+    #[track_caller]
+    fn let_go(&self, arguments: &[&str]) {
+        let refused = self.project.podlift(&[&["run", "deploy.rhai"], arguments].concat());
+        assert_eq!(refused.code, 3, "{}", refused.stderr);
+        assert!(refused.stderr.contains("podlift lock release --host "), "{}", refused.stderr);
+        let released = self.project.podlift(&[&["lock", "release", "deploy.rhai"], arguments, &["--force"]].concat());
+        assert_eq!(released.code, 0, "{}", released.stderr);
+    }
+
     /// Lets some more requests be answered before what comes now.
     fn more_load(&mut self, mark: &str) {
         if let Some(load) = &mut self.load {
@@ -232,6 +242,7 @@ fn ctrl_c_during_the_wait_for_health_ends_it_at_once() {
         let ended = running.ends_within(SOON);
         serving.assert_interrupted(&ended);
         assert!(ended.stderr.contains("! h1: 2 containers of this run got no traffic and stay: "), "{}", ended.stderr);
+        serving.let_go(&["version=v2"]);
     }
     serving.assert_works_again(&["version=v2"]);
 }
@@ -255,6 +266,7 @@ fn signals_during_the_switch_of_the_proxy_lose_nothing() {
         until("what was begun at nginx has ended", || {
             !serving.rig.snapshot(1).iter().any(|line| line.contains("podlift-drain") || line.contains(".conf.new"))
         });
+        serving.let_go(&["version=v2"]);
         serving.more_load("next");
     }
     serving.assert_works_again(&["version=v2"]);
@@ -271,6 +283,7 @@ fn ctrl_c_during_a_drain_ends_the_wait_and_the_request_in_flight_is_answered() {
     serving.assert_interrupted(&running.ends_within(SOON));
     assert!(begin.elapsed() < Duration::from_secs(20), "the request had ended before");
     assert!(request.join().expect("curl ends").text().starts_with("v1"));
+    serving.let_go(&["version=v2"]);
     serving.assert_works_again(&["version=v2"]);
 }
 
@@ -281,6 +294,7 @@ fn ctrl_c_during_a_pause_ends_it_at_once() {
     running.signal("INT");
     let ended = running.ends_within(SOON);
     serving.assert_interrupted(&ended);
+    serving.let_go(&["version=v2", "hosts=h1,h2"]);
     serving.assert_works_again(&["version=v2", "hosts=h1,h2"]);
 }
 
@@ -293,6 +307,7 @@ fn what_a_killed_run_leaves_behind_is_ended_by_the_next_one() {
     assert_eq!(running.ends_within(SOON).code, -1);
     let folder = serving.sockets.path().to_str().expect("it is plain");
     assert!(!processes_with(folder).is_empty(), "nothing was left, so there is nothing to end");
+    serving.let_go(&["version=v2"]);
     serving.assert_works_again(&["version=v2"]);
 }
 
@@ -304,7 +319,7 @@ fn losing_the_second_host(serving: &Serving, arguments: &[&str], words: &str) ->
     let targets = vec![format!("{}:80", rig.host(1).address)];
     let load = Load::start(rig, LoadOptions { kept: 16, fresh: 8, targets, ..LoadOptions::on(rig) });
     let before = rig.snapshot(1);
-    let running = serving.deploy_until(&[&["version=v2", "hosts=h1,h2"], arguments].concat(), words);
+    let running = serving.deploy_until(&[&["version=v2", "hosts=h1,h2", "--reconnect", "1s"], arguments].concat(), words);
     rig.partition(2);
     let ended = running.ends_within(Duration::from_secs(90));
     println!("--- exit {}\n{}", ended.code, ended.stderr);
@@ -327,6 +342,8 @@ fn a_host_that_is_lost_during_start_is_told_and_the_other_host_is_taken_back() {
     let serving = Serving::without_load(2);
     let ended = losing_the_second_host(&serving, &["batch=2"], "h2              start");
     assert!(ended.stderr.contains("the connection to h2 was lost"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("! h2: the lease could not be given back"), "{}", ended.stderr);
+    serving.let_go(&["version=v2", "hosts=h1,h2"]);
     serving.assert_works_again(&["version=v2", "hosts=h1,h2"]);
 }
 
@@ -334,5 +351,45 @@ fn a_host_that_is_lost_during_start_is_told_and_the_other_host_is_taken_back() {
 fn a_host_that_is_lost_during_the_switch_is_told_and_the_other_host_is_taken_back() {
     let serving = Serving::without_load(2);
     losing_the_second_host(&serving, &[], "h2              set_weights");
+    serving.let_go(&["version=v2", "hosts=h1,h2"]);
     serving.assert_works_again(&["version=v2", "hosts=h1,h2"]);
+}
+
+#[test]
+fn a_host_that_is_cut_off_for_a_while_is_waited_for_and_the_deploy_goes_on() {
+    let serving = Serving::without_load(2);
+    let rig = &serving.rig;
+    let targets = vec![format!("{}:80", rig.host(1).address)];
+    for (version, words) in [("v3", "h2              start"), ("v4", "h2              set_weights"), ("v2", "h2              stop")] {
+        let load = Load::start(rig, LoadOptions { kept: 16, fresh: 8, targets: targets.clone(), ..LoadOptions::on(rig) });
+        let running = serving.deploy_until(&[&format!("version={version}"), "hosts=h1,h2", "--reconnect", "2m"], words);
+        rig.partition(2);
+        // Its master has given the host up: then it is really lost.
+        let folder = serving.sockets.path().to_str().expect("it is plain");
+        until("the connection is lost", || processes_with(folder).iter().filter(|line| line.ends_with("h2 ")).count() == 0);
+        rig.heal(2);
+        let ended = running.ends_within(Duration::from_secs(90));
+        println!("--- {version} exit {}\n{}", ended.code, ended.stderr);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert!(ended.stderr.contains("all new"), "{}", ended.stderr);
+        load.finish().assert_nothing_lost();
+        for number in [1, 2] {
+            let served = rig.exec(number, &["curl", "-sS", "http://127.0.0.1/version"]);
+            assert_eq!(served.stdout, format!("{version}\n"));
+        }
+    }
+    serving.assert_nothing_stays();
+}
+
+#[test]
+fn ctrl_c_with_on_interrupt_undo_leaves_everything_as_it_was() {
+    let serving = Serving::on(1);
+    let before = serving.rig.exec(1, &["docker", "ps", "-a", "--format", "{{.Names}} {{.State}}"]).stdout;
+    let running = serving.deploy_until(&["version=v2", "health=503", "--on-interrupt", "undo"], "h1              healthcheck");
+    running.signal("INT");
+    let ended = running.ends_within(Duration::from_secs(30));
+    println!("--- exit {}\n{}", ended.code, ended.stderr);
+    assert_eq!(ended.code, 4, "{}", ended.stderr);
+    assert_eq!(serving.rig.exec(1, &["docker", "ps", "-a", "--format", "{{.Names}} {{.State}}"]).stdout, before);
+    serving.assert_works_again(&["version=v2"]);
 }

@@ -2,21 +2,25 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_macros, reason = "tests start programs and say what they measured")]
 
 mod bad_input;
+mod databases;
 mod documentation;
 mod drains;
 mod dry_runs;
 mod failing_deploys;
 mod interruptions;
+mod leases;
 mod load;
 mod load_works;
 mod local_commands;
 mod pages;
 mod podlift;
+mod postgres;
 mod proxies;
 mod resuming;
 mod rig;
 mod rig_works;
 mod rolling_deploys;
+mod schema_changes;
 mod secrets;
 mod structure;
 mod suites;

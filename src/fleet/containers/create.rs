@@ -22,7 +22,7 @@ use crate::{
         health::no_healthcheck,
         images::{content_digest, engine_failure, inspect},
     },
-    model::{Check, Container, ContainerName, ContainerState, Health, ProjectName, RunInfo, Service, Token},
+    model::{Check, Container, ContainerName, ContainerState, Health, ProjectName, RunInfo, Service, Token, Version},
     op::Start,
 };
 
@@ -45,7 +45,7 @@ pub async fn start(
     let image = image(&docker, op).await?;
     let plan = match (&op.copy, source) {
         (Some(copy), Some(source)) => Plan::copied(&source.docker().await?, copy.container.as_str(), op).await?,
-        _ => Plan::declared(op, secrets)?,
+        _ => Plan::declared(op, &image, secrets)?,
     };
     if let Some(network) = &op.service.network {
         ensure_network(&docker, network).await?;
@@ -121,6 +121,8 @@ impl Drop for Made<'_> {
 struct Found {
     id: String,
     digest: String,
+    /// Whether it has a name of its own for databases.
+    is_named: bool,
 }
 
 async fn image(docker: &Docker, op: &Start) -> Result<Found, Failure> {
@@ -139,7 +141,27 @@ async fn image(docker: &Docker, op: &Start) -> Result<Found, Failure> {
     if op.copy.is_none() && op.service.health.check == Check::Docker && !has_healthcheck(&image) {
         return Err(no_healthcheck(&op.reference));
     }
-    Ok(Found { id: image.id.unwrap_or_else(|| op.reference.clone()), digest })
+    let is_named = is_named(&image);
+    Ok(Found { id: image.id.unwrap_or_else(|| op.reference.clone()), digest, is_named })
+}
+
+/// The variable that tells Postgres's own client library what a program is called.
+const APPLICATION_NAME: &str = "PGAPPNAME";
+
+/// Whether an image sets that itself.
+fn is_named(image: &ImageInspect) -> bool {
+    let env = image.config.as_ref().and_then(|config| config.env.as_ref());
+    env.is_some_and(|env| env.iter().any(|variable| variable.split('=').next() == Some(APPLICATION_NAME)))
+}
+
+/// A service's variables; a database sees which version its sessions are of, unless service or image say otherwise.
+fn variables(service: &Service, version: &Version, is_named: bool, secrets: &Secrets) -> Result<Vec<String>, Failure> {
+    let declared = service.env.iter().map(|(name, value)| Ok(format!("{name}={}", secrets.resolve(value)?)));
+    let mut all = declared.collect::<Result<Vec<String>, Failure>>()?;
+    if !is_named && !service.env.contains_key(APPLICATION_NAME) {
+        all.push(format!("{APPLICATION_NAME}={}", Service::application_name(&service.name, version)));
+    }
+    Ok(all)
 }
 
 /// Whether Docker checks this image's containers; `HEALTHCHECK NONE` switches that off.
@@ -156,10 +178,10 @@ struct Plan {
 }
 
 impl Plan {
-    fn declared(op: &Start, secrets: &Secrets) -> Result<Self, Failure> {
-        let env = op.service.env.iter().map(|(name, value)| Ok(format!("{name}={}", secrets.resolve(value)?)));
+    fn declared(op: &Start, image: &Found, secrets: &Secrets) -> Result<Self, Failure> {
+        let env = variables(&op.service, &op.version, image.is_named, secrets)?;
         let command = op.service.command.as_ref().map(|words| words.iter().map(|word| secrets.resolve(word)).collect());
-        Ok(Self { env: env.collect::<Result<_, Failure>>()?, command: command.transpose()?, health: op.service.health.clone() })
+        Ok(Self { env, command: command.transpose()?, health: op.service.health.clone() })
     }
 
     async fn copied(docker: &Docker, name: &str, op: &Start) -> Result<Self, Failure> {
@@ -287,7 +309,7 @@ async fn taken_ports(docker: &Docker) -> Result<BTreeSet<u16>, Failure> {
 pub async fn one_off(
     connection: &Connection,
     service: &Service,
-    reference: &str,
+    (reference, version): (&str, &Version),
     project: &ProjectName,
     program: Vec<String>,
     env: Vec<String>,
@@ -295,16 +317,20 @@ pub async fn one_off(
 ) -> Result<ContainerCreateBody, Failure> {
     let docker = connection.docker().await?;
     let host = &connection.host().name;
-    let image = inspect(&docker, reference).await?.and_then(|image| image.id);
+    let image = inspect(&docker, reference).await?;
     let image = image.ok_or_else(|| Failure::failed(format!("{host} has no image {reference}")).hint("`ship` it there first"))?;
     if let Some(network) = &service.network {
         ensure_network(&docker, network).await?;
     }
-    let declared = service.env.iter().map(|(name, value)| Ok(format!("{name}={}", secrets.resolve(value)?)));
-    let mut all = declared.collect::<Result<Vec<String>, Failure>>()?;
+    let mut all = variables(service, version, is_named(&image), secrets)?;
     all.extend(env);
+    let image = image.id.unwrap_or_else(|| reference.to_owned());
     let alone = Service { port: None, publish: None, restart: "no".into(), ..service.clone() };
-    let own = HashMap::from([("podlift.one_off".to_owned(), project.to_string())]);
+    let own = HashMap::from([
+        ("podlift.one_off".to_owned(), project.to_string()),
+        ("podlift.one_off.service".to_owned(), service.name.to_string()),
+        ("podlift.one_off.version".to_owned(), version.to_string()),
+    ]);
     let body = configuration(&alone, Parts { image, env: all, command: None, labels: own, publish: None })?;
     let networking = service.network.clone().map(|network| NetworkingConfig {
         // Without the service's alias: others must not take it for a replica.

@@ -13,7 +13,7 @@ use rhai::{Array, Dynamic, EvalAltResult, FnPtr, FuncArgs, FuncRegistration, Imm
 
 use super::{Arguments, Caller, Function, Trouble, set, starting::by_host};
 use crate::{
-    executor::{Branches, Event, Level, branches::each},
+    executor::{Branches, Event, Level, branches::each, lease::locked},
     failure::{Failure, FailureKind},
     model::{Container, Host, Period},
     op,
@@ -49,6 +49,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         body: batches,
     },
     Function { name: "pause", parameters: &["duration"], returns: "", doc: "Waits.", body: pause },
+    Function {
+        name: "lock",
+        parameters: &["service", "hosts"],
+        returns: "",
+        doc: "Takes the service's leases on all these hosts and on the proxies that serve them, or none.",
+        body: lock,
+    },
     Function { name: "fail", parameters: &["message"], returns: "", doc: "Fails with this message.", body: fail },
     Function {
         name: "ensure",
@@ -174,6 +181,23 @@ fn pause(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
         caller.perform(op::Pause { period })?;
     }
     Ok(Dynamic::UNIT)
+}
+
+fn lock(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    let (service, mut hosts) = (arguments.service(0)?, arguments.hosts(1)?.list);
+    hosts.extend(service.proxies(&hosts).to_vec());
+    if hosts.is_empty() {
+        return Ok(Dynamic::UNIT);
+    }
+    let project = caller.session.project();
+    let asked = op::Lock::new(project.clone(), service.name, hosts);
+    match caller.perform(asked.clone())? {
+        op::Locking::Taken => Ok(Dynamic::UNIT),
+        op::Locking::Held { host, lease } => {
+            let host = asked.hosts.iter().find(|asked| asked.name == host).unwrap_or(&asked.hosts[0]);
+            Err(locked(&project, host, &lease).into())
+        }
+    }
 }
 
 fn fail(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {

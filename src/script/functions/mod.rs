@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod database;
 mod declare;
 mod dependency;
 mod flow;
@@ -68,6 +69,7 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
         flow::FUNCTIONS,
         undoing::FUNCTIONS,
         people::FUNCTIONS,
+        database::FUNCTIONS,
         operators::FUNCTIONS,
     ]
     .into_iter()
@@ -77,8 +79,6 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
 /// Functions that are not there yet: their names, and what they are for.
 pub const NOT_YET: &[(&str, &str)] = &[
     ("config", "reading podlift.yml"),
-    ("database", "databases"),
-    ("lock", "leases on hosts"),
     ("preview", "reaching a release by a header or cookie"),
     ("prometheus", "measuring with Prometheus"),
     ("prune", "deleting old releases and images"),

@@ -11,14 +11,14 @@ use std::{
 
 use crate::{
     executor::{
-        Call, Cancellation, Event, Executor, Guard, Model, Narrator, Outcome, Record, Recorded, RunInfo, Simulated,
+        Call, Cancellation, Event, Executor, Guard, Leased, Model, Narrator, Outcome, Record, Recorded, RunInfo, Simulated, Terms,
         ending::{Ending, State},
         record::in_script_order,
         undo::{Left, Undo},
     },
-    failure::Failure,
-    model::{ContainerState, HostName, RunId},
-    op::Op,
+    failure::{Failure, Origin},
+    model::{ContainerState, Host, HostName, Key, ProjectName, RunId},
+    op::{Op, Release, Unlock},
     script::{Branches, Checked, Ended, ScriptRun, SecretNames, session::lock},
     world::{Kept, World},
 };
@@ -110,7 +110,7 @@ impl Lab {
             started: format!("2026-01-01T00:{:02}:00Z", self.runs),
         });
         let fleet = Arc::new(Faulty { model: self.model.clone(), answer: self.answer, fault, calls: AtomicUsize::new(0) });
-        let record = Arc::new(Record::new(Guard::new(fleet.clone() as Arc<dyn Executor>)));
+        let record = Arc::new(Record::new(Leased::new(Guard::new(fleet.clone() as Arc<dyn Executor>), Terms::default())));
         let heard = Arc::new(Heard::default());
         let cancellation = Cancellation::default();
         let ended = self.checked(script).run(ScriptRun {
@@ -128,8 +128,21 @@ impl Lab {
         let undo = Undo { executor: record.as_ref(), run: &run, branches: Branches::InOrder, cancellation: &cancellation };
         let left = if ended.is_err() { undo.block(&records, "") } else { Vec::new() };
         let state = Ending::read(fleet.as_ref(), &records, &run).state();
+        self.give_back(&run);
         let said = lock(&heard.0).clone();
         Told { ended, state, left, calls, records, said }
+    }
+
+    /// Gives the run's leases back, without a fault.
+    fn give_back(&self, run: &Arc<RunInfo>) {
+        for (host, state) in self.model.world().states() {
+            for service in state.leases.into_keys() {
+                let host = Host::parse(host.as_str()).expect("valid");
+                let op = Unlock { host, project: ProjectName::new("shop").expect("valid"), service, release: Release::Free };
+                let origin = Origin { file: "the end of the run".into(), line: 1, column: 1 };
+                let _ = self.model.perform(&Call::new(op, Key::call("end/", 1), origin, run.clone()));
+            }
+        }
     }
 
     /// Runs it without a fault.

@@ -5,7 +5,6 @@ use crate::script::{
 
 #[test]
 fn what_is_not_there_says_so() {
-    assert_eq!(script("database(\"url\", #{});").fails_anywhere(), "`database` is not there yet: databases will come in a later version");
     for (call, instead) in [
         ("exit()", "fail(message)"),
         ("exit(1)", "fail(message)"),

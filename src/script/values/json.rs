@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::service;
 use crate::{
     failure::Failure,
-    model::{Health, Host, Image, Release, Service},
+    model::{Database, Health, Host, Image, Release, Service},
 };
 
 /// How deep arrays and maps may be nested; what is deeper is shown as text.
@@ -21,6 +21,21 @@ pub(super) fn register(module: &mut Module) {
 /// A value as plain data.
 pub fn plain(value: &Dynamic) -> Value {
     nested(value, DEPTH)
+}
+
+/// Plain data as a value of scripts.
+pub fn dynamic(value: Value) -> Dynamic {
+    match value {
+        Value::Null => Dynamic::UNIT,
+        Value::Bool(boolean) => boolean.into(),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => whole.into(),
+            None => number.as_f64().unwrap_or_default().into(),
+        },
+        Value::String(text) => text.into(),
+        Value::Array(items) => items.into_iter().map(dynamic).collect::<Array>().into(),
+        Value::Object(fields) => fields.into_iter().map(|(name, item)| (name.into(), dynamic(item))).collect::<Map>().into(),
+    }
 }
 
 fn nested(value: &Dynamic, depth: usize) -> Value {
@@ -52,6 +67,9 @@ fn nested(value: &Dynamic, depth: usize) -> Value {
 fn noun(value: &Dynamic) -> Option<Value> {
     if let Some(host) = value.read_lock::<Host>() {
         return Some(json!({ "name": host.name, "address": host.address(), "labels": host.labels }));
+    }
+    if let Some(database) = value.read_lock::<Database>() {
+        return Some(json!({ "name": database.to_string() }));
     }
     if let Some(service) = value.read_lock::<Service>() {
         return Some(json!({ "name": service.name, "image": service.image, "port": service.port, "replicas": service.replicas }));

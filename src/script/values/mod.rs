@@ -1,5 +1,6 @@
 //! The values that scripts see: the model's nouns as custom types, plain in JSON.
 
+mod database;
 mod failure;
 mod host;
 mod image;
@@ -13,7 +14,7 @@ use rhai::{Array, Dynamic, FnPtr, FuncRegistration, ImmutableString, Map, Module
 
 use crate::{
     failure::Failure,
-    model::{Health, Host, Image, Release, Service},
+    model::{Database, Health, Host, Image, Release, Service},
     script::{functions::Required, placeholders::is_placeholder},
 };
 
@@ -32,6 +33,7 @@ pub fn type_word(value: &Dynamic) -> String {
         () if value.is_map() => "map",
         () if value.is::<FnPtr>() => "function",
         () if value.is::<Host>() => "host",
+        () if value.is::<Database>() => "database",
         () if value.is::<Service>() => "service",
         () if value.is::<Image>() => "image",
         () if value.is::<Release>() => "release",
@@ -45,6 +47,7 @@ pub fn type_word(value: &Dynamic) -> String {
 
 /// Registers the types with their properties and operators.
 pub(super) fn register(module: &mut Module) {
+    database::register(module);
     host::register(module);
     service::register(module);
     image::register(module);

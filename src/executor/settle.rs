@@ -1,0 +1,204 @@
+//! Settles what is not known: a connection that broke while an op was on its way.
+//!
+//! A host that was lost is reached again, and the op is asked for again. Ops find what the first try did by what it carries: a
+//! start its containers by its token, a switch its table, a shipment its layers; what is so already is adopted. Only a command
+//! cannot be looked for, so it is never repeated.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use super::{Call, Executor, Outcome, Urgency};
+use crate::{
+    failure::{Failure, FailureKind},
+    model::{HostName, Period},
+    op::{Class, Op, Pause},
+};
+
+/// How long a lost host is tried again, where the command line does not say it.
+pub const PATIENCE: Period = Period::seconds(30);
+
+/// The first wait before a host is tried again; each is twice the one before it.
+const FIRST: Period = Period::milliseconds(500);
+/// The longest.
+const LONGEST: Period = Period::seconds(5);
+
+/// Lets the executor within do what it is asked for, and again where a host was lost meanwhile.
+pub struct Settle<E> {
+    inner: E,
+    patience: Period,
+    /// Hosts that have done something in this run and were not given up since: they are waited for.
+    reached: Mutex<BTreeSet<HostName>>,
+}
+
+impl<E: Executor> Settle<E> {
+    /// Settles what `inner` leaves in doubt; a lost host is given up after `patience`.
+    pub const fn new(inner: E, patience: Period) -> Self {
+        Self { inner, patience, reached: Mutex::new(BTreeSet::new()) }
+    }
+
+    fn reached(&self) -> MutexGuard<'_, BTreeSet<HostName>> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits before a host is tried again: an op too, so that a model's clock goes on.
+    fn rest(&self, call: &Call, period: Period) -> Result<(), Failure> {
+        self.inner.perform(&call.with(Pause { period })).map(drop)
+    }
+}
+
+impl<E: Executor> Executor for Settle<E> {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        let begin = Instant::now();
+        let (mut rest, mut rested) = (FIRST, Period::default());
+        let mut inverse = Vec::new();
+        loop {
+            let failure = match self.inner.perform(call) {
+                Ok(outcome) => {
+                    if !matches!(call.op, Op::Reachable(_)) {
+                        self.reached().extend(call.op.hosts().into_iter().map(|host| host.name.clone()));
+                    }
+                    // What the first try took away, the last one did not find any more.
+                    return Ok(Outcome { inverse: both(inverse, outcome.inverse), ..outcome });
+                }
+                Err(failure) => failure,
+            };
+            inverse = both(inverse, failure.inverse.clone());
+            let failure = Failure { inverse: inverse.clone(), ..failure };
+            let host = failure.host.as_ref().or_else(|| call.op.host().map(|host| &host.name)).cloned();
+            let known = host.as_ref().is_some_and(|host| self.reached().contains(host));
+            if failure.kind != FailureKind::Unreachable || !(failure.lost || known) {
+                return Err(failure);
+            }
+            if call.op.class() == Class::Once && failure.lost {
+                return Err(unanswered(call, failure));
+            }
+            let is_over = rested >= self.patience || begin.elapsed() >= self.patience.duration();
+            if is_over && let Some(host) = &host {
+                self.reached().remove(host);
+            }
+            call.progress.doing(&format!("{}; trying again", failure.message));
+            if is_over || call.cancellation.urgency() > Urgency::None || self.rest(call, rest).is_err() {
+                return Err(failure);
+            }
+            rested = plus(rested, rest);
+            rest = plus(rest, rest).min(LONGEST);
+        }
+    }
+
+    fn recall(&self, call: &Call, outcome: &Outcome) {
+        self.inner.recall(call, outcome);
+    }
+}
+
+fn plus(one: Period, other: Period) -> Period {
+    Period::milliseconds(one.as_milliseconds() + other.as_milliseconds())
+}
+
+/// What takes back two tries of one op: what the first one says, and of the second what is about other hosts.
+fn both(first: Vec<Op>, second: Vec<Op>) -> Vec<Op> {
+    let is_new = |op: &Op| !first.iter().any(|known| known.host().map(|host| &host.name) == op.host().map(|host| &host.name));
+    let more: Vec<Op> = second.into_iter().filter(is_new).collect();
+    first.into_iter().chain(more).collect()
+}
+
+fn unanswered(call: &Call, failure: Failure) -> Failure {
+    let what = format!("{}, and nobody knows whether `{}` {} was done", failure.message, call.op.verb(), call.op.describe());
+    let stopped = Failure { kind: FailureKind::Interrupted, message: what, hints: Vec::new(), ..failure };
+    stopped.from(&call.origin).hint("it is not done again by itself: find out, then say so to `podlift resume`")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::{
+        executor::{Cancellation, RunInfo},
+        failure::Origin,
+        model::{Host, Key, ProjectName, RunId, ServiceName, Version},
+        op::{CommandLine, Forget, Hook, Invocation, Place, Record},
+    };
+
+    /// Fails as often as it is told to, with a lost connection.
+    struct Shaky {
+        losses: Mutex<usize>,
+        asked: Mutex<Vec<&'static str>>,
+        inverse: bool,
+    }
+
+    impl Executor for Shaky {
+        fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+            self.asked.lock().expect("nobody panics").push(call.op.verb());
+            let mut losses = self.losses.lock().expect("nobody panics");
+            if matches!(call.op, Op::Pause(_)) || *losses == 0 {
+                return Ok(Outcome::of(()));
+            }
+            *losses -= 1;
+            let inverse = self.inverse.then(|| Op::from(forget()));
+            Err(Failure::new(FailureKind::Unreachable, "the connection to h1 was lost").lost().undone_by(inverse))
+        }
+    }
+
+    fn shaky(losses: usize) -> Shaky {
+        Shaky { losses: Mutex::new(losses), asked: Mutex::default(), inverse: false }
+    }
+
+    fn forget() -> Forget {
+        let (host, service) = (Host::parse("h1").expect("valid"), ServiceName::new("web").expect("valid"));
+        let (run, version) = (RunId::new("r1").expect("valid"), Version::new("v1").expect("valid"));
+        Forget { host, project: ProjectName::default(), service, run, version }
+    }
+
+    fn call(op: impl Into<Op>) -> Call {
+        let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me@here".into(), started: "2026-01-01T00:00:00Z".into() };
+        Call::new(op, Key::call("", 1), Origin { file: "deploy.rhai".into(), line: 1, column: 1 }, Arc::new(run))
+    }
+
+    fn note() -> Call {
+        let Forget { host, project, service, version, .. } = forget();
+        call(Record { host, project, service, version, image: "i:v1".into() })
+    }
+
+    #[test]
+    fn what_was_on_its_way_is_asked_for_again_and_what_the_first_try_did_can_be_taken_back() {
+        let settle = Settle::new(Shaky { inverse: true, ..shaky(2) }, PATIENCE);
+        let outcome = settle.perform(&note()).expect("the third try");
+        assert_eq!(outcome.inverse, [Op::from(forget())]);
+        assert_eq!(*settle.inner.asked.lock().expect("nobody panics"), ["record", "pause", "record", "pause", "record"]);
+    }
+
+    #[test]
+    fn a_host_that_stays_away_is_given_up() {
+        let settle = Settle::new(shaky(1000), PATIENCE);
+        let failure = settle.perform(&note()).expect_err("it stays away");
+        assert_eq!(failure.kind, FailureKind::Unreachable);
+        assert!(settle.reached().is_empty());
+        // 0.5 + 1 + 2 + 4 + 5 × 5: the model's clock, which no test waits for.
+        assert_eq!(settle.inner.asked.lock().expect("nobody panics").iter().filter(|verb| **verb == "pause").count(), 9);
+    }
+
+    #[test]
+    fn a_command_is_never_repeated() {
+        let place = Place::Host { host: Host::parse("h1").expect("valid") };
+        let command = CommandLine::Program(vec!["migrate".into()]);
+        let invocation =
+            Invocation { place, command, env: [].into(), stdin: None, timeout: Period::seconds(1), check: true, name: None, assume: None };
+        let settle = Settle::new(shaky(1), PATIENCE);
+        let failure = settle.perform(&call(Hook { invocation, undo: None })).expect_err("nobody knows");
+        assert_eq!(failure.kind, FailureKind::Interrupted);
+        assert!(failure.message.contains("nobody knows whether `hook` migrate was done"), "{}", failure.message);
+        assert_eq!(*settle.inner.asked.lock().expect("nobody panics"), ["hook"]);
+    }
+
+    #[test]
+    fn a_run_that_is_told_to_stop_does_not_wait_for_a_host() {
+        let settle = Settle::new(shaky(1000), PATIENCE);
+        let cancellation = Cancellation::default();
+        cancellation.request(Urgency::Finish);
+        settle.perform(&Call { cancellation, ..note() }).expect_err("it is lost");
+        assert_eq!(*settle.inner.asked.lock().expect("nobody panics"), ["record"]);
+    }
+}

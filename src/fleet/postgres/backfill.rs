@@ -1,0 +1,246 @@
+//! Backfills: a table's rows are changed a batch at a time, in the order of the primary key, up to the largest key that was
+//! there at the beginning. How far it is stands in `podlift.backfills`, written in each batch's own transaction.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    ledger::{self, session_name},
+    resolved,
+    rows::missing,
+    session::Session,
+};
+use crate::{
+    executor::{Call, Urgency},
+    failure::{Failure, FailureKind},
+    fleet::Fleet,
+    model::sql::{quoted_name, quoted_text},
+    op::{Backfill, Backfilled},
+};
+
+/// The smallest and the largest batch.
+const BATCHES: (f64, f64) = (10.0, 100_000.0);
+/// How often one batch is tried again that met a lock.
+const TRIES: u32 = 30;
+
+/// What a backfill works on, as the database knows it.
+struct Target {
+    table: String,
+    column: String,
+    type_name: String,
+    /// How many rows the table has, about.
+    about: f64,
+}
+
+/// How far it is.
+struct Progress {
+    last: Option<String>,
+    upto: Option<String>,
+    rows: u64,
+    done: bool,
+}
+
+/// Goes on where this backfill stopped, or begins.
+pub async fn backfill(fleet: &Fleet, op: &Backfill, call: &Call) -> Result<Backfilled, Failure> {
+    let began = Instant::now();
+    let set = resolved(fleet, &op.set)?;
+    let condition = op.condition.as_ref().map(|condition| resolved(fleet, condition)).transpose()?;
+    let session = Session::open(fleet, &op.database, &session_name(&call.token)).await?;
+    ledger::end_predecessors(&session, &call.token).await?;
+    ledger::lock(&session, &op.table, &call.cancellation).await?;
+    if session.value("SELECT to_regclass('podlift.backfills')").await?.is_none() {
+        ledger::lock(&session, "", &call.cancellation).await?;
+        ledger::prepare(&session).await?;
+    }
+    let work = Work { session: &session, op, call, target: target(&session, op).await?, set, condition };
+    let progress = work.begin().await?;
+    work.go(progress, began).await
+}
+
+async fn target(session: &Session, op: &Backfill) -> Result<Target, Failure> {
+    let about = format!(
+        "SELECT c.oid::regclass::text, quote_ident(a.attname), format_type(a.atttypid, a.atttypmod), greatest(c.reltuples, 0)::bigint, \
+         EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) \
+         AND a.attnotnull \
+         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped \
+         WHERE c.oid = to_regclass({}) AND a.attname = {}",
+        quoted_text(&op.table),
+        quoted_text(&op.key)
+    );
+    let row = session.rows(&about).await?.into_iter().next();
+    let Some([Some(table), Some(column), Some(type_name), Some(about), Some(is_key)]) =
+        row.and_then(|row| <[Option<String>; 5]>::try_from(row).ok())
+    else {
+        return Err(Failure::refused(format!("the database {} has no table {} with a column {}", session.shown(), op.table, op.key)));
+    };
+    if is_key != "t" {
+        return Err(Failure::refused(format!(
+            "{} of {} is no key: a backfill needs a column that is unique and never NULL",
+            op.key, op.table
+        ))
+        .hint("name the primary key's column"));
+    }
+    Ok(Target { table, column, type_name, about: about.parse().unwrap_or_default() })
+}
+
+struct Work<'a> {
+    session: &'a Session,
+    op: &'a Backfill,
+    call: &'a Call,
+    target: Target,
+    set: String,
+    condition: Option<String>,
+}
+
+impl Work<'_> {
+    fn place(&self) -> String {
+        format!("run = {} AND series = {}", quoted_text(self.call.run.id.as_str()), quoted_text(&self.op.series))
+    }
+
+    /// How far it is; a new one is noted with the largest key that is there now.
+    async fn begin(&self) -> Result<Progress, Failure> {
+        let Target { table, column, .. } = &self.target;
+        let values = [self.call.run.id.as_str(), self.op.series.as_str(), table.as_str()].map(quoted_text).join(", ");
+        let note = format!(
+            "INSERT INTO podlift.backfills (run, series, relation, upto, rows, done) \
+             SELECT {values}, (SELECT max({column})::text FROM {table}), 0, false ON CONFLICT (run, series) DO NOTHING"
+        );
+        // Not every key type has max(): uuid has none before Postgres 18.
+        if self.session.run(&note).await.is_err() {
+            let ordered = format!("(SELECT {column}::text FROM {table} ORDER BY {column} DESC LIMIT 1)");
+            let values = format!("SELECT {values}, {ordered}, 0, false");
+            let text = format!(
+                "INSERT INTO podlift.backfills (run, series, relation, upto, rows, done) {values} ON CONFLICT (run, series) DO NOTHING"
+            );
+            self.session.run(&text).await?;
+        }
+        let read = format!("SELECT last_key, upto, rows, done FROM podlift.backfills WHERE {}", self.place());
+        let row = self.session.rows(&read).await?.into_iter().next();
+        let [last, upto, rows, done] =
+            row.and_then(|row| <[Option<String>; 4]>::try_from(row).ok()).ok_or_else(|| missing("how far the backfill is"))?;
+        Ok(Progress { last, upto, rows: rows.and_then(|rows| rows.parse().ok()).unwrap_or_default(), done: done.as_deref() == Some("t") })
+    }
+
+    async fn go(&self, mut progress: Progress, began: Instant) -> Result<Backfilled, Failure> {
+        let mut size = f64::from(self.op.batch);
+        let (mut batches, mut seen, mut tries) = (0, 0.0, 0);
+        let part = self.op.part.map(crate::model::Period::duration);
+        let is_over = |batches: u64| batches > 0 && part.is_some_and(|part| began.elapsed() >= part);
+        while !progress.done && !is_over(batches) {
+            if self.call.cancellation.urgency() > Urgency::None {
+                let message = format!("the backfill of {} was interrupted; {} rows are done", self.op.table, progress.rows);
+                return Err(Failure::new(FailureKind::Interrupted, message));
+            }
+            let at = Instant::now();
+            match self.batch(&progress, size).await {
+                Ok(batch) => {
+                    progress.rows += batch.rows;
+                    progress.done = batch.last.is_none();
+                    progress.last = batch.last.or(progress.last);
+                    (batches, tries) = (batches + 1, 0);
+                    seen += batch.seen;
+                    size = next_size(size, at.elapsed(), self.op.target.duration());
+                    self.tell(&progress, seen, began);
+                }
+                Err(failure) if failure.kind == FailureKind::Locked && tries < TRIES => {
+                    tries += 1;
+                    size = (size / 2.0).max(BATCHES.0);
+                    sleep(Duration::from_millis(u64::from(100 * tries).min(2000))).await;
+                    continue;
+                }
+                Err(failure) => return Err(failure.hint("its progress is kept: doing the same call again goes on from there")),
+            }
+            if !progress.done {
+                sleep(self.op.pause.duration()).await;
+            }
+        }
+        Ok(Backfilled { rows: progress.rows, batches, key: progress.last, done: progress.done, seconds: began.elapsed().as_secs_f64() })
+    }
+
+    fn tell(&self, progress: &Progress, seen: f64, began: Instant) {
+        let about = self.target.about;
+        let left = if seen > 0.0 && about > seen { began.elapsed().as_secs_f64() * (about - seen) / seen } else { 0.0 };
+        let left = if progress.done || left < 1.0 { String::new() } else { format!(", about {} left", words(left)) };
+        let of = if about > seen { format!(" of about {about:.0}") } else { String::new() };
+        self.call.progress.doing(&format!("{seen:.0}{of} rows seen, {} changed{left}", progress.rows));
+    }
+
+    async fn batch(&self, progress: &Progress, size: f64) -> Result<Batch, Failure> {
+        let Target { table, column, type_name, .. } = &self.target;
+        let literal = |key: &str| format!("{}::{type_name}", quoted_text(key));
+        let Some(upto) = &progress.upto else { return self.finish(progress).await };
+        let from = progress.last.as_ref().map(|last| format!("k.{column} > {} AND ", literal(last))).unwrap_or_default();
+        let condition = self.condition.as_ref().map(|condition| format!(" AND ({condition}\n)")).unwrap_or_default();
+        let key = quoted_name("podlift key");
+        // The keys first, in their order, so that two writers take their locks in the same order as far as Postgres lets us.
+        let text = format!(
+            "BEGIN; SET LOCAL lock_timeout = {};\n\
+             WITH podlift_batch AS MATERIALIZED (SELECT k.{column} AS {key} FROM {table} k WHERE {from}k.{column} <= {} ORDER BY k.{column} LIMIT {size:.0}),\n\
+             podlift_done AS (UPDATE {table} SET {}\n FROM podlift_batch WHERE {table}.{column} = podlift_batch.{key}{condition} RETURNING 1)\n\
+             SELECT (SELECT {key}::text FROM podlift_batch ORDER BY {key} DESC LIMIT 1), (SELECT count(*) FROM podlift_batch), (SELECT count(*) FROM podlift_done)",
+            self.op.lock_timeout.as_milliseconds(),
+            literal(upto),
+            self.set,
+        );
+        let row = match self.session.rows(&text).await {
+            Ok(rows) => rows.into_iter().next(),
+            Err(failure) => {
+                let _ = self.session.run("ROLLBACK").await;
+                return Err(failure);
+            }
+        };
+        let [last, seen, rows] =
+            row.and_then(|row| <[Option<String>; 3]>::try_from(row).ok()).ok_or_else(|| missing("what a batch did"))?;
+        let count = |text: Option<String>| text.and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
+        let (seen, rows) = (count(seen), count(rows));
+        let key = last.as_deref().map_or_else(|| "last_key".to_owned(), quoted_text);
+        let note = format!(
+            "UPDATE podlift.backfills SET last_key = {key}, rows = rows + {rows}, done = {}, at = now() WHERE {}; COMMIT",
+            last.is_none(),
+            self.place()
+        );
+        self.session.run(&note).await?;
+        Ok(Batch { last, seen: f64::from(seen), rows: u64::from(rows) })
+    }
+
+    /// An empty table has nothing to do.
+    async fn finish(&self, _: &Progress) -> Result<Batch, Failure> {
+        self.session.run(&format!("UPDATE podlift.backfills SET done = true, at = now() WHERE {}", self.place())).await?;
+        Ok(Batch { last: None, seen: 0.0, rows: 0 })
+    }
+}
+
+struct Batch {
+    /// The last key; none where no row was left.
+    last: Option<String>,
+    seen: f64,
+    rows: u64,
+}
+
+/// The size of the next batch: such that it takes its time, at most twice or half the last one.
+fn next_size(size: f64, took: Duration, target: Duration) -> f64 {
+    let factor = target.as_secs_f64() / took.as_secs_f64().max(0.001);
+    (size * factor.clamp(0.5, 2.0)).clamp(BATCHES.0, BATCHES.1)
+}
+
+/// A length of time in words.
+fn words(seconds: f64) -> String {
+    if seconds < 90.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "powers of two are exact")]
+    fn batches_grow_and_shrink_to_their_time() {
+        let target = Duration::from_millis(200);
+        assert_eq!(next_size(1000.0, Duration::from_millis(100), target), 2000.0);
+        assert_eq!(next_size(1000.0, Duration::from_millis(10), target), 2000.0);
+        assert_eq!(next_size(1000.0, Duration::from_secs(10), target), 500.0);
+        assert_eq!(next_size(10.0, Duration::from_secs(10), target), 10.0);
+        assert_eq!(next_size(100_000.0, Duration::from_millis(1), target), 100_000.0);
+    }
+}

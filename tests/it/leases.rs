@@ -1,0 +1,159 @@
+//! One run at a time: what two operators at once, sleepers and killed runs meet on real hosts.
+
+use std::process::{Child, Command};
+
+use serde_json::Value;
+
+use crate::podlift::Project;
+use crate::rig::{Output, Rig, RigOptions, output};
+use crate::until::until;
+
+/// Takes leases and keeps them for a while.
+const HOLD: &str = r#"
+project("shop");
+let p = params(#{ hosts: "h1", pause: "0s" });
+lock(service("web", #{}), hosts(p.hosts.split(",")));
+pause(p.pause);
+"#;
+
+fn project(rig: &Rig) -> Project {
+    let project = Project::on(rig);
+    project.write("hold.rhai", HOLD);
+    project
+}
+
+/// The leases on hosts, as `HOST OWNER'S RUN STATE`.
+fn leases(project: &Project, name: &str, hosts: &[&str]) -> Vec<(String, String, String)> {
+    let hosts = hosts.iter().flat_map(|host| ["--host", host]);
+    let arguments: Vec<&str> = ["lock", "status", "--project", name, "--json"].into_iter().chain(hosts).collect();
+    let output = project.podlift(&arguments);
+    let rows: Vec<Value> = serde_json::from_str(output.text()).expect("an array");
+    let word = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    rows.iter().map(|row| (word(row, "host"), word(row, "run"), word(row, "state"))).collect()
+}
+
+fn hosts_of(leases: &[(String, String, String)]) -> Vec<&str> {
+    leases.iter().map(|(host, ..)| host.as_str()).collect()
+}
+
+fn signal(child: &Child, name: &str) {
+    output(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]), "").text();
+}
+
+fn ended(child: Child) -> Output {
+    let output = child.wait_with_output().expect("it is our child");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Output { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[test]
+fn of_two_operators_at_once_one_is_refused_or_waits() {
+    let rig = Rig::up(RigOptions { hosts: 3, nginx: false, ..RigOptions::default() });
+    let project = project(&rig);
+    let first = project.start(&["run", "hold.rhai", "hosts=h2,h1", "pause=10m"]);
+    until("the first one has both", || leases(&project, "shop", &["h1", "h2", "h3"]).len() == 2);
+    // Another user of the same host, to whom Docker's group lets it through.
+    let refused = project.podlift(&["run", "hold.rhai", "hosts=h3,d2"]);
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    for words in ["web on d2 is locked: the run ", "(hold.rhai hosts=h2,h1 pause=10m) of ", " is at work there since ", "`--wait 10m`"] {
+        assert!(refused.stderr.contains(words), "{words:?} is not in\n{}", refused.stderr);
+    }
+    assert_eq!(hosts_of(&leases(&project, "shop", &["h1", "h2", "h3"])), ["h1", "h2"], "it has given h3 back");
+    let kept = project.podlift(&["lock", "release", "--host", "h1", "--project", "shop"]);
+    assert_eq!(kept.code, 3, "{}", kept.stderr);
+
+    let mut waiting = project.start(&["run", "hold.rhai", "hosts=h2,h3", "--wait", "2m"]);
+    let dry = project.podlift(&["run", "hold.rhai", "hosts=h3", "--dry-run"]);
+    assert_eq!(dry.code, 0, "{}", dry.stderr);
+    assert!(waiting.try_wait().expect("it is our child").is_none(), "it waits");
+    signal(&first, "INT");
+    assert_eq!(ended(first).code, 7);
+    let waited = ended(waiting);
+    assert_eq!(waited.code, 0, "{}", waited.stderr);
+    assert_eq!(hosts_of(&leases(&project, "shop", &["h1", "h2", "h3"])), Vec::<&str>::new(), "a run that changed nothing gives all back");
+
+    let both = ["hosts=h1,h2,h3", "hosts=d3,d2,d1"].map(|hosts| project.start(&["run", "hold.rhai", hosts, "pause=1s", "--wait", "2m"]));
+    for operator in both {
+        let output = ended(operator);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+    }
+}
+
+#[test]
+fn a_killed_runs_lease_runs_out_and_the_next_run_names_it() {
+    let rig = Rig::up(RigOptions { nginx: false, ..RigOptions::default() });
+    let project = project(&rig);
+    let mut killed = project.start(&["run", "hold.rhai", "pause=10m", "--lease", "3s"]);
+    until("it has the lease", || leases(&project, "shop", &["h1"]).len() == 1);
+    killed.kill().expect("it runs");
+    killed.wait().expect("it is our child");
+    until("it has run out", || leases(&project, "shop", &["h1"]).iter().all(|(.., state)| state == "run out"));
+    let run = leases(&project, "shop", &["h1"])[0].1.clone();
+    let refused = project.podlift(&["run", "hold.rhai", "--wait", "10m"]);
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    for words in [run.as_str(), "did not come to its end", "`podlift lock release --host h1 --project shop`"] {
+        assert!(refused.stderr.contains(words), "{words:?} is not in\n{}", refused.stderr);
+    }
+    let released = project.podlift(&["lock", "release", "hold.rhai"]);
+    assert_eq!(released.code, 0, "{}", released.stderr);
+    assert_eq!(project.podlift(&["run", "hold.rhai"]).code, 0);
+}
+
+const DEPLOY: &str = r#"
+import "std/rolling" as rolling;
+project("PROJECT");
+let p = params(#{ version: "v1", health: 200 });
+let web = service("web", #{
+    port: 8000, replicas: 1, health: http("/health", #{ timeout: "5m" }), env: #{ HEALTH_STATUS: `${p.health}` },
+});
+let img = build(web, #{ tag: p.version, args: #{ VERSION: p.version } });
+ship(img, host("h1"));
+rolling::deploy(web, img, host("h1"));
+"#;
+
+#[test]
+fn a_run_that_slept_while_another_took_over_changes_nothing_when_it_wakes_up() {
+    let rig = Rig::up(RigOptions::default());
+    let project = Project::on(&rig);
+    // Tests share this machine's engine, in which a name is one image.
+    let name = format!("shop{}", rig.id());
+    project.write("deploy.rhai", &DEPLOY.replace("PROJECT", &name));
+    let first = project.podlift(&["run", "deploy.rhai"]);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let sleeper = project.start(&["run", "deploy.rhai", "version=v2", "health=503", "--lease", "3s"]);
+    let engine = |arguments: &[&str]| rig.exec(1, &[&["docker"], arguments].concat()).text().to_owned();
+    until("it waits for health", || engine(&["ps", "--format", "{{.Names}}"]).contains("-web-v2-"));
+    signal(&sleeper, "STOP");
+    until("its lease has run out", || leases(&project, &name, &["h1"]).iter().any(|(.., state)| state == "run out"));
+    let refused = project.podlift(&["run", "deploy.rhai", "version=v3"]);
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    let released = project.podlift(&["lock", "release", "deploy.rhai"]);
+    assert_eq!(released.code, 0, "{}", released.stderr);
+    let other = project.podlift(&["run", "deploy.rhai", "version=v3"]);
+    assert_eq!(other.code, 0, "{}", other.stderr);
+
+    let now = || rig.exec(1, &["date", "+%s.%N"]).text().to_owned();
+    let begin = now();
+    signal(&sleeper, "CONT");
+    let woken = ended(sleeper);
+    println!("--- exit {}\n{}", woken.code, woken.stderr);
+    assert_eq!(woken.code, 6, "{}", woken.stderr);
+    assert!(
+        woken.stderr.contains("has taken the lease of web on h1 over") || woken.stderr.contains("was taken from this run"),
+        "{}",
+        woken.stderr
+    );
+    let seen = engine(&[
+        "events",
+        "--since",
+        &begin,
+        "--until",
+        &now(),
+        "--filter",
+        "type=container",
+        "--format",
+        "{{.Action}} {{.Actor.Attributes.name}}",
+    ]);
+    assert_eq!(seen, "", "the sleeper changed something");
+    assert_eq!(rig.exec(1, &["curl", "-sS", "http://127.0.0.1/version"]).stdout, "v3\n");
+}

@@ -1,0 +1,136 @@
+//! A Postgres of a test's own: its data in a temporary folder, its own port, gone with the test.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running server with a database `shop` and a role `app` that has a password.
+pub struct Postgres {
+    folder: tempfile::TempDir,
+    server: Child,
+    pub port: u16,
+}
+
+/// The password of `app`.
+pub const PASSWORD: &str = "correct-horse-battery";
+
+impl Postgres {
+    /// Starts one.
+    pub fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("podlift-pg").tempdir_in("/tmp").expect("there is a temporary directory");
+        own(folder.path());
+        let data = folder.path().join("data");
+        let data = data.to_str().expect("text");
+        let mut make = unprivileged("initdb");
+        run(make.args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync", "--pgdata", data]));
+        let access = "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+        fs::write(folder.path().join("data/pg_hba.conf"), access).expect("the data folder can be written");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port is free").port();
+        let settings = [
+            format!("port={port}"),
+            format!("unix_socket_directories={}", folder.path().display()),
+            "listen_addresses=127.0.0.1".into(),
+            "fsync=off".into(),
+            "max_connections=60".into(),
+            "shared_buffers=128MB".into(),
+            "max_wal_size=4GB".into(),
+            "autovacuum_naptime=5s".into(),
+        ];
+        let log = fs::File::create(folder.path().join("log")).expect("the folder can be written");
+        let mut server = unprivileged("postgres");
+        server.args(["-D", data]).args(settings.iter().flat_map(|setting| ["-c", setting])).stdin(Stdio::null()).stdout(Stdio::null());
+        let server = server.stderr(log).spawn().expect("postgres starts");
+        let postgres = Self { folder, server, port };
+        postgres.wait();
+        postgres.admin("postgres", "CREATE DATABASE shop");
+        postgres.admin("postgres", &format!("CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'; GRANT ALL ON DATABASE shop TO app"));
+        postgres.sql("GRANT ALL ON SCHEMA public TO app");
+        postgres
+    }
+
+    fn wait(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self.psql("postgres", "SELECT 1").output().is_ok_and(|output| output.status.success()) {
+            assert!(Instant::now() < deadline, "{}", fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The folder of its socket.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// psql as the owner of everything.
+    pub fn psql(&self, database: &str, sql: &str) -> Command {
+        let mut psql = Command::new(program("psql"));
+        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--username=postgres"]);
+        psql.arg("--host").arg(self.folder.path()).args(["--port", &self.port.to_string(), "--dbname", database, "--command", sql]);
+        psql
+    }
+
+    /// Runs statements in `shop` as the owner of everything, and returns what they print.
+    #[track_caller]
+    pub fn sql(&self, sql: &str) -> String {
+        self.admin("shop", sql)
+    }
+
+    #[track_caller]
+    fn admin(&self, database: &str, sql: &str) -> String {
+        let output = self.psql(database, sql).output().expect("psql starts");
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// A psql that reads statements as they are written to it, and keeps its session open.
+    pub fn session(&self, name: &str) -> Child {
+        let psql = self.psql("shop", "");
+        let mut session = Command::new(psql.get_program());
+        session.args(psql.get_args().take(psql.get_args().count() - 2)).env("PGAPPNAME", name);
+        session.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("psql starts")
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // SIGQUIT: at once, and its children with it.
+        let _ = Command::new("kill").args(["-QUIT", &self.server.id().to_string()]).status();
+        let _ = self.server.wait();
+    }
+}
+
+/// One of Debian's programs of the newest version, else the one on the path.
+pub fn program(name: &str) -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = versions.filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path()))).max();
+    newest.map(|(_, path)| path.join("bin").join(name)).filter(|path| path.exists()).unwrap_or_else(|| name.into())
+}
+
+/// The server refuses to run as root.
+fn unprivileged(name: &str) -> Command {
+    if !is_root() {
+        return Command::new(program(name));
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program(name));
+    command.current_dir("/");
+    command
+}
+
+fn own(folder: &Path) {
+    if is_root() {
+        run(Command::new("chown").arg("postgres:").arg(folder));
+    }
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+#[track_caller]
+fn run(command: &mut Command) {
+    let output = command.output().expect("the program starts");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

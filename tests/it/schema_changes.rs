@@ -1,0 +1,176 @@
+//! A schema changes under readers and writers of both versions, and no query fails.
+
+use std::process::{Child, Command, Stdio};
+
+use crate::podlift::Project;
+use crate::postgres::{PASSWORD, Postgres, program};
+use crate::until::until;
+
+/// How many rows the table has. `PODLIFT_ROWS=1000000` is what the claims are made of.
+fn rows() -> u32 {
+    std::env::var("PODLIFT_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(100_000)
+}
+
+/// Clients of one version of the code, again and again the same statements on random rows, until they are ended.
+struct Clients {
+    version: &'static str,
+    process: Child,
+    _script: tempfile::NamedTempFile,
+}
+
+impl Clients {
+    fn start(postgres: &Postgres, version: &'static str, statements: &str) -> Self {
+        let script = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(script.path(), format!("\\set id random(1, {})\n{statements}\n", rows())).expect("written");
+        let mut pgbench = Command::new(program("pgbench"));
+        pgbench.args(["--no-vacuum", "--client=3", "--time=900", "--rate=60", "--username=postgres"]).arg("--host").arg(postgres.folder());
+        pgbench.args(["--port", &postgres.port.to_string(), "--file"]).arg(script.path()).arg("shop").env("PGAPPNAME", version);
+        let process = pgbench.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pgbench starts");
+        let clients = Self { version, process, _script: script };
+        let connected = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{version}'");
+        until("its clients are connected", || postgres.sql(&connected) == "3");
+        clients
+    }
+
+    /// Ends them; panics where one of their queries failed.
+    #[track_caller]
+    fn end(mut self, postgres: &Postgres) {
+        let connected = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{}'", self.version);
+        let still = postgres.sql(&connected);
+        let ended = self.process.try_wait().expect("it can be asked");
+        let _ = self.process.kill();
+        let output = self.process.wait_with_output().expect("it ends");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            ended.is_none() && still == "3" && !told.contains("ERROR") && !told.contains("abort"),
+            "{}: {still} left, {told}",
+            self.version
+        );
+        until("its sessions are gone", || postgres.sql(&connected) == "0");
+    }
+}
+
+fn shop() -> (Postgres, Project) {
+    let postgres = Postgres::start();
+    postgres.sql("CREATE TABLE users (id int PRIMARY KEY, email text, name text, age int); ALTER TABLE users OWNER TO app");
+    postgres.sql(&format!(
+        "INSERT INTO users SELECT n, 'user' || n || '@example.com', 'Ann ' || n, n % 90 FROM generate_series(1, {}) n; ANALYZE users",
+        rows()
+    ));
+    (postgres, Project::new().env("DB_PASSWORD", PASSWORD))
+}
+
+#[track_caller]
+fn run(postgres: &Postgres, project: &Project, script: &str) -> crate::rig::Output {
+    let url = format!("postgres://app:${{secret(\"DB_PASSWORD\")}}@127.0.0.1:{}/shop", postgres.port);
+    project.write("deploy.rhai", &format!("import \"std/expand_contract\" as change;\nlet db = database(`{url}`);\n{script}"));
+    project.podlift(&["run", "deploy.rhai", "--verbose"])
+}
+
+#[track_caller]
+fn succeeds(postgres: &Postgres, project: &Project, script: &str) {
+    let output = run(postgres, project, script);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+}
+
+const CHECK: &str = "SELECT id FROM users WHERE mail IS DISTINCT FROM email LIMIT 5";
+
+fn begin_rename(services: &str) -> String {
+    format!(
+        r#"change::begin(db, "users-email", #{{ services: {services}, fleet: [],
+        expand: "ALTER TABLE users ADD COLUMN mail text",
+        triggers: `
+            CREATE FUNCTION users_mail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF TG_OP = 'INSERT' THEN NEW.mail := coalesce(NEW.mail, NEW.email); NEW.email := coalesce(NEW.email, NEW.mail);
+                ELSIF NEW.mail IS DISTINCT FROM OLD.mail THEN NEW.email := NEW.mail;
+                ELSE NEW.mail := NEW.email; END IF;
+                RETURN NEW; END $$;
+            CREATE TRIGGER users_mail BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE FUNCTION users_mail()`,
+        backfill: #{{ table: "users", key: "id", set: "mail = email", where: "mail IS DISTINCT FROM email", pause: "0s" }},
+        verify: "{CHECK}", deploy: |service, img, fleet| () }});"#
+    )
+}
+
+#[test]
+fn a_column_is_renamed_under_both_versions_and_not_before_the_old_one_is_gone() {
+    let (postgres, project) = shop();
+    let old =
+        Clients::start(&postgres, "web@v1", "UPDATE users SET email = 'x' || :id WHERE id = :id;\nSELECT email FROM users WHERE id = :id;");
+    let declared = "let web = service(\"web\", #{}); let img = image(\"shop-web:v2\");\n";
+    succeeds(&postgres, &project, &format!("{declared}{}", begin_rename("[[web, img]]")));
+    let new =
+        Clients::start(&postgres, "web@v2", "UPDATE users SET mail = 'y' || :id WHERE id = :id;\nSELECT mail FROM users WHERE id = :id;");
+    let finish = format!(
+        r#"{declared}change::finish(db, "users-email", #{{ services: [[web, img]], fleet: [], verify: "{CHECK}",
+        contract: "DROP TRIGGER users_mail ON users; DROP FUNCTION users_mail(); ALTER TABLE users RENAME COLUMN email TO email_old" }});"#
+    );
+    let shut = run(&postgres, &project, &finish);
+    assert!(shut.code != 0 && shut.stderr.contains("a session of web@v1 is open"), "{}", shut.stderr);
+    assert_eq!(postgres.sql("SELECT state FROM podlift.changes"), "expanded");
+    old.end(&postgres);
+    // What fails behind a contract does not make it an expand again.
+    let failed = run(&postgres, &project, &format!("{finish} fail(\"later\");"));
+    assert_ne!(failed.code, 0, "{}", failed.stderr);
+    assert_eq!(postgres.sql("SELECT state FROM podlift.changes"), "contracted");
+    new.end(&postgres);
+    succeeds(&postgres, &project, &finish);
+    let again = run(&postgres, &project, &format!("{declared}{}", begin_rename("[[web, img]]")));
+    assert!(again.stderr.contains("cannot begin again"), "{}", again.stderr);
+}
+
+#[test]
+fn an_expand_whose_run_fails_leaves_schema_and_data_as_they_were() {
+    let (postgres, project) = shop();
+    let dump = || postgres.sql("SELECT md5(string_agg(u::text, ',' ORDER BY id)) FROM users u");
+    let (before, old) = (dump(), Clients::start(&postgres, "web@v1", "SELECT email FROM users WHERE id = :id;"));
+    let output = run(&postgres, &project, &format!("{} fail(\"later\");", begin_rename("[]")));
+    assert_eq!(output.code, 4, "{}", output.stderr);
+    assert_eq!(dump(), before);
+    assert_eq!(postgres.sql("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'users'::regclass"), "0");
+    assert_eq!(postgres.sql("SELECT count(*) FROM podlift.changes"), "0");
+    old.end(&postgres);
+}
+
+#[test]
+fn constraints_types_and_indexes_change_under_load() {
+    let (postgres, project) = shop();
+    let clients =
+        Clients::start(&postgres, "web@v1", "UPDATE users SET age = age + 1 WHERE id = :id;\nSELECT * FROM users WHERE id = :id;");
+    succeeds(
+        &postgres,
+        &project,
+        r#"
+        // A NOT NULL: proven by a check first.
+        db.sql(`ALTER TABLE users ADD CONSTRAINT named CHECK (name IS NOT NULL) NOT VALID;
+            ALTER TABLE users VALIDATE CONSTRAINT named;
+            ALTER TABLE users ALTER COLUMN name SET NOT NULL; ALTER TABLE users DROP CONSTRAINT named`);
+        // A unique index.
+        db.sql("CREATE UNIQUE INDEX CONCURRENTLY users_email ON users (email)");
+        // A change of type, and one column that becomes two.
+        change::begin(db, "users-age", #{ services: [], fleet: [],
+            expand: "ALTER TABLE users ADD COLUMN age_big bigint; ALTER TABLE users ADD COLUMN first_name text; ALTER TABLE users ADD COLUMN last_name text",
+            triggers: `
+                CREATE FUNCTION users_age() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    NEW.age_big := NEW.age; NEW.first_name := split_part(NEW.name, ' ', 1); NEW.last_name := split_part(NEW.name, ' ', 2);
+                    RETURN NEW; END $$;
+                CREATE TRIGGER users_age BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE FUNCTION users_age()`,
+            backfill: #{ table: "users", key: "id", set: "age_big = age", where: "age_big IS NULL", pause: "0s" },
+            verify: "SELECT id FROM users WHERE age_big IS DISTINCT FROM age OR last_name IS NULL LIMIT 5" });
+        "#,
+    );
+    clients.end(&postgres);
+    assert_eq!(postgres.sql("SELECT count(*) FROM pg_index WHERE indrelid = 'users'::regclass AND indisvalid"), "2");
+}
+
+#[test]
+fn a_statement_that_old_code_does_not_survive_is_refused_with_what_to_do_instead() {
+    let (postgres, project) = shop();
+    let output = run(
+        &postgres,
+        &project,
+        r#"change::begin(db, "bad", #{ services: [], fleet: [], expand: "CREATE INDEX users_email ON users (email); ALTER TABLE users RENAME COLUMN email TO mail" });"#,
+    );
+    let told = output.stderr.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+    assert!(output.code != 0 && told.contains("CREATE INDEX CONCURRENTLY") && told.contains("fails at that moment"), "{}", output.stderr);
+    assert_eq!(postgres.sql("SELECT count(*) FROM pg_index WHERE indrelid = 'users'::regclass"), "1");
+}
