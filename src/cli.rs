@@ -48,6 +48,8 @@ pub enum Command {
     Ps(Ps),
     /// Show what a service's containers wrote.
     Logs(Logs),
+    /// Type a run, line by line.
+    Repl(Repl),
     /// See who has the leases of a project's services, and give up those of runs that are gone.
     Lock(Lock),
     /// List the project's tasks.
@@ -72,6 +74,7 @@ Examples:
   podlift run deploy.rhai --dry-run --diff
   podlift run deploy.rhai version=v2
   podlift run deploy.rhai --simulate
+  podlift run deploy.rhai --step --break healthcheck
   podlift run deploy.rhai --wait 10m
   podlift run --plan release.plan      what `podlift plan` saved, or nothing
   podlift run backup                   runs deploy/backup.rhai")]
@@ -89,6 +92,12 @@ pub struct Run {
     /// Do what a plan says, with its script and arguments: nothing where the fleet has changed since, and nothing else.
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub plan: Option<PathBuf>,
+    /// Stop before each op and ask what to do; `help` there tells what can be typed. Lines of a pipe are taken as typed.
+    #[arg(long, conflicts_with = "json")]
+    pub step: bool,
+    /// With --step: stop at this line (12, or deploy.rhai:12), function or op, and not before each op. May be repeated.
+    #[arg(long = "break", value_name = "LINE|FUNCTION|OP", requires = "step")]
+    pub breaks: Vec<String>,
     /// Also show the changes of the proxies' files.
     #[arg(long, requires = "dry_run")]
     pub diff: bool,
@@ -226,6 +235,36 @@ pub struct Logs {
     /// Show stopped containers' words too.
     #[arg(long)]
     pub all: bool,
+}
+
+/// Type a run, line by line.
+///
+/// What is typed is script, and is done as a run would do it: with guards and a journal, and :undo takes the last input back. It asks
+/// before the first change. :help in it lists what else can be typed; lines of a pipe are taken as typed.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift repl --simulate
+  podlift repl deploy.rhai             runs the script up to the first change, and asks")]
+pub struct Repl {
+    /// A script or task to begin with.
+    #[arg(value_name = "SCRIPT|TASK")]
+    pub script: Option<PathBuf>,
+    /// Arguments for the script, which takes them with params.
+    #[arg(value_name = "KEY=VALUE", value_parser = argument)]
+    pub arguments: Vec<(String, String)>,
+    /// Use the modelled fleet that is kept in .podlift/simulated.json.
+    #[arg(long)]
+    pub simulate: bool,
+    /// Do not ask before the first change.
+    #[arg(long)]
+    pub yes: bool,
+    /// Show every API call and command, and what is read on the way.
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// How to reach hosts.
+    #[command(flatten)]
+    pub ssh: Ssh,
 }
 
 /// List the project's tasks.

@@ -12,6 +12,7 @@
 //! - [`journal`]: what a run asked for and what came back, on disk.
 //! - [`fleet`]: the live side: SSH, Docker, shipping, nginx.
 //! - [`script`]: the interpreter: engine, functions, values, check, diagnostics.
+//! - [`repl`]: what people type while a run goes on: the stepper, and a run that is typed.
 //! - [`terminal`]: all output.
 //! - [`commands`]: one file per command; [`cli`] is what they are called with.
 
@@ -23,6 +24,7 @@ pub mod fleet;
 pub mod journal;
 pub mod model;
 pub mod op;
+pub mod repl;
 pub mod script;
 pub mod terminal;
 pub mod world;

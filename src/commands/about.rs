@@ -31,7 +31,7 @@ pub struct About {
 }
 
 /// Nobody listens.
-struct Deaf;
+pub struct Deaf;
 
 impl Narrator for Deaf {
     fn tell(&self, _: Event<'_>) {}

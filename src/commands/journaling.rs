@@ -17,6 +17,11 @@ pub fn runs() -> Runs {
     Runs::of(&project_folder(Path::new(".")))
 }
 
+/// The folder that podlift keeps what it knows of the project in.
+pub fn runs_folder() -> std::path::PathBuf {
+    project_folder(Path::new(".")).join(".podlift")
+}
+
 /// What is run, for a journal's first record. `local` reads the state of the repository, where there is one.
 pub fn header(
     place: &Place,

@@ -30,11 +30,13 @@ pub mod place;
 pub mod plan;
 pub mod ps;
 pub mod rehearse;
+pub mod repl;
 pub mod resume;
 pub mod run;
 pub mod runs;
 pub mod show;
 pub mod stack;
+mod step;
 pub mod tasks;
 pub mod undo;
 
@@ -53,6 +55,7 @@ pub fn perform(command: &Command, printer: &Printer) -> Exit {
         Command::Check(options) => check::run(options, printer),
         Command::Ps(options) => ps::run(options, printer),
         Command::Logs(options) => logs::run(options, printer),
+        Command::Repl(options) => repl::run(options, printer),
         Command::Lock(options) => lock::run(options, printer),
         Command::Tasks(options) => tasks::run(options, printer),
         Command::Docs(options) => docs::run(options, printer),

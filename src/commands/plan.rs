@@ -21,6 +21,8 @@ pub fn run(options: &cli::Plan, printer: &Printer) -> Exit {
         arguments,
         dry_run: true,
         plan: None,
+        step: false,
+        breaks: Vec::new(),
         diff,
         simulate,
         yes: Vec::new(),

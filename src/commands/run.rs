@@ -21,6 +21,7 @@ use super::{
     outside::Outside,
     place::Place,
     stack::{Modelled, Stack},
+    step,
 };
 use crate::{
     cli,
@@ -33,7 +34,7 @@ use crate::{
     failure::{Failure, FailureKind},
     journal::Journal,
     op::Release,
-    script::{Checked, Ended, ScriptRun, diagnostics::Diagnostic},
+    script::{Branches, Checked, Ended, ScriptRun, diagnostics::Diagnostic},
     terminal::{Conclusion, Json, Plain, Printer, Tree, clean, words},
 };
 
@@ -66,7 +67,7 @@ impl<'a> Teller<'a> {
         let detail = Mode::of(options).detail(options.verbose);
         let narrator: Arc<dyn Narrator> = match &json {
             Some(json) => json.clone(),
-            None if printer.is_live() => Arc::new(Tree::new(printer.clone(), detail)),
+            None if printer.is_live() && !options.step => Arc::new(Tree::new(printer.clone(), detail)),
             None => Arc::new(Plain::new(printer.clone(), detail)),
         };
         Self { printer, narrator, json, began: Instant::now() }
@@ -228,16 +229,31 @@ impl Prepared {
         };
         let stack = Stack::journaled(self.plan.clone(), within, teller.narrator.clone(), journal.clone(), decide, terms);
         let cancellation = Cancellation::default();
+        let stepper =
+            options.step.then(|| step::stepper(options, &self.script, model.as_ref(), &self.outside, &cancellation, teller.printer));
+        let stack = match &stepper {
+            Some(stepper) => stack.stepping(stepper.clone(), teller.narrator.clone()),
+            None => stack,
+        };
         let interrupt = Interrupt::listen(self.outside.runtime(), cancellation.clone(), teller.printer.clone());
-        let ended = self.script.run(ScriptRun {
+        let script = ScriptRun {
             arguments: options.arguments.clone(),
             executor: stack.executor(),
             narrator: teller.narrator.clone(),
             run: run.clone(),
-            branches: mode.branches(),
+            // Whoever steps takes one thing after the other.
+            branches: if options.step { Branches::InOrder } else { mode.branches() },
             cancellation: cancellation.clone(),
             secrets: Arc::new(self.environment.clone()),
-        });
+        };
+        let ended = match &stepper {
+            Some(stepper) => self.script.step(script, stepper.clone()),
+            None => self.script.run(script),
+        };
+        if let Some(by_hand) = stepper.map(|stepper| stepper.by_hand()).filter(|by_hand| !by_hand.is_empty()) {
+            let names = by_hand.join("`, `");
+            teller.printer.tell(format!("! `{names}` was set by hand: this run can be undone, but not resumed"));
+        }
         let ended = ended.and_then(|()| match stack.unmade() {
             Some(failure) => Err(Ended { kind: Some(failure.kind), diagnostic: Diagnostic::of_failure(&failure, self.script.sources()) }),
             None => Ok(()),

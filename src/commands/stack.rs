@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::{
     executor::{
         Call, Executor, Follow, Guard, Intend, Key, Leased, Model, Narrate, Narrator, Outcome, PlanFile, Record, Recorded, Settle, Source,
-        Terms,
+        Step, Steps, Terms,
         plan::Surveyed,
         record::{Decide, Nobody},
     },
@@ -59,6 +59,13 @@ impl Stack {
         Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, follow, leased, within }
     }
 
+    /// The same stack, asking `steps` before each call: narrate(record(step(…))).
+    #[must_use]
+    pub fn stepping(self, steps: Arc<dyn Steps>, narrator: Arc<dyn Narrator>) -> Self {
+        let record = Arc::new(self.record.around(|inner| Arc::new(Step::new(inner, steps)) as Arc<dyn Executor>));
+        Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, ..self }
+    }
+
     /// The failure of a run that ended before it did all that was planned, where it has a plan.
     pub fn unmade(&self) -> Option<Failure> {
         self.follow.as_ref()?.unmade()
@@ -91,6 +98,7 @@ impl Stack {
 /// A modelled fleet that remembers how it found each host.
 pub struct Modelled {
     model: Model<Remembering>,
+    source: Arc<dyn Source>,
     found: Arc<Mutex<Vec<Found>>>,
 }
 
@@ -105,8 +113,9 @@ impl Modelled {
     /// An empty world that asks `source` for hosts.
     pub fn new(source: impl Source + 'static) -> Self {
         let found = Arc::<Mutex<Vec<Found>>>::default();
-        let source = Remembering { source: Box::new(source), found: found.clone() };
-        Self { model: Model::new(World::default(), source), found }
+        let source: Arc<dyn Source> = Arc::new(source);
+        let remembering = Remembering { source: source.clone(), found: found.clone() };
+        Self { model: Model::new(World::default(), remembering), source, found }
     }
 
     /// The hosts as they were found.
@@ -119,6 +128,27 @@ impl Modelled {
     pub fn surveyed(&self) -> Vec<Surveyed> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.iter().map(|found| Surveyed::new(&found.host, &found.project, found.state.as_ref())).collect()
+    }
+
+    /// Another model that begins with this world as it is now.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let world = self.model.world();
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = found.iter().map(|found| Found {
+            host: found.host.clone(),
+            project: found.project.clone(),
+            state: world.state(&found.host.name).cloned(),
+        });
+        let found = Arc::new(Mutex::new(found.collect()));
+        let source = Remembering { source: self.source.clone(), found: found.clone() };
+        Self { model: Model::new(world, source), source: self.source.clone(), found }
+    }
+
+    /// What a call would do to it, and its answer.
+    pub fn forecast(&self, call: &Call) -> Result<(States, States, Outcome), Failure> {
+        let (before, after, outcome) = self.model.forecast(call)?;
+        Ok((before.states(), after.states(), outcome))
     }
 
     /// The world as it is now.
@@ -134,7 +164,7 @@ impl Executor for Modelled {
 }
 
 struct Remembering {
-    source: Box<dyn Source>,
+    source: Arc<dyn Source>,
     found: Arc<Mutex<Vec<Found>>>,
 }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     failure::{Failure, FailureKind},
     journal::{Intent, Journal},
-    op::{Class, Op},
+    op::Op,
 };
 
 /// All calls that did something, or may have.
@@ -26,8 +26,8 @@ pub fn settled(journal: &Journal, executor: &dyn Executor, decide: &dyn Decide, 
     for intent in journal.doubts().into_iter().filter(|intent| !intent.asked.key.is_undo()) {
         let asked = &intent.asked;
         let call = Call::new(asked.op.clone(), asked.key.clone(), asked.origin.clone(), run.clone());
-        let inverse = match asked.op.class() {
-            Class::Once => match (decide.decide(&intent), &asked.op) {
+        let inverse = if asked.op.is_known_by_its_answer_only() {
+            match (decide.decide(&intent), &asked.op) {
                 (Answer::Done, Op::Hook(hook)) => Ok(hook.inverse().into_iter().collect()),
                 (Answer::Done | Answer::Skip, _) => Ok(Vec::new()),
                 (Answer::Redo | Answer::Abort, _) => Err(Failure::new(
@@ -35,8 +35,9 @@ pub fn settled(journal: &Journal, executor: &dyn Executor, decide: &dyn Decide, 
                     format!("`{}` {} was begun, and nobody knows whether it was done", asked.op.verb(), asked.op.describe()),
                 )
                 .hint("find out, then `podlift undo` with `--in-doubt done` or `--in-doubt skip`")),
-            },
-            _ => taken_back_by(executor, &call, &intent),
+            }
+        } else {
+            taken_back_by(executor, &call, &intent)
         };
         records.retain(|record| record.key != asked.key);
         match inverse {

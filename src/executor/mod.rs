@@ -20,6 +20,7 @@ pub mod plan;
 pub mod record;
 pub mod settle;
 pub mod simulated;
+pub mod step;
 pub mod undo;
 
 pub use self::{
@@ -36,6 +37,7 @@ pub use self::{
     record::Record,
     settle::Settle,
     simulated::Simulated,
+    step::{Answer, Step, Steps},
     undo::Undo,
 };
 

@@ -54,6 +54,15 @@ impl<S: Source> Model<S> {
         self.lock().clone()
     }
 
+    /// What a call would do: the world before and after it, and its answer. Nothing changes.
+    pub fn forecast(&self, call: &Call) -> Result<(World, World, Outcome), Failure> {
+        self.discover(call)?;
+        let before = self.world();
+        let mut after = before.clone();
+        let outcome = after.apply(&call.op, &call.token, &call.run)?;
+        Ok((before, after, outcome))
+    }
+
     fn lock(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }

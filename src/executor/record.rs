@@ -12,7 +12,7 @@ use crate::{
     failure::{Failure, FailureKind},
     journal::{Asked, Entry, Intent, Journal, Recorded},
     model::Key,
-    op::{Class, CommandOutput, Op},
+    op::{CommandOutput, Op},
 };
 
 /// What is to be done about a call that only its answer could tell of, and that was asked for and not answered.
@@ -74,6 +74,14 @@ impl<E: Executor> Record<E> {
         Self { inner, journal, decide, diverged: Mutex::default(), answered: Mutex::default(), missing: Mutex::default() }
     }
 
+    /// The same journal, with something put around the executor within.
+    pub fn around<F: Executor>(&self, wrap: impl FnOnce(E) -> F) -> Record<F>
+    where
+        E: Clone,
+    {
+        Record::journaled(wrap(self.inner.clone()), self.journal.clone(), self.decide.clone())
+    }
+
     /// The last record of every call, in the order in which the calls ended.
     pub fn records(&self) -> Vec<Recorded> {
         self.journal.records()
@@ -92,7 +100,9 @@ impl<E: Executor> Record<E> {
             return None;
         }
         let answered = lock(&self.answered);
-        let is_left = |record: &&Recorded| is_final(record) && !record.key.is_undo() && !answered.contains(record.key.as_str());
+        let is_left = |record: &&Recorded| {
+            is_final(record) && !record.key.is_undo() && !record.key.is_aside() && !answered.contains(record.key.as_str())
+        };
         let mut records = self.journal.records();
         in_script_order(&mut records);
         let left = records.iter().filter(is_left).find(|record| missing.as_ref() != Some(&record.key))?;
@@ -118,7 +128,7 @@ impl<E: Executor> Record<E> {
 
     /// A call that an earlier process asked for, and whose answer it did not live to see.
     fn settle(&self, call: &Call, intent: &Intent) -> Result<(Outcome, Option<String>), Failure> {
-        if intent.asked.op.class() == Class::Once {
+        if intent.asked.op.is_known_by_its_answer_only() {
             let answer = self.decide.decide(intent);
             let by = Some(self.decide.who());
             match answer {
@@ -200,6 +210,12 @@ fn is_final(recorded: &Recorded) -> bool {
 pub fn taken_back_by(executor: &dyn Executor, call: &Call, intent: &Intent) -> Result<Vec<Op>, Failure> {
     match &call.op {
         Op::Start(op) => made(executor, call, op),
+        // Only the database knows which of its statements are done: the rest is done too, then all of it is taken back.
+        Op::Sql(op) if op.undo.is_some() => match executor.perform(call) {
+            Ok(outcome) => Ok(outcome.inverse),
+            Err(failure) if !failure.inverse.is_empty() => Ok(failure.inverse),
+            Err(failure) => Err(failure),
+        },
         _ => Ok(intent.inverse.clone()),
     }
 }

@@ -14,7 +14,7 @@ use super::{Call, Executor, Outcome, Urgency};
 use crate::{
     failure::{Failure, FailureKind},
     model::{HostName, Period},
-    op::{Class, Op, Pause},
+    op::{Op, Pause},
 };
 
 /// How long a lost host is tried again, where the command line does not say it.
@@ -72,7 +72,7 @@ impl<E: Executor> Executor for Settle<E> {
             if failure.kind != FailureKind::Unreachable || !(failure.lost || known) {
                 return Err(failure);
             }
-            if call.op.class() == Class::Once && failure.lost {
+            if call.op.is_known_by_its_answer_only() && failure.lost {
                 return Err(unanswered(call, failure));
             }
             let is_over = rested >= self.patience || begin.elapsed() >= self.patience.duration();

@@ -60,6 +60,16 @@ impl Key {
         self.0.starts_with("undo/")
     }
 
+    /// The key of what a person typed as number `number` while the run waited.
+    pub fn aside(number: usize) -> Self {
+        Self(format!("aside/{number}"))
+    }
+
+    /// Whether a person typed it while the run waited.
+    pub fn is_aside(&self) -> bool {
+        self.0.starts_with("aside/")
+    }
+
     /// The mark of what this call makes in this run.
     pub fn token(&self, run: &RunId) -> Token {
         let digest = Sha256::new().chain_update(run.as_str()).chain_update([0]).chain_update(&self.0).finalize();

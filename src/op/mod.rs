@@ -94,6 +94,12 @@ macro_rules! operations {
                 match self { $(Self::$name(op) => op.describe(),)* }
             }
 
+            /// Whether a value is what it may answer with; the error says what does not fit.
+            pub fn answers(&self, value: &Value) -> Result<(), String> {
+                let told = |error: serde_json::Error| error.to_string();
+                match self { $(Self::$name(_) => <$output>::deserialize(value).map(drop).map_err(told),)* }
+            }
+
             /// The host that it is about, if it is about one.
             pub fn host(&self) -> Option<&Host> {
                 match self { $(Self::$name(op) => op.host(),)* }
@@ -193,6 +199,12 @@ operations! {
 }
 
 impl Op {
+    /// Whether nothing but its answer tells what became of it. Statements leave a note in the database itself, so they are
+    /// settled by doing them again.
+    pub const fn is_known_by_its_answer_only(&self) -> bool {
+        matches!(self.class(), Class::Once) && !matches!(self, Self::Sql(_))
+    }
+
     /// Every host whose state it reads or changes, its own first.
     pub fn hosts(&self) -> Vec<&Host> {
         let others: Vec<&Host> = match self {

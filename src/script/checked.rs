@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use rhai::{AST, EvalAltResult};
 
 use super::{
-    NOT_YET, REPLACED, ScriptRun,
+    Evaluator, NOT_YET, REPLACED, ScriptRun, Stopped, Watcher,
     check::{Entry, Finding, OptionKey, Vocabulary, check},
     diagnostics::Diagnostic,
     engine,
@@ -59,6 +59,20 @@ impl Checked {
 
     /// Runs it and blocks until it ends. A script with findings does not begin: the first of them is told.
     pub fn run(&self, run: ScriptRun) -> Result<(), Ended> {
+        self.begin(|tree| run.perform(tree, &self.resolver))
+    }
+
+    /// The same, with someone who watches each step.
+    pub fn step(&self, run: ScriptRun, watcher: Arc<dyn Watcher>) -> Result<(), Ended> {
+        self.begin(|tree| run.step(tree, &self.resolver, watcher))
+    }
+
+    /// Lets someone type what a script would say, beside it.
+    pub fn converse<T: Send>(&self, run: ScriptRun, talk: impl FnOnce(Evaluator) -> T + Send) -> Result<T, Ended> {
+        run.converse(&self.resolver, talk).map_err(|stopped| self.told(stopped))
+    }
+
+    fn begin(&self, run: impl FnOnce(&AST) -> Result<(), Stopped>) -> Result<(), Ended> {
         if let Some(finding) = self.findings.first() {
             return Err(Ended { kind: None, diagnostic: Diagnostic::of_finding(finding) });
         }
@@ -66,17 +80,19 @@ impl Checked {
             let message = "the script could not be parsed".into();
             return Err(Ended { kind: None, diagnostic: Diagnostic { message, ..Diagnostic::default() } });
         };
-        run.perform(tree, &self.resolver).map_err(|stopped| {
-            let kind = match (stopped.is_interrupted(), stopped.failure(), stopped.error.unwrap_inner()) {
-                (_, Some(failure), _) => Some(failure.kind),
-                (true, ..) => Some(FailureKind::Interrupted),
-                (_, None, EvalAltResult::ErrorRuntime(..)) => Some(FailureKind::Failed),
-                _ => None,
-            };
-            let mut diagnostic = Diagnostic::of_error(&stopped.error, self.sources());
-            diagnostic.message = stopped.placeholders.show(&diagnostic.message);
-            Ended { kind, diagnostic }
-        })
+        run(tree).map_err(|stopped| self.told(stopped))
+    }
+
+    fn told(&self, stopped: Stopped) -> Ended {
+        let kind = match (stopped.is_interrupted(), stopped.failure(), stopped.error.unwrap_inner()) {
+            (_, Some(failure), _) => Some(failure.kind),
+            (true, ..) => Some(FailureKind::Interrupted),
+            (_, None, EvalAltResult::ErrorRuntime(..)) => Some(FailureKind::Failed),
+            _ => None,
+        };
+        let mut diagnostic = Diagnostic::of_error(&stopped.error, self.sources());
+        diagnostic.message = stopped.placeholders.show(&diagnostic.message);
+        Ended { kind, diagnostic }
     }
 }
 

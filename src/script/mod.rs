@@ -5,10 +5,12 @@
 
 pub mod check;
 mod checked;
+mod debugger;
 pub mod definitions;
 pub mod diagnostics;
 pub mod documentation;
 pub mod engine;
+mod evaluator;
 pub mod functions;
 mod isolation;
 mod kinds;
@@ -26,6 +28,8 @@ pub mod values;
 
 pub use self::{
     checked::{Checked, Ended},
+    debugger::{Paused, Watcher},
+    evaluator::{Evaluator, Frame, goes_on},
     functions::{NOT_YET, REPLACED, signatures},
     run::{ScriptRun, Stopped},
     session::{SecretNames, Session},

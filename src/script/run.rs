@@ -7,10 +7,12 @@ use std::{
     thread,
 };
 
-use rhai::{AST, ASTNode, Dynamic, EvalAltResult, Expr, Position, Stmt};
+use rhai::{AST, ASTNode, Dynamic, Engine, EvalAltResult, Expr, Position, Stmt};
 
 use super::{
+    debugger::{self, Watcher},
     engine,
+    evaluator::Evaluator,
     functions::raise,
     ledger::Ledger,
     placeholders::{Placeholders, foreign},
@@ -68,16 +70,39 @@ impl ScriptRun {
     /// Runs a script that was compiled in its place of the resolver's line space, on a thread of its own, and blocks until it
     /// ends.
     pub fn perform(self, script: &AST, resolver: &Resolver) -> Result<(), Stopped> {
-        let placeholders = Placeholders::default();
-        let stopped = |error| Stopped { error, placeholders: placeholders.clone() };
-        let failed = |failure| stopped(raise(failure, Position::NONE));
+        let begun = self.takes_its_arguments(script)?.begin(resolver);
+        begun.on_a_thread(|engine| engine.run_ast(script))
+    }
+
+    /// The same, with someone who watches each step.
+    pub fn step(self, script: &AST, resolver: &Resolver, watcher: Arc<dyn Watcher>) -> Result<(), Stopped> {
+        let mut begun = self.takes_its_arguments(script)?.begin(resolver);
+        watcher.begins(begun.evaluator(resolver));
+        debugger::register(&mut begun.engine, resolver.sources().clone(), watcher);
+        begun.on_a_thread(|engine| engine.run_ast(script))
+    }
+
+    /// Lets someone type what a script would say.
+    pub fn converse<T: Send>(self, resolver: &Resolver, talk: impl FnOnce(Evaluator) -> T + Send) -> Result<T, Stopped> {
+        let begun = self.begin(resolver);
+        let evaluator = begun.evaluator(resolver);
+        begun.on_a_thread(|_| Ok(talk(evaluator)))
+    }
+
+    fn takes_its_arguments(self, script: &AST) -> Result<Self, Stopped> {
         if let (Some((name, _)), false) = (self.arguments.first(), calls_params(script)) {
             let failure = Failure::refused(format!("the script takes no arguments, and got {name}=…"));
-            return Err(failed(failure.hint("a script takes them with params(#{ name: default })")));
+            let failure = failure.hint("a script takes them with params(#{ name: default })");
+            return Err(Stopped { error: raise(failure, Position::NONE), placeholders: Placeholders::default() });
         }
+        Ok(self)
+    }
+
+    fn begin(self, resolver: &Resolver) -> Begun {
+        let placeholders = Placeholders::default();
         let cancellation = self.cancellation.clone();
         let session = Session::new(Circumstances {
-            executor: Ledger::over(self.executor),
+            executor: Arc::new(Ledger::over(self.executor)),
             narrator: self.narrator,
             run: self.run,
             branches: self.branches,
@@ -89,23 +114,46 @@ impl ScriptRun {
             project: Mutex::new(Project::default()),
             built: Mutex::new(BTreeMap::new()),
         });
-        let mut engine = engine::language();
-        engine.set_module_resolver(resolver.clone());
-        engine.set_default_tag(Dynamic::from(session));
-        engine.on_progress(move |_| {
-            let told = cancellation.urgency() > Urgency::None;
-            told.then(|| Dynamic::from(Failure::new(FailureKind::Interrupted, "the run was told to stop")))
-        });
-        let engine = &engine;
+        Begun { engine: engine(session.clone(), resolver, cancellation.clone()), session, cancellation, placeholders }
+    }
+}
+
+/// A run whose engine and session are there.
+struct Begun {
+    engine: Engine,
+    session: Session,
+    cancellation: Cancellation,
+    placeholders: Placeholders,
+}
+
+impl Begun {
+    fn evaluator(&self, resolver: &Resolver) -> Evaluator {
+        let engine = engine(self.session.clone(), resolver, self.cancellation.clone());
+        Evaluator::new(engine, resolver.clone(), self.session.clone())
+    }
+
+    fn on_a_thread<T: Send>(self, work: impl FnOnce(&Engine) -> Result<T, Box<EvalAltResult>> + Send) -> Result<T, Stopped> {
+        let engine = &self.engine;
         let ended = thread::scope(|scope| {
-            let work = move || engine.run_ast(script);
-            match thread::Builder::new().name("script".into()).stack_size(STACK).spawn_scoped(scope, work) {
+            match thread::Builder::new().name("script".into()).stack_size(STACK).spawn_scoped(scope, move || work(engine)) {
                 Ok(running) => running.join().unwrap_or_else(|payload| panic::resume_unwind(payload)),
                 Err(error) => Err(raise(Failure::failed(format!("no thread can be had for the script: {error}")), Position::NONE)),
             }
         });
-        ended.map_err(stopped)
+        ended.map_err(|error| Stopped { error, placeholders: self.placeholders })
     }
+}
+
+/// An engine with the run's session, its modules, and a way to stop.
+fn engine(session: Session, resolver: &Resolver, cancellation: Cancellation) -> Engine {
+    let mut engine = engine::language();
+    engine.set_module_resolver(resolver.clone());
+    engine.set_default_tag(Dynamic::from(session));
+    engine.on_progress(move |_| {
+        let told = cancellation.urgency() > Urgency::None;
+        told.then(|| Dynamic::from(Failure::new(FailureKind::Interrupted, "the run was told to stop")))
+    });
+    engine
 }
 
 fn calls_params(script: &AST) -> bool {

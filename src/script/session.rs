@@ -36,7 +36,7 @@ pub trait SecretNames: Send + Sync {
 
 /// What is the same for a whole run.
 pub(super) struct Circumstances {
-    pub(super) executor: Ledger,
+    pub(super) executor: Arc<Ledger>,
     pub(super) narrator: Arc<dyn Narrator>,
     pub(super) run: Arc<RunInfo>,
     pub(super) branches: Branches,
@@ -117,7 +117,33 @@ impl Session {
     /// Undoes what was done in it since its last commit. What is left could not be undone.
     pub(super) fn undo(&self) -> Vec<Left> {
         let Circumstances { executor, run, branches, cancellation, .. } = self.circumstances();
-        Undo { executor, run, branches: *branches, cancellation }.block(&executor.records(), &self.0.prefix)
+        Undo { executor: executor.as_ref(), run, branches: *branches, cancellation }.block(&executor.records(), &self.0.prefix)
+    }
+
+    /// A session beside this one, for what is typed while it waits: its keys begin with `prefix`, so that this one's do not change.
+    #[must_use]
+    pub fn aside(&self, prefix: String) -> Self {
+        self.within(prefix, None)
+    }
+
+    /// A session beside this one whose calls another executor gets.
+    #[must_use]
+    pub fn over(&self, prefix: String, executor: Arc<dyn Executor>) -> Self {
+        let circumstances = self.circumstances();
+        let session = Self::new(Circumstances {
+            executor: Arc::new(Ledger::over(executor)),
+            narrator: Arc::clone(&circumstances.narrator),
+            run: Arc::clone(&circumstances.run),
+            branches: circumstances.branches,
+            cancellation: circumstances.cancellation.clone(),
+            secrets: Arc::clone(&circumstances.secrets),
+            sources: circumstances.sources.clone(),
+            placeholders: circumstances.placeholders.clone(),
+            arguments: Mutex::new(None),
+            project: Mutex::new(Project { name: self.project(), is_used: lock(&circumstances.project).is_used }),
+            built: Mutex::new(lock(&circumstances.built).clone()),
+        });
+        session.aside(prefix)
     }
 
     pub(super) fn circumstances(&self) -> &Circumstances {
@@ -128,7 +154,8 @@ impl Session {
         lock(&self.0.current)
     }
 
-    pub(super) fn project(&self) -> ProjectName {
+    /// The project.
+    pub fn project(&self) -> ProjectName {
         lock(&self.circumstances().project).name.clone()
     }
 

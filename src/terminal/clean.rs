@@ -23,6 +23,17 @@ pub fn block(text: &str) -> String {
     clean
 }
 
+/// The same, with podlift's own colours left in.
+pub fn styled(text: &str) -> String {
+    const COLOURS: [&str; 8] = ["0", "1", "2", "31", "32", "33", "35", "36"];
+    let pieces = text.split("\u{1b}[").enumerate().map(|(index, piece)| match piece.split_once('m') {
+        Some((code, rest)) if index > 0 && COLOURS.contains(&code) => format!("\u{1b}[{code}m{}", block(rest)),
+        _ if index > 0 => block(&format!("\u{1b}[{piece}")),
+        _ => block(piece),
+    });
+    pieces.collect()
+}
+
 /// The same on one line: each run of white space is one space.
 pub fn line(text: &str) -> String {
     block(text).split_whitespace().collect::<Vec<_>>().join(" ")

@@ -5,6 +5,7 @@ pub mod clean;
 pub mod conclusion;
 pub mod containers;
 pub mod diff;
+pub mod forecast;
 pub mod hosts;
 pub mod json;
 pub mod markdown;

@@ -310,3 +310,21 @@ fn a_backup_can_be_restored_and_a_second_one_does_not_take_its_place() {
         std::process::Command::new(crate::postgres::program("pg_restore")).arg("--list").arg(&dumps[0]).output().expect("pg_restore");
     assert!(String::from_utf8_lossy(&listed.stdout).contains("TABLE DATA public users"), "{listed:?}");
 }
+
+#[test]
+fn statements_of_a_run_that_was_killed_are_resumed_or_taken_back_without_asking() {
+    for (command, counted) in [("resume", "11"), ("undo", "0")] {
+        let shop = Shop::new();
+        shop.postgres.sql("CREATE TABLE counter (n int); ALTER TABLE counter OWNER TO app; INSERT INTO counter VALUES (0)");
+        shop.write(
+            r#"db.sql("UPDATE counter SET n = n + 1; UPDATE counter SET n = n + 10 FROM (SELECT pg_sleep(2)) AS slept", #{ undo: "UPDATE counter SET n = 0" });"#,
+        );
+        let mut run = shop.project.start(&["run", "deploy.rhai"]);
+        until("the first statement is done", || shop.postgres.sql("SELECT n FROM counter") == "1");
+        run.kill().expect("it runs");
+        run.wait().expect("it ends");
+        let output = shop.project.podlift(&[command]);
+        assert!(command != "resume" || output.code == 0, "{}", output.stderr);
+        assert_eq!(shop.postgres.sql("SELECT n FROM counter"), counted, "{command}: {}", output.stderr);
+    }
+}

@@ -1,3 +1,5 @@
 //! What people read and type beside their deploys: documentation, tasks, modules of their own.
 
+mod sessions;
+mod stepping;
 mod tools;

@@ -1,0 +1,37 @@
+//! `podlift run --step`
+
+use std::sync::Arc;
+
+use super::{outside::Outside, stack::Modelled};
+use crate::{
+    cli,
+    executor::{Cancellation, Real},
+    repl::{
+        console::Standard,
+        stepper::{Ask, Stepper},
+        stops::Break,
+    },
+    script::Checked,
+    terminal::Printer,
+};
+
+/// Someone at this process's terminal, or the lines of its standard input, who steps through a script's run.
+pub fn stepper(
+    options: &cli::Run,
+    script: &Checked,
+    model: Option<&Arc<Modelled>>,
+    outside: &Outside,
+    cancellation: &Cancellation,
+    printer: &Printer,
+) -> Arc<Stepper> {
+    let forecast: Box<Ask> = if let Some(model) = model.cloned() {
+        Box::new(move |call| model.forecast(call))
+    } else {
+        // Each time anew: what others do to the hosts meanwhile is seen.
+        let executor = outside.executor();
+        Box::new(move |call| Modelled::new(Real(executor.clone())).forecast(call))
+    };
+    let breaks = options.breaks.iter().map(|place| Break::parse(place)).collect();
+    let console = Box::new(Standard::new(printer.clone(), None, None));
+    Stepper::new(console, printer.style(), script.sources().clone(), breaks, cancellation.clone(), forecast)
+}

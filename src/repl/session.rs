@@ -1,0 +1,385 @@
+//! `podlift repl`: a run that is typed.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rhai::{Array, Dynamic};
+
+use super::{console::Console, known::Known, stepper::first_aside, values};
+use crate::{
+    executor::{Answer, Call, Executor, Outcome, Steps},
+    failure::{Failure, Origin},
+    model::{Host, HostState, Key, Release, Service},
+    op::{Op, Survey},
+    script::{
+        Checked, Evaluator, Frame, Session,
+        diagnostics::{Diagnostic, render},
+        documentation::Documentation,
+        reference, signatures, stdlib,
+    },
+    terminal::{
+        Printer, containers, markdown,
+        plan::States,
+        table::Table,
+        words::{self, Line},
+    },
+};
+
+/// The prompt's own commands.
+pub const COMMANDS: &[&str] = &["help", "hosts", "load", "plan", "quit", "save", "status", "undo", "vars"];
+
+const HELP: &str = "\
+:help [NAME]   this, or the page of a function or of std/NAME
+:hosts         the hosts that variables hold
+:status        what runs on them, and what traffic it gets
+:plan EXPR     what EXPR would do, op by op; nothing is touched
+:undo          take back what the last input did that changed something
+:vars          the variables
+:load FILE     run a script here
+:save FILE     write what was typed and worked as a script
+:quit          end (so does ctrl-D)
+Anything else is script: let web = service(\"web\", #{ … }), running(web, fleet), set_weights(…). Tab completes.";
+
+/// Runs what is asked of an executor in a model, and tells what that was.
+pub type Rehearse = dyn Fn(&dyn Fn(Arc<dyn Executor>) -> Option<String>) -> Result<String, Failure> + Send + Sync;
+
+/// Asks before the first effect, and remembers what each input did.
+pub struct Consent {
+    console: Arc<dyn Console>,
+    given: Mutex<bool>,
+    done: Mutex<Vec<(Call, Vec<Op>)>>,
+}
+
+impl Consent {
+    /// Nothing is allowed yet, unless `given`.
+    pub fn new(console: Arc<dyn Console>, given: bool) -> Arc<Self> {
+        Arc::new(Self { console, given: Mutex::new(given), done: Mutex::default() })
+    }
+
+    fn changes(&self) -> MutexGuard<'_, Vec<(Call, Vec<Op>)>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Steps for Consent {
+    fn before(&self, call: &Call) -> Answer {
+        // Held while it is asked: the question is put once, however many hosts a call has.
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if !call.op.class().changes() || *given {
+            return Answer::Do;
+        }
+        let Line { host, verb, description } = Line::of(&call.op);
+        self.console.tell(&format!("{verb} {description} on {host}: the first change of this session"));
+        let answer = self.console.ask("go on, for this and all that follows? [y/N] ");
+        if answer.is_some_and(|answer| ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())) {
+            *given = true;
+            return Answer::Do;
+        }
+        Answer::Fail(Box::new(Failure::refused("you said no: nothing was changed")))
+    }
+
+    fn done(&self, call: &Call, outcome: &Outcome) {
+        if call.op.class().changes() {
+            self.changes().push((call.clone(), outcome.inverse.clone()));
+        }
+    }
+
+    fn failed(&self, _: &Call, failure: &Failure) -> Answer {
+        Answer::Fail(Box::new(failure.clone()))
+    }
+}
+
+/// A session.
+pub struct Talk {
+    console: Arc<dyn Console>,
+    printer: Printer,
+    consent: Arc<Consent>,
+    rehearse: Box<Rehearse>,
+    known: Arc<Mutex<Known>>,
+    evaluator: Arc<Evaluator>,
+    session: Session,
+    frame: Frame,
+    inputs: Vec<Input>,
+    number: usize,
+    asides: usize,
+}
+
+/// What was typed and worked.
+struct Input {
+    text: String,
+    /// How many changes were there before it.
+    before: usize,
+    is_kept: bool,
+}
+
+impl Talk {
+    /// A session that evaluates with `evaluator`.
+    pub fn new(
+        console: Arc<dyn Console>,
+        printer: Printer,
+        consent: Arc<Consent>,
+        rehearse: Box<Rehearse>,
+        known: Arc<Mutex<Known>>,
+        evaluator: Arc<Evaluator>,
+    ) -> Self {
+        let (session, frame) = (evaluator.session(), evaluator.frame());
+        Self { console, printer, consent, rehearse, known, evaluator, session, frame, inputs: Vec::new(), number: 0, asides: first_aside() }
+    }
+
+    /// Goes on until the end of the input or `:quit`.
+    pub fn run(mut self) {
+        self.learn();
+        loop {
+            let evaluator = self.evaluator.clone();
+            let Some(text) = self.console.ask_script("podlift> ", &move |text| evaluator.is_incomplete(text)) else { return };
+            let text = text.trim();
+            match text.strip_prefix(':').map(|command| command.split_once(char::is_whitespace).unwrap_or((command, ""))) {
+                Some(("quit" | "q" | "exit", _)) => return,
+                Some((command, rest)) => self.command(command, rest.trim()),
+                None if text.is_empty() => {}
+                None => self.input(text),
+            }
+            self.learn();
+        }
+    }
+
+    /// Evaluates a script's file. What it did until it failed stands.
+    pub fn load(&mut self, file: &Path) {
+        match fs::read_to_string(file) {
+            Ok(text) => self.evaluate(&file.display().to_string(), &text),
+            Err(error) => self.console.tell(&format!("{} cannot be read: {error}", file.display())),
+        }
+    }
+
+    fn input(&mut self, text: &str) {
+        self.number += 1;
+        self.evaluate(&format!("(input {})", self.number), text);
+    }
+
+    fn evaluate(&mut self, name: &str, text: &str) {
+        let before = self.consent.changes().len();
+        let result = self.evaluator.evaluate(name, text, &mut self.frame, &self.session);
+        let changed = self.consent.changes().len() > before;
+        match result {
+            Ok(value) => {
+                if !value.is_unit() && !text.trim_end().ends_with(';') {
+                    self.console.show(&values::show(&value, &self.evaluator, self.printer.data_style()));
+                }
+                // What only looked is not worth repeating.
+                let is_kept = changed || value.is_unit() || text.trim_end().ends_with(';');
+                self.inputs.push(Input { text: text.to_owned(), before, is_kept });
+            }
+            Err(diagnostic) => {
+                self.complain(&diagnostic);
+                if changed {
+                    self.inputs.push(Input { text: String::new(), before, is_kept: false });
+                    self.console.tell("what it did until then stands; :undo takes it back");
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, command: &str, rest: &str) {
+        match command {
+            "help" | "h" | "?" if rest.is_empty() => self.console.tell(HELP),
+            "help" | "h" | "?" => self.help(rest),
+            "hosts" => self.hosts(),
+            "status" => self.status(),
+            "vars" => {
+                let lines: Vec<String> =
+                    self.frame.variables().iter().rev().map(|(name, value)| format!("{name} = {}", self.evaluator.words(value))).collect();
+                self.console.show(&lines.join("\n"));
+            }
+            "plan" if rest.is_empty() => self.console.tell(":plan takes what to look at: :plan stop(old)"),
+            "plan" => self.plan(rest),
+            "undo" => self.undo(),
+            "load" if !rest.is_empty() => self.load(Path::new(rest)),
+            "save" if !rest.is_empty() => self.save(Path::new(rest)),
+            "load" | "save" => self.console.tell(&format!(":{command} takes a file: :{command} deploy.rhai")),
+            _ => {
+                let nearest = crate::script::options::nearest(command, COMMANDS).map(|nearest| format!("did you mean :{nearest}? "));
+                self.console.tell(&format!("there is no command :{command}; {}:help lists them", nearest.unwrap_or_default()));
+            }
+        }
+    }
+
+    fn help(&self, name: &str) {
+        let module = name.strip_prefix("std/").unwrap_or(name);
+        let page = reference::section(name).map(|section| format!("# `{}`\n\n{}\n", section.title, section.text));
+        let page = page.or_else(|| Some(Documentation::of(stdlib::text(module)?).markdown(&format!("std/{module}"))));
+        let Some(page) = page else {
+            let known: Vec<&str> = signatures().map(|function| function.name).collect();
+            let nearest = crate::script::options::nearest(name, &known).map(|nearest| format!("; did you mean `{nearest}`?"));
+            return self.console.tell(&format!("there is no page {name:?}{}", nearest.unwrap_or_default()));
+        };
+        self.console.show(&markdown::render(&page, self.printer.data_style()));
+    }
+
+    /// The hosts that variables hold, in arrays, services and releases too.
+    fn known_hosts(&self) -> Vec<Host> {
+        let mut hosts: Vec<Host> = Vec::new();
+        for (_, value) in self.frame.variables().iter().rev() {
+            collect(value, &mut hosts);
+        }
+        hosts
+    }
+
+    fn hosts(&self) {
+        let hosts = self.known_hosts();
+        if hosts.is_empty() {
+            return self.console.tell("no variable holds a host: let fleet = hosts([\"web1\", \"web2\"])");
+        }
+        let mut table = Table::new(["HOST", "ADDRESS", "PROXY", "LABELS"]);
+        for host in hosts {
+            let labels: Vec<String> = host.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let proxy = serde_json::to_value(&host.proxy).ok().and_then(|proxy| Some(proxy["kind"].as_str()?.to_owned()));
+            table.row([host.name.to_string(), host.address(), proxy.unwrap_or_default(), labels.join(" ")]);
+        }
+        self.console.show(&table.render(self.printer.data_style()));
+    }
+
+    fn status(&mut self) {
+        let hosts = self.known_hosts();
+        if hosts.is_empty() {
+            return self.console.tell("no variable holds a host: let fleet = hosts([\"web1\", \"web2\"])");
+        }
+        let origin = Origin { file: "(status)".into(), line: 1, column: 1 };
+        let mut states = States::new();
+        for host in hosts {
+            self.asides += 1;
+            let op = Survey { host: host.clone(), project: self.evaluator.project() };
+            match self.evaluator.perform(op.into(), Key::aside(self.asides), &origin) {
+                Ok(outcome) => {
+                    // What cannot be read is as good as empty.
+                    let state: HostState = serde_json::from_value(outcome.value).unwrap_or_default();
+                    states.insert(host.name, state);
+                }
+                Err(failure) => self.console.tell(&format!("{}: {}", host.name, failure.message)),
+            }
+        }
+        let rows = containers::rows(&states);
+        if rows.is_empty() {
+            return self.console.tell("nothing of this project runs there");
+        }
+        self.console.show(&containers::table(&rows, jiff::Timestamp::now(), self.printer.data_style()));
+    }
+
+    fn plan(&self, text: &str) {
+        let shown = (self.rehearse)(&|executor| {
+            let session = self.session.over(String::new(), executor);
+            let mut frame = self.frame.clone();
+            match self.evaluator.evaluate("(plan)", text, &mut frame, &session) {
+                Ok(_) => None,
+                Err(diagnostic) => Some(render(&[*diagnostic], self.evaluator.resolver().sources(), self.printer.style().colour)),
+            }
+        });
+        match shown {
+            Ok(plan) => self.console.show(&plan),
+            Err(failure) => self.console.tell(&failure.message),
+        }
+    }
+
+    fn undo(&mut self) {
+        let all = self.consent.changes().len();
+        let Some(index) = self.inputs.iter().rposition(|input| input.before < all) else {
+            return self.console.tell("nothing was changed yet");
+        };
+        let input = self.inputs.remove(index);
+        let done = self.consent.changes().split_off(input.before);
+        let mut taken = 0;
+        for (call, inverse) in done.into_iter().rev() {
+            for (index, op) in inverse.into_iter().enumerate() {
+                if let Err(failure) = self.evaluator.perform(op, call.key.undo(index), &call.origin) {
+                    let Line { host, verb, description } = Line::of(&call.op);
+                    self.console.tell(&format!("{verb} {description} on {host} could not be taken back: {}", failure.message));
+                    break;
+                }
+                taken += 1;
+            }
+        }
+        self.console.tell(&match taken {
+            0 => "nothing that it did can be taken back".to_owned(),
+            taken => format!("taken back, by {}", words::count(taken, "op")),
+        });
+    }
+
+    /// Writes what was typed as a script, if it passes a check.
+    fn save(&self, file: &Path) {
+        let mut text = String::new();
+        for input in self.inputs.iter().filter(|input| input.is_kept) {
+            text += input.text.trim_end();
+            if !input.text.trim_end().ends_with([';', '}']) {
+                text.push(';');
+            }
+            text.push('\n');
+        }
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let checked = Checked::new(&file.display().to_string(), folder, &text);
+        let findings = checked.diagnostics();
+        if !findings.is_empty() {
+            self.console.tell(&render(&findings, checked.sources(), self.printer.style().colour));
+            return self.console.tell("not saved: as a script it would not pass its check");
+        }
+        match fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(file)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+        {
+            Ok(()) => self.console.tell(&format!("saved: podlift run {}", file.display())),
+            Err(error) => self.console.tell(&format!("{} cannot be written: {error}", file.display())),
+        }
+    }
+
+    fn complain(&self, diagnostic: &Diagnostic) {
+        let sources = self.evaluator.resolver().sources();
+        self.console.tell(&render(std::slice::from_ref(diagnostic), sources, self.printer.style().colour));
+    }
+
+    /// Tells the editor what there is now.
+    fn learn(&self) {
+        let variables = self.frame.variables();
+        let hosts = self.known_hosts();
+        let mut texts: Vec<String> = hosts.iter().map(|host| host.name.to_string()).collect();
+        for (_, value) in &variables {
+            if let Some(release) = value.read_lock::<Release>() {
+                texts.extend(release.versions().iter().map(ToString::to_string));
+            }
+        }
+        texts.extend(files(Path::new(".")));
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.names = variables.into_iter().map(|(name, _)| name).chain(self.frame.imports()).collect();
+        known.imported = self.frame.imported();
+        known.texts = texts;
+        known.properties = self.evaluator.properties();
+        known.commands = COMMANDS;
+    }
+}
+
+fn collect(value: &Dynamic, hosts: &mut Vec<Host>) {
+    let mut add = |host: &Host| {
+        if !hosts.contains(host) {
+            hosts.push(host.clone());
+        }
+    };
+    if let Some(host) = value.read_lock::<Host>() {
+        add(&host);
+    } else if let Some(release) = value.read_lock::<Release>() {
+        release.hosts.iter().for_each(add);
+    } else if let Some(service) = value.read_lock::<Service>() {
+        service.proxies(&[]).iter().for_each(add);
+    } else if let Some(items) = value.read_lock::<Array>() {
+        for item in items.iter() {
+            collect(item, hosts);
+        }
+    }
+}
+
+/// The scripts here, for `:load` and strings.
+fn files(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| !name.starts_with('.')).take(200).collect()
+}

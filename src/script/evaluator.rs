@@ -1,0 +1,320 @@
+//! Evaluates what a person types while a run goes on: in the variables, imports and functions of a place in it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rhai::{AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, LexError, ParseErrorType, Scope};
+
+use super::{
+    check::parse_message,
+    diagnostics::Diagnostic,
+    engine,
+    functions::signatures,
+    options::nearest,
+    resolver::Resolver,
+    run::Stopped,
+    session::Session,
+    values::{json, type_word},
+};
+use crate::{
+    executor::{Call, Executor, Key, Outcome},
+    failure::{Failure, FailureKind, Origin},
+    model::ProjectName,
+    op::{Class, Op},
+};
+
+/// Variables, imports and functions: what is in scope at a place.
+#[derive(Clone)]
+pub struct Frame {
+    scope: Scope<'static>,
+    global: GlobalRuntimeState,
+}
+
+/// Evaluates texts in frames, as calls of the run.
+pub struct Evaluator {
+    /// Takes any name for a variable's or a module's: those of a frame are not in the text.
+    engine: Engine,
+    /// Knows what is wrong with a text before it runs.
+    strict: Engine,
+    resolver: Resolver,
+    session: Session,
+}
+
+impl Frame {
+    pub(super) fn of(scope: &Scope<'_>, global: &GlobalRuntimeState) -> Self {
+        let mut own = Scope::new();
+        let variables: Vec<_> = scope.iter_raw().collect();
+        for (name, is_constant, value) in variables.into_iter().rev() {
+            // A clone of a shared value is the same value: what a closure captured can be changed here too.
+            let value = value.clone();
+            if is_constant {
+                own.push_constant_dynamic(name, value)
+            } else {
+                own.push_dynamic(name, value)
+            };
+        }
+        Self { scope: own, global: global.clone() }
+    }
+
+    /// The variables that can be seen, the last declared first.
+    pub fn variables(&self) -> Vec<(String, Dynamic)> {
+        let mut seen: Vec<(String, Dynamic)> = Vec::new();
+        for (name, _, value) in self.scope.iter_raw() {
+            if !seen.iter().any(|(known, _)| known == name) {
+                seen.push((name.to_owned(), value.flatten_clone()));
+            }
+        }
+        seen
+    }
+
+    /// The names that modules are imported by.
+    pub fn imports(&self) -> Vec<String> {
+        self.global.iter_imports().map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// The functions of the modules that are imported, `alias::name`.
+    pub fn imported(&self) -> Vec<String> {
+        let of = |(alias, module): (&str, &rhai::Module)| -> Vec<String> {
+            module.iter_script_fn_info().map(|(.., name, _)| format!("{alias}::{name}")).collect()
+        };
+        self.global.iter_imports().flat_map(of).collect()
+    }
+
+    /// Gives a variable another value. Fails for one that is not there, and for a constant.
+    pub fn set(&mut self, name: &str, value: Dynamic) -> Result<(), Failure> {
+        set(&mut self.scope, name, value)
+    }
+}
+
+pub(super) fn set(scope: &mut Scope<'_>, name: &str, value: Dynamic) -> Result<(), Failure> {
+    match scope.is_constant(name) {
+        None => Err(Failure::refused(format!("there is no variable `{name}` here"))),
+        Some(true) => Err(Failure::refused(format!("`{name}` is a constant"))),
+        Some(false) => {
+            if let Some(variable) = scope.get_mut(name) {
+                if variable.is_shared() {
+                    if let Some(mut variable) = variable.write_lock::<Dynamic>() {
+                        *variable = value;
+                    }
+                } else {
+                    *variable = value;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+impl Evaluator {
+    pub(super) fn new(mut engine: Engine, resolver: Resolver, session: Session) -> Self {
+        engine.set_strict_variables(false);
+        Self { engine, strict: engine::language(), resolver, session }
+    }
+
+    /// An empty frame.
+    pub fn frame(&self) -> Frame {
+        Frame { scope: Scope::new(), global: self.engine.new_global_runtime_state() }
+    }
+
+    /// The project, as far as it is known by now.
+    pub fn project(&self) -> ProjectName {
+        self.session.project()
+    }
+
+    /// The properties that values have.
+    pub fn properties(&self) -> Vec<String> {
+        let own = |name: &str| name.strip_prefix("get$").map(str::to_owned);
+        self.engine.collect_fn_metadata(None, |function| own(&function.metadata.name), true)
+    }
+
+    /// What the run's own calls are made in.
+    pub fn session(&self) -> Session {
+        self.session.clone()
+    }
+
+    /// The texts, and what was typed so far.
+    pub fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
+    /// Evaluates a text, which messages call `name`, in a frame, which keeps what it declares, imports and defines. Its calls get
+    /// the keys of `session`.
+    pub fn evaluate(&self, name: &str, text: &str, frame: &mut Frame, session: &Session) -> Result<Dynamic, Box<Diagnostic>> {
+        let tree = self.parse(name, text, frame)?;
+        let raised = |error: Box<EvalAltResult>| Box::new(self.told(error));
+        frame.global.tag = Dynamic::from(session.clone());
+        if tree.has_functions() {
+            frame.global.lib.push(tree.shared_lib().clone());
+        }
+        self.run(frame, &tree).map(|value| value.flatten_clone()).map_err(raised)
+    }
+
+    #[expect(deprecated, reason = "Rhai marks the statements' evaluation as volatile; no other way keeps imports")]
+    fn run(&self, frame: &mut Frame, tree: &AST) -> Result<Dynamic, Box<EvalAltResult>> {
+        let levels = (frame.global.level, frame.global.scope_level);
+        let result = self.engine.eval_statements_raw(&mut frame.global, &mut Caches::new(), &mut frame.scope, tree.statements());
+        (frame.global.level, frame.global.scope_level) = levels;
+        match result.map_err(|error| *error) {
+            Err(EvalAltResult::Return(value, _)) => Ok(value),
+            other => other.map_err(Box::new),
+        }
+    }
+
+    fn parse(&self, name: &str, text: &str, frame: &Frame) -> Result<AST, Box<Diagnostic>> {
+        let sources = self.resolver.sources();
+        let padded = sources.add(name, text).map_err(|failure| Box::new(Diagnostic::of_failure(&failure, sources)))?;
+        // The frame's imports stand in the line before, which is another text's.
+        let imports: String = frame.imports().iter().flat_map(|alias| ["import \"\" as ", alias, "; "]).collect();
+        let begin = padded.len() - text.len();
+        let known = format!("{}{imports}\n{text}", &padded[..begin.saturating_sub(1)]);
+        let checked = self.strict.compile_with_scope(&frame.scope, known);
+        checked.and_then(|_| self.engine.compile_with_scope(&frame.scope, padded)).map_err(|error| {
+            let mut failure = Failure::refused(parse_message(error.err_type()));
+            failure.origin = sources.locate(error.position());
+            if let ParseErrorType::VariableUndefined(name) = error.err_type() {
+                let known = frame.variables();
+                let known: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
+                failure = meant(failure, name, &known);
+            }
+            Box::new(Diagnostic::of_failure(&failure, sources))
+        })
+    }
+
+    /// An error as people are told it.
+    fn told(&self, error: Box<EvalAltResult>) -> Diagnostic {
+        let stopped = Stopped { error, placeholders: self.session.circumstances().placeholders.clone() };
+        let mut diagnostic = Diagnostic::of_error(&stopped.error, self.resolver.sources());
+        if let EvalAltResult::ErrorFunctionNotFound(signature, _) = stopped.error.unwrap_inner() {
+            let name = signature.split(" (").next().unwrap_or_default();
+            let known: Vec<&str> = signatures().map(|function| function.name).filter(|known| *known != name).collect();
+            diagnostic.hints.extend(nearest(name, &known).map(|nearest| format!("did you mean `{nearest}`?")));
+        }
+        diagnostic.message = stopped.placeholders.show(&diagnostic.message);
+        diagnostic
+    }
+
+    /// Whether a text goes on in the next line.
+    pub fn is_incomplete(&self, text: &str) -> bool {
+        goes_on(text)
+    }
+
+    /// The op of the same kind and host as `like` that a text asks for. Reads on the way are done; nothing else is.
+    pub fn capture(&self, text: &str, frame: &Frame, like: &Op, number: usize) -> Result<Op, Box<Diagnostic>> {
+        let captured =
+            Arc::new(Capture { inner: self.session.circumstances().executor.clone(), like: like.clone(), found: Mutex::default() });
+        let session = self.session.over(Key::aside(number).branch(), captured.clone());
+        let result = self.evaluate("(redo)", text, &mut frame.clone(), &session);
+        let found = captured.found.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let nothing =
+            || Failure::refused(format!("this asks for no `{}` there: redo takes a call such as the one that failed", like.verb()));
+        match (found, result) {
+            (Some(op), _) => Ok(op),
+            (None, Err(diagnostic)) => Err(diagnostic),
+            (None, Ok(_)) => Err(Box::new(Diagnostic::of_failure(&nothing(), self.resolver.sources()))),
+        }
+    }
+
+    /// A value in words, secrets left out.
+    pub fn words(&self, value: &Dynamic) -> String {
+        let mut scope = Scope::new();
+        scope.push_dynamic("it", value.clone());
+        let words = self.engine.eval_with_scope::<String>(&mut scope, "it.to_debug()");
+        self.show(&words.unwrap_or_else(|_| type_word(value)))
+    }
+
+    /// A text with the names of secrets in their places.
+    pub fn show(&self, text: &str) -> String {
+        self.session.circumstances().placeholders.show(text)
+    }
+
+    /// A value as plain data, secrets left out.
+    pub fn plain(&self, value: &Dynamic) -> serde_json::Value {
+        json::plain(value)
+    }
+
+    /// Performs an op as a call of the run.
+    pub fn perform(&self, op: Op, key: Key, origin: &Origin) -> Result<Outcome, Failure> {
+        let circumstances = self.session.circumstances();
+        let call =
+            Call { cancellation: circumstances.cancellation.clone(), ..Call::new(op, key, origin.clone(), circumstances.run.clone()) };
+        circumstances.executor.perform(&call)
+    }
+}
+
+/// Takes the op that it waits for, and does reads only.
+struct Capture {
+    inner: Arc<dyn Executor>,
+    like: Op,
+    found: Mutex<Option<Op>>,
+}
+
+impl Executor for Capture {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        if std::mem::discriminant(&call.op) == std::mem::discriminant(&self.like) {
+            let there = |op: &Op| op.host().map(|host| host.name.clone());
+            if there(&call.op) == there(&self.like) {
+                *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(call.op.clone());
+            }
+            return Err(Failure::new(FailureKind::Interrupted, "it is done by redo"));
+        }
+        if call.op.class() == Class::Read {
+            return self.inner.perform(call);
+        }
+        Err(Failure::refused(format!("redo does `{}` again, and this asks for `{}`", self.like.verb(), call.op.verb())))
+    }
+}
+
+fn meant(failure: Failure, name: &str, known: &[&str]) -> Failure {
+    match nearest(name, known) {
+        Some(nearest) => failure.hint(format!("did you mean `{nearest}`?")),
+        None => failure,
+    }
+}
+
+/// Whether a text goes on in the next line: it ends within a bracket, a call or a string in backticks.
+pub fn goes_on(text: &str) -> bool {
+    let syntax = Engine::new_raw();
+    match syntax.compile(text).map_err(|error| error.err_type().clone()) {
+        Ok(_) => false,
+        Err(ParseErrorType::UnexpectedEOF) => true,
+        Err(ParseErrorType::BadInput(LexError::UnterminatedString)) => text.matches('`').count() % 2 == 1,
+        // What is missing is missing at the end, and not before something else, where more text is another error.
+        Err(_) => open_brackets(text) > 0,
+    }
+}
+
+/// How many more brackets are opened than closed, outside of strings and comments.
+fn open_brackets(text: &str) -> usize {
+    let mut open = 0usize;
+    let mut quote = None;
+    let mut before = ' ';
+    let mut is_comment = false;
+    for character in text.chars() {
+        match (quote, character) {
+            (None, '\n') => is_comment = false,
+            _ if is_comment => {}
+            (Some(mark), _) if character == mark && before != '\\' => quote = None,
+            (None, '/') if before == '/' => is_comment = true,
+            (None, '"' | '`') => quote = Some(character),
+            (None, '(' | '[' | '{') => open += 1,
+            (None, ')' | ']' | '}') => open = open.saturating_sub(1),
+            _ => {}
+        }
+        before = character;
+    }
+    open
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_goes_on_where_a_bracket_is_open() {
+        for text in ["let a = [", "service(\"web\", #{", "fn f() {\n  1", "`a", "f(\n"] {
+            assert!(goes_on(text), "{text}");
+        }
+        for text in ["let a = 1;", "f(1)", "let = ;", "\"a", "", "a // (", "if x { y }", ")"] {
+            assert!(!goes_on(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `podlift repl`, driven by lines on its standard input.
+
+use std::fs;
+
+use crate::{
+    podlift::Project,
+    rig::{Output, output},
+};
+
+const BEGIN: &str = "import \"std/rolling\" as rolling;
+let fleet = hosts([\"h1\", \"h2\"]);
+let web = service(\"web\", #{
+    port: 8000,
+    health: http(\"/\"),
+});
+let img = build(web, #{ tag: \"v1\" });
+yes
+ship(img, fleet);
+rolling::deploy(web, img, fleet);
+";
+
+fn talk(project: &Project, arguments: &[&str], lines: &str) -> Output {
+    output(&mut project.command(&[&["repl", "--simulate"], arguments].concat()), lines)
+}
+
+#[test]
+fn a_session_deploys_inspects_shifts_weights_undoes_and_saves() {
+    let project = Project::new();
+    let lines = "let old = running(web, fleet);
+let next = { let img = build(web, #{ tag: \"v2\" }); ship(img, fleet); start(web, img, fleet) };
+healthcheck(next);
+set_weights([[old, 90], [next, 10]]);
+weights(web, fleet)
+releases(web, fleet)
+:status
+:undo
+weights(web, fleet)
+:save deploy.rhai
+:quit
+";
+    let output = talk(&project, &[], &format!("{BEGIN}{lines}"));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(output.stderr.matches("the first change of this session").count(), 1, "{}", output.stderr);
+    let table = |text: &str| output.stdout.contains(text);
+    assert!(table("SERVICE  VERSION  HOSTS") && table("90%") && table("10%"), "{}", output.stdout);
+    assert!(table("SERVICE  VERSION  HOST  CONTAINER") && table("running"), "{}", output.stdout);
+    let (_, after) = output.stdout.rsplit_once("OF ALL").expect("weights were shown");
+    assert!(after.contains("100%") && !after.contains("90%"), "{after}");
+    let saved = fs::read_to_string(project.path().join("deploy.rhai")).expect("it was saved");
+    assert!(saved.contains("let next = ") && !saved.contains("[old, 90]") && !saved.contains("releases("), "{saved}");
+    assert_eq!(project.podlift(&["check", "deploy.rhai"]).code, 0);
+    assert_eq!(project.podlift(&["run", "deploy.rhai", "--simulate"]).code, 0);
+}
+
+#[test]
+fn it_asks_before_the_first_change() {
+    let project = Project::new();
+    let output = talk(
+        &project,
+        &[],
+        "let web = service(\"web\", #{ port: 8000, health: http(\"/\") });\nbuild(web, #{ tag: \"v1\" })\nno\nnow().len > 0\n",
+    );
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(
+        output.stderr.contains("you said no: nothing was changed") && output.stdout.contains("true"),
+        "{}{}",
+        output.stdout,
+        output.stderr
+    );
+    let yes = talk(&project, &["--yes"], "hook(\"local\", \"echo hi\").stdout\n");
+    assert!(!yes.stderr.contains("go on") && yes.code == 0, "{}", yes.stderr);
+}
+
+#[test]
+fn a_plan_touches_nothing_and_help_is_at_hand() {
+    let project = Project::new();
+    let lines = format!(
+        "{BEGIN}:plan stop(running(web, fleet), #{{ allow_downtime: true }})\n:plan stpo(1)\nrunning(web, fleet).state\n:hosts\n:help drain\n:hlep\n:vars\n"
+    );
+    let output = talk(&project, &[], &lines);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    for shown in
+        ["stop         default-web-v1-", "Afterwards", "\"running\"", "HOST  ADDRESS", "drain(release, options?) → Map", "fleet = [h1, h2]"]
+    {
+        assert!(output.stdout.contains(shown), "{shown}:\n{}{}", output.stdout, output.stderr);
+    }
+    assert!(output.stderr.contains("did you mean :help?"), "{}", output.stderr);
+}
+
+#[test]
+fn a_mistake_is_told_with_the_nearest_name_and_ends_nothing() {
+    let project = Project::new();
+    let output = talk(&project, &[], "let fleet = hosts([\"h1\"]);\nfleeet\nrunnning(1)\nhosts(\"a\")\nfn twice(x) { x * 2 }\ntwice(21)\n");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    for told in ["there is no variable `fleeet` here", "did you mean `fleet`?", "did you mean `running`?"] {
+        assert!(output.stderr.contains(told), "{told}:\n{}", output.stderr);
+    }
+    assert!(output.stdout.contains("42"), "{}", output.stdout);
+}
+
+#[test]
+fn a_script_is_loaded_up_to_its_first_change() {
+    let project = Project::new();
+    project.write("deploy.rhai", "let fleet = hosts([\"h1\"]);\nlet web = service(\"web\", #{ port: 8000, health: http(\"/\") });\nlet img = build(web, #{ tag: \"v1\" });\n");
+    let output = talk(&project, &["deploy.rhai"], "no\nprint(web.name)\nfleet.len\n");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stdout.contains('1') && output.stderr.contains("web"), "{}{}", output.stdout, output.stderr);
+}
