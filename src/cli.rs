@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
     commands::exit::Exit,
-    model::{Host, Invalid, Period, ProjectName, ServiceName},
+    model::{Host, Invalid, Period, ProjectName, RunId, ServiceName},
 };
 
 pub use self::runs::{InDoubt, Resume, Runs, Show, Undo};
@@ -48,6 +48,8 @@ pub enum Command {
     Ps(Ps),
     /// Show what a service's containers wrote.
     Logs(Logs),
+    /// Write a run's journal as a page of HTML.
+    Report(Report),
     /// Type a run, line by line.
     Repl(Repl),
     /// See who has the leases of a project's services, and give up those of runs that are gone.
@@ -235,6 +237,30 @@ pub struct Logs {
     /// Show stopped containers' words too.
     #[arg(long)]
     pub all: bool,
+}
+
+/// Write a run's journal as a page of HTML.
+///
+/// One file that needs nothing else: what failed and what hosts said, every op by host with its time, the weights as they were set, and
+/// the script with the time of each line.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift report -o report.html
+  podlift report 20261128-101500-a1b2c3 -o report.html")]
+pub struct Report {
+    /// The run; not given, the last one.
+    #[arg(value_name = "RUN", value_parser = recorded_run)]
+    pub run: Option<RunId>,
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// A host to look for a copy of the journal on. May be repeated.
+    #[arg(long, value_name = "HOST", value_parser = Host::parse)]
+    pub from: Vec<Host>,
+    /// How to reach hosts.
+    #[command(flatten)]
+    pub ssh: Ssh,
 }
 
 /// Type a run, line by line.
@@ -494,6 +520,10 @@ fn lasting(text: &str) -> Result<Period, Invalid> {
         return Err(Invalid::new("duration of a lease", text, "it is at least 3s, because it is renewed after a third of it"));
     }
     Ok(period)
+}
+
+fn recorded_run(text: &str) -> Result<RunId, Invalid> {
+    RunId::new(text)
 }
 
 fn project(text: &str) -> Result<ProjectName, Invalid> {

@@ -31,6 +31,7 @@ pub mod plan;
 pub mod ps;
 pub mod rehearse;
 pub mod repl;
+pub mod report;
 pub mod resume;
 pub mod run;
 pub mod runs;
@@ -55,6 +56,7 @@ pub fn perform(command: &Command, printer: &Printer) -> Exit {
         Command::Check(options) => check::run(options, printer),
         Command::Ps(options) => ps::run(options, printer),
         Command::Logs(options) => logs::run(options, printer),
+        Command::Report(options) => report::run(options, printer),
         Command::Repl(options) => repl::run(options, printer),
         Command::Lock(options) => lock::run(options, printer),
         Command::Tasks(options) => tasks::run(options, printer),

@@ -12,7 +12,7 @@ use crate::{
     failure::{Failure, FailureKind, Origin},
     journal::{Journal, recorded::in_script_order},
     model::{Host, HostState, ProjectName, RunInfo},
-    op::{Now, Release},
+    op::{Now, Op, Release},
     terminal::plan::States,
     world::World,
 };
@@ -26,6 +26,8 @@ pub struct Stack {
     record: Arc<Record<Arc<dyn Executor>>>,
     follow: Option<Arc<Follow<Arc<Below>>>>,
     leased: Arc<Below>,
+    /// Whether earlier processes of the run have left a journal, and perhaps leases.
+    goes_on: bool,
     narrated: Arc<dyn Executor>,
     within: Arc<dyn Executor>,
 }
@@ -46,6 +48,7 @@ impl Stack {
         decide: Arc<dyn Decide>,
         terms: Terms,
     ) -> Self {
+        let goes_on = journal.goes_on();
         let settle = Settle::new(within.clone(), terms.patience);
         let leased = Arc::new(Leased::new(Guard::new(Intend::new(settle, journal.clone())), terms));
         let (inner, follow): (Arc<dyn Executor>, _) = match plan {
@@ -56,7 +59,7 @@ impl Stack {
             None => (leased.clone(), None),
         };
         let record = Arc::new(Record::journaled(inner, journal, decide));
-        Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, follow, leased, within }
+        Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, follow, leased, goes_on, within }
     }
 
     /// The same stack, asking `steps` before each call: narrate(record(step(…))).
@@ -81,10 +84,17 @@ impl Stack {
         self.within.as_ref()
     }
 
-    /// Gives the run's leases back; returns why some could not be.
+    /// Gives the run's leases back, those of its earlier processes too; returns why some could not be.
     pub fn release(&self, run: &Arc<RunInfo>, release: &Release) -> Vec<Failure> {
         let origin = Origin { file: "the end of the run".into(), line: 1, column: 1 };
-        self.leased.release(&Call::new(Now {}, Key::call("end/", 2), origin, run.clone()), release)
+        let call = Call::new(Now {}, Key::call("end/", 2), origin, run.clone());
+        if self.goes_on {
+            let of = |op: &Op| {
+                op.project().into_iter().flat_map(|project| op.hosts().into_iter().map(|host| (project.clone(), host.clone()))).collect()
+            };
+            self.leased.adopt(&call, &self.record.records().iter().flat_map(|record| -> Vec<_> { of(&record.op) }).collect());
+        }
+        self.leased.release(&call, release)
     }
 
     /// What was done, in the script's order.

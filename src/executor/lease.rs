@@ -1,7 +1,7 @@
 //! Keeps a run's leases: one run at a time per project, service and host.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -12,7 +12,7 @@ use super::{Call, Executor, Outcome, Urgency, settle::PATIENCE};
 use crate::{
     failure::{Failure, FailureKind},
     model::{Host, HostName, Lease, Period, ProjectName, ServiceName},
-    op::{Lock, Locking, Op, Release, Unlock},
+    op::{Lock, Locking, Op, ReadLeases, Release, Unlock},
 };
 
 /// How long a host keeps a lease that is not renewed, where the command line does not say it.
@@ -122,6 +122,22 @@ impl<E: Executor> Leased<E> {
         Ok(())
     }
 
+    /// Takes over what earlier processes of the call's run have left on these hosts, whether or not this one needed it: what is not
+    /// its own by now, and hosts that do not answer, stay as they are.
+    pub fn adopt(&self, call: &Call, places: &BTreeSet<(ProjectName, Host)>) {
+        thread::scope(|scope| {
+            for (project, host) in places {
+                scope.spawn(move || {
+                    let asked = call.with(ReadLeases { host: host.clone(), project: project.clone() });
+                    let answer = self.inner.perform(&asked).map(|outcome| serde_json::from_value::<Vec<Lease>>(outcome.value));
+                    for lease in answer.into_iter().flatten().flatten().filter(|lease| lease.run == call.run.id) {
+                        let _ = self.take(call, project, &lease.service, &[host]);
+                    }
+                });
+            }
+        });
+    }
+
     /// Gives all leases back, side by side: `call` says of which run, `release` what becomes of them. Returns why some could not be.
     pub fn release(&self, call: &Call, release: &Release) -> Vec<Failure> {
         let all = std::mem::take(&mut *lock(&self.services));
@@ -213,7 +229,7 @@ mod tests {
         executor::{Cancellation, Key, Model, RunInfo, Source},
         failure::Origin,
         model::{HostState, RunId, Version},
-        op::{ReadLeases, Record},
+        op::Record,
         world::World,
     };
 
@@ -300,6 +316,19 @@ mod tests {
         let refused = operator(&fleet, Period::seconds(3600)).perform(&call("bob", note("h1"))).expect_err("ann's run has to be met");
         assert!(refused.message.ends_with("was interrupted"), "{}", refused.message);
         operator(&fleet, Period::default()).perform(&call("ann", note("h1"))).expect("the same run goes on");
+    }
+
+    #[test]
+    fn what_an_earlier_process_left_is_given_back_too() {
+        let fleet = fleet();
+        operator(&fleet, Period::default()).perform(&call("ann", all(&["h1", "h2"]))).expect("both are free");
+        operator(&fleet, Period::default()).perform(&call("bob", all(&["h3"]))).expect("it is free");
+        let next = operator(&fleet, Period::default());
+        let places = ["h1", "h2", "h3"].map(|host| (names().0, Host::parse(host).expect("valid")));
+        next.adopt(&call("ann", note("h1")), &places.into());
+        assert!(next.release(&call("ann", note("h1")), &Release::Free).is_empty());
+        assert!(owners(&fleet, "h1").is_empty() && owners(&fleet, "h2").is_empty());
+        assert_eq!(owners(&fleet, "h3"), ["bob@desk"]);
     }
 
     #[test]

@@ -104,6 +104,11 @@ impl Journal {
         doubts
     }
 
+    /// Whether an earlier process of the run has left something in it.
+    pub fn goes_on(&self) -> bool {
+        self.lock().earlier > 0
+    }
+
     /// Whether an earlier process began to take the run back.
     pub fn is_undoing(&self) -> bool {
         self.lock().chain.is_undoing()

@@ -1,0 +1,45 @@
+//! `podlift report`
+
+use std::{fs, path::Path};
+
+use super::{
+    exit::Exit,
+    found::{self, Found},
+    show::complain,
+};
+use crate::{
+    cli,
+    failure::Failure,
+    journal::{Journal, Memory, recorded::in_script_order},
+    terminal::{Printer, report},
+};
+
+/// Writes a run's journal as a page.
+pub fn run(options: &cli::Report, printer: &Printer) -> Exit {
+    let found = found::outside(&options.ssh, Path::new(".")).and_then(|(outside, _)| {
+        let found = Found::find(options.run.as_ref(), &options.from, &outside);
+        outside.close();
+        found
+    });
+    match found.and_then(|found| write(options, &found)) {
+        Ok(()) => {
+            printer.tell(format!("{} wrote {}", printer.style().good("✓"), options.output.display()));
+            Exit::Done
+        }
+        Err(failure) => complain(printer, &failure),
+    }
+}
+
+fn write(options: &cli::Report, found: &Found) -> Result<(), Failure> {
+    let mut records = Journal::open(Memory, found.chain.clone()).records();
+    in_script_order(&mut records);
+    let header = found.chain.header();
+    let head = header.map(|header| {
+        let arguments = header.arguments.iter().flat_map(|(key, value)| [" ", key, "=", value]).collect::<String>();
+        let commit = header.git.as_ref().map(|git| format!(", commit {}", git.short)).unwrap_or_default();
+        format!("{}{arguments}, by {}, begun {}{commit}", header.script.name, header.run.operator, header.run.started)
+    });
+    let title = format!("Run {} is {}", found.id, found.state.word());
+    let page = report::page(&title, &head.into_iter().collect::<Vec<_>>(), &records, header).map_err(Failure::failed)?;
+    fs::write(&options.output, page).map_err(|error| Failure::failed(format!("{} cannot be written: {error}", options.output.display())))
+}

@@ -1,0 +1,121 @@
+//! A run's journal as one page of HTML that needs nothing else.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use minijinja::Environment;
+use serde_json::{Value, json};
+
+use super::{
+    clean,
+    words::{self, Line},
+};
+use crate::{
+    executor::Recorded,
+    journal::Header,
+    model::Share,
+    op::{Class, Op},
+};
+
+/// The page. Everything in it is escaped: the template's name makes it HTML.
+pub fn page(title: &str, head: &[String], records: &[Recorded], header: Option<&Header>) -> Result<String, String> {
+    let longest = records.iter().map(|record| record.seconds).fold(0.001, f64::max);
+    let mut hosts: Vec<(String, f64, Vec<Value>)> = Vec::new();
+    for record in records.iter().filter(|record| record.op.class() != Class::Read || record.result.is_err()) {
+        let Line { host, verb, description } = Line::of(&record.op);
+        let class = match (&record.result, record.key.is_undo(), record.op.class()) {
+            (Err(_), ..) => "failed",
+            (_, true, _) => "undo",
+            (.., Class::Wait) => "wait",
+            _ => "done",
+        };
+        let width = (record.seconds / longest * 100.0).clamp(0.0, 100.0).round();
+        let op = json!({
+            "class": class, "verb": verb, "what": description, "origin": record.origin.to_string(), "took": took(record.seconds), "width": width,
+        });
+        match hosts.iter_mut().find(|(name, ..)| *name == host) {
+            Some((_, sum, ops)) => {
+                *sum += record.seconds;
+                ops.push(op);
+            }
+            None => hosts.push((host, record.seconds, vec![op])),
+        }
+    }
+    let hosts: Vec<Value> = hosts.into_iter().map(|(name, sum, ops)| json!({ "name": name, "took": took(sum), "ops": ops })).collect();
+    let failures: Vec<Value> = records.iter().filter_map(failure).collect();
+    let weights: Vec<Value> = records.iter().filter(|record| record.result.is_ok()).flat_map(weights).collect();
+    let sources: Vec<Value> = header.into_iter().flat_map(|header| sources(header, records)).collect();
+    let context = json!({ "title": title, "head": head, "hosts": hosts, "failures": failures, "weights": weights, "sources": sources });
+    let mut environment = Environment::new();
+    environment.add_template("report.html", include_str!("report.html")).map_err(|error| error.to_string())?;
+    environment
+        .get_template("report.html")
+        .and_then(|template| template.render(minijinja::value::Serde(context)))
+        .map_err(|error| error.to_string())
+}
+
+fn took(seconds: f64) -> String {
+    words::time(Duration::from_secs_f64(seconds.clamp(0.0, 1e9)))
+}
+
+fn failure(record: &Recorded) -> Option<Value> {
+    let failure = record.result.as_ref().err()?;
+    let Line { host, verb, description } = Line::of(&record.op);
+    let details: Vec<Value> =
+        failure.details.iter().map(|detail| json!({ "title": detail.title, "text": clean::block(&detail.text) })).collect();
+    let what = format!("{verb} {description} on {host}, {}", record.origin);
+    Some(json!({ "what": what, "message": clean::block(&failure.message), "details": details, "hints": failure.hints }))
+}
+
+/// The shares that a call gave each host.
+fn weights(record: &Recorded) -> Vec<Value> {
+    let Op::SetWeights(op) = &record.op else { return Vec::new() };
+    let of_host = |(host, shares): (&crate::model::HostName, &Vec<Share>)| {
+        let sum: u64 = shares.iter().map(|share| share.weight).sum();
+        let shares = shares.iter().filter(|share| share.weight > 0);
+        let shares = shares.map(|share| json!({ "name": share.release.version, "percent": share.weight * 100 / sum.max(1) }));
+        json!({ "what": format!("{} on {host}, {}", op.service, record.origin), "shares": shares.collect::<Vec<_>>() })
+    };
+    op.changes.iter().map(of_host).collect()
+}
+
+/// The texts of the run, with the time that their lines' calls took.
+fn sources(header: &Header, records: &[Recorded]) -> Vec<Value> {
+    let mut times: BTreeMap<(&str, usize), f64> = BTreeMap::new();
+    for record in records.iter().filter(|record| !record.key.is_undo()) {
+        *times.entry((record.origin.file.as_str(), record.origin.line)).or_default() += record.seconds;
+    }
+    let of = |source: &crate::journal::Source| {
+        let lines = (1..).zip(source.text.lines()).map(|(number, text)| {
+            let time = times.get(&(source.name.as_str(), number));
+            json!({ "number": number, "text": text, "class": if time.is_some() { "ran" } else { "" }, "took": time.map(|time| took(*time)) })
+        });
+        json!({ "name": source.name, "lines": lines.collect::<Vec<_>>() })
+    };
+    std::iter::once(&header.script).chain(&header.imports).map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        failure::{Failure, Origin},
+        model::{Key, Period},
+        op::Pause,
+    };
+
+    #[test]
+    fn what_a_host_said_is_text_and_nothing_else() {
+        let failure = Failure::failed("<script>alert(1)</script>").detail("log", "\u{1b}[31m<b>&").hint("look \"there\"");
+        let record = Recorded {
+            key: Key::call("", 1),
+            op: Pause { period: Period::seconds(1) }.into(),
+            origin: Origin { file: "a<b>.rhai".into(), line: 1, column: 1 },
+            result: Err(failure),
+            seconds: 1.5,
+        };
+        let page = page("Run <r1>", &["by \"me\"".into()], &[record], None).expect("it renders");
+        assert!(!page.contains("<script") && !page.contains("<b>") && !page.contains("<r1>") && !page.contains('\u{1b}'), "{page}");
+        assert!(page.contains("&lt;script&gt;alert(1)") && page.contains("1.5s") && page.contains("class=\"failed\""), "{page}");
+        assert!(!page.contains("http:") && !page.contains("https:") && !page.contains("src="), "it needs nothing else");
+    }
+}
