@@ -106,6 +106,9 @@ pub struct Run {
     /// Run on a modelled fleet, which needs nothing installed and is kept in .podlift/simulated.json.
     #[arg(long)]
     pub simulate: bool,
+    /// Answer every question of the script with yes; --yes=NAME only the one of that name.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub yes: Vec<String>,
     /// Print one event a line as JSON, the last with the run's result.
     #[arg(long)]
     pub json: bool,

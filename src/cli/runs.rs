@@ -62,6 +62,7 @@ Examples:
   podlift resume
   podlift resume 20260102-030405-a1b2c3 --from deploy@10.0.0.11
   podlift resume --script deploy.rhai          goes on with a corrected script
+  podlift resume --yes                         goes on with a run that waits for an answer
   podlift resume --in-doubt redo")]
 pub struct Resume {
     /// The run; not given, the last one.
@@ -76,6 +77,9 @@ pub struct Resume {
     /// What became of a command that was begun and not answered.
     #[arg(long, value_name = "ANSWER")]
     pub in_doubt: Option<InDoubt>,
+    /// Answer every question of the script with yes; --yes=NAME only the one of that name.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub yes: Vec<String>,
     /// Print one event a line as JSON, the last with the run's result.
     #[arg(long)]
     pub json: bool,
@@ -136,7 +140,7 @@ impl Resume {
 
     /// What its run is told and shown by.
     pub fn as_run(&self, script: &Path, arguments: &[(String, String)]) -> Run {
-        as_run(script, arguments, self.json, self.verbose, &self.ssh)
+        Run { yes: self.yes.clone(), ..as_run(script, arguments, self.json, self.verbose, &self.ssh) }
     }
 }
 

@@ -1,11 +1,14 @@
 //! What a run changed, by its records.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::{
-    executor::Recorded,
+    executor::{
+        Recorded,
+        pending::{commits, done, gone, is_final, on_what_is_there, since_commit, started_again},
+    },
     failure::FailureKind,
     model::HostName,
     op::{Op, Place},
@@ -23,12 +26,18 @@ pub struct Counts {
     /// Changes of the fleet that were given up in the middle: what they did is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub doubtful: usize,
-    /// Those of them that were not taken back.
+    /// Those of them that were not taken back, and that no `commit()` made final.
     pub standing: usize,
+    /// Those of them that a `commit()` made final.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub committed: usize,
     /// Commands on hosts, and statements in databases, that failed, or succeeded and have no `undo`: what they did is known to their author only.
     pub commands: usize,
     /// Hosts that were changed.
     pub hosts: BTreeSet<HostName>,
+    /// Hosts that the script left out, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<HostName, String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -39,8 +48,9 @@ const fn is_zero(count: &usize) -> bool {
 impl Counts {
     /// Counts these records.
     pub fn of(records: &[Recorded]) -> Self {
-        let done: BTreeSet<&str> = records.iter().filter(|record| record.result.is_ok()).map(|record| record.key.as_str()).collect();
-        let mut counts = Self { calls: records.len(), ..Self::default() };
+        let (done, gone, commits) = (done(records), gone(records), commits(records));
+        let again = started_again(&since_commit(records, ""));
+        let mut counts = Self { calls: records.len(), left_out: left_out(records), ..Self::default() };
         for record in records {
             if record.result.is_err() {
                 counts.failed += 1;
@@ -62,12 +72,26 @@ impl Counts {
                 counts.commands += 1;
                 continue;
             }
-            let undone = (0..inverse.len()).all(|index| done.contains(record.key.undo(index).as_str()));
-            let stands = if inverse.is_empty() { is_final(&record.op) } else { !undone };
-            counts.standing += usize::from(stands);
+            let left = inverse.iter().enumerate().filter(|(_, op)| on_what_is_there(op, &gone).is_some());
+            let undone = left.map(|(index, _)| record.key.undo(index)).all(|key| done.contains(key.as_str()));
+            let undone = undone || again.contains(record.key.as_str());
+            let stands = if inverse.is_empty() { has_effect(&record.op) } else { !undone };
+            if is_final(&record.key, &commits) {
+                counts.committed += usize::from(stands);
+            } else {
+                counts.standing += usize::from(stands);
+            }
         }
         counts
     }
+}
+
+/// The hosts that a script has left out and why, those aside whose mark was taken back.
+fn left_out(records: &[Recorded]) -> BTreeMap<HostName, String> {
+    let done = done(records);
+    let stands = |record: &&Recorded| record.result.is_ok() && !record.key.is_undo() && !done.contains(record.key.undo(0).as_str());
+    let marks = records.iter().filter(stands).filter_map(|record| if let Op::LeaveOut(op) = &record.op { Some(op) } else { None });
+    marks.map(|op| (op.host.name.clone(), op.why.clone())).collect()
 }
 
 /// Whether only its author knows what it did: a command, or statements of a database.
@@ -79,7 +103,7 @@ fn is_command(op: &Op) -> bool {
 /// does on the operator's machine is the operator's, and a dependency stays whatever becomes of the run.
 fn changes_fleet(op: &Op) -> bool {
     match op {
-        Op::Build(_) | Op::Ship(_) | Op::Depend(_) | Op::Backup(_) => false,
+        Op::Build(_) | Op::Ship(_) | Op::Depend(_) | Op::Backup(_) | Op::Notify(_) => false,
         Op::Hook(hook) => !matches!(hook.invocation.place, Place::Local),
         _ => op.class().changes(),
     }
@@ -87,7 +111,7 @@ fn changes_fleet(op: &Op) -> bool {
 
 /// Whether a change without inverse stands. What could be taken back has none where it found nothing to do: a drain without
 /// weight, weights that were so already, a stop of what had stopped.
-fn is_final(op: &Op) -> bool {
+fn has_effect(op: &Op) -> bool {
     !matches!(op, Op::Drain(_) | Op::SetWeights(_) | Op::Preview(_) | Op::Stop(_))
 }
 

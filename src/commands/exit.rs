@@ -2,6 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
+use super::changes::Counts;
 use crate::{executor::ending::State, failure::FailureKind};
 
 /// An exit code.
@@ -46,13 +47,15 @@ pub enum Remains {
 }
 
 impl Remains {
-    /// What `changes` ops left, `standing` of them not taken back, and `doubtful` ones that were given up in the middle, with hosts
-    /// read to be in this state.
-    pub const fn of(changes: usize, standing: usize, doubtful: usize, state: State) -> Self {
-        match (changes, standing, doubtful, state) {
-            (_, _, _, State::AllNew) => Self::Changes,
-            (0, _, 0, _) | (0, _, _, State::AllOld | State::Unchanged) => Self::Nothing,
-            (_, 0, _, State::AllOld | State::Unchanged) => Self::Undone,
+    /// What a run left that counted this, with hosts read to be in this state.
+    pub const fn of(counts: &Counts, state: State) -> Self {
+        let Counts { changes, standing, committed, doubtful, .. } = counts;
+        match (*changes, *standing, *committed, *doubtful, state) {
+            // What serves is what was committed: all after it was taken back.
+            (1.., 0, 1.., _, State::AllNew) => Self::Undone,
+            (_, _, _, _, State::AllNew) => Self::Changes,
+            (0, _, _, 0, _) | (0, _, _, _, State::AllOld | State::Unchanged) => Self::Nothing,
+            (_, 0, _, _, State::AllOld | State::Unchanged) => Self::Undone,
             _ => Self::Changes,
         }
     }
@@ -157,13 +160,22 @@ mod tests {
 
     #[test]
     fn changes_that_were_taken_back_do_not_remain_unless_a_host_shows_them() {
-        assert_eq!(Remains::of(0, 0, 0, State::Unchanged), Remains::Nothing);
-        assert_eq!(Remains::of(0, 0, 0, State::Mixed), Remains::Nothing, "an unreachable host was not changed by a run that did nothing");
-        assert_eq!(Remains::of(3, 0, 0, State::AllOld), Remains::Undone);
-        assert_eq!(Remains::of(3, 0, 0, State::Mixed), Remains::Changes);
-        assert_eq!(Remains::of(3, 1, 0, State::AllOld), Remains::Changes, "the old release may have been stopped");
-        assert_eq!(Remains::of(3, 3, 0, State::AllNew), Remains::Changes);
-        assert_eq!(Remains::of(0, 0, 1, State::Mixed), Remains::Changes, "an op that was stopped may have done its work");
-        assert_eq!(Remains::of(0, 0, 1, State::AllOld), Remains::Nothing, "the hosts show that it had not");
+        let remains = |changes, standing, doubtful, state| Remains::of(&Counts { changes, doubtful, standing, ..Counts::default() }, state);
+        assert_eq!(remains(0, 0, 0, State::Unchanged), Remains::Nothing);
+        assert_eq!(remains(0, 0, 0, State::Mixed), Remains::Nothing, "an unreachable host was not changed by a run that did nothing");
+        assert_eq!(remains(3, 0, 0, State::AllOld), Remains::Undone);
+        assert_eq!(remains(3, 0, 0, State::Mixed), Remains::Changes);
+        assert_eq!(remains(3, 1, 0, State::AllOld), Remains::Changes, "the old release may have been stopped");
+        assert_eq!(remains(3, 3, 0, State::AllNew), Remains::Changes);
+        assert_eq!(remains(0, 0, 1, State::Mixed), Remains::Changes, "an op that was stopped may have done its work");
+        assert_eq!(remains(0, 0, 1, State::AllOld), Remains::Nothing, "the hosts show that it had not");
+    }
+
+    #[test]
+    fn what_was_committed_before_a_failure_is_no_change_that_remains() {
+        let committed = |standing, state| Remains::of(&Counts { changes: 5, standing, committed: 3, ..Counts::default() }, state);
+        assert_eq!(committed(0, State::AllNew), Remains::Undone);
+        assert_eq!(committed(1, State::AllNew), Remains::Changes);
+        assert_eq!(committed(0, State::Mixed), Remains::Changes, "a part of the fleet was committed");
     }
 }

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod about;
+pub mod answers;
 pub mod changes;
 pub mod check;
 pub mod complaint;

@@ -129,7 +129,7 @@ impl Mode {
     /// What a failed run left behind.
     pub const fn remains(self, counts: &Counts, state: State) -> Remains {
         match self {
-            Self::Live | Self::Simulation => Remains::of(counts.changes, counts.standing, counts.doubtful, state),
+            Self::Live | Self::Simulation => Remains::of(counts, state),
             Self::Plan | Self::SimulatedPlan => Remains::Nothing,
         }
     }
@@ -143,6 +143,11 @@ impl Mode {
             Self::Live if counts.changes == 0 => ("done: nothing changed".into(), None),
             Self::Live => (format!("done: {did}{}", serving(state)), Some(format!("`{look}` shows what runs"))),
         }
+    }
+
+    /// Whether what happens is only shown.
+    pub fn is_plan(self) -> bool {
+        matches!(self, Self::Plan | Self::SimulatedPlan)
     }
 
     /// Whether nothing real is at stake.

@@ -25,6 +25,7 @@ pub fn run(options: &cli::Plan, printer: &Printer) -> Exit {
         breaks: Vec::new(),
         diff,
         simulate,
+        yes: Vec::new(),
         json,
         verbose,
         ssh,

@@ -9,6 +9,7 @@ use std::{
 use serde_json::json;
 
 use super::{
+    answers::Answers,
     changes::Counts,
     complaint,
     environment::Environment,
@@ -25,10 +26,10 @@ use super::{
 use crate::{
     cli,
     executor::{
-        Cancellation, Executor, Narrator, PlanFile, Recorded, RunInfo, Terms, Urgency,
+        Cancellation, Executor, Narrator, PlanFile, Recorded, RunInfo, Terms, Undo, Urgency,
+        confirm::Confirming,
         ending::{Ending, State},
         record::{Decide, Nobody},
-        undo::undo,
     },
     failure::{Failure, FailureKind},
     journal::Journal,
@@ -214,9 +215,11 @@ impl Prepared {
         teller: &Teller<'_>,
     ) -> Exit {
         let mode = Mode::of(options);
-        let within: Arc<dyn Executor> = match &model {
-            Some(model) => model.clone(),
-            None => self.outside.executor(),
+        let within: Arc<dyn Executor> = if let Some(model) = &model {
+            model.clone()
+        } else {
+            let person = Answers::new(options.yes.clone(), teller.printer.clone());
+            Arc::new(Confirming::new(self.outside.executor(), Arc::new(person)))
         };
         let terms = Terms {
             purpose: purpose(options, &self.place.name()),
@@ -272,7 +275,9 @@ impl Prepared {
         let left = match &ended {
             Err(ended) if !ended.kind.is_some_and(FailureKind::leaves_all) => {
                 journaling::undoing(journal);
-                undo(stack.executor().as_ref(), &stack.records(), run, &cancellation)
+                let (executor, branches) = (stack.executor(), mode.branches());
+                let undo = Undo { executor: executor.as_ref(), run, branches, cancellation: &cancellation };
+                undo.block(&stack.records(), "")
             }
             _ => Vec::new(),
         };
@@ -330,6 +335,11 @@ impl Prepared {
         let script = self.place.name();
         let state = ending.map_or(State::Unchanged, Ending::state);
         match ended {
+            Ok(()) if !mode.is_plan() && !counts.left_out.is_empty() => {
+                let (end, next) = incomplete(counts, &again(options, &script), &look(options, &script));
+                teller.conclude(Exit::Mixed, end, Some(next), counts, ending, &[]);
+                Exit::Mixed
+            }
             Ok(()) => {
                 let again = self.save.as_deref().map_or_else(|| again(options, &script), |file| follow(options, file));
                 let (end, next) = mode.done(counts, state, &again, &look(options, &script));
@@ -358,6 +368,13 @@ impl Prepared {
             }
         }
     }
+}
+
+/// The end of a run that came to its end and left hosts out.
+fn incomplete(counts: &Counts, again: &str, look: &str) -> (String, String) {
+    let hosts: Vec<String> = counts.left_out.iter().map(|(host, why)| format!("{host} ({})", clean::line(why))).collect();
+    let end = format!("done without {}, so the fleet is mixed: left out {}", words::count(hosts.len(), "host"), hosts.join(", "));
+    (end, format!("`{look}` shows what runs; `{again}` tries again"))
 }
 
 /// The command that does for real, or again, what was done.
@@ -422,6 +439,7 @@ fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: M
         return (format!("{what}, as a run would; nothing was touched"), format!("`{again}` would end the same way"));
     }
     let standing = words::count(counts.standing, "change");
+    let undone = if counts.committed > 0 { "everything since the last commit" } else { "everything" };
     match remains {
         Remains::Nothing if exit == Exit::Bad => {
             (format!("{what}: the script is wrong; nothing was changed"), format!("correct {script} and run it again"))
@@ -432,10 +450,10 @@ fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: M
         ),
         Remains::Nothing => (format!("{what}; nothing was changed"), format!("`{again}` tries again")),
         Remains::Undone if counts.commands > 0 => (
-            format!("{what}; everything was undone but {} without `undo`", words::count(counts.commands, "command")),
+            format!("{what}; {undone} was undone but {} without `undo`", words::count(counts.commands, "command")),
             format!("see what it did; `{again}` tries again"),
         ),
-        Remains::Undone => (format!("{what}; everything was undone"), format!("`{again}` tries again")),
+        Remains::Undone => (format!("{what}; {undone} was undone"), format!("`{again}` tries again")),
         Remains::Changes if counts.standing == 0 => (
             format!("{what}, and the fleet is mixed: what a call did that was given up is not known"),
             format!("`{look}` shows what runs; running the script again makes a new release"),

@@ -18,12 +18,11 @@ use super::{
 use crate::{
     cli,
     executor::{
-        Cancellation, Recorded, RunInfo, Terms, Urgency,
+        Branches, Cancellation, Recorded, RunInfo, Terms, Undo, Urgency,
         doubts::{settled, touched},
         ending::{Ending, State},
         overtaken::overtaken,
         record::Decide,
-        undo::undo as fold,
     },
     failure::Failure,
     journal::{How, Journal},
@@ -58,7 +57,9 @@ pub fn undo(options: &cli::Undo, found: Found, outside: Outside, printer: &Print
     let (records, unknown) = settled(&journal, stack.within(), decide.as_ref(), &run);
     let mut failures = unknown;
     if failures.is_empty() {
-        failures.extend(fold(stack.executor().as_ref(), &records, &run, &cancellation).into_iter().map(|left| left.failure));
+        let executor = stack.executor();
+        let undo = Undo { executor: executor.as_ref(), run: &run, branches: Branches::default(), cancellation: &cancellation };
+        failures.extend(undo.block(&records, "").into_iter().map(|left| left.failure));
     }
     drop(interrupt);
     for failure in &failures {

@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use super::{Call, Executor, Outcome, call::Urgency};
+use super::{Call, Executor, Outcome, call::Urgency, confirm};
 use crate::{
     failure::{Failure, FailureKind},
     fleet::{Connection, Fleet, build, command, containers, engine, health, history, http, lease, local, nginx, postgres, ship, survey},
@@ -82,6 +82,10 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
         Op::Now(_) => Ok(Outcome::of(local::now())),
         Op::Healthcheck(op) => healthcheck(fleet, op, call).await,
         Op::Pause(op) => pause(op, call).await,
+        Op::Commit(_) => Ok(Outcome::of(())),
+        Op::LeaveOut(op) => Ok(Outcome::of(()).undone_by([op.inverse()])),
+        Op::Confirm(op) => confirm::unanswered(op),
+        Op::Notify(op) => plain(http::post(op, secrets)).await,
         Op::TestWeights(op) => plain(nginx::test_weights(&*fleet.host(&op.proxy).await?, op, &call.token)).await,
         Op::SetWeights(op) => set_weights(fleet, op, call).await,
         Op::Preview(op) => preview(fleet, op, call).await,

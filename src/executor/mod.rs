@@ -1,7 +1,9 @@
 //! How an op gets done. Two executors do anything ([`live`](self) over the fleet, and [`model`] over a [`World`](crate::world::World));
 //! the rest wrap another. A mode is a stack of them, never a flag.
 
+pub mod branches;
 pub mod call;
+pub mod confirm;
 pub mod departures;
 pub mod doubts;
 pub mod ending;
@@ -13,6 +15,7 @@ pub mod live;
 pub mod model;
 pub mod narrate;
 pub mod overtaken;
+pub mod pending;
 pub mod plan;
 pub mod record;
 pub mod settle;
@@ -21,6 +24,7 @@ pub mod step;
 pub mod undo;
 
 pub use self::{
+    branches::Branches,
     call::{Call, Cancellation, Urgency},
     event::{Event, Level, Narrator, Progress},
     guard::Guard,
@@ -34,6 +38,7 @@ pub use self::{
     settle::Settle,
     simulated::Simulated,
     step::{Answer, Step, Steps},
+    undo::Undo,
 };
 
 use crate::failure::Failure;

@@ -1,11 +1,19 @@
-//! Takes back what a run did: folds its records backwards.
+//! Takes back what a run, or a block of it, did: folds its records backwards.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use super::{Call, Cancellation, Executor, Recorded, Urgency};
+use super::{
+    Branches, Call, Cancellation, Executor, Recorded, Urgency,
+    branches::each,
+    pending::{Containers, done, gone, on_what_is_there, since_commit, started_again},
+};
 use crate::{
     failure::{Failure, FailureKind},
-    model::RunInfo,
+    model::{Front, HostName, ProjectName, RunInfo, ServiceName, Share},
+    op::{Op, SetWeights},
 };
 
 /// An inverse that could not be done.
@@ -17,44 +25,242 @@ pub struct Left {
     pub failure: Failure,
 }
 
-/// Undoes these records, the last first, under keys `undo/KEY.n`. An inverse that fails is left, with the rest of its own
-/// record's; the other records' go on. What was undone within the run already stays undone, and what could not be undone then is
-/// tried again; so is the part of its work that a call had done when it failed.
-/// A cancellation ends it: what is not undone by then is left.
-pub fn undo(executor: &dyn Executor, records: &[Recorded], run: &Arc<RunInfo>, cancellation: &Cancellation) -> Vec<Left> {
-    let mut left = Vec::new();
-    let undone: BTreeSet<&str> = records.iter().filter(|record| record.result.is_ok()).map(|record| record.key.as_str()).collect();
-    for record in records.iter().rev().filter(|record| !record.key.is_undo()) {
+/// What undoes: the executor that does it, and how.
+pub struct Undo<'a> {
+    /// Performs the inverses.
+    pub executor: &'a dyn Executor,
+    /// The run that is undone.
+    pub run: &'a Arc<RunInfo>,
+    /// How the parts of a call are undone.
+    pub branches: Branches,
+    /// Ends it: what is not undone by then is left.
+    pub cancellation: &'a Cancellation,
+}
+
+impl Undo<'_> {
+    /// Undoes what a block (see [`Key::block`](crate::model::Key::block)) did since its last commit, the last call first, under keys
+    /// `undo/KEY.n`; parts of one call that have no host in common side by side. What was undone already stays undone, and what
+    /// could not be undone then is tried again; so is the part of its work that a call had done when it failed.
+    ///
+    /// Weights go straight to what they were at the commit, so that what the run has given traffic meanwhile gets none again. An
+    /// inverse that fails is left, with the rest of its own record's and with what it protects: containers whose traffic could
+    /// not be moved keep running. The other records' go on.
+    pub fn block(&self, records: &[Recorded], block: &str) -> Vec<Left> {
+        let pending = since_commit(records, block);
+        let undoing = Undoing {
+            undo: self,
+            done: done(records),
+            gone: gone(records),
+            again: started_again(&pending),
+            oldest: Oldest::of(&pending, &done(records)),
+            pending: &pending,
+            begun: Mutex::default(),
+            left: Mutex::default(),
+            protected: Mutex::default(),
+        };
+        undoing.level(&pending, 0);
+        let mut left = undoing.left.into_inner().unwrap_or_else(PoisonError::into_inner);
+        left.sort_by_key(|left| std::cmp::Reverse(left.record.key.path()));
+        left
+    }
+}
+
+/// A service on a host as a proxy sees it.
+type Seat = (HostName, ProjectName, ServiceName, HostName);
+
+/// What the proxies' tables were before the first of the pending records.
+struct Oldest {
+    shares: BTreeMap<Seat, (Vec<Share>, bool)>,
+    fronts: BTreeMap<(HostName, ProjectName, ServiceName), Front>,
+}
+
+impl Oldest {
+    fn of(pending: &[&Recorded], done: &BTreeSet<&str>) -> Self {
+        let mut oldest = Self { shares: BTreeMap::new(), fronts: BTreeMap::new() };
+        for record in pending {
+            for (index, op) in record.inverse().iter().enumerate() {
+                let Op::SetWeights(op) = op else { continue };
+                if done.contains(record.key.undo(index).as_str()) {
+                    continue;
+                }
+                oldest.fronts.entry((op.proxy.name.clone(), op.project.clone(), op.service.clone())).or_insert_with(|| op.front.clone());
+                for (host, shares) in &op.changes {
+                    oldest.shares.entry(seat(op, host)).or_insert_with(|| (shares.clone(), op.allow_downtime));
+                }
+            }
+        }
+        oldest
+    }
+}
+
+fn seat(op: &SetWeights, host: &HostName) -> Seat {
+    (op.proxy.name.clone(), op.project.clone(), op.service.clone(), host.clone())
+}
+
+/// An undo on its way.
+struct Undoing<'a> {
+    undo: &'a Undo<'a>,
+    pending: &'a [&'a Recorded],
+    /// The keys of inverses that were done before.
+    done: BTreeSet<&'a str>,
+    /// Containers that the run itself has deleted.
+    gone: Containers<'a>,
+    /// The keys of records that started again what the run had stopped: what ran before goes on running.
+    again: BTreeSet<&'a str>,
+    oldest: Oldest,
+    /// The keys of records whose undoing has begun.
+    begun: Mutex<BTreeSet<&'a str>>,
+    left: Mutex<Vec<Left>>,
+    /// Services on hosts whose traffic could not be moved.
+    protected: Mutex<BTreeSet<(ServiceName, HostName)>>,
+}
+
+impl<'a> Undoing<'a> {
+    /// Undoes records that have the way to `depth` in common, the last call first.
+    fn level(&self, records: &[&'a Recorded], depth: usize) {
+        let number = |record: &Recorded| record.key.path().get(depth).map(|(number, _)| *number);
+        let part = |record: &Recorded| record.key.path().get(depth).and_then(|(_, part)| *part);
+        let calls: Vec<_> = records.chunk_by(|left, right| number(left) == number(right)).collect();
+        for call in calls.into_iter().rev() {
+            let parts: Vec<_> = call.chunk_by(|left, right| part(left) == part(right)).collect();
+            each(self.undo.branches, &lanes(&parts), |_, lane| lane.iter().for_each(|part| self.part(part, depth)), |()| false);
+        }
+    }
+
+    /// Undoes one call, or what a block in its place did.
+    fn part(&self, records: &[&'a Recorded], depth: usize) {
+        if records.iter().any(|record| record.key.path().len() > depth + 1) {
+            self.level(records, depth + 1);
+        } else {
+            records.iter().rev().for_each(|record| self.record(record));
+        }
+    }
+
+    fn record(&self, record: &'a Recorded) {
+        if !lock(&self.begun).insert(record.key.as_str()) || self.again.contains(record.key.as_str()) {
+            return;
+        }
         for (index, op) in record.inverse().iter().enumerate() {
             let key = record.key.undo(index);
-            if undone.contains(key.as_str()) {
-                continue;
+            let Some(op) = on_what_is_there(op, &self.gone).filter(|_| !self.done.contains(key.as_str())) else { continue };
+            if self.undo.cancellation.urgency() > Urgency::None {
+                let message = format!("the undo of call {} was interrupted", record.key);
+                self.leave(record, Failure::new(FailureKind::Interrupted, message));
+                return;
             }
-            if cancellation.urgency() > Urgency::None {
-                let failure = Failure::new(FailureKind::Interrupted, format!("the undo of call {} was interrupted", record.key));
-                left.push(Left { record: record.clone(), failure });
-                return left;
-            }
-            let call = Call { cancellation: cancellation.clone(), ..Call::new(op.clone(), key, record.origin.clone(), run.clone()) };
-            if let Err(failure) = executor.perform(&call) {
-                left.push(Left { record: record.clone(), failure });
-                break;
+            let result = self.allowed(&op).and_then(|()| self.aimed(&op)).and_then(|op| {
+                let call = Call::new(op, key, record.origin.clone(), self.undo.run.clone());
+                self.undo.executor.perform(&Call { cancellation: self.undo.cancellation.clone(), ..call })
+            });
+            if let Err(failure) = result {
+                if let Op::SetWeights(op) = &op {
+                    lock(&self.protected).extend(op.changes.keys().map(|host| (op.service.clone(), host.clone())));
+                }
+                self.leave(record, failure);
+                return;
             }
         }
     }
-    left
+
+    fn leave(&self, record: &Recorded, failure: Failure) {
+        lock(&self.left).push(Left { record: record.clone(), failure });
+    }
+
+    /// Containers whose traffic could not be moved are not ended.
+    fn allowed(&self, op: &Op) -> Result<(), Failure> {
+        let (host, service) = match op {
+            Op::Drain(op) => (&op.host, &op.service),
+            Op::Stop(op) => (&op.host, &op.service),
+            Op::Remove(op) => (&op.host, &op.service),
+            _ => return Ok(()),
+        };
+        if lock(&self.protected).contains(&(service.clone(), host.name.clone())) {
+            let message = format!("what serves {service} on {} stays: its traffic could not be given back to what had it", host.name);
+            return Err(Failure::refused(message).on(&host.name));
+        }
+        Ok(())
+    }
+
+    /// The op with weights aimed at the oldest table: straight, as soon as the containers in it run again. Where an older record
+    /// is still to start them, its undo is brought forward, unless the host had no traffic in between: then it has none again, as
+    /// the script had it.
+    fn aimed(&self, op: &Op) -> Result<Op, Failure> {
+        let Op::SetWeights(op) = op else { return Ok(op.clone()) };
+        let mut aimed = op.clone();
+        for (host, shares) in &mut aimed.changes {
+            let Some((oldest, allow_downtime)) = self.oldest.shares.get(&seat(op, host)) else { continue };
+            let stopped = self.stopped(host, oldest);
+            if shares.is_empty() && !stopped.is_empty() {
+                continue;
+            }
+            for record in stopped {
+                self.record(record);
+                if lock(&self.left).iter().any(|left| left.record.key == record.key) {
+                    let message = format!("{} on {host} gets no traffic back: its containers could not be started again", op.service);
+                    return Err(Failure::refused(message).on(host));
+                }
+            }
+            shares.clone_from(oldest);
+            aimed.allow_downtime |= allow_downtime;
+            let front = self.oldest.fronts.get(&(op.proxy.name.clone(), op.project.clone(), op.service.clone()));
+            aimed.front = front.cloned().unwrap_or(aimed.front);
+        }
+        Ok(aimed.into())
+    }
+
+    /// The records, the last first, whose undo starts containers of these shares again and has not begun: those that are stopped
+    /// now, and were not when the last commit was made.
+    fn stopped(&self, host: &HostName, shares: &[Share]) -> Vec<&'a Recorded> {
+        let begun = lock(&self.begun).clone();
+        let stands = |record: &&&'a Recorded| {
+            let key = record.key.as_str();
+            !begun.contains(key) || self.again.contains(key)
+        };
+        let mut stopped: Vec<&'a Recorded> = Vec::new();
+        for endpoint in shares.iter().flat_map(|share| &share.containers) {
+            let named = |op: &Op| matches!(op, Op::StartAgain(op) if op.host.name == *host && op.containers.contains(&endpoint.container));
+            let about = |record: &&&'a Recorded| named(&record.op) || record.inverse().iter().any(named);
+            // The last record about a container says how it is now.
+            let last = self.pending.iter().rev().filter(stands).find(about).filter(|record| !named(&record.op));
+            stopped.extend(last.filter(|record| !stopped.iter().any(|known| known.key == record.key)));
+        }
+        stopped.sort_by_key(|record| std::cmp::Reverse(record.key.path()));
+        stopped
+    }
+}
+
+/// The parts of a call, the last first, in lanes that can be undone side by side: parts that have a host in common are in one.
+fn lanes<'r, 'a>(parts: &[&'r [&'a Recorded]]) -> Vec<Vec<&'r [&'a Recorded]>> {
+    let mut lanes: Vec<(BTreeSet<&HostName>, Vec<usize>)> = Vec::new();
+    for (index, part) in parts.iter().enumerate().rev() {
+        let inverses = || part.iter().flat_map(|record| record.inverse());
+        if inverses().next().is_none() {
+            continue;
+        }
+        let mut lane = (inverses().flat_map(|op| op.hosts()).map(|host| &host.name).collect::<BTreeSet<_>>(), vec![index]);
+        let (common, apart): (Vec<_>, Vec<_>) = lanes.into_iter().partition(|(hosts, _)| !hosts.is_disjoint(&lane.0));
+        for (hosts, parts) in common {
+            lane.0.extend(hosts);
+            lane.1.extend(parts);
+        }
+        lane.1.sort_unstable_by(|left, right| right.cmp(left));
+        lanes = apart.into_iter().chain([lane]).collect();
+    }
+    lanes.into_iter().map(|(_, indices)| indices.into_iter().map(|index| parts[index]).collect()).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Mutex, PoisonError};
-
     use super::*;
     use crate::{
         executor::{Key, Outcome},
         failure::Origin,
         model::{Period, RunId},
-        op::{Now, Op, Pause},
+        op::{Commit, Now, Pause},
     };
 
     /// Does everything, and remembers under which keys.
@@ -63,7 +269,7 @@ mod tests {
 
     impl Executor for Done {
         fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(call.key.to_string());
+            lock(&self.0).push(call.key.to_string());
             Ok(Outcome::of(()))
         }
     }
@@ -72,14 +278,27 @@ mod tests {
         [Pause { period: Period::seconds(1) }.into(), Pause { period: Period::seconds(2) }.into()]
     }
 
+    fn key(text: &str) -> Key {
+        serde_json::from_value(text.into()).expect("a key is text")
+    }
+
     fn record(key: Key, result: Result<Outcome, Failure>) -> Recorded {
         Recorded { key, op: Now {}.into(), origin: Origin { file: "deploy.rhai".into(), line: 1, column: 1 }, result, seconds: 0.0 }
     }
 
-    fn undone(records: &[Recorded]) -> Vec<String> {
+    fn one_step(text: &str) -> Recorded {
+        record(key(text), Ok(Outcome::of(()).undone_by([Pause { period: Period::seconds(1) }.into()])))
+    }
+
+    fn commit(text: &str) -> Recorded {
+        Recorded { op: Commit {}.into(), ..record(key(text), Ok(Outcome::of(()))) }
+    }
+
+    fn undone(records: &[Recorded], block: &str) -> Vec<String> {
         let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me".into(), started: "2026-01-01T00:00:00Z".into() };
-        let done = Done::default();
-        assert!(undo(&done, records, &Arc::new(run), &Cancellation::default()).is_empty());
+        let (run, done, cancellation) = (Arc::new(run), Done::default(), Cancellation::default());
+        let undo = Undo { executor: &done, run: &run, branches: Branches::InOrder, cancellation: &cancellation };
+        assert!(undo.block(records, block).is_empty());
         done.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -91,7 +310,7 @@ mod tests {
             record(key.undo(0), Ok(Outcome::of(()))),
             record(key.undo(1), Err(Failure::failed("the host was away"))),
         ];
-        assert_eq!(undone(&records), ["undo/4[1].1"]);
+        assert_eq!(undone(&records, ""), ["undo/4[1].1"]);
     }
 
     #[test]
@@ -101,6 +320,26 @@ mod tests {
             record(Key::call("", 2), Err(Failure::failed("half of it").undone_by(inverse()))),
             record(Key::call("", 3), Err(Failure::failed("nothing of it"))),
         ];
-        assert_eq!(undone(&records), ["undo/2.0", "undo/2.1", "undo/1.0", "undo/1.1"]);
+        assert_eq!(undone(&records, ""), ["undo/2.0", "undo/2.1", "undo/1.0", "undo/1.1"]);
+    }
+
+    #[test]
+    fn a_block_is_undone_and_its_neighbours_stay() {
+        let records = ["1", "2[0].1", "2[0].2[1].1", "20[0].1", "3"].map(one_step);
+        assert_eq!(undone(&records, "2[0]."), ["undo/2[0].2[1].1.0", "undo/2[0].1.0"]);
+    }
+
+    #[test]
+    fn a_commit_makes_final_what_its_block_did_before_it() {
+        let records = [one_step("1"), one_step("2[0].1"), commit("2[0].2"), one_step("2[0].3"), one_step("2[1].1"), one_step("10")];
+        assert_eq!(undone(&records, ""), ["undo/10.0", "undo/2[1].1.0", "undo/2[0].3.0", "undo/1.0"]);
+        let all: Vec<Recorded> = records.into_iter().chain([commit("11"), one_step("12")]).collect();
+        assert_eq!(undone(&all, ""), ["undo/12.0"]);
+    }
+
+    #[test]
+    fn what_the_script_does_in_order_is_undone_in_order_whatever_ended_first() {
+        let records = ["10", "2", "4[1]", "4[0]"].map(one_step);
+        assert_eq!(undone(&records, ""), ["undo/10.0", "undo/4[1].0", "undo/4[0].0", "undo/2.0"]);
     }
 }

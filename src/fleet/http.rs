@@ -12,10 +12,10 @@ use hyper::{Request, Uri, header};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
-use super::{Connection, Fleet};
+use super::{Connection, Fleet, secrets::Secrets};
 use crate::{
     failure::{Failure, FailureKind},
-    op::{HttpGet, HttpResponse, HttpTarget},
+    op::{HttpGet, HttpResponse, HttpTarget, Notify},
 };
 
 /// How much of a body is read.
@@ -42,6 +42,19 @@ pub async fn get(fleet: &Fleet, op: &HttpGet) -> Result<HttpResponse, Failure> {
     let (code, body) =
         asked.unwrap_or_else(|_| Err(Failure::new(FailureKind::Timeout, format!("{what} did not answer within {}", op.timeout))))?;
     Ok(HttpResponse { code, body: fleet.secrets().redact(&body), seconds: begin.elapsed().as_secs_f64() })
+}
+
+/// Posts something to a URL; any other answer than a 2xx is a failure. The URL is told without its secrets.
+pub async fn post(op: &Notify, secrets: &Secrets) -> Result<(), Failure> {
+    let url = secrets.resolve(&op.url)?;
+    let request = client()?.post(&url).header(header::CONTENT_TYPE.as_str(), &op.media_type).body(op.payload.clone());
+    let sent = request.timeout(op.timeout.duration()).send().await;
+    let shown = op.url.to_string();
+    let answer = sent.map_err(|error| unreachable(&shown, &error.without_url()))?;
+    if answer.status().is_success() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("{shown} answered {}", answer.status().as_u16())))
 }
 
 /// The outermost error alone says little: what caused it is told too.

@@ -36,6 +36,25 @@ impl Key {
         Self(format!("undo/{}.{index}", self.0))
     }
 
+    /// The block of code that makes this call: what the keys of its calls begin with; the run's own is empty.
+    pub fn block(&self) -> &str {
+        self.0.rfind('.').map_or("", |end| &self.0[..=end])
+    }
+
+    /// Whether it is the key of a call in this block, or in a block within it.
+    pub fn is_in(&self, block: &str) -> bool {
+        self.0.starts_with(block)
+    }
+
+    /// The way to it from the outermost block: at each level the call's number, and the part where it has parts.
+    pub fn path(&self) -> Vec<(u64, Option<u64>)> {
+        let level = |text: &str| {
+            let (number, part) = text.trim_end_matches(']').split_once('[').map_or((text, None), |(number, part)| (number, Some(part)));
+            (number.parse().unwrap_or(0), part.and_then(|part| part.parse().ok()))
+        };
+        self.0.split('.').map(level).collect()
+    }
+
     /// Whether it is the key of an op that undoes a call.
     pub fn is_undo(&self) -> bool {
         self.0.starts_with("undo/")

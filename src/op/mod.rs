@@ -15,6 +15,7 @@ pub mod once;
 pub mod outcome;
 pub mod put;
 pub mod read;
+pub mod run;
 pub mod wait;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -32,6 +33,7 @@ pub use self::{
         CheckNow, CheckedContainer, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse, HttpTarget, LogText, Logs, Now, Probe,
         Reachable, ReadEnv, ReadFile, Routes, Sought, Survey, Traffic, TrafficCount,
     },
+    run::{Commit, Confirm, LeaveOut, Notify},
     wait::{Checks, Healthcheck, Pause},
 };
 use crate::model::{Container, ContainerName, Host, ProjectName, ServiceName};
@@ -148,6 +150,14 @@ operations! {
     Unlock: Wait, "unlock" => ();
     /// Waits until containers are healthy.
     Healthcheck: Wait, "healthcheck" => Checks;
+    /// Makes what was done so far final.
+    Commit: Read, "commit" => ();
+    /// Asks a person.
+    Confirm: Wait, "confirm" => bool;
+    /// Tells a URL.
+    Notify: Put, "notify" => ();
+    /// Marks a host that is left as it is.
+    LeaveOut: Read, "leave_out" => ();
     /// Waits.
     Pause: Wait, "pause" => ();
     /// Writes and tests a proxy's new file, and puts the old one back.

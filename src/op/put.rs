@@ -29,11 +29,12 @@ pub struct SetWeights {
 }
 
 impl SetWeights {
-    /// What takes it back: the shares that the table before it gave the named hosts.
+    /// What takes it back: the shares that the table before it gave the named hosts. A service that had no traffic then may have
+    /// none again.
     pub fn inverse(&self, before: Option<&RouteTable>) -> Op {
         let shares = |host: &HostName| before.and_then(|table| table.shares.get(host)).cloned().unwrap_or_default();
         let changes: BTreeMap<_, _> = self.changes.keys().map(|host| (host.clone(), shares(host))).collect();
-        let had_none = changes.values().all(Vec::is_empty);
+        let had_none = !before.is_some_and(RouteTable::serves);
         let front = before.map_or_else(|| self.front.clone(), |table| table.front.clone());
         Self { changes, front, allow_downtime: self.allow_downtime || had_none, ..self.clone() }.into()
     }

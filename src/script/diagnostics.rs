@@ -141,7 +141,8 @@ fn thrown(value: &Dynamic, sources: &Sources) -> Diagnostic {
     Diagnostic { message, ..Diagnostic::default() }
 }
 
-fn message(error: &EvalAltResult) -> String {
+/// What an error of the language says, in our words.
+pub(super) fn message(error: &EvalAltResult) -> String {
     match error {
         EvalAltResult::ErrorParsing(kind, _) => parse_message(kind),
         EvalAltResult::ErrorFunctionNotFound(signature, _) => format!("there is no function {}", readable(signature)),

@@ -14,6 +14,7 @@ mod evaluator;
 pub mod functions;
 mod isolation;
 mod kinds;
+mod ledger;
 pub mod options;
 mod parallel;
 pub mod placeholders;
@@ -30,10 +31,11 @@ pub use self::{
     debugger::{Paused, Watcher},
     evaluator::{Evaluator, Frame, goes_on},
     functions::{NOT_YET, REPLACED, signatures},
-    parallel::Branches,
     run::{ScriptRun, Stopped},
     session::{SecretNames, Session},
 };
+
+pub use crate::executor::Branches;
 
 #[cfg(test)]
 mod recording;

@@ -206,6 +206,13 @@ pub const SPECS: &[OptionSpec] = &[
         keys: &[key("assume", Kind::Map, "what a dry run takes for the answer: requests, errors, p50, p95")],
     },
     OptionSpec {
+        function: "confirm",
+        keys: &[
+            key("name", Kind::Text, "the name that `--yes=NAME` answers it by"),
+            key("otherwise", Kind::Bool, "the answer where nobody can be asked"),
+        ],
+    },
+    OptionSpec {
         function: "database",
         keys: &[
             key("via", Kind::Host, "the host that it is reached through, by SSH"),

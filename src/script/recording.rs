@@ -7,9 +7,9 @@ use std::{
 
 use serde_json::json;
 
-use super::{Branches, ScriptRun, SecretNames, Stopped, engine, resolver::Resolver, session::lock, sources::Sources};
+use super::{ScriptRun, SecretNames, Stopped, engine, resolver::Resolver, session::lock, sources::Sources};
 use crate::{
-    executor::{Call, Cancellation, Event, Executor, Narrator, Outcome, RunInfo},
+    executor::{Branches, Call, Cancellation, Event, Executor, Narrator, Outcome, RunInfo},
     failure::Failure,
     model::{Container, ContainerState, Health, Host, RunId, Version},
     op::{self, Op},

@@ -14,13 +14,13 @@ use super::{
     engine,
     evaluator::Evaluator,
     functions::raise,
-    parallel::{Branches, STACK},
+    ledger::Ledger,
     placeholders::{Placeholders, foreign},
     resolver::Resolver,
     session::{Circumstances, Project, SecretNames, Session},
 };
 use crate::{
-    executor::{Cancellation, Executor, Narrator, RunInfo, call::Urgency},
+    executor::{Branches, Cancellation, Executor, Narrator, RunInfo, branches::STACK, call::Urgency},
     failure::{Failure, FailureKind},
 };
 
@@ -61,7 +61,8 @@ impl Stopped {
 
     /// Whether it was told to stop.
     pub fn is_interrupted(&self) -> bool {
-        matches!(self.error.unwrap_inner(), EvalAltResult::ErrorTerminated(..))
+        let told = |failure: Failure| failure.kind == FailureKind::Interrupted;
+        matches!(self.error.unwrap_inner(), EvalAltResult::ErrorTerminated(..)) && self.failure().is_none_or(told)
     }
 }
 
@@ -101,7 +102,7 @@ impl ScriptRun {
         let placeholders = Placeholders::default();
         let cancellation = self.cancellation.clone();
         let session = Session::new(Circumstances {
-            executor: self.executor,
+            executor: Arc::new(Ledger::over(self.executor)),
             narrator: self.narrator,
             run: self.run,
             branches: self.branches,

@@ -11,12 +11,15 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    parallel::{self, Branches},
+    ledger::Ledger,
     placeholders::{Placeholders, foreign_value},
     sources::Sources,
 };
 use crate::{
-    executor::{Call, Cancellation, Event, Executor, Key, Level, Narrator, Outcome, RunInfo, call::Urgency, event::Discard},
+    executor::{
+        Branches, Call, Cancellation, Event, Executor, Key, Level, Narrator, Outcome, RunInfo, Undo, branches::each, call::Urgency,
+        event::Discard, undo::Left,
+    },
     failure::{Failure, FailureKind, Origin},
     model::{Host, HostName, ProjectName, Text},
     op::{Class, Op, Operation},
@@ -33,7 +36,7 @@ pub trait SecretNames: Send + Sync {
 
 /// What is the same for a whole run.
 pub(super) struct Circumstances {
-    pub(super) executor: Arc<dyn Executor>,
+    pub(super) executor: Arc<Ledger>,
     pub(super) narrator: Arc<dyn Narrator>,
     pub(super) run: Arc<RunInfo>,
     pub(super) branches: Branches,
@@ -92,27 +95,35 @@ impl Session {
 
     /// The session of branch number `index` of the call `key`; it stops once `stop` is set.
     pub(super) fn branch(&self, key: &Key, index: usize, stop: Arc<AtomicBool>) -> Self {
-        Self(Arc::new(Branch {
-            circumstances: Arc::clone(&self.0.circumstances),
-            prefix: key.part(index).branch(),
-            calls: AtomicUsize::new(0),
-            phases: AtomicUsize::new(self.phases().load(Ordering::SeqCst)),
-            current: Mutex::new(self.current().clone()),
-            stops: self.0.stops.iter().cloned().chain([stop]).collect(),
-        }))
+        self.within(key.part(index).branch(), Some(stop))
     }
 
-    /// A session beside this one, for what is typed while it waits: its keys begin with `prefix`, so that this one's do not change.
-    #[must_use]
-    pub fn aside(&self, prefix: String) -> Self {
+    /// The session of a block of its own in place of the call `key`.
+    pub(super) fn block(&self, key: &Key) -> Self {
+        self.within(key.part(0).branch(), None)
+    }
+
+    fn within(&self, prefix: String, stop: Option<Arc<AtomicBool>>) -> Self {
         Self(Arc::new(Branch {
             circumstances: Arc::clone(&self.0.circumstances),
             prefix,
             calls: AtomicUsize::new(0),
             phases: AtomicUsize::new(self.phases().load(Ordering::SeqCst)),
             current: Mutex::new(self.current().clone()),
-            stops: self.0.stops.clone(),
+            stops: self.0.stops.iter().cloned().chain(stop).collect(),
         }))
+    }
+
+    /// Undoes what was done in it since its last commit. What is left could not be undone.
+    pub(super) fn undo(&self) -> Vec<Left> {
+        let Circumstances { executor, run, branches, cancellation, .. } = self.circumstances();
+        Undo { executor: executor.as_ref(), run, branches: *branches, cancellation }.block(&executor.records(), &self.0.prefix)
+    }
+
+    /// A session beside this one, for what is typed while it waits: its keys begin with `prefix`, so that this one's do not change.
+    #[must_use]
+    pub fn aside(&self, prefix: String) -> Self {
+        self.within(prefix, None)
     }
 
     /// A session beside this one whose calls another executor gets.
@@ -120,7 +131,7 @@ impl Session {
     pub fn over(&self, prefix: String, executor: Arc<dyn Executor>) -> Self {
         let circumstances = self.circumstances();
         let session = Self::new(Circumstances {
-            executor,
+            executor: Arc::new(Ledger::over(executor)),
             narrator: Arc::clone(&circumstances.narrator),
             run: Arc::clone(&circumstances.run),
             branches: circumstances.branches,
@@ -183,8 +194,13 @@ impl Session {
     pub fn perform<O: Operation>(&self, origin: &Origin, op: O) -> Result<O::Output, Failure> {
         self.check()?;
         let call = self.call(origin, op, self.next_key());
-        let outcome = self.circumstances().executor.perform(&call).map_err(|failure| failure.from(origin))?;
-        answer(outcome, &call)
+        match self.circumstances().executor.perform(&call) {
+            Ok(outcome) => answer(outcome, &call),
+            Err(failure) => {
+                let inverse = failure.inverse.clone();
+                Err(self.all_or_nothing(&[call], &[inverse], failure.from(origin)))
+            }
+        }
     }
 
     /// Performs the parts of one call, side by side as far as the run allows, and returns their answers in order. Where a part
@@ -197,7 +213,7 @@ impl Session {
         let key = self.next_key();
         let calls: Vec<Call> = ops.into_iter().enumerate().map(|(index, op)| self.call(origin, op, key.part(index))).collect();
         let executor = &self.circumstances().executor;
-        let results = parallel::each(self.circumstances().branches, &calls, |_, call| executor.perform(call), |_| false);
+        let results = each(self.circumstances().branches, &calls, |_, call| executor.perform(call), |_| false);
         let results: Vec<Result<Outcome, Failure>> =
             results.into_iter().map(|result| result.unwrap_or_else(|| Err(Failure::failed("it was not begun")))).collect();
         if results.iter().all(Result::is_ok) {
@@ -208,16 +224,16 @@ impl Session {
             .map(|result| result.as_ref().map_or_else(|failure| failure.inverse.clone(), |outcome| outcome.inverse.clone()))
             .collect();
         let failures: Vec<(&Call, Failure)> = calls.iter().zip(results).filter_map(|(call, result)| Some((call, result.err()?))).collect();
-        let mut failure = joined(&calls[0].op, calls.len(), &failures).from(origin);
-        let undone = matches!(calls[0].op.class(), Class::Create | Class::Put) && !failure.kind.ends_the_run();
-        if undone {
-            failure = self.take_back(&calls, &inverses, failure);
-        }
-        Err(failure)
+        let failure = joined(&calls[0].op, calls.len(), &failures).from(origin);
+        Err(self.all_or_nothing(&calls, &inverses, failure))
     }
 
-    /// Undoes what these calls did, the last first. What cannot be undone is told in the failure, and the rest goes on.
-    fn take_back(&self, calls: &[Call], inverses: &[Vec<Op>], mut failure: Failure) -> Failure {
+    /// Undoes what these parts of a create or put did, the last first. What cannot be undone is told in the failure, and the rest
+    /// goes on.
+    fn all_or_nothing(&self, calls: &[Call], inverses: &[Vec<Op>], mut failure: Failure) -> Failure {
+        if !matches!(calls[0].op.class(), Class::Create | Class::Put) || failure.kind.ends_the_run() {
+            return failure;
+        }
         for (call, inverse) in calls.iter().zip(inverses).rev() {
             for (index, op) in inverse.iter().enumerate() {
                 let undo = self.call(&call.origin, op.clone(), call.key.undo(index));

@@ -12,6 +12,7 @@ pub mod markdown;
 pub mod plain;
 pub mod plan;
 pub mod printer;
+pub mod prompt;
 pub mod report;
 pub mod style;
 pub mod table;

@@ -46,7 +46,9 @@ impl Plan<'_> {
 
     fn ops(&self, verbose: bool, style: Style) -> String {
         let mut hosts: Vec<(String, Vec<(&Recorded, Line)>)> = Vec::new();
-        let told = |record: &&Recorded| verbose || record.result.is_err() || record.op.class() != Class::Read;
+        let told = |record: &&Recorded| {
+            verbose || record.result.is_err() || record.op.class() != Class::Read || matches!(record.op, Op::Commit(_) | Op::LeaveOut(_))
+        };
         for record in self.records.iter().filter(told) {
             let line = Line::of(&record.op);
             match hosts.iter_mut().find(|(host, _)| *host == line.host) {

@@ -183,7 +183,9 @@ impl World {
             Op::Sql(op) => Ok(databases::statements(op)),
             Op::Backfill(_) => Ok(databases::backfilled()),
             Op::Backup(op) => Ok(databases::backed_up(op, token)),
-            Op::Pause(_) => Ok(Outcome::of(())),
+            Op::Pause(_) | Op::Commit(_) | Op::Notify(_) => Ok(Outcome::of(())),
+            Op::Confirm(_) => Ok(Outcome::of(true).assuming("the answer is yes")),
+            Op::LeaveOut(op) => Ok(Outcome::of(()).undone_by([op.inverse()])),
             Op::Git(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_) => {
                 Err(Failure::failed(format!("`{}` cannot be answered by a model", op.verb())))
             }

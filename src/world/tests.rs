@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::*;
 use crate::{
-    executor::{Call, Cancellation, Executor, Guard, Key, Model, Recorded, Source, Urgency, undo::undo},
+    executor::{Branches, Call, Cancellation, Executor, Guard, Key, Model, Recorded, Source, Undo, Urgency, undo::Left},
     failure::Origin,
     model::{
         Balancer, Check, Container, Front, Health, Host, Release, ReleaseId, RouteTable, RunId, Service, ServiceName, Share, TakenFront,
@@ -176,6 +176,11 @@ impl Fleet {
         })
     }
 
+    fn undo(&self, cancellation: &Cancellation) -> Vec<Left> {
+        let undo = Undo { executor: &self.executor, run: &self.run, branches: Branches::InOrder, cancellation };
+        undo.block(&self.records, "")
+    }
+
     fn find(&mut self) -> Found {
         let op = Find {
             host: self.host.clone(),
@@ -263,7 +268,7 @@ fn what_a_run_did_is_taken_back_the_last_first() {
     fleet.weigh(&[(&old, 0), (&new, 100)]).expect("weighs");
     fleet.drain(&old).expect("drains");
     fleet.stop(&old).expect("stops");
-    let left = undo(&fleet.executor, &fleet.records, &fleet.run, &Cancellation::default());
+    let left = fleet.undo(&Cancellation::default());
     assert!(left.is_empty(), "{left:?}");
     assert_eq!(fleet.find(), before);
 }
@@ -274,7 +279,7 @@ fn an_undo_that_is_interrupted_says_what_is_left() {
     let new = fleet.start("v1").expect("starts");
     let cancellation = Cancellation::default();
     cancellation.request(Urgency::Finish);
-    let left = undo(&fleet.executor, &fleet.records, &fleet.run, &cancellation);
+    let left = fleet.undo(&cancellation);
     assert_eq!(left.first().map(|left| left.failure.kind), Some(FailureKind::Interrupted));
     assert_eq!(fleet.find().containers.len(), new.len());
 }

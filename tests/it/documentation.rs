@@ -64,7 +64,7 @@ fn spans(text: &str) -> impl Iterator<Item = &str> {
 fn project() -> Project {
     let project = Project::new();
     project
-        .write(".env", "DB_PASSWORD=pw\n")
+        .write(".env", "DB_PASSWORD=pw\nCHAT_URL=http://127.0.0.1:9/chat\n")
         .write("expand.sql", "ALTER TABLE users ADD COLUMN email_new text;\n")
         .write("shop.env", "WORKERS=4\n")
         .write("VERSION", "v7\n");
@@ -179,7 +179,8 @@ fn every_option_in_the_readme_is_one_of_the_command_line() {
         })
         .collect();
     let readme = text("README.md");
-    let shown: Vec<&str> = spans(&readme).filter(|span| span.starts_with('-')).map(|span| span.split(' ').next().unwrap_or(span)).collect();
+    let shown: Vec<&str> =
+        spans(&readme).filter(|span| span.starts_with('-')).map(|span| span.split([' ', '=']).next().unwrap_or(span)).collect();
     assert!(shown.len() >= 5, "{shown:?}");
     let unknown: Vec<&&str> = shown.iter().filter(|option| !known.contains(**option)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");

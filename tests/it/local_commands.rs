@@ -1,6 +1,7 @@
 //! Commands on the operator's own machine: secrets reach them, and ctrl-C ends them.
 
 mod plans;
+mod questions;
 
 use std::fs;
 

@@ -9,17 +9,18 @@ use std::{
     time::Instant,
 };
 
-use rhai::{Array, Dynamic, EvalAltResult, FnPtr, FuncRegistration, ImmutableString, Map, Module};
+use rhai::{Array, Dynamic, EvalAltResult, FnPtr, FuncArgs, FuncRegistration, ImmutableString, Map, Module};
 
 use super::{Arguments, Caller, Function, Trouble, set, starting::by_host};
 use crate::{
-    executor::{Event, Level, lease::locked},
+    executor::{Branches, Event, Level, branches::each, lease::locked},
     failure::{Failure, FailureKind},
     model::{Container, Host, Period},
     op,
     script::{
+        diagnostics::message,
         options::shown,
-        parallel::{self, Branches},
+        parallel,
         session::{Session, combined},
         values::type_word,
     },
@@ -87,13 +88,13 @@ fn branches(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
         })
         .collect();
     let work = |_: usize, (item, action, session): &(Dynamic, FnPtr, Session)| {
-        let result = in_session(caller, session, action, item.clone());
+        let result = in_session(caller, session, action, (item.clone(),));
         if fail_fast && result.is_err() {
             stop.store(true, Ordering::SeqCst);
         }
         result
     };
-    let results = parallel::each(how, &sessions, work, |result| fail_fast && result.is_err());
+    let results = each(how, &sessions, work, |result| fail_fast && result.is_err());
     let begun: Vec<Result<Dynamic, Box<EvalAltResult>>> = results.into_iter().flatten().collect();
     if begun.iter().all(Result::is_ok) {
         return Ok(begun.into_iter().collect::<Result<Array, _>>()?.into());
@@ -103,17 +104,25 @@ fn branches(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
 }
 
 #[expect(deprecated, reason = "Rhai marks the stored context as volatile; there is no other way to call a closure with its own tag")]
-fn in_session(caller: &Caller<'_>, session: &Session, action: &FnPtr, item: Dynamic) -> Result<Dynamic, Box<EvalAltResult>> {
+pub(super) fn in_session(
+    caller: &Caller<'_>,
+    session: &Session,
+    action: &FnPtr,
+    arguments: impl FuncArgs,
+) -> Result<Dynamic, Box<EvalAltResult>> {
     let mut store = caller.context.store_data();
     store.global.tag = Dynamic::from(session.clone());
-    action.call_within_context(&store.create_context(caller.context.engine()), (item,))
+    action.call_within_context(&store.create_context(caller.context.engine()), arguments)
 }
 
-/// The error that branches end in: a single one as it is, several as one failure. A branch that was stopped for another's sake
-/// is not counted.
+/// The error that branches end in: one that stops the run before all others, a single one as it is, several as one failure. A
+/// branch that was stopped for another's sake is not counted.
 #[expect(clippy::vec_box, reason = "Rhai raises its errors boxed")]
 fn first_or_all(mut errors: Vec<Box<EvalAltResult>>, of: usize) -> Trouble {
     let told = |error: &EvalAltResult| matches!(error.unwrap_inner(), EvalAltResult::ErrorTerminated(..));
+    if let Some(stops) = errors.iter().position(|error| told(error) && failure_of(error).kind != FailureKind::Interrupted) {
+        return Trouble::Raised(errors.remove(stops));
+    }
     if errors.iter().any(|error| !told(error)) {
         errors.retain(|error| !told(error));
     }
@@ -124,12 +133,13 @@ fn first_or_all(mut errors: Vec<Box<EvalAltResult>>, of: usize) -> Trouble {
     combined(format!("{} of {of} branches failed", failures.len()), failures).into()
 }
 
-fn failure_of(error: &EvalAltResult) -> Failure {
+/// The failure that an error carries, or its words as one.
+pub(super) fn failure_of(error: &EvalAltResult) -> Failure {
     match error.unwrap_inner() {
-        EvalAltResult::ErrorRuntime(thrown, _) => {
+        EvalAltResult::ErrorRuntime(thrown, _) | EvalAltResult::ErrorTerminated(thrown, _) => {
             thrown.clone().try_cast::<Failure>().unwrap_or_else(|| Failure::failed(thrown.to_string()))
         }
-        other => Failure::failed(other.to_string()),
+        other => Failure::failed(message(other)),
     }
 }
 

@@ -13,9 +13,11 @@ mod health;
 mod operator;
 mod operators;
 mod parameters;
+mod people;
 mod read;
 mod starting;
 mod traffic;
+mod undoing;
 mod verbs;
 
 use std::{any::TypeId, fmt::Display, sync::Arc};
@@ -65,6 +67,8 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
         read::FUNCTIONS,
         operator::FUNCTIONS,
         flow::FUNCTIONS,
+        undoing::FUNCTIONS,
+        people::FUNCTIONS,
         database::FUNCTIONS,
         operators::FUNCTIONS,
     ]
@@ -74,18 +78,12 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
 
 /// Functions that are not there yet: their names, and what they are for.
 pub const NOT_YET: &[(&str, &str)] = &[
-    ("attempt", "blocks that are undone when they fail"),
-    ("commit", "making what was done so far final"),
     ("config", "reading podlift.yml"),
-    ("confirm", "asking a person"),
-    ("notify", "telling a URL"),
     ("prometheus", "measuring with Prometheus"),
     ("prune", "deleting old releases and images"),
     ("pull", "pulling images through a registry"),
     ("push", "pushing images to a registry"),
     ("registry", "registries"),
-    ("retry", "trying a block several times"),
-    ("undo", "undoing what was done so far"),
 ];
 
 /// Functions of Rhai that a deployment script has no use for, and what to use in their place.
@@ -118,6 +116,8 @@ impl Display for Function {
 /// Why a function did not return: a failure, or what a script's own code raised in it.
 enum Trouble {
     Failed(Box<Failure>),
+    /// A failure after which the script does not go on, whatever it catches.
+    Stops(Box<Failure>),
     Raised(Box<EvalAltResult>),
 }
 
@@ -211,6 +211,10 @@ pub fn module() -> Module {
                     Trouble::Failed(mut failure) => {
                         failure.message = caller.session.circumstances().placeholders.show(&failure.message);
                         raise(failure.from(&caller.origin), context.call_position())
+                    }
+                    Trouble::Stops(mut failure) => {
+                        failure.message = caller.session.circumstances().placeholders.show(&failure.message);
+                        EvalAltResult::ErrorTerminated(Dynamic::from(*failure), context.call_position()).into()
                     }
                     Trouble::Raised(error) => error,
                 })

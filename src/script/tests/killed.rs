@@ -13,7 +13,7 @@ use crate::{
         doubts::settled,
         ending::{Ending, State},
         record::Nobody,
-        undo::undo,
+        undo::Undo,
     },
     journal::{Chain, Entry, Journal, Memory, Store},
     model::{HostName, RunId, RunInfo},
@@ -108,7 +108,9 @@ impl Life {
     fn undo(&self, point: usize) -> bool {
         let (record, journal) = self.record(point);
         let (records, failures) = settled(&journal, self.lab.executor().as_ref(), &Nobody, &self.run);
-        let left = undo(record.as_ref(), &records, &self.run, &Cancellation::default());
+        let cancellation = Cancellation::default();
+        let undo = Undo { executor: record.as_ref(), run: &self.run, branches: Branches::InOrder, cancellation: &cancellation };
+        let left = undo.block(&records, "");
         failures.is_empty() && left.is_empty()
     }
 

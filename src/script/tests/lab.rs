@@ -14,7 +14,7 @@ use crate::{
         Call, Cancellation, Event, Executor, Guard, Leased, Model, Narrator, Outcome, Record, Recorded, RunInfo, Simulated, Terms,
         ending::{Ending, State},
         record::in_script_order,
-        undo::{Left, undo},
+        undo::{Left, Undo},
     },
     failure::{Failure, Origin},
     model::{ContainerState, Host, HostName, Key, ProjectName, RunId},
@@ -125,7 +125,8 @@ impl Lab {
         let calls = fleet.calls.load(Ordering::SeqCst);
         let mut records = record.records();
         in_script_order(&mut records);
-        let left = if ended.is_err() { undo(record.as_ref(), &records, &run, &cancellation) } else { Vec::new() };
+        let undo = Undo { executor: record.as_ref(), run: &run, branches: Branches::InOrder, cancellation: &cancellation };
+        let left = if ended.is_err() { undo.block(&records, "") } else { Vec::new() };
         let state = Ending::read(fleet.as_ref(), &records, &run).state();
         self.give_back(&run);
         let said = lock(&heard.0).clone();

@@ -1,5 +1,4 @@
 //! The language, told as scripts and the calls that they make.
-
 mod arguments;
 mod branching;
 mod commands;
@@ -8,8 +7,10 @@ mod deploying;
 mod killed;
 mod lab;
 mod language;
+mod policies;
 mod procedures;
 mod reading;
 mod secrets;
 mod strategies;
+mod undoing;
 mod weighing;

@@ -1,0 +1,110 @@
+//! Several things at once: the hosts of one call, the branches of `parallel`, and what undoes them.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+/// The stack of every thread that runs script code: as much as the deepest script that the engine's limits let through needs in
+/// a debug build, twice over. Memory is taken as it is used.
+pub const STACK: usize = 64 << 20;
+
+/// How branches and hosts are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Branches {
+    /// Side by side, at most `max` at once.
+    Parallel {
+        /// The most at once.
+        max: usize,
+    },
+    /// One after the other: for a dry run and for stepping.
+    InOrder,
+}
+
+impl Default for Branches {
+    fn default() -> Self {
+        Self::Parallel { max: 8 }
+    }
+}
+
+/// Does `work` for each item and returns the results in the items' order; after a result that `is_last`, items that have not
+/// begun are left out.
+pub fn each<T: Sync, R: Send>(
+    branches: Branches,
+    items: &[T],
+    work: impl Fn(usize, &T) -> R + Sync,
+    is_last: impl Fn(&R) -> bool + Sync,
+) -> Vec<Option<R>> {
+    let workers = match branches {
+        Branches::Parallel { max } => max.clamp(1, items.len().max(1)),
+        Branches::InOrder => 1,
+    };
+    let next = AtomicUsize::new(0);
+    let ended = AtomicBool::new(false);
+    let results: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
+    let worker = || {
+        while !ended.load(Ordering::SeqCst) {
+            let index = next.fetch_add(1, Ordering::SeqCst);
+            let Some(item) = items.get(index) else { return };
+            let result = work(index, item);
+            if is_last(&result) {
+                ended.store(true, Ordering::SeqCst);
+            }
+            results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(result);
+        }
+    };
+    if workers == 1 {
+        worker();
+    } else {
+        thread::scope(|scope| {
+            for _ in 0..workers {
+                // Where no further thread can be had, the others do its work; the last resort is this one.
+                if thread::Builder::new().stack_size(STACK).spawn_scoped(scope, worker).is_err() {
+                    worker();
+                }
+            }
+        });
+    }
+    results.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn results_come_in_order_whatever_is_faster() {
+        let items = [30, 0, 15, 0];
+        let slow = |index: usize, milliseconds: &u64| {
+            thread::sleep(Duration::from_millis(*milliseconds));
+            index
+        };
+        for branches in [Branches::default(), Branches::Parallel { max: 2 }, Branches::InOrder] {
+            let results = each(branches, &items, slow, |_| false);
+            assert_eq!(results, [Some(0), Some(1), Some(2), Some(3)]);
+        }
+    }
+
+    #[test]
+    fn no_more_than_the_bound_run_at_once() {
+        let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = |_: usize, (): &()| {
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(5));
+            now.fetch_sub(1, Ordering::SeqCst);
+        };
+        each(Branches::Parallel { max: 3 }, &[(); 12], work, |()| false);
+        assert_eq!(most.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn nothing_begins_after_the_last() {
+        let results = each(Branches::InOrder, &[1, 2, 3], |_, item| *item, |item| *item == 2);
+        assert_eq!(results, [Some(1), Some(2), None]);
+    }
+}

@@ -1,0 +1,77 @@
+//! What of a run's records an undo can still reach.
+
+use std::collections::BTreeSet;
+
+use super::Recorded;
+use crate::{
+    model::{ContainerName, HostName, Key},
+    op::Op,
+};
+
+/// The records of a block since its last commit, in the script's order. A commit makes final what its own block did before it,
+/// blocks within that block included, and nothing else.
+pub fn since_commit<'a>(records: &'a [Recorded], block: &str) -> Vec<&'a Recorded> {
+    let commits = commits(records);
+    let reached = |record: &&Recorded| !record.key.is_undo() && record.key.is_in(block) && !is_final(&record.key, &commits);
+    let mut pending: Vec<&Recorded> = records.iter().filter(reached).collect();
+    pending.sort_by_key(|record| record.key.path());
+    pending
+}
+
+/// The keys of the commits.
+pub fn commits(records: &[Recorded]) -> Vec<&Key> {
+    let committed = |record: &&Recorded| matches!(record.op, Op::Commit(_)) && record.result.is_ok();
+    records.iter().filter(committed).map(|record| &record.key).collect()
+}
+
+/// Whether one of these commits makes this call final.
+pub fn is_final(key: &Key, commits: &[&Key]) -> bool {
+    commits.iter().any(|commit| key.is_in(commit.block()) && key.path() < commit.path())
+}
+
+/// The keys of what succeeded.
+pub fn done(records: &[Recorded]) -> BTreeSet<&str> {
+    records.iter().filter(|record| record.result.is_ok()).map(|record| record.key.as_str()).collect()
+}
+
+/// The keys of pending records that started again what an older one of them had stopped: together they changed nothing, and what
+/// ran before keeps running.
+pub fn started_again<'a>(pending: &[&'a Recorded]) -> BTreeSet<&'a str> {
+    let stopped = |record: &Recorded, host: &HostName, container: &ContainerName| {
+        let starts = |op: &Op| matches!(op, Op::StartAgain(op) if op.host.name == *host && op.containers.contains(container));
+        record.inverse().iter().any(starts)
+    };
+    let again = pending.iter().enumerate().filter(|(index, record)| match &record.op {
+        Op::StartAgain(op) => {
+            let older = &pending[..*index];
+            op.containers.iter().all(|container| older.iter().any(|record| stopped(record, &op.host.name, container)))
+        }
+        _ => false,
+    });
+    again.map(|(_, record)| record.key.as_str()).collect()
+}
+
+/// Containers by host.
+pub type Containers<'a> = BTreeSet<(&'a HostName, &'a ContainerName)>;
+
+/// The op without the containers that are gone; `None` where nothing is left to do.
+pub fn on_what_is_there(op: &Op, gone: &Containers<'_>) -> Option<Op> {
+    let mut op = op.clone();
+    let (host, containers) = match &mut op {
+        Op::Drain(op) => (&op.host, &mut op.containers),
+        Op::Stop(op) => (&op.host, &mut op.containers),
+        Op::Remove(op) => (&op.host, &mut op.containers),
+        Op::StartAgain(op) => (&op.host, &mut op.containers),
+        Op::Healthcheck(op) => (&op.host, &mut op.containers),
+        _ => return Some(op),
+    };
+    containers.retain(|container| !gone.contains(&(&host.name, container)));
+    (!containers.is_empty()).then_some(op)
+}
+
+/// The containers that the script deleted.
+pub fn gone(records: &[Recorded]) -> Containers<'_> {
+    let deleted = records.iter().filter(|record| record.result.is_ok() && !record.key.is_undo());
+    let removed = deleted.filter_map(|record| if let Op::Remove(op) = &record.op { Some(op) } else { None });
+    removed.flat_map(|op| op.containers.iter().map(|container| (&op.host.name, container))).collect()
+}

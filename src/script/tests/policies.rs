@@ -1,0 +1,167 @@
+//! What a failure leaves: undone as a whole, held, or a host left out; and how an undo gets there.
+
+use std::collections::BTreeMap;
+
+use super::lab::{Fault, Lab, Told};
+use crate::{
+    executor::ending::State,
+    failure::{Failure, FailureKind},
+    model::HostName,
+    op::Op,
+};
+
+/// What was started anew is unhealthy on these hosts.
+fn sick(hosts: &'static [&'static str]) -> Fault {
+    Box::new(|_, call| match &call.op {
+        Op::Healthcheck(op) if hosts.contains(&op.host.name.as_str()) && !call.key.is_undo() => {
+            Some(Failure::new(FailureKind::Unhealthy, "it answered 503"))
+        }
+        _ => None,
+    })
+}
+
+/// The versions that undoing gave traffic to, one item a call.
+fn weighed_back(told: &Told) -> Vec<Vec<String>> {
+    let undone = told.records.iter().filter(|record| record.key.is_undo());
+    let weights = undone.filter_map(|record| if let Op::SetWeights(op) = &record.op { Some(op) } else { None });
+    weights.map(|op| op.changes.values().flatten().map(|share| share.release.version.to_string()).collect()).collect()
+}
+
+fn on(fleet: &BTreeMap<HostName, Vec<String>>, name: &str) -> Vec<String> {
+    fleet.iter().find(|(host, _)| host.as_str() == name).map(|(_, lines)| lines.clone()).unwrap_or_default()
+}
+
+#[test]
+fn a_host_that_is_skipped_is_as_it_was_and_marked_and_the_others_go_on() {
+    let mut lab = Lab::serving_v1();
+    let before = lab.fleet();
+    let told = lab.run_with("rolling::deploy(web, img, fleet, #{ on_failure: \"skip\" });", "v2", sick(&["10.0.0.1"]));
+    assert!(told.ended.is_ok(), "{:?}", told.ended);
+    assert_eq!(lab.serving(), ["10.0.0.1: v1 100; 2 run", "10.0.0.2: v2 100; 2 run"]);
+    assert_eq!(on(&lab.fleet(), "10.0.0.1"), on(&before, "10.0.0.1"));
+    let marked: Vec<String> = told
+        .records
+        .iter()
+        .filter_map(|record| if let Op::LeaveOut(op) = &record.op { Some(format!("{}: {}", op.host.name, op.why)) } else { None })
+        .collect();
+    assert_eq!(marked, ["10.0.0.1: it answered 503"]);
+}
+
+#[test]
+fn more_hosts_than_may_be_skipped_undo_all() {
+    let mut lab = Lab::serving_v1();
+    let before = lab.fleet();
+    let told = lab.run_with("rolling::deploy(web, img, fleet, #{ on_failure: \"skip\" });", "v2", sick(&["10.0.0.1", "10.0.0.2"]));
+    assert!(told.ended.is_err() && told.left.is_empty());
+    assert_eq!(lab.fleet(), before);
+    assert!(matches!(told.state, State::AllOld | State::Unchanged), "{:?}", told.state);
+}
+
+#[test]
+fn a_deploy_that_holds_keeps_what_stands_and_is_mixed() {
+    let mut lab = Lab::serving_v1();
+    let told = lab.run_with("rolling::deploy(web, img, fleet, #{ on_failure: \"hold\" });", "v2", sick(&["10.0.0.2"]));
+    assert!(told.ended.is_err() && told.left.is_empty());
+    assert_eq!(told.state, State::Mixed);
+    assert_eq!(lab.serving(), ["10.0.0.1: v2 100; 2 run", "10.0.0.2: v1 100; 4 run"]);
+}
+
+#[test]
+fn an_undo_gives_the_traffic_straight_back_to_what_had_it() {
+    let mut lab = Lab::serving_v1();
+    let before = lab.fleet();
+    let script = r#"
+        let old = running(web, fleet);
+        let next = start(web, img, fleet);
+        healthcheck(next);
+        for part in [5, 50, 100] {
+            set_weights([[old, 100 - part], [next, part]]);
+        }
+        drain(old);
+        stop(old);
+        fail("no");"#;
+    let told = lab.run(script, "v2");
+    assert!(told.ended.is_err() && told.left.is_empty(), "{:?}", told.left);
+    assert_eq!(lab.fleet(), before);
+    assert!(weighed_back(&told).iter().all(|versions| *versions == ["v1"]), "{:?}", weighed_back(&told));
+}
+
+#[test]
+fn what_was_deployed_on_the_way_gets_no_traffic_again_in_an_undo() {
+    let mut lab = Lab::serving_v1();
+    let before = lab.fleet();
+    let script = r#"
+        rolling::deploy(web, img, fleet);
+        let third = build(web, #{ tag: "v3" });
+        ship(third, fleet);
+        rolling::deploy(web, third, fleet);
+        fail("no");"#;
+    let told = lab.run(script, "v2");
+    assert!(told.ended.is_err() && told.left.is_empty(), "{:?}", told.left);
+    assert_eq!(lab.fleet(), before);
+    assert!(weighed_back(&told).iter().all(|versions| *versions == ["v1"]), "{:?}", weighed_back(&told));
+}
+
+#[test]
+fn where_the_traffic_cannot_be_moved_back_the_new_containers_keep_serving() {
+    let mut lab = Lab::serving_v1();
+    let fault: Fault = Box::new(|_, call| match &call.op {
+        Op::SetWeights(op) if call.key.is_undo() && op.proxy.name.as_str() == "10.0.0.1" => Some(Failure::failed("nginx is stuck")),
+        _ => None,
+    });
+    let told = lab.run_with("rolling::deploy(web, img, fleet); fail(\"no\");", "v2", fault);
+    assert_eq!(told.state, State::Mixed);
+    assert_eq!(lab.serving(), ["10.0.0.1: v2 100; 4 run", "10.0.0.2: v1 100; 2 run"]);
+    let why: Vec<&str> = told.left.iter().map(|left| left.failure.message.as_str()).collect();
+    assert_eq!(why, ["nginx is stuck", "what serves web on 10.0.0.1 stays: its traffic could not be given back to what had it"]);
+}
+
+#[test]
+fn an_attempt_that_fails_at_any_call_leaves_the_fleet_as_it_was_and_the_script_goes_on() {
+    for strategy in [
+        "rolling::deploy(web, img, fleet);",
+        "rolling::deploy(web, img, fleet, #{ order: \"stop-first\", allow_downtime: true });",
+        "canary::deploy(web, img, fleet, #{ steps: [5, 50] });",
+        "parallel(fleet, |host| rolling::deploy(web, img, host));",
+    ] {
+        let script = format!("let tried = attempt(|| {{ {strategy} }}); print(`went on: ${{tried.ok}}`);");
+        let found = Lab::serving_v1();
+        let before = found.fleet();
+        let calls = found.copy().does(&script, "v2").calls;
+        for number in 0..calls {
+            let mut lab = found.copy();
+            let fault: Fault = Box::new(move |at, _| (at == number).then(|| Failure::failed("the call failed")));
+            let told = lab.run_with(&script, "v2", fault);
+            // What comes before the attempt is not in it.
+            if told.ended.is_ok() {
+                assert_eq!(told.said.last().map(String::as_str), Some("went on: false"), "{strategy} {number}");
+            }
+            assert_eq!(lab.fleet(), before, "{strategy}, call {number} of {calls}: {:?}", told.ended);
+        }
+    }
+}
+
+#[test]
+fn what_was_committed_stays_and_what_came_after_is_undone() {
+    let mut lab = Lab::serving_v1();
+    let told = lab.run("rolling::deploy(web, img, fleet); commit(); start(web, img, fleet); fail(\"no\");", "v2");
+    assert!(told.ended.is_err() && told.left.is_empty());
+    assert_eq!(told.state, State::AllNew);
+    assert_eq!(lab.serving(), ["10.0.0.1: v2 100; 2 run", "10.0.0.2: v2 100; 2 run"]);
+}
+
+#[test]
+fn what_the_script_itself_has_removed_is_not_undone_once_more() {
+    let mut lab = Lab::serving_v1();
+    lab.fails("let next = start(web, img, fleet); healthcheck(next); remove(next); fail(\"no\");", "v2");
+}
+
+#[test]
+fn an_undo_in_the_middle_gives_everything_back_and_the_script_can_begin_anew() {
+    let mut lab = Lab::serving_v1();
+    let told = lab.does("rolling::deploy(web, img, fleet); undo(); undo(); rolling::deploy(web, img, fleet);", "v2");
+    assert_eq!(told.state, State::AllNew);
+    assert_eq!(lab.serving(), ["10.0.0.1: v2 100; 2 run", "10.0.0.2: v2 100; 2 run"]);
+    let mut lab = Lab::serving_v1();
+    lab.fails("rolling::deploy(web, img, fleet); undo(); rolling::deploy(web, img, fleet); fail(\"no\");", "v2");
+}
