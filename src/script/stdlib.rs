@@ -12,6 +12,7 @@ pub const MODULES: &[(&str, &str)] = embedded![
     "backup",
     "blue_green",
     "canary",
+    "dependencies",
     "deploy",
     "expand_contract",
     "gates",

@@ -317,7 +317,8 @@ fn everything_that_the_page_of_the_guides_names_is_there() {
         assert!(root().join("docs").join(link).exists(), "{link}");
         counts[3] += 1;
     }
-    assert!(counts.iter().all(|count| *count >= 10), "{counts:?}");
+    // Modules, their functions, calls with arguments, links: that few of a kind are found means that the page is read wrongly.
+    assert!(counts.iter().zip([10, 10, 2, 10]).all(|(count, least)| *count >= least), "{counts:?}");
     let words = page
         .lines()
         .filter(|line| line.starts_with("| "))
