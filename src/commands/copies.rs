@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, sync::watch, time::timeout};
+use tokio::{runtime::Handle, sync::watch, task::JoinSet, time::timeout};
 
 use super::outside::Outside;
 use crate::{
@@ -44,7 +44,7 @@ impl Copies {
     pub fn over<S: Store>(self, inner: S, run: RunId, chain: &Chain) -> Copied<S> {
         let (length, _) = watch::channel(chain.text().len());
         let text = Arc::new(Mutex::new(chain.text().to_owned()));
-        let mut copied = Copied { inner, copies: self, run, text, length, hosts: BTreeMap::new() };
+        let mut copied = Copied { inner, copies: self, run, text, length, hosts: BTreeMap::new(), writers: JoinSet::new() };
         for entry in chain.entries() {
             copied.meet(entry);
         }
@@ -61,6 +61,8 @@ pub struct Copied<S> {
     length: watch::Sender<usize>,
     /// How much each host has; `None` of one that was given up.
     hosts: BTreeMap<HostName, watch::Receiver<Option<usize>>>,
+    /// What writes to them.
+    writers: JoinSet<()>,
 }
 
 impl<S> Copied<S> {
@@ -71,7 +73,7 @@ impl<S> Copied<S> {
             if !self.hosts.contains_key(&host.name) {
                 let (kept, has) = watch::channel(Some(0));
                 let writer = Writer { host: host.clone(), run: self.run.clone(), text: self.text.clone(), kept };
-                self.copies.runtime.spawn(writer.write(self.copies.fleet.clone(), self.length.subscribe()));
+                self.writers.spawn_on(writer.write(self.copies.fleet.clone(), self.length.subscribe()), &self.copies.runtime);
                 self.hosts.insert(host.name.clone(), has);
             }
         }
@@ -100,10 +102,12 @@ impl<S> Copied<S> {
         self.copies.runtime.block_on(async { timeout(ACKNOWLEDGEMENT, wait).await.unwrap_or(false) })
     }
 
-    /// Waits until every host has all that was written so far, or was given up.
-    fn wait_for_all(&self) {
+    /// Waits until every host has all that was written so far, or was given up; a host that does not answer in time is not tried
+    /// any longer, so that nothing waits for its connection.
+    fn finish(&mut self) {
         let wait = futures_util::future::join_all(self.complete());
         let _ = self.copies.runtime.block_on(async { timeout(LAST_COPIES, wait).await });
+        self.writers.abort_all();
     }
 }
 
@@ -118,7 +122,7 @@ impl<S: Store> Store for Copied<S> {
                 Err(io::Error::other("no host of the run could note the intent of a command that must not be repeated"))
             }
             Entry::Ended(_) => {
-                self.wait_for_all();
+                self.finish();
                 Ok(())
             }
             _ => Ok(()),
