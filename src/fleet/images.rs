@@ -99,12 +99,14 @@ pub(super) fn content_digest(image: &ImageInspect) -> String {
 /// [`FailureKind::Unreachable`]: what was asked for may have happened.
 pub(super) fn engine_failure(what: &str, error: &Error) -> Failure {
     let (kind, words) = match error {
+        Error::IOError { .. } | Error::HyperResponseError { .. } | Error::HyperLegacyError { .. } => {
+            return Failure::new(FailureKind::Unreachable, format!("{what}: the connection to Docker was lost"))
+                .lost()
+                .detail("connection", with_causes(error));
+        }
         Error::DockerResponseServerError { message, .. } => (FailureKind::Failed, message.clone()),
         Error::DockerStreamError { error } => (FailureKind::Failed, error.clone()),
         Error::RequestTimeoutError => (FailureKind::Timeout, "it did not answer in time".into()),
-        Error::IOError { .. } | Error::HyperResponseError { .. } | Error::HyperLegacyError { .. } => {
-            (FailureKind::Unreachable, with_causes(error))
-        }
         other => (FailureKind::Failed, other.to_string()),
     };
     let full = words.contains("no space left on device");

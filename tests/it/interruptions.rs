@@ -341,7 +341,8 @@ fn losing_the_second_host(serving: &Serving, arguments: &[&str], words: &str) ->
 fn a_host_that_is_lost_during_start_is_told_and_the_other_host_is_taken_back() {
     let serving = Serving::without_load(2);
     let ended = losing_the_second_host(&serving, &["batch=2"], "h2              start");
-    assert!(ended.stderr.contains("the connection to h2 was lost"), "{}", ended.stderr);
+    // Whichever call was on its way: one of the engine's, or one of ssh's.
+    assert!(ended.stderr.lines().any(|line| line.contains("h2") && line.contains("was lost")), "{}", ended.stderr);
     assert!(ended.stderr.contains("! h2: the lease could not be given back"), "{}", ended.stderr);
     serving.let_go(&["version=v2", "hosts=h1,h2"]);
     serving.assert_works_again(&["version=v2", "hosts=h1,h2"]);
