@@ -291,7 +291,8 @@ mod tests {
     #[test]
     fn a_broken_connection_is_not_an_answer() {
         let broken = Error::IOError { err: std::io::ErrorKind::ConnectionReset.into() };
-        assert_eq!(engine_failure("x", &broken).kind, FailureKind::Unreachable);
+        let lost = engine_failure("x", &broken);
+        assert!(lost.kind == FailureKind::Unreachable && lost.lost, "{lost:?}");
         let refused = Error::DockerResponseServerError { status_code: 500, message: "no".into() };
         assert_eq!(engine_failure("x", &refused).kind, FailureKind::Failed);
         assert_eq!(engine_failure("x", &Error::RequestTimeoutError).kind, FailureKind::Timeout);
