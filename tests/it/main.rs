@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod beside_a_deploy;
+mod canaries;
 mod databases;
 mod documentation;
 mod drains;
