@@ -104,6 +104,8 @@ pub struct Connection {
     state: PathBuf,
     folder: Arc<OnceCell<RunFolder>>,
     opened: Mutex<Option<Arc<Opened>>>,
+    /// How many attempts to open it have failed, and what the last one said.
+    failed: std::sync::Mutex<(usize, Option<Failure>)>,
     commands: Semaphore,
     user: OnceCell<User>,
     /// What runs besides the eight: one at a time.
@@ -140,6 +142,7 @@ impl Connection {
             state,
             folder,
             opened: Mutex::default(),
+            failed: std::sync::Mutex::default(),
             commands: Semaphore::new(COMMANDS_AT_ONCE),
             user: OnceCell::new(),
             aside: Semaphore::new(1),
@@ -191,6 +194,7 @@ impl Connection {
     }
 
     async fn opened(&self) -> Result<Arc<Opened>, Failure> {
+        let failed_before = self.failed().0;
         let mut slot = self.opened.lock().await;
         if let Some(opened) = slot.as_ref() {
             match &opened.session {
@@ -202,17 +206,30 @@ impl Connection {
         if let Some(lost) = self.leases.lost() {
             return Err(lost);
         }
+        // Who waited for an attempt that failed has its answer: another one would take as long again.
+        if let (failed, Some(failure)) = &*self.failed()
+            && *failed > failed_before
+        {
+            return Err(failure.clone());
+        }
         let session = if self.host.is_local() {
             None
         } else {
             let run = self.folder.get_or_try_init(|| RunFolder::make(&self.state)).await?;
-            let session = OpenSession::open(&self.host, self.config.as_deref(), run).await?;
+            let session = OpenSession::open(&self.host, self.config.as_deref(), run).await.inspect_err(|failure| {
+                let mut failed = self.failed();
+                *failed = (failed.0 + 1, Some(failure.clone()));
+            })?;
             self.confirm_leases(&session).await?;
             Some(session)
         };
         let opened = Arc::new(Opened { session, docker: Mutex::default() });
         *slot = Some(opened.clone());
         Ok(opened)
+    }
+
+    fn failed(&self) -> std::sync::MutexGuard<'_, (usize, Option<Failure>)> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Renews the leases of this run through a new session, before anything else goes through it: whoever has taken one over has
