@@ -229,7 +229,8 @@ fn ctrl_c_while_an_image_is_sent() {
     until("the engine has let go of it", || serving.rig.snapshot(1) == before);
     let running = serving.deploy_until(&["version=v2"], "h1              ship");
     running.signal("INT");
-    serving.assert_interrupted(&running.ends_within(Duration::from_secs(30)));
+    // It ends when the image is there, and how long that takes is the machine's.
+    serving.assert_interrupted(&running.ends_within(Duration::from_secs(240)));
     serving.assert_works_again(&["version=v2"]);
 }
 
