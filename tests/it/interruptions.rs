@@ -174,7 +174,7 @@ fn processes_with(words: &str) -> Vec<String> {
     lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| line.contains(words)).collect()
 }
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(15);
 
 /// A build with a step that takes five seconds; returns words of that step's command line.
 fn slow_build(serving: &Serving) -> String {
