@@ -34,6 +34,7 @@ use crate::{
     failure::{Failure, FailureKind},
     journal::Journal,
     op::Release,
+    repl::{places::Places, stops::Break},
     script::{Branches, Checked, Ended, ScriptRun, diagnostics::Diagnostic},
     terminal::{Conclusion, Json, Plain, Printer, Tree, clean, words},
 };
@@ -174,11 +175,14 @@ fn prepare(options: &cli::Run, save: Option<&Path>) -> Result<(Prepared, cli::Ru
     let script = place.check()?;
     if let Some(plan) = &plan {
         let texts = script.sources().all();
+        plan.is_for(options.simulate, options.plan.as_deref().unwrap_or(Path::new("")))?;
         plan.check(&place.name(), &options.arguments, texts.iter().map(|(name, text)| (name.as_str(), text.as_ref())))?;
     }
     if !script.diagnostics().is_empty() {
         return Err(Unprepared::Script(Box::new(script)));
     }
+    let places = Places::of(&script);
+    options.breaks.iter().try_for_each(|place| places.check(&Break::parse(place)))?;
     let environment = Environment::beside(place.folder())?;
     let outside = Outside::open(&options.ssh, place.folder(), &environment)?;
     Ok((Prepared { place, script, environment, outside, plan, save: save.map(Path::to_path_buf) }, options))
@@ -319,7 +323,8 @@ impl Prepared {
     fn plan_of(&self, options: &cli::Run, run: &RunInfo, records: &[Recorded], model: &Modelled) -> PlanFile {
         let texts = self.script.sources().all();
         let texts = texts.iter().map(|(name, text)| (name.as_str(), text.as_ref()));
-        PlanFile::new(run, &self.place.name(), &options.arguments, texts, model.surveyed(), records)
+        let plan = PlanFile::new(run, &self.place.name(), &options.arguments, texts, model.surveyed(), records);
+        PlanFile { simulated: options.simulate, ..plan }
     }
 
     fn conclude(
@@ -363,6 +368,10 @@ impl Prepared {
                 let (again, look) = (again(options, &script), look(options, &script));
                 let (end, next) =
                     failed(exit, remains, counts, &Next { script: &script, again: &again, look: &look, run: run.id.as_str() }, mode);
+                let next = match &options.plan {
+                    Some(plan) if kind == Some(FailureKind::Unplanned) && exit == Exit::Refused => new_plan(options, &script, plan),
+                    _ => next,
+                };
                 teller.conclude(exit, end, Some(next), counts, ending, &[diagnostic]);
                 exit
             }
@@ -379,6 +388,9 @@ fn incomplete(counts: &Counts, again: &str, look: &str) -> (String, String) {
 
 /// The command that does for real, or again, what was done.
 fn again(options: &cli::Run, script: &str) -> String {
+    if let Some(plan) = &options.plan {
+        return follow(options, plan);
+    }
     let simulate = if options.simulate { " --simulate" } else { "" };
     format!("{}{simulate}", command("run", options, script))
 }
@@ -393,6 +405,12 @@ fn purpose(options: &cli::Run, script: &str) -> String {
 fn follow(options: &cli::Run, plan: &Path) -> String {
     let simulate = if options.simulate { " --simulate" } else { "" };
     format!("podlift run --plan {}{simulate}", quoted(&plan.display().to_string()))
+}
+
+/// What to do where a plan does not fit any more.
+fn new_plan(options: &cli::Run, script: &str, plan: &Path) -> String {
+    let simulate = if options.simulate { " --simulate" } else { "" };
+    format!("`{} -o {}{simulate}` makes a new plan, to look at", command("plan", options, script), quoted(&plan.display().to_string()))
 }
 
 /// The command that shows what runs.

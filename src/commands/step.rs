@@ -33,5 +33,5 @@ pub fn stepper(
     };
     let breaks = options.breaks.iter().map(|place| Break::parse(place)).collect();
     let console = Box::new(Standard::new(printer.clone(), None, None));
-    Stepper::new(console, printer.style(), script.sources().clone(), breaks, cancellation.clone(), forecast)
+    Stepper::new(console, printer.style(), script, breaks, cancellation.clone(), forecast)
 }

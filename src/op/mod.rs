@@ -84,6 +84,9 @@ macro_rules! operations {
                 match self { $(Self::$name(_) => Class::$class,)* }
             }
 
+            /// The words for all of them.
+            pub const VERBS: &[&str] = &[$($verb),*];
+
             /// The word for it in output: the host function that makes it.
             pub const fn verb(&self) -> &'static str {
                 match self { $(Self::$name(_) => $verb,)* }

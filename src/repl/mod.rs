@@ -4,6 +4,7 @@ pub mod command;
 pub mod console;
 pub mod editor;
 pub mod known;
+pub mod places;
 pub mod session;
 pub mod stepper;
 pub mod stops;

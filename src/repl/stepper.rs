@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     command::{Command, HELP},
     console::Console,
+    places::Places,
     stops::{Break, Goal, Stops},
     values,
 };
@@ -15,7 +16,7 @@ use crate::{
     failure::{Failure, FailureKind, Origin},
     op::{Class, Op},
     script::{
-        Evaluator, Frame, Paused, Session, Watcher,
+        Checked, Evaluator, Frame, Paused, Session, Watcher,
         diagnostics::{Diagnostic, render},
         sources::Sources,
     },
@@ -41,6 +42,7 @@ pub struct Stepper {
     console: Box<dyn Console>,
     style: Style,
     sources: Sources,
+    places: Places,
     forecast: Box<Ask>,
     cancellation: Cancellation,
     evaluator: OnceLock<Evaluator>,
@@ -77,11 +79,11 @@ enum At<'a> {
 }
 
 impl Stepper {
-    /// A stepper over the sources of a script.
+    /// A stepper over a script.
     pub fn new(
         console: Box<dyn Console>,
         style: Style,
-        sources: Sources,
+        script: &Checked,
         breaks: Vec<Break>,
         cancellation: Cancellation,
         forecast: Box<Ask>,
@@ -89,7 +91,8 @@ impl Stepper {
         let stops = Stops::new(breaks);
         let state =
             State { stops, here: None, pending: Vec::new(), done: Vec::new(), by_hand: Vec::new(), asides: first_aside(), has_quit: false };
-        Arc::new(Self { console, style, sources, forecast, cancellation, evaluator: OnceLock::new(), state: Mutex::new(state) })
+        let (sources, places) = (script.sources().clone(), Places::of(script));
+        Arc::new(Self { console, style, sources, places, forecast, cancellation, evaluator: OnceLock::new(), state: Mutex::new(state) })
     }
 
     /// The variables that were set by hand: a run with any cannot be resumed.
@@ -125,7 +128,13 @@ impl Stepper {
                 Command::Into => Goal::Line,
                 Command::Out => Goal::Out(level),
                 Command::Continue => Goal::Break,
-                Command::Until(line) => Goal::Until(file, line),
+                Command::Until(line) => {
+                    if let Err(failure) = self.places.check(&Break::Line(Some(file.clone()), line)) {
+                        self.refuse(&failure);
+                        continue;
+                    }
+                    Goal::Until(file, line)
+                }
                 Command::Quit => return Some(self.quit()),
                 Command::Redo(_) | Command::Skip(_) | Command::Fail => match self.answer(at, command) {
                     Some(answer) => {
@@ -219,10 +228,13 @@ impl Stepper {
                 let places: Vec<String> = self.state().stops.breaks().iter().map(ToString::to_string).collect();
                 self.console.tell(&if places.is_empty() { "there are no break points".into() } else { places.join("\n") });
             }
-            Command::Break(Some(place)) => {
-                self.console.tell(&format!("stops at {place}"));
-                self.state().stops.add(place);
-            }
+            Command::Break(Some(place)) => match self.places.check(&place) {
+                Ok(()) => {
+                    self.console.tell(&format!("stops at {place}"));
+                    self.state().stops.add(place);
+                }
+                Err(failure) => self.refuse(&failure),
+            },
             Command::Undo => self.undo(),
             Command::Set(name, text) => self.set(name, &text),
             _ => self.console.tell(HELP),
@@ -297,6 +309,12 @@ impl Stepper {
         self.state().has_quit = true;
         self.cancellation.request(Urgency::Finish);
         Answer::Fail(Box::new(Failure::new(FailureKind::Interrupted, "the run was told to stop")))
+    }
+
+    /// Tells why something that was typed is not done.
+    fn refuse(&self, failure: &Failure) {
+        let hints = failure.hints.iter().map(|hint| format!("; {hint}"));
+        self.console.tell(&std::iter::once(failure.message.clone()).chain(hints).collect::<String>());
     }
 
     fn complain(&self, diagnostic: &Diagnostic) -> Option<Answer> {

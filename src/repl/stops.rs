@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::places::is_file;
 use crate::{
     failure::Origin,
     op::{Class, Op},
@@ -48,11 +49,6 @@ impl Break {
     fn is_line(&self, origin: &Origin) -> bool {
         matches!(self, Self::Line(file, line) if *line == origin.line && file.as_ref().is_none_or(|file| is_file(&origin.file, file)))
     }
-}
-
-/// Whether a file is meant, by its whole name or the end of its path.
-fn is_file(name: &str, meant: &str) -> bool {
-    name == meant || name.strip_suffix(meant).is_some_and(|before| before.ends_with('/'))
 }
 
 impl fmt::Display for Break {

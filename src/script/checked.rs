@@ -1,12 +1,16 @@
 //! A script between its text and its run.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use rhai::{AST, EvalAltResult};
 
 use super::{
     Evaluator, NOT_YET, REPLACED, ScriptRun, Stopped, Watcher,
-    check::{Entry, Finding, OptionKey, Vocabulary, check},
+    check::{Entry, Examined, Finding, OptionKey, Vocabulary, check},
     diagnostics::Diagnostic,
     engine,
     resolver::{Resolver, project_folder},
@@ -19,6 +23,7 @@ use crate::failure::FailureKind;
 pub struct Checked {
     findings: Vec<Finding>,
     tree: Option<AST>,
+    functions: BTreeSet<String>,
     resolver: Resolver,
 }
 
@@ -35,21 +40,29 @@ impl Checked {
     /// Checks a text that messages call `name`; what it imports is beside it in `folder`, or embedded.
     pub fn new(name: &str, folder: &Path, text: &str) -> Self {
         let resolver = Resolver::new(Sources::default(), folder, project_folder(folder));
-        let examined = check(&engine::language(), &resolver, &vocabulary(), &[Entry { name, text }]);
-        Self { findings: examined.findings, tree: examined.trees.into_iter().next().flatten(), resolver }
+        Self::over(resolver, name, text)
     }
 
     /// Checks a text that was recorded with everything that it imports, by name: nothing is read from this machine.
     pub fn recorded(name: &str, text: &str, imports: BTreeMap<String, String>) -> Self {
         let folder = Path::new(name).parent().unwrap_or(Path::new(""));
         let resolver = Resolver::recorded(Sources::default(), folder, imports);
-        let examined = check(&engine::language(), &resolver, &vocabulary(), &[Entry { name, text }]);
-        Self { findings: examined.findings, tree: examined.trees.into_iter().next().flatten(), resolver }
+        Self::over(resolver, name, text)
+    }
+
+    fn over(resolver: Resolver, name: &str, text: &str) -> Self {
+        let Examined { findings, trees, functions } = check(&engine::language(), &resolver, &vocabulary(), &[Entry { name, text }]);
+        Self { findings, tree: trees.into_iter().next().flatten(), functions, resolver }
     }
 
     /// Everything that is wrong with it, by place.
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         self.findings.iter().map(Diagnostic::of_finding).collect()
+    }
+
+    /// The names of the functions that it and its imports define.
+    pub const fn functions(&self) -> &BTreeSet<String> {
+        &self.functions
     }
 
     /// The texts of the script and its imports.

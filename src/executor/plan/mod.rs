@@ -4,7 +4,11 @@ mod differences;
 mod fingerprint;
 mod follow;
 
-use std::{fs, io::Write, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,6 +47,9 @@ pub struct PlanFile {
     pub arguments: Vec<(String, String)>,
     /// The script and everything that it imports.
     pub sources: Vec<SourceHash>,
+    /// Whether it was made for the simulated fleet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
     /// The hosts as they were found.
     pub fleet: Vec<Surveyed>,
     /// What the run is to do.
@@ -107,6 +114,23 @@ impl PlannedCall {
     }
 }
 
+/// Writes a file as a whole; see [`PlanFile::write`].
+fn put(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let known = fs::metadata(file);
+    if fs::symlink_metadata(file).is_ok() && !known.as_ref().is_ok_and(fs::Metadata::is_file) {
+        return File::options().write(true).create(true).truncate(true).open(file)?.write_all(bytes);
+    }
+    let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_path_buf());
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut beside = tempfile::NamedTempFile::new_in(folder)?;
+    beside.write_all(bytes)?;
+    if let Ok(known) = known {
+        beside.as_file().set_permissions(known.permissions())?;
+    }
+    beside.persist(file)?;
+    Ok(())
+}
+
 /// What an op does, in one line with its verb and host.
 fn words(op: &Op) -> String {
     let place = op.host().map(|host| format!(" on {}", host.name)).unwrap_or_default();
@@ -132,6 +156,7 @@ impl PlanFile {
             script: script.into(),
             arguments: arguments.to_vec(),
             sources: texts.into_iter().map(|(name, text)| SourceHash { name: name.into(), sha256: hash(text) }).collect(),
+            simulated: false,
             fleet,
             calls: records.iter().filter(|record| !record.key.is_undo()).map(PlannedCall::of).collect(),
         }
@@ -155,15 +180,23 @@ impl PlanFile {
         serde_json::from_value(value).map_err(|error| again(unusable(error.to_string())))
     }
 
-    /// Writes it: the file is whole, old or new, at any moment.
+    /// Refuses a run on the fleet of a plan for the simulated one, and the other way round; `file` is where the plan is.
+    pub fn is_for(&self, simulated: bool, file: &Path) -> Result<(), Failure> {
+        let (made, asked, command) = match (self.simulated, simulated) {
+            (true, false) => ("the simulated fleet", "the real one", " --simulate"),
+            (false, true) => ("the real fleet", "the simulated one", ""),
+            _ => return Ok(()),
+        };
+        let failure = Failure::new(FailureKind::Unplanned, format!("the plan was made for {made}, and this run is on {asked}"));
+        Err(failure.hint(format!("`podlift run --plan {}{command}` does what was planned", file.display())))
+    }
+
+    /// Writes it. An ordinary file is whole, old or new, at any moment, and keeps its rights; what is none (a pipe, a device) is
+    /// written to, and a link is followed.
     pub fn write(&self, file: &Path) -> Result<(), Failure> {
         let unusable = |error: String| Failure::failed(format!("the plan {} cannot be written: {error}", file.display()));
         let text = serde_json::to_string_pretty(self).map_err(|error| unusable(error.to_string()))?;
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut beside = tempfile::NamedTempFile::new_in(folder).map_err(|error| unusable(error.to_string()))?;
-        beside.write_all(text.as_bytes()).and_then(|()| beside.write_all(b"\n")).map_err(|error| unusable(error.to_string()))?;
-        beside.persist(file).map_err(|error| unusable(error.to_string()))?;
-        Ok(())
+        put(file, format!("{text}\n").as_bytes()).map_err(|error| unusable(error.to_string()))
     }
 
     /// Refuses a script, imports or arguments that are not those of the plan.
@@ -227,6 +260,30 @@ mod tests {
         let file = folder.path().join("release.plan");
         plan().write(&file).expect("writes");
         assert_eq!(PlanFile::read(&file).expect("reads"), plan());
+    }
+
+    #[test]
+    fn a_link_is_followed_and_an_older_plan_keeps_its_rights() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link) = (folder.path().join("release.plan"), folder.path().join("latest"));
+        symlink("release.plan", &link).expect("links");
+        plan().write(&link).expect("writes to where the link leads, also where nothing is yet");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("sets");
+        plan().write(&link).expect("writes");
+        assert!(fs::symlink_metadata(&link).expect("is there").is_symlink());
+        assert_eq!(PlanFile::read(&file).expect("reads"), plan());
+        assert_eq!(fs::metadata(&file).expect("is there").permissions().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn a_plan_is_for_the_fleet_that_it_was_made_for() {
+        let simulated = PlanFile { simulated: true, ..plan() };
+        let file = Path::new("release.plan");
+        assert_eq!((plan().is_for(false, file), simulated.is_for(true, file)), (Ok(()), Ok(())));
+        let failure = simulated.is_for(false, file).expect_err("it is another fleet");
+        assert_eq!(failure.hints, ["`podlift run --plan release.plan --simulate` does what was planned"]);
+        assert!(plan().is_for(true, file).is_err());
     }
 
     #[test]

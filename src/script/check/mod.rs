@@ -15,6 +15,8 @@ mod syntax;
 mod tests;
 mod vocabulary;
 
+use std::collections::BTreeSet;
+
 use rhai::{AST, Engine};
 
 use self::program::Program;
@@ -63,6 +65,8 @@ pub struct Examined {
     pub findings: Vec<Finding>,
     /// The syntax trees of the scripts that were given; a script that does not parse has none.
     pub trees: Vec<Option<AST>>,
+    /// The names of the functions that the scripts and their imports define.
+    pub functions: BTreeSet<String>,
 }
 
 /// Checks scripts and everything that they import. `engine` must not optimise, or the positions of option keys are lost.
@@ -81,5 +85,6 @@ pub fn check(engine: &Engine, resolver: &Resolver, vocabulary: &Vocabulary, entr
         .iter()
         .map(|entry| program.scripts.iter().find(|script| script.name() == entry.name).map(|script| script.tree().clone()))
         .collect();
-    Examined { findings, trees }
+    let functions = program.scripts.iter().flat_map(|script| &script.functions).map(|function| function.name.clone()).collect();
+    Examined { findings, trees, functions }
 }

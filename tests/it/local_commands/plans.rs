@@ -122,3 +122,47 @@ fn a_dry_run_that_fails_saves_no_plan() {
     assert_eq!(output.code, 1, "{}", output.stderr);
     assert!(output.stderr.contains("the plan was not saved"), "{}", output.stderr);
 }
+
+#[test]
+fn a_plan_goes_down_a_pipe_that_stays_one() {
+    let project = project();
+    let pipe = project.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).expect("reads")
+    });
+    let output = project.podlift(&["plan", "deploy.rhai", "--simulate", "-o", "pipe"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let plan: Value = serde_json::from_str(&reader.join().expect("reads")).expect("it is JSON");
+    assert_eq!(plan["script"], "deploy.rhai");
+    assert!(!pipe.is_file() && pipe.exists());
+}
+
+#[test]
+fn a_plan_of_one_fleet_is_not_done_to_another() {
+    let project = project();
+    plan(&project, &[]);
+    let output = project.podlift(&["run", "--plan", "release.plan"]);
+    assert_eq!(output.code, 3, "{}", output.stderr);
+    for words in
+        ["made for the simulated fleet", "`podlift run --plan release.plan --simulate` does what was planned", "nothing was touched"]
+    {
+        assert!(output.stderr.contains(words), "{words}:\n{}", output.stderr);
+    }
+}
+
+#[test]
+fn what_to_do_after_a_plan_that_does_not_fit_or_fails_names_the_plan() {
+    let project = project();
+    plan(&project, &["version=v2"]);
+    follow(&project, 0, &[]);
+    follow(&project, 3, &["`podlift plan deploy.rhai version=v2 -o release.plan --simulate` makes a new plan"]);
+    let project = Project::new();
+    project.write("deploy.rhai", "hook(\"local\", \"exit 3\", #{ assume: #{ code: 0 } });");
+    let planned = project.podlift(&["plan", "deploy.rhai", "-o", "release.plan"]);
+    assert_eq!(planned.code, 0, "{}", planned.stderr);
+    let output = project.podlift(&["run", "--plan", "release.plan"]);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    assert!(output.stderr.contains("`podlift run --plan release.plan` tries again"), "{}", output.stderr);
+}

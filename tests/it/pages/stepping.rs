@@ -147,3 +147,31 @@ fn the_end_of_the_input_quits() {
     assert_eq!(output.code, 7, "{}", output.stderr);
     assert_said(&output, &["op: build", "op: ship", "interrupted"]);
 }
+
+#[test]
+fn a_place_that_is_none_is_told_and_nothing_goes_past_it() {
+    let project = project();
+    for (place, words) in [
+        ("set_weight", "did you mean `set_weights`?"),
+        ("retier", "did you mean `retire`?"),
+        ("9999", "no code at or behind line 9999"),
+        ("other.rhai:3", "its files are deploy.rhai, std/rolling"),
+        ("", "a place to stop at is a line, a function or an op"),
+    ] {
+        let output = step(&project, &["--break", place], &["q"]);
+        assert_eq!(output.code, 2, "{place}: {}", output.stderr);
+        assert_said(&output, &[words, "nothing was touched"]);
+    }
+    let typed = step(&project, &["--break", "5"], &["break nosuch", "until 4000", "break", "q"]);
+    assert_eq!(typed.code, 7, "{}", typed.stderr);
+    assert_said(
+        &typed,
+        &[
+            "there is no function and no op `nosuch` to stop at",
+            "deploy.rhai has no code at or behind line 4000",
+            "line 5\n",
+            "interrupted",
+        ],
+    );
+    assert!(!typed.stderr.contains("op: ship"), "{}", typed.stderr);
+}
