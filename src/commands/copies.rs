@@ -117,13 +117,17 @@ impl<S: Store> Store for Copied<S> {
         lock(&self.text).push_str(line);
         self.meet(entry);
         self.length.send_replace(lock(&self.text).len());
+        if let Entry::Ended(_) = entry {
+            self.finish();
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, entry: &Entry) -> io::Result<()> {
         match entry {
             Entry::Intent(intent) if intent.asked.op.class() == Class::Once && !self.hosts.is_empty() && !self.wait_for_one() => {
-                Err(io::Error::other("no host of the run could note the intent of a command that must not be repeated"))
-            }
-            Entry::Ended(_) => {
-                self.finish();
-                Ok(())
+                let (verb, what) = (intent.asked.op.verb(), intent.asked.op.describe());
+                Err(io::Error::other(format!("no host of the run could note that `{verb}` {what}, which cannot be repeated, is coming")))
             }
             _ => Ok(()),
         }

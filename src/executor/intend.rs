@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Call, Executor, Outcome};
 use crate::{
-    failure::Failure,
+    failure::{Failure, FailureKind},
     journal::{Asked, Entry, Intent, Journal, now},
     model::{Container, Host, ProjectName, RouteTable, ServiceName},
     op::{Drain, Find, Found, Op, Operation, Routes, Sought, Start, Stop},
@@ -31,7 +31,9 @@ impl<E: Executor> Executor for Intend<E> {
         if call.op.class().changes() && self.journal.in_doubt(&call.key).is_none() {
             let asked = Asked { key: call.key.clone(), origin: call.origin.clone(), op: call.op.clone() };
             let inverse = foresee(&self.inner, call)?;
-            self.journal.append(Entry::Intent(Intent { asked, at: now(), inverse }))?;
+            let noted = self.journal.append(Entry::Intent(Intent { asked, at: now(), inverse }));
+            // Nothing can be undone either where nothing can be noted: the run stops, and stays as it is.
+            noted.map_err(|failure| Failure { kind: FailureKind::Interrupted, ..failure })?;
         }
         self.inner.perform(call)
     }

@@ -38,4 +38,8 @@ impl<S: Store> Store for Deadly<S> {
         self.point();
         Ok(())
     }
+
+    fn acknowledge(&mut self, entry: &Entry) -> io::Result<()> {
+        self.inner.acknowledge(entry)
+    }
 }

@@ -57,6 +57,9 @@ impl Journal {
     }
 
     /// Adds a record. An intent and what came back of a change are on the disk when it returns.
+    ///
+    /// Fails where the record could not be written, and then it is not there; or, as an interruption, where it was written and no
+    /// host could note what has to be known there first: then the change may not begin, and whoever goes on asks about it.
     pub fn append(&self, entry: Entry) -> Result<(), Failure> {
         let mut open = self.lock();
         let line = open.chain.line(&entry);
@@ -67,7 +70,11 @@ impl Journal {
         open.chain.push(entry, &line);
         let index = open.chain.entries().len() - 1;
         open.index(index);
-        Ok(())
+        let Open { store, chain, .. } = &mut *open;
+        store.acknowledge(&chain.entries()[index]).map_err(|error| {
+            Failure::new(FailureKind::Interrupted, error.to_string())
+                .hint("it was not begun; once a host answers again, go on with `podlift resume --in-doubt redo`")
+        })
     }
 
     /// What came back of this call, if it was recorded.
@@ -131,5 +138,55 @@ impl Open {
             Entry::Done { asked, .. } | Entry::Failed { asked, .. } => self.outcomes.insert(asked.key.clone(), index),
             _ => None,
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, PoisonError},
+    };
+
+    use super::*;
+    use crate::{
+        failure::Origin,
+        model::Period,
+        op::{Outcome, Pause},
+    };
+
+    /// A disk, and hosts that note nothing.
+    struct Alone(Arc<Mutex<String>>);
+
+    impl Store for Alone {
+        fn append(&mut self, _: &Entry, line: &str) -> io::Result<()> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push_str(line);
+            Ok(())
+        }
+
+        fn acknowledge(&mut self, entry: &Entry) -> io::Result<()> {
+            if matches!(entry, Entry::Intent(_)) { Err(io::Error::other("no host could note it")) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn what_no_host_could_note_is_in_the_chain_all_the_same() {
+        let disk = Arc::default();
+        let journal = Journal::open(Alone(Arc::clone(&disk)), Chain::default());
+        let asked = |number| Asked {
+            key: Key::call("", number),
+            origin: Origin { file: "deploy.rhai".into(), line: number, column: 1 },
+            op: Pause { period: Period::seconds(1) }.into(),
+        };
+        let intent = Intent { asked: asked(1), at: now(), inverse: Vec::new() };
+        let failure = journal.append(Entry::Intent(intent.clone())).expect_err("nobody noted it");
+        assert_eq!(failure.kind, FailureKind::Interrupted);
+        let done = Entry::Done { asked: asked(2), outcome: Outcome::of(()), seconds: 0.0, answered_by: None };
+        journal.append(done).expect("the disk is there");
+
+        let text = disk.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let chain = Chain::read(&text).expect("reads");
+        assert_eq!((chain.entries().len(), &chain), (2, &journal.chain()));
+        assert_eq!(Journal::open(Memory, chain).doubts(), [intent], "whoever goes on asks");
     }
 }

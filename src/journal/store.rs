@@ -13,11 +13,21 @@ pub trait Store: Send {
     /// Adds a record's line; that of a durable one is on the disk when it returns. A line that could not be added whole is not
     /// there.
     fn append(&mut self, entry: &Entry, line: &str) -> io::Result<()>;
+
+    /// Waits until a record that was added is known elsewhere too, where its change may not begin before that. What fails here is
+    /// added all the same.
+    fn acknowledge(&mut self, _entry: &Entry) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Store for Box<dyn Store> {
     fn append(&mut self, entry: &Entry, line: &str) -> io::Result<()> {
         self.as_mut().append(entry, line)
+    }
+
+    fn acknowledge(&mut self, entry: &Entry) -> io::Result<()> {
+        self.as_mut().acknowledge(entry)
     }
 }
 
