@@ -57,16 +57,11 @@ pub type Containers<'a> = BTreeSet<(&'a HostName, &'a ContainerName)>;
 /// The op without the containers that are gone; `None` where nothing is left to do.
 pub fn on_what_is_there(op: &Op, gone: &Containers<'_>) -> Option<Op> {
     let mut op = op.clone();
-    let (host, containers) = match &mut op {
-        Op::Drain(op) => (&op.host, &mut op.containers),
-        Op::Stop(op) => (&op.host, &mut op.containers),
-        Op::Remove(op) => (&op.host, &mut op.containers),
-        Op::StartAgain(op) => (&op.host, &mut op.containers),
-        Op::Healthcheck(op) => (&op.host, &mut op.containers),
-        _ => return Some(op),
-    };
-    containers.retain(|container| !gone.contains(&(&host.name, container)));
-    (!containers.is_empty()).then_some(op)
+    let host = op.host().map(|host| host.name.clone());
+    let (Some(host), Some(containers)) = (host, op.containers_mut()) else { return Some(op) };
+    containers.retain(|container| !gone.contains(&(&host, container)));
+    let is_left = !containers.is_empty();
+    is_left.then_some(op)
 }
 
 /// The containers that the script deleted.

@@ -14,7 +14,7 @@ use super::{Call, Executor, Outcome, Urgency};
 use crate::{
     failure::{Failure, FailureKind},
     model::{HostName, Period},
-    op::{Op, Pause},
+    op::{Class, Op, Pause},
 };
 
 /// How long a lost host is tried again, where the command line does not say it.
@@ -61,11 +61,11 @@ impl<E: Executor> Executor for Settle<E> {
                         self.reached().extend(call.op.hosts().into_iter().map(|host| host.name.clone()));
                     }
                     // What the first try took away, the last one did not find any more.
-                    return Ok(Outcome { inverse: both(inverse, outcome.inverse), ..outcome });
+                    return Ok(Outcome { inverse: both(call.op.class(), inverse, outcome.inverse), ..outcome });
                 }
                 Err(failure) => failure,
             };
-            inverse = both(inverse, failure.inverse.clone());
+            inverse = both(call.op.class(), inverse, failure.inverse.clone());
             let failure = Failure { inverse: inverse.clone(), ..failure };
             let host = failure.host.as_ref().or_else(|| call.op.host().map(|host| &host.name)).cloned();
             let known = host.as_ref().is_some_and(|host| self.reached().contains(host));
@@ -97,11 +97,30 @@ fn plus(one: Period, other: Period) -> Period {
     Period::milliseconds(one.as_milliseconds() + other.as_milliseconds())
 }
 
-/// What takes back two tries of one op: what the first one says, and of the second what is about other hosts.
-fn both(first: Vec<Op>, second: Vec<Op>) -> Vec<Op> {
+/// What takes back an op that was tried twice. A change that took something away knows what that was by its first try; of the
+/// second, what is about other hosts counts. What a create made is in both.
+fn both(class: Class, first: Vec<Op>, second: Vec<Op>) -> Vec<Op> {
+    if class == Class::Create {
+        return all_made(first, second);
+    }
     let is_new = |op: &Op| !first.iter().any(|known| known.host().map(|host| &host.name) == op.host().map(|host| &host.name));
     let more: Vec<Op> = second.into_iter().filter(is_new).collect();
     first.into_iter().chain(more).collect()
+}
+
+/// The ops of both, those of one kind on one host as one that is about the containers of both.
+fn all_made(mut first: Vec<Op>, second: Vec<Op>) -> Vec<Op> {
+    for mut op in second {
+        let is_same = |known: &&mut Op| known.verb() == op.verb() && known.host() == op.host();
+        match (first.iter_mut().find(is_same).and_then(Op::containers_mut), op.containers_mut()) {
+            (Some(known), Some(more)) => {
+                more.retain(|container| !known.contains(container));
+                known.append(more);
+            }
+            _ => first.push(op),
+        }
+    }
+    first
 }
 
 fn unanswered(call: &Call, failure: Failure) -> Failure {
@@ -118,8 +137,8 @@ mod tests {
     use crate::{
         executor::{Cancellation, RunInfo},
         failure::Origin,
-        model::{Host, Key, ProjectName, RunId, ServiceName, Version},
-        op::{CommandLine, Forget, Hook, Invocation, Place, Record},
+        model::{Check, ContainerName, Health, Host, Key, ProjectName, RunId, ServiceName, Version},
+        op::{CommandLine, Forget, Hook, Invocation, Place, Record, Start},
     };
 
     /// Fails as often as it is told to, with a lost connection.
@@ -157,6 +176,18 @@ mod tests {
         Call::new(op, Key::call("", 1), Origin { file: "deploy.rhai".into(), line: 1, column: 1 }, Arc::new(run))
     }
 
+    fn start() -> Start {
+        let health = Health::new(Check::Tcp);
+        serde_json::from_value(serde_json::json!({
+            "host": forget().host, "project": "shop", "reference": "shop-web:v1", "digest": "", "version": "v1", "replicas": 3,
+            "service": {
+                "name": "web", "image": "shop-web", "replicas": 3, "health": health, "restart": "no", "stop_timeout": Period::seconds(10),
+                "listen": 80,
+            },
+        }))
+        .expect("a start")
+    }
+
     fn note() -> Call {
         let Forget { host, project, service, version, .. } = forget();
         call(Record { host, project, service, version, image: "i:v1".into() })
@@ -168,6 +199,36 @@ mod tests {
         let outcome = settle.perform(&note()).expect("the third try");
         assert_eq!(outcome.inverse, [Op::from(forget())]);
         assert_eq!(*settle.inner.asked.lock().expect("nobody panics"), ["record", "pause", "record", "pause", "record"]);
+    }
+
+    #[test]
+    fn what_several_tries_of_a_start_made_is_all_taken_back() {
+        /// Loses its connection behind the first container, and finds that one when it is asked again.
+        struct Starting(Mutex<usize>);
+
+        impl Executor for Starting {
+            fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+                let Op::Start(op) = &call.op else { return Ok(Outcome::of(())) };
+                let name = |replica| ContainerName::new(format!("shop-web-v1-{}-{replica}", call.token)).expect("valid");
+                let mut tries = self.0.lock().expect("nobody panics");
+                *tries += 1;
+                match *tries {
+                    1 => Err(Failure::new(FailureKind::Unreachable, "lost").lost().undone_by(op.inverse(vec![name(1)]))),
+                    2 => Err(Failure::new(FailureKind::Unreachable, "lost").lost().undone_by(op.inverse(vec![name(2)]))),
+                    _ => Ok(Outcome::of(()).undone_by(op.inverse(vec![name(1), name(2), name(3)]))),
+                }
+            }
+        }
+        let call = call(start());
+        let outcome = Settle::new(Starting(Mutex::new(0)), PATIENCE).perform(&call).expect("the third try");
+        assert_eq!(outcome.inverse.len(), 3, "drain, stop, remove");
+        for mut op in outcome.inverse {
+            let containers = op.containers_mut().expect("about containers");
+            containers.sort();
+            let replicas: Vec<_> =
+                containers.iter().map(|name| name.as_str().rsplit_once('-').map_or("", |(_, replica)| replica)).collect();
+            assert_eq!(replicas, ["1", "2", "3"]);
+        }
     }
 
     #[test]

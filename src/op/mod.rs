@@ -227,6 +227,18 @@ impl Op {
         self.host().into_iter().chain(others).collect()
     }
 
+    /// The containers that it ends, or starts again and checks: what an undo does is about those.
+    pub const fn containers_mut(&mut self) -> Option<&mut Vec<ContainerName>> {
+        match self {
+            Self::Drain(op) => Some(&mut op.containers),
+            Self::Stop(op) => Some(&mut op.containers),
+            Self::Remove(op) => Some(&mut op.containers),
+            Self::StartAgain(op) => Some(&mut op.containers),
+            Self::Healthcheck(op) => Some(&mut op.containers),
+            _ => None,
+        }
+    }
+
     /// The project that it is about, if it is about one.
     pub fn project(&self) -> Option<&ProjectName> {
         Some(match self {
