@@ -1,14 +1,21 @@
 //! What commands write into journals, and where.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
-use super::{copies::Copies, exit::Exit, found::Found, identity, place::Place};
+use super::{
+    copies::{self, Copies},
+    exit::Exit,
+    found::Found,
+    identity,
+    outside::Outside,
+    place::Place,
+};
 use crate::{
     executor::{Call, Executor, ending::Ending},
     failure::{Failure, Origin},
     journal::{Began, Chain, Ended, Entry, Header, How, Journal, Source, Store, deadly::Deadly, entry::FORMAT, folder::Runs, now},
     model::{Key, RunInfo},
-    op::Git,
+    op::{Git, Op},
     script::{Checked, resolver::project_folder},
 };
 
@@ -58,8 +65,11 @@ pub fn begin(header: &Header, copies: Copies) -> Result<Journal, Failure> {
     Ok(journal)
 }
 
-/// The journal of a run that goes on behind `chain`.
-pub fn go_on(found: &Found, copies: Copies) -> Result<Journal, Failure> {
+/// The journal of a run that goes on behind `chain`. What it knows of secrets, hosts may say back from here on.
+pub fn go_on(found: &Found, outside: &Outside) -> Result<Journal, Failure> {
+    let secrets: BTreeSet<String> = found.chain.entries().iter().flat_map(Entry::ops).flat_map(Op::secrets).collect();
+    outside.fleet().secrets().hide(secrets);
+    let copies = copies::of(outside);
     found.runs.open(&found.id, &found.chain, |file| store(copies.over(file, found.id.clone(), &found.chain)))
 }
 

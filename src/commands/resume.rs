@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     changes::Counts,
-    complaint, copies,
+    complaint,
     doubt::Doubt,
     exit::Exit,
     found::{self, Found},
@@ -86,8 +86,7 @@ fn prepare(options: &cli::Resume, found: &Found, printer: &Printer) -> Result<(c
         return Err(Unprepared::Script(Box::new(script)));
     }
     let (outside, environment) = found::outside(&options.ssh, place.folder())?;
-    let copies = copies::of(&outside);
-    let journal = Arc::new(journaling::go_on(found, copies)?);
+    let journal = Arc::new(journaling::go_on(found, &outside)?);
     if let Err(ended) = rehearse(&script, header, &journal, &environment) {
         return Err(Unprepared::Ended(Box::new(ended), Box::new(script)));
     }

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     changes::Counts,
-    complaint, copies,
+    complaint,
     doubt::Doubt,
     exit::Exit,
     found::{self, Found},
@@ -109,8 +109,7 @@ struct Undoing {
 fn begin(options: &cli::Undo, found: &Found, outside: &Outside, printer: &Printer) -> Result<Undoing, Failure> {
     found.is_open("undone")?;
     let run = Arc::new(found.header()?.run.clone());
-    let copies = copies::of(outside);
-    let journal = Arc::new(journaling::go_on(found, copies)?);
+    let journal = Arc::new(journaling::go_on(found, outside)?);
     if let Some(later) = overtaken(outside.executor().as_ref(), &touched(&journal), &run) {
         return Err(later.refusal(&run.id));
     }

@@ -41,6 +41,14 @@ impl Secrets {
         text.resolve(|name| self.value(name))
     }
 
+    /// Hides the values of these from now on, as if they had been used: an earlier process of the run has put them somewhere, and
+    /// hosts may say them back. One that is not set here is left out.
+    pub fn hide(&self, names: impl IntoIterator<Item = String>) {
+        for name in names {
+            let _ = self.value(&name);
+        }
+    }
+
     /// Looks a variable up without treating it as a secret.
     pub fn variable(&self, name: &str) -> Option<String> {
         (self.0.lookup)(name)
@@ -235,6 +243,14 @@ mod tests {
             secrets.resolve(&secret(name)).expect("set");
         }
         assert_eq!(secrets.redact("value-of-token"), "${TOKEN}");
+    }
+
+    #[test]
+    fn what_an_earlier_process_used_is_hidden_before_it_is_used_again() {
+        let secrets = Secrets::new(|name| (name == "PW").then(|| "hunter2".to_owned()));
+        assert_eq!(secrets.redact("it is hunter2"), "it is hunter2");
+        secrets.hide(["GONE".to_owned(), "PW".to_owned()]);
+        assert_eq!(secrets.redact("it is hunter2"), "it is ${PW}");
     }
 
     #[test]

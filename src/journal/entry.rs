@@ -170,6 +170,17 @@ pub struct Ended {
 }
 
 impl Entry {
+    /// The ops that it tells of: what was asked for, and what takes it back.
+    pub fn ops(&self) -> impl Iterator<Item = &Op> {
+        let (asked, inverse) = match self {
+            Self::Intent(intent) => (Some(&intent.asked), intent.inverse.as_slice()),
+            Self::Done { asked, outcome, .. } => (Some(asked), outcome.inverse.as_slice()),
+            Self::Failed { asked, failure, .. } => (Some(asked), failure.inverse.as_slice()),
+            Self::Header(_) | Self::Began(_) | Self::Undoing { .. } | Self::Ended(_) => (None, [].as_slice()),
+        };
+        asked.map(|asked| &asked.op).into_iter().chain(inverse)
+    }
+
     /// Whether it has to be on the disk before anything else happens. What is lost of reads and waits is done again.
     pub const fn is_durable(&self) -> bool {
         match self {

@@ -18,6 +18,8 @@ pub mod read;
 pub mod run;
 pub mod wait;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -239,6 +241,13 @@ impl Op {
         }
     }
 
+    /// The names of the secrets that it carries.
+    pub fn secrets(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        secrets_in(&serde_json::to_value(self).expect("an op is plain data with string keys"), &mut names);
+        names
+    }
+
     /// The project that it is about, if it is about one.
     pub fn project(&self) -> Option<&ProjectName> {
         Some(match self {
@@ -305,6 +314,18 @@ impl Op {
             _ => {}
         }
         value
+    }
+}
+
+/// Finds secrets as a [`Text`](crate::model::Text) writes them: `{"secret":"NAME"}`.
+fn secrets_in(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => match fields.get("secret") {
+            Some(Value::String(name)) if fields.len() == 1 => drop(names.insert(name.clone())),
+            _ => fields.values().for_each(|value| secrets_in(value, names)),
+        },
+        Value::Array(items) => items.iter().for_each(|item| secrets_in(item, names)),
+        _ => {}
     }
 }
 

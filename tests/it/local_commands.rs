@@ -2,6 +2,7 @@
 
 mod plans;
 mod questions;
+mod secrets;
 
 use std::fs;
 
