@@ -28,7 +28,7 @@ impl Inventory {
                 inventory.project = project.clone();
             }
             // An image may be built and shipped from here without anything being deployed here.
-            let builder = |host: &Host| matches!(op, Op::Build(_) | Op::Ship(_)) && host.is_local();
+            let builder = |host: &Host| matches!(op, Op::Build(_) | Op::Ship(_) | Op::Push(_)) && host.is_local();
             inventory.hosts.extend(op.hosts().into_iter().filter(|host| !builder(host)).map(|host| (host.name.clone(), host.clone())));
             if let Op::Start(start) = op {
                 inventory.services.entry(start.service.name.clone()).or_insert_with(|| start.service.clone());

@@ -10,7 +10,9 @@ use tokio::runtime::Handle;
 use super::{Call, Executor, Outcome, call::Urgency, confirm};
 use crate::{
     failure::{Failure, FailureKind},
-    fleet::{Connection, Fleet, build, command, containers, engine, health, history, http, lease, local, nginx, postgres, ship, survey},
+    fleet::{
+        Connection, Fleet, build, command, containers, engine, health, history, http, lease, local, nginx, postgres, registry, ship, survey,
+    },
     model::{Host, RouteTable},
     op::{Drain, Drained, Healthcheck, OnTimeout, Op, Pause, Preview, SetWeights, Start, Traffic},
 };
@@ -102,6 +104,9 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
             let engine = engine::engine(&*fleet.host(&op.host).await?).await?;
             plain(ship::ship(fleet, op, engine, progress)).await
         }
+        Op::Push(op) => plain(registry::push(fleet, op, progress)).await,
+        Op::Resolve(op) => plain(registry::resolve(fleet, op, progress)).await,
+        Op::Pull(op) => plain(registry::pull(fleet, op, progress)).await,
         Op::Start(op) => start(fleet, op, call).await,
         Op::Depend(op) => {
             let connection = fleet.host(&op.host).await?;

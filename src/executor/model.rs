@@ -88,6 +88,7 @@ impl<S: Source> Model<S> {
         let world = self.lock();
         match op {
             Op::Git(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_) => true,
+            Op::Resolve(op) => !world.was_pushed(&op.reference),
             Op::Logs(op) => op.containers.iter().all(|container| !world.was_changed(&op.host.name, container)),
             Op::HttpGet(op) => match &op.target {
                 HttpTarget::Container { host, container, .. } => !world.was_changed(&host.name, container),
@@ -125,6 +126,7 @@ fn needs_state(op: &Op) -> bool {
             | Op::HttpGet(_)
             | Op::Logs(_)
             | Op::Build(_)
+            | Op::Resolve(_)
             | Op::Commit(_)
             | Op::Confirm(_)
             | Op::Notify(_)

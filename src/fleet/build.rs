@@ -80,7 +80,7 @@ impl Builder<'_> {
                 .on(&op.on.name)
                 .hint("A buildx builder of its own keeps what it builds: `docker buildx use default`, or unset BUILDX_BUILDER."));
         };
-        Ok(Image { reference, digest, version: op.version.clone() })
+        Ok(Image { reference, digest, version: op.version.clone(), registry_digest: None })
     }
 
     /// Runs the build to its end. Dropping the future ends it.

@@ -15,4 +15,7 @@ pub struct Image {
     pub digest: String,
     /// The version: the reference's tag.
     pub version: Version,
+    /// The digest that its registry knows it by, once it was pushed or pulled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_digest: Option<String>,
 }

@@ -78,7 +78,12 @@ impl Release {
     pub fn image(&self) -> Option<Image> {
         let first = self.containers.first()?;
         let same = self.containers.iter().all(|container| container.image == first.image && container.digest == first.digest);
-        same.then(|| Image { reference: first.image.clone(), digest: first.digest.clone(), version: first.version.clone() })
+        same.then(|| Image {
+            reference: first.image.clone(),
+            digest: first.digest.clone(),
+            version: first.version.clone(),
+            registry_digest: None,
+        })
     }
 
     /// `running`, `stopped`, or `mixed` where some of its containers run and some do not.

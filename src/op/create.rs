@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Drain, OnTimeout, Op, Remove, StartAgain, Stop};
-use crate::model::{Container, ContainerName, ContainerState, Host, Period, ProjectName, Service, Text, Version};
+use crate::model::{Container, ContainerName, ContainerState, Host, Period, ProjectName, Registry, Service, Text, Version};
 
 /// Builds an image with `docker build`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,6 +157,9 @@ pub struct Depend {
     pub digest: String,
     /// The version.
     pub version: Version,
+    /// The registry that it is pulled from, where the script has told who logs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<Registry>,
 }
 
 impl Depend {

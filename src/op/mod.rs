@@ -15,6 +15,7 @@ pub mod once;
 pub mod outcome;
 pub mod put;
 pub mod read;
+pub mod registry;
 pub mod run;
 pub mod wait;
 
@@ -35,6 +36,7 @@ pub use self::{
         CheckNow, CheckedContainer, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse, HttpTarget, LogText, Logs, Now, Probe,
         Reachable, ReadEnv, ReadFile, Routes, Sought, Survey, Traffic, TrafficCount,
     },
+    registry::{Pull, Pulled, Push, Resolve},
     run::{Commit, Confirm, LeaveOut, Notify},
     wait::{Checks, Healthcheck, Pause},
 };
@@ -179,6 +181,12 @@ operations! {
     Build: Create, "build" => crate::model::Image;
     /// Puts an image on a host.
     Ship: Create, "ship" => Shipped;
+    /// Pushes an image to a registry.
+    Push: Create, "push" => crate::model::Image;
+    /// Asks a registry what a tag stands for.
+    Resolve: Read, "resolve" => String;
+    /// Makes sure that a host has an image of a registry.
+    Pull: Create, "pull" => Pulled;
     /// Starts containers.
     Start: Create, "start" => Vec<Container>;
     /// Makes sure that a service runs which no deploy replaces.
@@ -296,7 +304,9 @@ impl Op {
     pub fn canonical(&self) -> Value {
         let mut value = serde_json::to_value(self).expect("an op is plain data with string keys");
         match self {
-            Self::Start(_) | Self::Depend(_) | Self::Ship(_) => forget(&mut value, &["digest"]),
+            Self::Start(_) | Self::Depend(_) | Self::Ship(_) | Self::Push(_) => forget(&mut value, &["digest"]),
+            Self::Pull(_) => forget(&mut value, &["digest", "registry_digest"]),
+            Self::Resolve(_) => forget(&mut value, &["known"]),
             Self::SetWeights(_) | Self::TestWeights(_) | Self::Preview(_) => {
                 for share in value["changes"]
                     .as_object_mut()

@@ -219,6 +219,14 @@ pub const SPECS: &[OptionSpec] = &[
             key("statement_timeout", Kind::Duration, "how long one statement may take (\"10m\")"),
         ],
     },
+    OptionSpec {
+        function: "registry",
+        keys: &[
+            key("username", Kind::Secretive, "who logs in"),
+            key("password", Kind::Secretive, "the password or token, a `secret(…)`"),
+            key("via", Kind::Host, "the host whose engine pushes, where this machine does not reach the registry"),
+        ],
+    },
     OptionSpec { function: "query", keys: &[key("assume", Kind::Rows, "what a dry run takes for the rows ([])")] },
     OptionSpec { function: "sql", keys: SQL },
     OptionSpec { function: "sql_file", keys: SQL },

@@ -113,6 +113,8 @@ impl ScriptRun {
             arguments: Mutex::new(Some(self.arguments.into_iter().map(|(key, value)| (foreign(&key), foreign(&value))).collect())),
             project: Mutex::new(Project::default()),
             built: Mutex::new(BTreeMap::new()),
+            registries: Mutex::default(),
+            resolved: Mutex::default(),
         });
         Begun { engine: engine(session.clone(), resolver, cancellation.clone()), session, cancellation, placeholders }
     }

@@ -21,7 +21,7 @@ use crate::{
         event::Discard, undo::Left,
     },
     failure::{Failure, FailureKind, Origin},
-    model::{Host, HostName, ProjectName, Text},
+    model::{Host, HostName, ProjectName, Registry, Text},
     op::{Class, Op, Operation},
 };
 
@@ -49,6 +49,10 @@ pub(super) struct Circumstances {
     pub(super) project: Mutex<Project>,
     /// Where images of this run were built, by reference.
     pub(super) built: Mutex<BTreeMap<String, Host>>,
+    /// The registries that the script has declared.
+    pub(super) registries: Mutex<Vec<Registry>>,
+    /// What registries' tags stand for in this run, by reference.
+    pub(super) resolved: Mutex<BTreeMap<String, String>>,
 }
 
 /// The project, and whether a service carries its name already.
@@ -142,6 +146,8 @@ impl Session {
             arguments: Mutex::new(None),
             project: Mutex::new(Project { name: self.project(), is_used: lock(&circumstances.project).is_used }),
             built: Mutex::new(lock(&circumstances.built).clone()),
+            registries: Mutex::new(lock(&circumstances.registries).clone()),
+            resolved: Mutex::new(lock(&circumstances.resolved).clone()),
         });
         session.aside(prefix)
     }

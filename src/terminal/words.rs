@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::clean;
 use crate::{
     executor::{Call, Outcome},
-    model::Bytes,
+    model::{Bytes, Image},
     op::{BackedUp, Backfilled, Checks, CommandOutput, Drained, Op, Shipped, SqlDone},
 };
 
@@ -49,6 +49,7 @@ const fn is_aside(op: &Op) -> bool {
             | Op::ReadFile(_)
             | Op::Now(_)
             | Op::ReadLeases(_)
+            | Op::Resolve(_)
             | Op::Lock(_)
             | Op::Unlock(_)
     )
@@ -111,6 +112,7 @@ fn of_value(op: &Op, value: &Value) -> Option<String> {
                 (sent, reused) => format!("{} sent, {} were there", Bytes(sent), Bytes(reused)),
             })
         }
+        Op::Push(_) => Some(format!("as {}", clean::line(&Image::deserialize(value).ok()?.registry_digest?))),
         Op::Healthcheck(_) => match Checks::deserialize(value).ok()?.checks {
             0 => None,
             1 => Some("healthy at the first check".into()),

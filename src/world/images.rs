@@ -3,8 +3,8 @@
 use super::World;
 use crate::{
     failure::Failure,
-    model::{Image, StoredImage},
-    op::{Build, Outcome, Ship, Shipped},
+    model::{Host, Image, StoredImage},
+    op::{Build, Outcome, Pull, Pulled, Push, Resolve, Ship, Shipped},
 };
 
 impl World {
@@ -20,28 +20,76 @@ impl World {
         if let Some(host) = self.hosts.get_mut(&op.on.name) {
             store(&mut host.state.images, image);
         }
-        Outcome::of(Image { reference, digest: String::new(), version: op.version.clone() })
+        Outcome::of(Image { reference, digest: String::new(), version: op.version.clone(), registry_digest: None })
     }
 
     pub(super) fn ship(&mut self, op: &Ship) -> Result<Outcome, Failure> {
-        let built = self.built.get(&(op.from.name.clone(), op.reference.clone())).cloned();
-        let image = match built {
-            Some(image) => image,
-            None => find(&self.at(&op.from)?.state.images, &op.reference).cloned().ok_or_else(|| {
-                Failure::failed(format!("{} has no image {}", op.from.name, op.reference)).on(&op.from.name).hint("`build` it first")
-            })?,
-        };
+        let image = self.image_at(&op.from, &op.reference)?;
         let host = self.at_mut(&op.host)?;
-        let platform = &host.state.engine.platform;
-        if !image.platform.is_empty() && image.platform != *platform {
-            return Err(Failure::refused(format!("{} is built for {}, and {} is {platform}", op.reference, image.platform, op.host.name))
-                .hint(format!("build it with `platform: \"{platform}\"`")));
-        }
+        runs_on(&image, &op.reference, &op.host, &host.state.engine.platform)?;
         let there = find(&host.state.images, &op.reference).is_some_and(|known| !image.layers.is_empty() && known.layers == image.layers);
         store(&mut host.state.images, StoredImage { references: vec![op.reference.clone()], ..image });
         let outcome = Outcome::of(Shipped::default());
         Ok(if there { outcome } else { outcome.assuming("the layers that are not there are sent") })
     }
+
+    pub(super) fn push(&mut self, op: &Push) -> Result<Outcome, Failure> {
+        let image = self.image_at(&op.from, &op.reference)?;
+        let reference = op.target();
+        let pushed = StoredImage { references: vec![reference.clone()], ..image };
+        let digest = pushed.digest.clone();
+        self.built.insert((op.from.name.clone(), reference.clone()), pushed.clone());
+        self.pushed.insert(reference.clone(), pushed);
+        let image = Image { reference, digest, version: op.version.clone(), registry_digest: None };
+        Ok(Outcome::of(image).assuming(format!("{} takes it", op.registry)))
+    }
+
+    /// What a tag stands for, which only the registry knows.
+    pub(super) fn resolve(&self, op: &Resolve) -> Outcome {
+        let outcome = Outcome::of("");
+        if self.was_pushed(&op.reference) { outcome } else { outcome.assuming(format!("there is {}", op.reference)) }
+    }
+
+    /// Whether this reference was pushed in the model, so that the real registry cannot tell what it is.
+    pub fn was_pushed(&self, reference: &str) -> bool {
+        self.pushed.contains_key(reference)
+    }
+
+    pub(super) fn pull(&mut self, op: &Pull) -> Result<Outcome, Failure> {
+        let pushed = self.pushed.get(&op.reference).cloned();
+        let host = self.at_mut(&op.host)?;
+        let known = pushed.or_else(|| find(&host.state.images, &op.reference).cloned());
+        let is_known = known.is_some();
+        let image = known.unwrap_or_else(|| StoredImage {
+            references: Vec::new(),
+            digest: op.digest.clone(),
+            platform: String::new(),
+            layers: Vec::new(),
+        });
+        runs_on(&image, &op.reference, &op.host, &host.state.engine.platform)?;
+        let outcome = Outcome::of(Pulled { digest: image.digest.clone() });
+        store(&mut host.state.images, StoredImage { references: vec![op.reference.clone()], ..image });
+        Ok(if is_known { outcome } else { outcome.assuming(format!("{} can be pulled", op.reference)) })
+    }
+
+    /// The image of this reference that a host has built, or has.
+    fn image_at(&self, host: &Host, reference: &str) -> Result<StoredImage, Failure> {
+        if let Some(built) = self.built.get(&(host.name.clone(), reference.to_owned())) {
+            return Ok(built.clone());
+        }
+        find(&self.at(host)?.state.images, reference)
+            .cloned()
+            .ok_or_else(|| Failure::failed(format!("{} has no image {reference}", host.name)).on(&host.name).hint("`build` it first"))
+    }
+}
+
+/// Refuses an image for another platform than a host's.
+fn runs_on(image: &StoredImage, reference: &str, host: &Host, platform: &str) -> Result<(), Failure> {
+    if image.platform.is_empty() || image.platform == platform {
+        return Ok(());
+    }
+    Err(Failure::refused(format!("{reference} is built for {}, and {} is {platform}", image.platform, host.name))
+        .hint(format!("build it with `platform: \"{platform}\"`")))
 }
 
 /// The image that has this reference.

@@ -28,6 +28,8 @@ use crate::{
 pub struct World {
     hosts: BTreeMap<HostName, ModelledHost>,
     built: BTreeMap<(HostName, String), StoredImage>,
+    /// What registries were given, by reference.
+    pushed: BTreeMap<String, StoredImage>,
     clock: Period,
     traffic: TrafficSeen,
     changed: bool,
@@ -163,6 +165,9 @@ impl World {
             Op::Unlock(op) => self.unlock(op, run),
             Op::Build(op) => Ok(self.build(op)),
             Op::Ship(op) => self.ship(op),
+            Op::Push(op) => self.push(op),
+            Op::Resolve(op) => Ok(self.resolve(op)),
+            Op::Pull(op) => self.pull(op),
             Op::Start(op) => self.start(op, token, run),
             Op::Depend(op) => self.depend(op, token, run),
             Op::StartAgain(op) => self.start_again(op),

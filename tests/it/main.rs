@@ -18,6 +18,8 @@ mod pages;
 mod podlift;
 mod postgres;
 mod proxies;
+mod registries;
+mod registry;
 mod resuming;
 mod rig;
 mod rig_works;

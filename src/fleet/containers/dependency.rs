@@ -32,7 +32,7 @@ pub async fn depend(
     }
     let docker = connection.docker().await?;
     if images::inspect(&docker, &op.reference).await?.is_none() {
-        registry::pull(connection, &op.reference, progress).await?;
+        registry::fetch(connection, &op.reference, op.registry.as_ref(), secrets, progress).await?;
     }
     let mut start: Start = op.start();
     start.service.labels.extend(BTreeMap::from([(labels::DEPENDENCY.to_owned(), "true".to_owned())]));

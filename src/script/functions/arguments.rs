@@ -5,7 +5,7 @@ use rhai::{Array, Dynamic, FnPtr, ImmutableString, Map};
 use super::{Function, Trouble};
 use crate::{
     failure::Failure,
-    model::{Host, Image, Period, Release, Service},
+    model::{Host, Image, Period, Registry, Release, Service},
     script::{
         options::{Options, plain},
         values::type_word,
@@ -60,6 +60,10 @@ impl<'a> Arguments<'a> {
     }
 
     pub(super) fn image(&self, index: usize) -> Result<Image, Trouble> {
+        self.read(index)
+    }
+
+    pub(super) fn registry(&self, index: usize) -> Result<Registry, Trouble> {
         self.read(index)
     }
 

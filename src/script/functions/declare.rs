@@ -327,7 +327,12 @@ fn image(_: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> 
     if digest.is_some_and(|digest| digest.len() != 71 || !digest[7..].chars().all(|digit| digit.is_ascii_hexdigit())) {
         return Err(invalid().into());
     }
-    Ok(Dynamic::from(Image { reference: reference.clone(), digest: String::new(), version: Version::new(version)? }))
+    Ok(Dynamic::from(Image {
+        reference: reference.clone(),
+        digest: String::new(),
+        version: Version::new(version)?,
+        registry_digest: digest.map(str::to_owned),
+    }))
 }
 
 /// Checks an image's name without tag (distribution's reference grammar): a registry's address at most, then lowercase parts.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rhai::Dynamic;
 
-use super::{Arguments, Caller, Function, Trouble};
+use super::{Arguments, Caller, Function, Trouble, registry::registry_of};
 use crate::{
     executor::Level,
     model::{Balancer, Host, Release},
@@ -32,6 +32,7 @@ fn dependency(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic,
         reference: image.reference.clone(),
         digest: image.digest.clone(),
         version: image.version.clone(),
+        registry: registry_of(caller, &image.reference),
     };
     let found = caller.perform_on(hosts.is_array, hosts.list.iter().map(depend).collect())?;
     let release = Release::of(&service, &hosts.list, found.into_iter().flatten().collect(), BTreeMap::new());

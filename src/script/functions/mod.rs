@@ -15,6 +15,7 @@ mod operators;
 mod parameters;
 mod people;
 mod read;
+mod registry;
 mod starting;
 mod traffic;
 mod undoing;
@@ -60,6 +61,7 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
         parameters::FUNCTIONS,
         health::FUNCTIONS,
         verbs::FUNCTIONS,
+        registry::FUNCTIONS,
         starting::FUNCTIONS,
         dependency::FUNCTIONS,
         traffic::FUNCTIONS,
@@ -77,14 +79,8 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
 }
 
 /// Functions that are not there yet: their names, and what they are for.
-pub const NOT_YET: &[(&str, &str)] = &[
-    ("config", "reading podlift.yml"),
-    ("prometheus", "measuring with Prometheus"),
-    ("prune", "deleting old releases and images"),
-    ("pull", "pulling images through a registry"),
-    ("push", "pushing images to a registry"),
-    ("registry", "registries"),
-];
+pub const NOT_YET: &[(&str, &str)] =
+    &[("config", "reading podlift.yml"), ("prometheus", "measuring with Prometheus"), ("prune", "deleting old releases and images")];
 
 /// Functions of Rhai that a deployment script has no use for, and what to use in their place.
 pub const REPLACED: &[(&str, usize, &str)] = &[

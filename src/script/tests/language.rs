@@ -66,7 +66,7 @@ fn values_print_compare_and_become_json() {
             "10.0.0.1 deploy@10.0.0.1 #{}",
             "web r2 v2 [\"v2\"] [10.0.0.1] shop-web:v2 running 0",
             "shop-web-v2-cec2b0998e-1 10.0.0.1 20001 v2 running",
-            r#"{"list":[{"digest":"","reference":"shop-web:v2","version":"v2"},null,1.5],"r":{"containers":[{"host":"10.0.0.1","name":"shop-web-v2-cec2b0998e-1","port":20001,"state":"running","version":"v2"},{"host":"10.0.0.1","name":"shop-web-v2-cec2b0998e-2","port":20002,"state":"running","version":"v2"}],"hosts":["10.0.0.1"],"image":"shop-web:v2","run":"r2","service":"web","state":"running","version":"v2","versions":["v2"],"weight":0}}"#,
+            r#"{"list":[{"digest":"","reference":"shop-web:v2","registry_digest":null,"version":"v2"},null,1.5],"r":{"containers":[{"host":"10.0.0.1","name":"shop-web-v2-cec2b0998e-1","port":20001,"state":"running","version":"v2"},{"host":"10.0.0.1","name":"shop-web-v2-cec2b0998e-2","port":20002,"state":"running","version":"v2"}],"hosts":["10.0.0.1"],"image":"shop-web:v2","run":"r2","service":"web","state":"running","version":"v2","versions":["v2"],"weight":0}}"#,
             r#"{"address":"deploy@10.0.0.1","labels":{},"name":"10.0.0.1"}"#,
             "2 1 2",
         ]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::service;
 use crate::{
     failure::Failure,
-    model::{Database, Health, Host, Image, Release, Service},
+    model::{Database, Health, Host, Image, Registry, Release, Service},
 };
 
 /// How deep arrays and maps may be nested; what is deeper is shown as text.
@@ -75,7 +75,11 @@ fn noun(value: &Dynamic) -> Option<Value> {
         return Some(json!({ "name": service.name, "image": service.image, "port": service.port, "replicas": service.replicas }));
     }
     if let Some(image) = value.read_lock::<Image>() {
-        return Some(json!({ "reference": image.reference, "digest": image.digest, "version": image.version }));
+        let digests = (&image.digest, &image.registry_digest);
+        return Some(json!({ "reference": image.reference, "digest": digests.0, "version": image.version, "registry_digest": digests.1 }));
+    }
+    if let Some(registry) = value.read_lock::<Registry>() {
+        return Some(json!({ "address": registry.address }));
     }
     if let Some(release) = value.read_lock::<Release>() {
         return Some(of_release(&release));

@@ -5,6 +5,7 @@ mod failure;
 mod host;
 mod image;
 pub(super) mod json;
+mod registry;
 pub(super) mod release;
 mod service;
 
@@ -14,7 +15,7 @@ use rhai::{Array, Dynamic, FnPtr, FuncRegistration, ImmutableString, Map, Module
 
 use crate::{
     failure::Failure,
-    model::{Database, Health, Host, Image, Release, Service},
+    model::{Database, Health, Host, Image, Registry, Release, Service},
     script::{functions::Required, placeholders::is_placeholder},
 };
 
@@ -36,6 +37,7 @@ pub fn type_word(value: &Dynamic) -> String {
         () if value.is::<Database>() => "database",
         () if value.is::<Service>() => "service",
         () if value.is::<Image>() => "image",
+        () if value.is::<Registry>() => "registry",
         () if value.is::<Release>() => "release",
         () if value.is::<Health>() => "health check",
         () if value.is::<Failure>() => "failure",
@@ -51,6 +53,7 @@ pub(super) fn register(module: &mut Module) {
     host::register(module);
     service::register(module);
     image::register(module);
+    registry::register(module);
     release::register(module);
     failure::register(module);
     json::register(module);
