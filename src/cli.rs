@@ -266,7 +266,8 @@ pub struct Report {
 /// Type a run, line by line.
 ///
 /// What is typed is script, and is done as a run would do it: with guards and a journal, and :undo takes the last input back. It asks
-/// before the first change. :help in it lists what else can be typed; lines of a pipe are taken as typed.
+/// before the first change. :help in it lists what else can be typed; lines of a pipe are taken as typed, and
+/// the exit code is 1 where one of them failed.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -3,7 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use podlift::{cli::Cli, commands, terminal::Printer};
+use podlift::{
+    cli::Cli,
+    commands::{self, exit::Exit},
+    terminal::Printer,
+};
 
 fn main() -> ExitCode {
     // One provider for the process; a second one makes rustls panic.
@@ -21,7 +25,7 @@ fn main() -> ExitCode {
             } else {
                 printer.tell(text);
             }
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+            if printer.lost().is_some() { Exit::Error.into() } else { ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)) }
         }
     }
 }

@@ -33,6 +33,9 @@ pub struct Counts {
     pub committed: usize,
     /// Commands on hosts, and statements in databases, that failed, or succeeded and have no `undo`: what they did is known to their author only.
     pub commands: usize,
+    /// Whether something that was done, or may have been, can be taken back.
+    #[serde(skip)]
+    pub can_be_undone: bool,
     /// Hosts that were changed.
     pub hosts: BTreeSet<HostName>,
     /// Hosts that the script left out, and why.
@@ -49,7 +52,8 @@ impl Counts {
     /// Counts these records.
     pub fn of(records: &[Recorded]) -> Self {
         let (done, gone, commits) = (done(records), gone(records), commits(records));
-        let again = started_again(&since_commit(records, ""));
+        let pending = since_commit(records, "");
+        let again = started_again(&pending);
         let mut counts = Self { calls: records.len(), left_out: left_out(records), ..Self::default() };
         for record in records {
             if record.result.is_err() {
@@ -82,6 +86,8 @@ impl Counts {
                 counts.standing += usize::from(stands);
             }
         }
+        let is_left = |record: &Recorded| (0..record.inverse().len()).any(|index| !done.contains(record.key.undo(index).as_str()));
+        counts.can_be_undone = counts.doubtful > 0 || pending.iter().any(|record| is_left(record));
         counts
     }
 }

@@ -1,13 +1,36 @@
 //! What a run that did not reach its end left on its hosts, beyond what serves.
 
+use std::collections::BTreeMap;
+
 use crate::{
     executor::ending::{Ending, Part},
     terminal::{clean, words},
 };
 
-/// A line for each host that could not be read, and for each on which containers of the run serve nothing.
+/// A line for each service that is new on some hosts and not on others, for each host that could not be read, and for each on which
+/// containers of the run serve nothing.
 pub fn lines(ending: &Ending) -> Vec<String> {
-    ending.parts.iter().flat_map(of).collect()
+    let mut services: BTreeMap<&str, Vec<&Part>> = BTreeMap::new();
+    for part in &ending.parts {
+        services.entry(part.service.as_str()).or_default().push(part);
+    }
+    services.into_iter().filter_map(|(service, parts)| sides(service, &parts)).chain(ending.parts.iter().flat_map(of)).collect()
+}
+
+/// Where a service is new, where it is as it was, and where both serve.
+fn sides(service: &str, parts: &[&Part]) -> Option<String> {
+    let on = |which: fn(&Part) -> bool| {
+        let of = |part: &&&Part| part.unknown.is_none() && which(part);
+        let place = |part: &&Part| match part.serving.keys().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] => part.host.to_string(),
+            ref versions => format!("{} ({})", part.host, versions.join(" and ")),
+        };
+        let hosts: Vec<String> = parts.iter().filter(of).map(place).collect();
+        (!hosts.is_empty()).then(|| hosts.join(", "))
+    };
+    let sides = [("new", on(|part| part.new)), ("as before", on(|part| part.old)), ("both", on(|part| !part.new && !part.old))];
+    let sides: Vec<String> = sides.into_iter().filter_map(|(side, hosts)| Some(format!("{side} on {}", hosts?))).collect();
+    (sides.len() > 1).then(|| clean::line(&format!("{service} is {}", sides.join(", "))))
 }
 
 fn of(part: &Part) -> Vec<String> {
@@ -22,10 +45,24 @@ fn of(part: &Part) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::model::{HostName, ServiceName};
+
+    #[test]
+    fn hosts_that_are_new_and_hosts_that_are_not_are_named() {
+        let part = |host: &str, version: &str, new: bool| Part {
+            service: ServiceName::new("web").expect("valid"),
+            host: HostName::new(host).expect("valid"),
+            serving: BTreeMap::from([(version.into(), 2)]),
+            new,
+            old: !new,
+            idle: Vec::new(),
+            unknown: None,
+        };
+        let ending = Ending { parts: vec![part("h1", "v2", true), part("h2", "v1", false), part("h3", "v1", false)] };
+        assert_eq!(lines(&ending), ["web is new on h1 (v2), as before on h2 (v1), h3 (v1)"]);
+        assert!(lines(&Ending { parts: vec![part("h1", "v2", true)] }).is_empty());
+    }
 
     #[test]
     fn what_is_not_known_and_what_is_idle_is_named() {

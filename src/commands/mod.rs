@@ -44,8 +44,20 @@ pub mod undo;
 use self::exit::Exit;
 use crate::{cli::Command, terminal::Printer};
 
-/// Runs a command.
+/// Runs a command. One whose data could not be written has failed, but what a run did decides its exit code.
 pub fn perform(command: &Command, printer: &Printer) -> Exit {
+    let exit = dispatch(command, printer);
+    let Some(why) = printer.lost() else { return exit };
+    printer.tell(format!("! what this command prints could not be written: {why}"));
+    let runs = match command {
+        Command::Run(options) => !options.dry_run,
+        Command::Resume(_) | Command::Undo(_) | Command::Repl(_) => true,
+        _ => false,
+    };
+    if exit == Exit::Done && !runs { Exit::Error } else { exit }
+}
+
+fn dispatch(command: &Command, printer: &Printer) -> Exit {
     match command {
         Command::Run(options) => run::run(options, printer),
         Command::Plan(options) => plan::run(options, printer),

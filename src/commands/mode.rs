@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Where simulated fleets are kept, beside where podlift is run.
-const SIMULATED: &str = ".podlift/simulated.json";
+pub(super) const SIMULATED: &str = ".podlift/simulated.json";
 
 /// One of the modes of `podlift run`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl Mode {
             Self::Plan | Self::SimulatedPlan => (format!("plan: {did}, nothing was touched"), Some(format!("`{again}` does it"))),
             Self::Simulation => (format!("simulated: {did}"), Some(format!("the fleet is kept in {SIMULATED}"))),
             Self::Live if counts.changes == 0 => ("done: nothing changed".into(), None),
-            Self::Live => (format!("done: {did}{}", serving(state)), Some(format!("`{look}` shows what runs"))),
+            Self::Live => (format!("done: {did}{}", serving(state)), Some(look.into())),
         }
     }
 

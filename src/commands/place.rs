@@ -28,7 +28,16 @@ impl Place {
         if is_name && task.is_file() {
             return Ok(Self { file: task });
         }
-        let failure = Failure::refused(format!("there is no script {}", script.display()));
+        let shown = script.display();
+        if script.is_dir() {
+            let failure = Failure::refused(format!("{shown} is a folder, and a script is a file"));
+            return Err(failure.hint("`podlift tasks` lists those that are run by name"));
+        }
+        let failure = Failure::refused(format!("there is no script {shown}"));
+        let meant = Path::new("deploy").join(script);
+        if script.components().count() == 1 && meant.is_file() {
+            return Err(failure.hint(format!("did you mean {}?", meant.display())));
+        }
         Err(if is_name { failure.hint(format!("a task of that name would be {}", task.display())) } else { failure })
     }
 
@@ -65,6 +74,8 @@ mod tests {
     fn a_file_is_taken_as_written_and_a_name_is_a_task() {
         let failure = Place::find(Path::new("no-such-task")).expect_err("there is none");
         assert_eq!(failure.hints, ["a task of that name would be deploy/no-such-task.rhai"]);
+        let folder = Place::find(Path::new("src")).expect_err("it is a folder");
+        assert_eq!(folder.message, "src is a folder, and a script is a file");
         assert!(Place::find(Path::new("lib/none.rhai")).expect_err("there is none").hints.is_empty());
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("deploy.rhai");

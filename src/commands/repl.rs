@@ -1,6 +1,7 @@
 //! `podlift repl`
 
 use std::{
+    io::{self, IsTerminal},
     path::Path,
     sync::{Arc, Mutex},
 };
@@ -90,6 +91,7 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
         cancellation,
         secrets: Arc::new(environment),
     };
+    let began = std::time::Instant::now();
     printer.tell("podlift: type script, or :help");
     let (paper, script) = (printer.clone(), place.map(|place| place.file));
     let ended = typed.converse(talk, move |evaluator| {
@@ -97,7 +99,7 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
         if let Some(script) = script {
             talk.load(&script);
         }
-        talk.run();
+        talk.run()
     });
     drop(interrupt);
     if let Err(ended) = &ended {
@@ -112,10 +114,12 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
     let kept = model.as_ref().map_or(Ok(()), |model| mode.keep(model));
     let exit = if ended.is_ok() { Exit::Done } else { Exit::Interrupted };
     let (end, _) = mode.done(&counts, ending.as_ref().map_or(State::Unchanged, Ending::state), "", "");
-    printer.tell(Conclusion { good: exit == Exit::Done, end, took: std::time::Duration::ZERO, next: None }.render(printer.style()));
+    printer.tell(Conclusion { good: exit == Exit::Done, end, took: began.elapsed(), next: None }.render(printer.style()));
     journaling::ended(&journal, exit, ending.as_ref(), None);
     outside.close();
-    kept.map(|()| exit)
+    // A person has seen what failed; whoever sent lines down a pipe reads the exit code.
+    let failed = matches!(&ended, Ok(all_worked) if !all_worked) && !io::stdin().is_terminal();
+    kept.map(|()| if failed { Exit::Error } else { exit })
 }
 
 /// Runs what is asked for on a model of the fleet as it is now, and shows what that was.

@@ -17,7 +17,7 @@ use super::{
     identity,
     interrupt::Interrupt,
     journaling, leftovers, lock,
-    mode::Mode,
+    mode::{Mode, SIMULATED},
     outside::Outside,
     place::Place,
     stack::{Modelled, Stack},
@@ -182,6 +182,7 @@ fn prepare(options: &cli::Run, save: Option<&Path>) -> Result<(Prepared, cli::Ru
         return Err(Unprepared::Script(Box::new(script)));
     }
     let places = Places::of(&script);
+    options.yes.iter().filter(|name| !name.is_empty()).try_for_each(|name| script.asks(name))?;
     options.breaks.iter().try_for_each(|place| places.check(&Break::parse(place)))?;
     let environment = Environment::beside(place.folder())?;
     let outside = Outside::open(&options.ssh, place.folder(), &environment)?;
@@ -362,7 +363,7 @@ impl Prepared {
                 };
                 let remains = mode.remains(counts, state);
                 let exit = Exit::of(cause, remains);
-                if remains == Remains::Changes && !options.json {
+                if remains != Remains::Nothing && !options.json {
                     ending.map(leftovers::lines).into_iter().flatten().for_each(|line| teller.printer.tell(format!("! {line}")));
                 }
                 let (again, look) = (again(options, &script), look(options, &script));
@@ -383,7 +384,7 @@ impl Prepared {
 fn incomplete(counts: &Counts, again: &str, look: &str) -> (String, String) {
     let hosts: Vec<String> = counts.left_out.iter().map(|(host, why)| format!("{host} ({})", clean::line(why))).collect();
     let end = format!("done without {}, so the fleet is mixed: left out {}", words::count(hosts.len(), "host"), hosts.join(", "));
-    (end, format!("`{look}` shows what runs; `{again}` tries again"))
+    (end, format!("{look}; `{again}` tries again"))
 }
 
 /// The command that does for real, or again, what was done.
@@ -413,9 +414,12 @@ fn new_plan(options: &cli::Run, script: &str, plan: &Path) -> String {
     format!("`{} -o {}{simulate}` makes a new plan, to look at", command("plan", options, script), quoted(&plan.display().to_string()))
 }
 
-/// The command that shows what runs.
+/// Where to look at what runs.
 fn look(options: &cli::Run, script: &str) -> String {
-    command("ps", options, script)
+    if Mode::of(options).is_modelled() {
+        return format!("the simulated fleet is kept as it is now in {SIMULATED}");
+    }
+    format!("`{}` shows what runs", command("ps", options, script))
 }
 
 fn command(verb: &str, options: &cli::Run, script: &str) -> String {
@@ -444,8 +448,11 @@ fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: 
     let (end, again) = ended(exit, remains, counts, next, mode);
     let Next { look, run, .. } = next;
     match exit {
+        Exit::Interrupted if !mode.is_modelled() && !counts.can_be_undone => (end, format!("`podlift resume {run}` goes on")),
         Exit::Interrupted if !mode.is_modelled() => (end, format!("`podlift resume {run}` goes on, `podlift undo {run}` takes it back")),
-        Exit::Mixed if !mode.is_modelled() => (end, format!("`{look}` shows what runs, `podlift undo {run}` tries again to take it back")),
+        Exit::Mixed if !mode.is_modelled() && counts.can_be_undone => {
+            (end, format!("{look}, `podlift undo {run}` tries again to take it back"))
+        }
         _ => (end, again),
     }
 }
@@ -454,7 +461,9 @@ fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: M
     let Next { script, again, look, .. } = next;
     let what = if exit == Exit::Interrupted { "interrupted" } else { "failed" };
     if mode.is_modelled() && remains == Remains::Nothing && exit != Exit::Interrupted {
-        return (format!("{what}, as a run would; nothing was touched"), format!("`{again}` would end the same way"));
+        let next =
+            if mode.is_plan() { format!("`{again}` would end the same way") } else { format!("correct {script}, and simulate it again") };
+        return (format!("{what}, as a run would; nothing was touched"), next);
     }
     let standing = words::count(counts.standing, "change");
     let undone = if counts.committed > 0 { "everything since the last commit" } else { "everything" };
@@ -472,13 +481,17 @@ fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: M
             format!("see what it did; `{again}` tries again"),
         ),
         Remains::Undone => (format!("{what}; {undone} was undone"), format!("`{again}` tries again")),
-        Remains::Changes if counts.standing == 0 => (
+        Remains::Changes if counts.standing == 0 && counts.doubtful > 0 => (
             format!("{what}, and the fleet is mixed: what a call did that was given up is not known"),
-            format!("`{look}` shows what runs; running the script again makes a new release"),
+            format!("{look}; running the script again makes a new release"),
+        ),
+        Remains::Changes if counts.standing == 0 => (
+            format!("{what}, and the fleet is mixed: {} that a commit made final stay", words::count(counts.committed, "change")),
+            format!("{look}; `{again}` makes it all new"),
         ),
         Remains::Changes => (
             format!("{what}, and the fleet is mixed: {standing} of {} stand", counts.changes),
-            format!("`{look}` shows what runs; running the script again makes a new release"),
+            format!("{look}; running the script again makes a new release"),
         ),
     }
 }
@@ -487,7 +500,8 @@ fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: M
 mod tests {
     use super::*;
 
-    const NEXT: Next<'_> = Next { script: "deploy.rhai", again: "podlift run deploy.rhai", look: "podlift ps deploy.rhai", run: "r1" };
+    const NEXT: Next<'_> =
+        Next { script: "deploy.rhai", again: "podlift run deploy.rhai", look: "`podlift ps deploy.rhai` shows what runs", run: "r1" };
 
     #[test]
     fn the_next_command_is_one_that_can_be_pasted() {
@@ -497,7 +511,7 @@ mod tests {
 
     #[test]
     fn the_last_line_of_a_failure_says_what_stands() {
-        let counts = Counts { calls: 9, failed: 1, changes: 4, standing: 3, ..Counts::default() };
+        let counts = Counts { calls: 9, failed: 1, changes: 4, standing: 3, can_be_undone: true, ..Counts::default() };
         let (end, next) = failed(Exit::Mixed, Remains::Changes, &counts, &NEXT, Mode::Live);
         assert_eq!(end, "failed, and the fleet is mixed: 3 changes of 4 stand");
         assert_eq!(next, "`podlift ps deploy.rhai` shows what runs, `podlift undo r1` tries again to take it back");
@@ -505,6 +519,10 @@ mod tests {
         assert_eq!(end, "failed; nothing was changed");
         let (end, next) = failed(Exit::Interrupted, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
         assert_eq!(end, "interrupted; nothing was changed");
-        assert_eq!(next, "`podlift resume r1` goes on, `podlift undo r1` takes it back");
+        assert_eq!(next, "`podlift resume r1` goes on", "there is nothing to take back");
+        let counts = Counts { changes: 4, committed: 4, ..Counts::default() };
+        let (end, next) = failed(Exit::Mixed, Remains::Changes, &counts, &NEXT, Mode::Live);
+        assert_eq!(end, "failed, and the fleet is mixed: 4 changes that a commit made final stay");
+        assert_eq!(next, "`podlift ps deploy.rhai` shows what runs; `podlift run deploy.rhai` makes it all new");
     }
 }

@@ -105,6 +105,11 @@ fn render(found: &Found, verbose: bool) -> String {
         (State::Interrupted, Some(origin)) => {
             format!("missing: what comes behind {origin}; `podlift resume {id}` does it, `podlift undo {id}` takes back what is done")
         }
+        (State::Interrupted, None) => {
+            format!(
+                "it stopped before any of its calls was answered: nothing was changed; `podlift resume {id}` runs it from its beginning"
+            )
+        }
         (State::Mixed, _) => format!("`podlift undo {id}` tries again to take back what stands"),
         _ => return clean::block(&lines.join("\n")),
     };

@@ -90,6 +90,10 @@ impl Command {
                 Some((name, value)) if is_name(name.trim()) && !value.starts_with('=') && !value.trim().is_empty() => {
                     Ok(Self::Set(name.trim().into(), value.trim().into()))
                 }
+                Some((name, value)) if name.contains('.') && !value.trim().is_empty() => {
+                    let (whole, key) = name.trim().split_once('.').unwrap_or_default();
+                    Err(format!("set gives a whole variable another value: set {whole} = {whole} + #{{ {key}: {} }}", value.trim()))
+                }
                 _ => Err("set takes a variable and a value: set batch = 2".into()),
             },
             "help" | "h" | "?" => alone(Self::Help),
@@ -118,6 +122,12 @@ mod tests {
         assert_eq!(parse("next.version"), Ok(Command::Script("next.version".into())));
         assert_eq!(parse("step + 1"), Ok(Command::Script("step + 1".into())));
         assert!(parse("until there").is_err() && parse("set a == 1").is_err() && parse("set 1 = 1").is_err() && parse("p").is_err());
+    }
+
+    #[test]
+    fn a_part_of_a_variable_is_set_with_the_whole() {
+        let said = Command::parse("set p.version = \"v3\"").expect_err("it is no variable");
+        assert_eq!(said, "set gives a whole variable another value: set p = p + #{ version: \"v3\" }");
     }
 
     #[test]

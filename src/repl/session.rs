@@ -1,8 +1,10 @@
 //! `podlift repl`: a run that is typed.
 
 use std::{
+    collections::BTreeSet,
     fs,
-    path::Path,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -105,6 +107,10 @@ pub struct Talk {
     inputs: Vec<Input>,
     number: usize,
     asides: usize,
+    /// The files that it has saved itself in.
+    saved: BTreeSet<PathBuf>,
+    /// Whether an input has failed.
+    has_failed: bool,
 }
 
 /// What was typed and worked.
@@ -126,18 +132,34 @@ impl Talk {
         evaluator: Arc<Evaluator>,
     ) -> Self {
         let (session, frame) = (evaluator.session(), evaluator.frame());
-        Self { console, printer, consent, rehearse, known, evaluator, session, frame, inputs: Vec::new(), number: 0, asides: first_aside() }
+        Self {
+            console,
+            printer,
+            consent,
+            rehearse,
+            known,
+            evaluator,
+            session,
+            frame,
+            inputs: Vec::new(),
+            number: 0,
+            asides: first_aside(),
+            saved: BTreeSet::new(),
+            has_failed: false,
+        }
     }
 
-    /// Goes on until the end of the input or `:quit`.
-    pub fn run(mut self) {
+    /// Goes on until the end of the input or `:quit`; returns whether all that was typed worked.
+    pub fn run(mut self) -> bool {
         self.learn();
         loop {
             let evaluator = self.evaluator.clone();
-            let Some(text) = self.console.ask_script("podlift> ", &move |text| evaluator.is_incomplete(text)) else { return };
+            let Some(text) = self.console.ask_script("podlift> ", &move |text| evaluator.is_incomplete(text)) else {
+                return !self.has_failed;
+            };
             let text = text.trim();
             match text.strip_prefix(':').map(|command| command.split_once(char::is_whitespace).unwrap_or((command, ""))) {
-                Some(("quit" | "q" | "exit", _)) => return,
+                Some(("quit" | "q" | "exit", _)) => return !self.has_failed,
                 Some((command, rest)) => self.command(command, rest.trim()),
                 None if text.is_empty() => {}
                 None => self.input(text),
@@ -150,7 +172,10 @@ impl Talk {
     pub fn load(&mut self, file: &Path) {
         match fs::read_to_string(file) {
             Ok(text) => self.evaluate(&file.display().to_string(), &text),
-            Err(error) => self.console.tell(&format!("{} cannot be read: {error}", file.display())),
+            Err(error) => {
+                self.has_failed = true;
+                self.console.tell(&format!("{} cannot be read: {error}", file.display()));
+            }
         }
     }
 
@@ -173,6 +198,7 @@ impl Talk {
                 self.inputs.push(Input { text: text.to_owned(), before, is_kept });
             }
             Err(diagnostic) => {
+                self.has_failed = true;
                 self.complain(&diagnostic);
                 if changed {
                     self.inputs.push(Input { text: String::new(), before, is_kept: false });
@@ -307,7 +333,7 @@ impl Talk {
     }
 
     /// Writes what was typed as a script, if it passes a check.
-    fn save(&self, file: &Path) {
+    fn save(&mut self, file: &Path) {
         let mut text = String::new();
         for input in self.inputs.iter().filter(|input| input.is_kept) {
             text += input.text.trim_end();
@@ -323,13 +349,17 @@ impl Talk {
             self.console.tell(&render(&findings, checked.sources(), self.printer.style().colour));
             return self.console.tell("not saved: as a script it would not pass its check");
         }
-        match fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(file)
-            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
-        {
-            Ok(()) => self.console.tell(&format!("saved: podlift run {}", file.display())),
+        // What this session has written it may write again.
+        let mut options = fs::OpenOptions::new();
+        let options = if self.saved.contains(file) { options.create(true).truncate(true) } else { options.create_new(true) };
+        match options.write(true).open(file).and_then(|mut file| file.write_all(text.as_bytes())) {
+            Ok(()) => {
+                self.saved.insert(file.to_path_buf());
+                self.console.tell(&format!("saved: podlift run {}", file.display()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.console.tell(&format!("{} is there already, and not from this session: save it under another name", file.display()));
+            }
             Err(error) => self.console.tell(&format!("{} cannot be written: {error}", file.display())),
         }
     }

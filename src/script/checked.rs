@@ -13,17 +13,19 @@ use super::{
     check::{Entry, Examined, Finding, OptionKey, Vocabulary, check},
     diagnostics::Diagnostic,
     engine,
+    options::unknown,
     resolver::{Resolver, project_folder},
     signatures,
     sources::Sources,
 };
-use crate::failure::FailureKind;
+use crate::failure::{Failure, FailureKind};
 
 /// A script that was read, with what a check found in it and its imports.
 pub struct Checked {
     findings: Vec<Finding>,
     tree: Option<AST>,
     functions: BTreeSet<String>,
+    questions: Option<BTreeSet<String>>,
     resolver: Resolver,
 }
 
@@ -51,8 +53,9 @@ impl Checked {
     }
 
     fn over(resolver: Resolver, name: &str, text: &str) -> Self {
-        let Examined { findings, trees, functions } = check(&engine::language(), &resolver, &vocabulary(), &[Entry { name, text }]);
-        Self { findings, tree: trees.into_iter().next().flatten(), functions, resolver }
+        let Examined { findings, trees, functions, questions } =
+            check(&engine::language(), &resolver, &vocabulary(), &[Entry { name, text }]);
+        Self { findings, tree: trees.into_iter().next().flatten(), functions, questions, resolver }
     }
 
     /// Everything that is wrong with it, by place.
@@ -63,6 +66,17 @@ impl Checked {
     /// The names of the functions that it and its imports define.
     pub const fn functions(&self) -> &BTreeSet<String> {
         &self.functions
+    }
+
+    /// Refuses an answer to a question that it does not ask, where its questions' names can be known before it runs.
+    pub fn asks(&self, name: &str) -> Result<(), Failure> {
+        match &self.questions {
+            Some(known) if !known.contains(name) => {
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                Err(unknown(&format!("the script asks no question named `{name}`"), name, &known))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The texts of the script and its imports.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use rhai::{ASTNode, Expr, FnAccess, Stmt};
+use rhai::{ASTNode, Array, Dynamic, Expr, FnAccess, Stmt};
 
 use super::{engine, options::shown};
 
@@ -122,7 +122,15 @@ fn parameter(name: &str, value: &Expr) -> Parameter {
         }
         _ => None,
     };
-    Parameter { name: name.into(), default: value.get_literal_value(None).map(|value| shown(&value)), required }
+    Parameter { name: name.into(), default: value.get_literal_value(None).map(|value| as_argument(&value)), required }
+}
+
+/// A default as it would be given behind the script: a list's items with commas between them.
+fn as_argument(value: &Dynamic) -> String {
+    match value.read_lock::<Array>() {
+        Some(items) => items.iter().map(|item| as_argument(item).trim_matches('"').to_owned()).collect::<Vec<_>>().join(","),
+        None => shown(value),
+    }
 }
 
 fn uncommented<'a>(lines: impl Iterator<Item = &'a str>) -> String {
@@ -142,7 +150,7 @@ mod tests {
     use super::*;
 
     const TASK: &str = "//! Ships the shop. Nightly.\n//!\n//! podlift run shop version=v2\n\nlet p = params(#{ version: required(\"the tag\"), batch: 1, hosts: \
-                        \"a,b\", n: 1 + 1 });\n/// Does it.\n///\n/// Well.\nfn second(a, b) { a + b }\nfn third() { [1].map(|x| x) }\nprivate fn hidden() { 1 }\n";
+                        \"a,b\", n: 1 + 1, on: [\"h1\", \"h2\"] });\n/// Does it.\n///\n/// Well.\nfn second(a, b) { a + b }\nfn third() { [1].map(|x| x) }\nprivate fn hidden() { 1 }\n";
 
     #[test]
     fn a_script_is_documented_by_its_comments() {
@@ -152,7 +160,7 @@ mod tests {
         assert_eq!(functions, ["second(a, b)", "third()"]);
         assert_eq!(documentation.functions[0].text, "Does it.\n\nWell.");
         let parameters: Vec<String> = documentation.parameters.iter().map(ToString::to_string).collect();
-        assert_eq!(parameters, ["`version`: the tag (required)", "`batch` (1)", "`hosts` (\"a,b\")", "`n`"]);
+        assert_eq!(parameters, ["`version`: the tag (required)", "`batch` (1)", "`hosts` (\"a,b\")", "`n`", "`on` (h1,h2)"]);
         let markdown = documentation.markdown("shop");
         assert!(
             markdown.starts_with("# shop\n\nShips the shop. Nightly.\n") && markdown.contains("\n## `second(a, b)`\n\nDoes it."),

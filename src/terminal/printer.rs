@@ -10,7 +10,8 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::style::{Style, Surroundings};
 
-/// Owns standard output and standard error. A reader that has gone away (a closed pipe) is no error: a deploy goes on without it.
+/// Owns standard output and standard error. A deploy goes on without either: a reader that has gone away (a closed pipe) is no error,
+/// and data that could not be written otherwise is told of at the end ([`Printer::lost`]).
 #[derive(Clone)]
 pub struct Printer(Arc<Streams>);
 
@@ -19,6 +20,8 @@ struct Streams {
     output: Mutex<Box<dyn Write + Send>>,
     error: Mutex<Box<dyn Write + Send>>,
     live: MultiProgress,
+    /// Why data was lost, the first time that it was.
+    lost: Mutex<Option<io::Error>>,
 }
 
 impl Printer {
@@ -41,17 +44,28 @@ impl Printer {
         target: ProgressDrawTarget,
     ) -> Self {
         let live = MultiProgress::with_draw_target(target);
-        Self(Arc::new(Streams { surroundings, output: Mutex::new(output), error: Mutex::new(error), live }))
+        Self(Arc::new(Streams { surroundings, output: Mutex::new(output), error: Mutex::new(error), live, lost: Mutex::default() }))
     }
 
     /// Prints a line of data.
     pub fn data(&self, text: impl fmt::Display) {
-        self.0.live.suspend(|| write(&self.0.output, &text.to_string()));
+        let written = self.0.live.suspend(|| write(&self.0.output, &text.to_string()));
+        if let Err(error) = written
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.0.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+    }
+
+    /// Why data could not be written, if some could not: a full disk, but not a reader that has gone away.
+    pub fn lost(&self) -> Option<String> {
+        self.0.lost.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(ToString::to_string)
     }
 
     /// Prints a line for people.
     pub fn tell(&self, text: impl fmt::Display) {
-        self.0.live.suspend(|| write(&self.0.error, &text.to_string()));
+        // There is nobody left to tell of it.
+        let _ = self.0.live.suspend(|| write(&self.0.error, &text.to_string()));
     }
 
     /// Asks a person and waits for a line; `None` where nobody is there to answer.
@@ -86,11 +100,11 @@ impl Printer {
     }
 }
 
-fn write(stream: &Mutex<Box<dyn Write + Send>>, text: &str) {
+fn write(stream: &Mutex<Box<dyn Write + Send>>, text: &str) -> io::Result<()> {
     let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
     let end = if text.ends_with('\n') { "" } else { "\n" };
-    // One write for a line keeps lines of several processes apart. A closed pipe or a full disk must not end a deploy.
-    let _ = stream.write_all(format!("{text}{end}").as_bytes()).and_then(|()| stream.flush());
+    // One write for a line keeps lines of several processes apart.
+    stream.write_all(format!("{text}{end}").as_bytes()).and_then(|()| stream.flush())
 }
 
 #[cfg(test)]
@@ -121,6 +135,6 @@ mod tests {
         let printer = Printer::new(Surroundings::default(), Box::new(Closed), Box::new(error.clone()));
         printer.data("nobody reads this");
         printer.tell("still here");
-        assert_eq!(error.text(), "still here\n");
+        assert_eq!((error.text().as_str(), printer.lost()), ("still here\n", None));
     }
 }

@@ -114,6 +114,20 @@ impl PlannedCall {
     }
 }
 
+/// A file whose text no plan begins with, or whose end is missing.
+fn no_plan(file: &Path, error: &serde_json::Error) -> Failure {
+    let shown = file.display();
+    if error.is_eof() {
+        return Failure::refused(format!("the plan {shown} cannot be used: its end is missing")).hint("make it again with `podlift plan`");
+    }
+    let failure = Failure::refused(format!("{shown} is not a plan of podlift"));
+    if file.extension().is_some_and(|extension| extension == "rhai") {
+        return failure
+            .hint(format!("it is a script: `podlift plan {shown} -o release.plan` makes a plan of it, `podlift run {shown}` runs it"));
+    }
+    failure.hint("`podlift plan SCRIPT -o FILE` makes one")
+}
+
 /// Writes a file as a whole; see [`PlanFile::write`].
 fn put(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let known = fs::metadata(file);
@@ -171,7 +185,7 @@ impl PlanFile {
         }
         let text = fs::read_to_string(file).map_err(|error| unusable(error.to_string()))?;
         let again = |failure: Failure| failure.hint("make it again with `podlift plan`");
-        let value: Value = serde_json::from_str(&text).map_err(|error| again(unusable(error.to_string())))?;
+        let value: Value = serde_json::from_str(&text).map_err(|error| no_plan(file, &error))?;
         match value["format"].as_u64() {
             Some(format) if format == u64::from(FORMAT) => {}
             Some(format) => return Err(again(unusable(format!("its format is {format}, and this podlift reads {FORMAT}")))),
@@ -290,9 +304,13 @@ mod tests {
     fn what_is_no_plan_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("release.plan");
-        for (text, words) in
-            [("{", "cannot be used"), ("{}", "not a plan"), (r#"{"format":9}"#, "format is 9"), (r#"{"format":1}"#, "missing field")]
-        {
+        for (text, words) in [
+            ("{", "its end is missing"),
+            ("let a = 1;", "is not a plan of podlift"),
+            ("{}", "not a plan"),
+            (r#"{"format":9}"#, "format is 9"),
+            (r#"{"format":1}"#, "missing field"),
+        ] {
             fs::write(&file, text).expect("writes");
             let failure = PlanFile::read(&file).expect_err("it is no plan");
             assert!(failure.message.contains(words), "{failure}");

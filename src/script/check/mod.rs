@@ -9,6 +9,7 @@ mod literals;
 mod nearest;
 mod options;
 mod program;
+mod questions;
 mod shadowing;
 mod syntax;
 #[cfg(test)]
@@ -67,6 +68,8 @@ pub struct Examined {
     pub trees: Vec<Option<AST>>,
     /// The names of the functions that the scripts and their imports define.
     pub functions: BTreeSet<String>,
+    /// The names of the questions that they ask; `None` where only a run knows one.
+    pub questions: Option<BTreeSet<String>>,
 }
 
 /// Checks scripts and everything that they import. `engine` must not optimise, or the positions of option keys are lost.
@@ -86,5 +89,5 @@ pub fn check(engine: &Engine, resolver: &Resolver, vocabulary: &Vocabulary, entr
         .map(|entry| program.scripts.iter().find(|script| script.name() == entry.name).map(|script| script.tree().clone()))
         .collect();
     let functions = program.scripts.iter().flat_map(|script| &script.functions).map(|function| function.name.clone()).collect();
-    Examined { findings, trees, functions }
+    Examined { findings, trees, functions, questions: questions::names(&program) }
 }

@@ -166,3 +166,15 @@ fn what_to_do_after_a_plan_that_does_not_fit_or_fails_names_the_plan() {
     assert_eq!(output.code, 1, "{}", output.stderr);
     assert!(output.stderr.contains("`podlift run --plan release.plan` tries again"), "{}", output.stderr);
 }
+
+#[test]
+fn a_script_in_a_plans_place_is_told_apart() {
+    let project = project();
+    let output = project.podlift(&["run", "--plan", "deploy.rhai"]);
+    assert_eq!(output.code, 2, "{}", output.stderr);
+    assert!(
+        output.stderr.contains("deploy.rhai is not a plan of podlift") && output.stderr.contains("it is a script: "),
+        "{}",
+        output.stderr
+    );
+}

@@ -20,8 +20,9 @@ fn a_question_that_nobody_answers_suspends_the_run_and_yes_answers_it() {
         assert_eq!(told.code, 0, "{}", told.stderr);
         assert!(told.stderr.contains("the answer is true"), "{}", told.stderr);
     }
-    let other = project.podlift(&["run", "ask.rhai", "--yes=other"]);
-    assert_eq!(other.code, 7, "{}", other.stderr);
+    let other = project.podlift(&["run", "ask.rhai", "--yes=swich"]);
+    assert_eq!(other.code, 2, "{}", other.stderr);
+    assert!(other.stderr.contains("asks no question named `swich`") && other.stderr.contains("did you mean `switch`?"), "{}", other.stderr);
     project.write("ask.rhai", r#"info(`the answer is ${confirm("go on?", #{ otherwise: false })}`);"#);
     let otherwise = project.podlift(&["run", "ask.rhai"]);
     assert!(otherwise.code == 0 && otherwise.stderr.contains("the answer is false"), "{}", otherwise.stderr);

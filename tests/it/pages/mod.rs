@@ -1,5 +1,6 @@
 //! What people read and type beside their deploys: documentation, tasks, modules of their own.
 
+mod endings;
 mod sessions;
 mod stepping;
 mod tools;

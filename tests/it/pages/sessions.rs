@@ -60,7 +60,7 @@ fn it_asks_before_the_first_change() {
         &[],
         "let web = service(\"web\", #{ port: 8000, health: http(\"/\") });\nbuild(web, #{ tag: \"v1\" })\nno\nnow().len > 0\n",
     );
-    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(output.code, 1, "{}", output.stderr);
     assert!(
         output.stderr.contains("you said no: nothing was changed") && output.stdout.contains("true"),
         "{}{}",
@@ -91,7 +91,7 @@ fn a_plan_touches_nothing_and_help_is_at_hand() {
 fn a_mistake_is_told_with_the_nearest_name_and_ends_nothing() {
     let project = Project::new();
     let output = talk(&project, &[], "let fleet = hosts([\"h1\"]);\nfleeet\nrunnning(1)\nhosts(\"a\")\nfn twice(x) { x * 2 }\ntwice(21)\n");
-    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(output.code, 1, "who sent the lines is told: {}", output.stderr);
     for told in ["there is no variable `fleeet` here", "did you mean `fleet`?", "did you mean `running`?"] {
         assert!(output.stderr.contains(told), "{told}:\n{}", output.stderr);
     }
@@ -103,6 +103,18 @@ fn a_script_is_loaded_up_to_its_first_change() {
     let project = Project::new();
     project.write("deploy.rhai", "let fleet = hosts([\"h1\"]);\nlet web = service(\"web\", #{ port: 8000, health: http(\"/\") });\nlet img = build(web, #{ tag: \"v1\" });\n");
     let output = talk(&project, &["deploy.rhai"], "no\nprint(web.name)\nfleet.len\n");
-    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(output.code, 1, "{}", output.stderr);
     assert!(output.stdout.contains('1') && output.stderr.contains("web"), "{}{}", output.stdout, output.stderr);
+}
+
+#[test]
+fn a_session_saves_itself_again_and_nobody_elses_file() {
+    let project = Project::new();
+    project.write("mine.rhai", "// mine\n");
+    let output = talk(&project, &[], "let a = 1;\n:save new.rhai\nlet b = 2;\n:save new.rhai\n:save mine.rhai\n");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let read = |name: &str| fs::read_to_string(project.path().join(name)).expect("it is there");
+    assert_eq!((read("new.rhai").as_str(), read("mine.rhai").as_str()), ("let a = 1;\nlet b = 2;\n", "// mine\n"));
+    assert!(output.stderr.contains("mine.rhai is there already, and not from this session"), "{}", output.stderr);
+    assert!(!output.stderr.contains("in 0ms"), "{}", output.stderr);
 }
