@@ -151,6 +151,19 @@ impl Undo {
     }
 }
 
+impl Run {
+    /// What goes on with its run.
+    pub fn resumed(&self, run: RunId) -> Resume {
+        let Self { yes, json, verbose, ssh, .. } = self.clone();
+        Resume { run: Some(run), from: Vec::new(), script: None, in_doubt: None, yes, json, verbose, ssh }
+    }
+
+    /// What takes its run back.
+    pub fn undone(&self, run: RunId) -> Undo {
+        self.resumed(run).as_undo()
+    }
+}
+
 /// `podlift run` with these options and none else.
 fn as_run(script: &Path, arguments: &[(String, String)], json: bool, verbose: bool, ssh: &Ssh) -> Run {
     let Ok(Cli { command: Command::Run(run) }) = Cli::try_parse_from(["podlift", "run", "script"]) else {

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod about;
+mod afterwards;
 pub mod answers;
 pub mod changes;
 pub mod check;

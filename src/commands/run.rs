@@ -9,6 +9,7 @@ use std::{
 use serde_json::json;
 
 use super::{
+    afterwards::{self, Over, Then},
     answers::Answers,
     changes::Counts,
     complaint,
@@ -48,7 +49,7 @@ pub fn run(options: &cli::Run, printer: &Printer) -> Exit {
 pub fn save(options: &cli::Run, file: Option<&Path>, printer: &Printer) -> Exit {
     let teller = Teller::new(options, printer);
     match prepare(options, file) {
-        Ok((prepared, options)) => prepared.perform(&options, &teller),
+        Ok((prepared, options)) => prepared.perform(&options, &teller).decided(&options, printer),
         Err(Unprepared::Script(script)) => teller.bad(&script.diagnostics(), &script),
         Err(Unprepared::Failure(failure)) => teller.failed_early(&failure),
     }
@@ -137,7 +138,9 @@ pub(super) struct Resumed {
 pub(super) fn go_on(options: &cli::Run, resumed: Resumed, printer: &Printer) -> Exit {
     let teller = Teller::new(options, printer);
     let Resumed { place, script, environment, outside, journal, run, decide } = resumed;
-    Prepared { place, script, environment, outside, plan: None, save: None }.perform_in(&journal, &run, decide, None, options, &teller)
+    Prepared { place, script, environment, outside, plan: None, save: None }
+        .perform_in(journal, &run, decide, None, options, &teller)
+        .decided(options, printer)
 }
 
 /// A run that can begin.
@@ -190,11 +193,11 @@ fn prepare(options: &cli::Run, save: Option<&Path>) -> Result<(Prepared, cli::Ru
 }
 
 impl Prepared {
-    fn perform(self, options: &cli::Run, teller: &Teller<'_>) -> Exit {
+    fn perform(self, options: &cli::Run, teller: &Teller<'_>) -> Over {
         let mode = Mode::of(options);
         let model = match mode.model(&self.outside) {
             Ok(model) => model.map(Arc::new),
-            Err(failure) => return teller.failed_early(&failure),
+            Err(failure) => return teller.failed_early(&failure).into(),
         };
         let mut run = identity::new_run();
         if let Some(plan) = &self.plan {
@@ -204,21 +207,22 @@ impl Prepared {
         let header = journaling::header(&self.place, &self.script, &options.arguments, &run, self.outside.executor().as_ref());
         let journal = match mode.journal(&header, &self.outside) {
             Ok(journal) => Arc::new(journal),
-            Err(failure) => return teller.failed_early(&failure),
+            Err(failure) => return teller.failed_early(&failure).into(),
         };
-        self.perform_in(&journal, &run, Arc::new(Nobody), model, options, teller)
+        self.perform_in(journal, &run, Arc::new(Nobody), model, options, teller)
     }
 
     /// The same, with what came before in the journal, over a model or the fleet.
     fn perform_in(
         self,
-        journal: &Arc<Journal>,
+        journal: Arc<Journal>,
         run: &Arc<RunInfo>,
         decide: Arc<dyn Decide>,
         model: Option<Arc<Modelled>>,
         options: &cli::Run,
         teller: &Teller<'_>,
-    ) -> Exit {
+    ) -> Over {
+        let journal = &journal;
         let mode = Mode::of(options);
         let within: Arc<dyn Executor> = if let Some(model) = &model {
             model.clone()
@@ -287,6 +291,7 @@ impl Prepared {
             _ => Vec::new(),
         };
         drop(interrupt);
+        let urgency = cancellation.urgency();
         for left in &left {
             complaint::tell_failure(teller.printer, &left.failure);
         }
@@ -308,16 +313,25 @@ impl Prepared {
             complaint::tell_failure(teller.printer, &failure);
             teller.conclude(Exit::Error, "the plan was not saved".into(), Some("nothing was touched".into()), &counts, None, &[]);
             self.outside.close();
-            return Exit::Error;
+            return Exit::Error.into();
         }
         let why = ended.as_ref().err().map(|ended| ended.diagnostic.message.clone());
         let exit = self.conclude(options, teller, ended, &counts, ending.as_ref(), run);
         journaling::ended(journal, exit, ending.as_ref(), why);
+        let is_asked = exit == Exit::Interrupted && mode == Mode::Live && !options.step && !options.json && urgency == Urgency::Finish;
+        let then = if is_asked { self.ask(run, &counts, teller) } else { Then::Leave };
         self.outside.close();
         match kept {
-            Ok(()) => exit,
-            Err(failure) => teller.failed_early(&failure),
+            Ok(()) => Over { exit, then },
+            Err(failure) => teller.failed_early(&failure).into(),
         }
+    }
+
+    /// What the person at the terminal wants to become of the run; another ctrl-C leaves it as it is.
+    fn ask(&self, run: &RunInfo, counts: &Counts, teller: &Teller<'_>) -> Then {
+        let cancellation = Cancellation::default();
+        let _listening = Interrupt::listen(self.outside.runtime(), cancellation.clone(), teller.printer.clone());
+        afterwards::ask(&run.id, counts.can_be_undone, teller.printer, &cancellation)
     }
 
     /// What the dry run found out.

@@ -28,4 +28,5 @@ mod schema_changes;
 mod secrets;
 mod structure;
 mod suites;
+mod terminal;
 mod until;
