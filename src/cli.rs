@@ -1,6 +1,7 @@
 //! The command line. Doc comments are the help.
 
 mod runs;
+mod testing;
 
 use std::path::PathBuf;
 
@@ -11,7 +12,10 @@ use crate::{
     model::{Host, Invalid, Period, ProjectName, RunId, ServiceName},
 };
 
-pub use self::runs::{InDoubt, Resume, Runs, Show, Undo};
+pub use self::{
+    runs::{InDoubt, Resume, Runs, Show, Undo},
+    testing::Test,
+};
 
 /// Runs deployment scripts against Docker hosts over SSH, without dropping a request.
 #[derive(Clone, Debug, Parser)]
@@ -44,6 +48,8 @@ pub enum Command {
     Undo(Undo),
     /// Check scripts without running them.
     Check(Check),
+    /// Run a script on a modelled fleet while everything goes wrong that can.
+    Test(Test),
     /// Show the containers of a project on its hosts.
     Ps(Ps),
     /// Show what a service's containers wrote.

@@ -29,6 +29,7 @@ pub mod new;
 pub mod outside;
 pub mod place;
 pub mod plan;
+mod proof;
 pub mod ps;
 pub mod rehearse;
 pub mod repl;
@@ -40,6 +41,7 @@ pub mod show;
 pub mod stack;
 mod step;
 pub mod tasks;
+pub mod test;
 pub mod undo;
 
 use self::exit::Exit;
@@ -67,6 +69,7 @@ fn dispatch(command: &Command, printer: &Printer) -> Exit {
         Command::Resume(options) => resume::run(options, printer),
         Command::Undo(options) => undo::run(options, printer),
         Command::Check(options) => check::run(options, printer),
+        Command::Test(options) => test::run(options, printer),
         Command::Ps(options) => ps::run(options, printer),
         Command::Logs(options) => logs::run(options, printer),
         Command::Report(options) => report::run(options, printer),

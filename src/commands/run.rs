@@ -443,7 +443,7 @@ fn command(verb: &str, options: &cli::Run, script: &str) -> String {
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let word = clean::line(word);
     let is_plain = word.chars().all(|character| character.is_alphanumeric() || "_-./=:,@%+".contains(character));
     if is_plain && !word.is_empty() { word } else { format!("'{}'", word.replace('\'', r"'\''")) }

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU8, Ordering},
+    atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
 use super::event::{Discard, Progress};
@@ -46,8 +46,23 @@ impl Call {
 }
 
 /// Tells everyone who works for a run to stop.
-#[derive(Clone, Debug, Default)]
-pub struct Cancellation(Arc<(AtomicU8, tokio::sync::Notify)>);
+#[derive(Clone, Debug)]
+pub struct Cancellation(Arc<Told>);
+
+#[derive(Debug)]
+struct Told {
+    urgency: AtomicU8,
+    notify: tokio::sync::Notify,
+    /// How many steps the script's own code may take.
+    steps: u64,
+    is_spent: AtomicBool,
+}
+
+impl Default for Cancellation {
+    fn default() -> Self {
+        Self::within(u64::MAX)
+    }
+}
 
 /// How urgent a cancellation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,15 +76,34 @@ pub enum Urgency {
 }
 
 impl Cancellation {
+    /// One that also stops a script whose own code takes more steps than this.
+    pub fn within(steps: u64) -> Self {
+        let (urgency, is_spent) = (AtomicU8::new(Urgency::None as u8), AtomicBool::new(false));
+        Self(Arc::new(Told { urgency, notify: tokio::sync::Notify::new(), steps, is_spent }))
+    }
+
+    /// Takes note of how many steps the script's code has taken.
+    pub fn spends(&self, steps: u64) {
+        if steps > self.0.steps {
+            self.0.is_spent.store(true, Ordering::SeqCst);
+            self.request(Urgency::Finish);
+        }
+    }
+
+    /// Whether the script's code took more steps than it may.
+    pub fn is_spent(&self) -> bool {
+        self.0.is_spent.load(Ordering::SeqCst)
+    }
+
     /// Asks for it; a lesser urgency than before changes nothing.
     pub fn request(&self, urgency: Urgency) {
-        self.0.0.fetch_max(urgency as u8, Ordering::SeqCst);
-        self.0.1.notify_waiters();
+        self.0.urgency.fetch_max(urgency as u8, Ordering::SeqCst);
+        self.0.notify.notify_waiters();
     }
 
     /// What was asked for.
     pub fn urgency(&self) -> Urgency {
-        match self.0.0.load(Ordering::SeqCst) {
+        match self.0.urgency.load(Ordering::SeqCst) {
             0 => Urgency::None,
             1 => Urgency::Finish,
             _ => Urgency::Now,
@@ -79,7 +113,7 @@ impl Cancellation {
     /// Waits until at least this is asked for.
     pub async fn requested(&self, urgency: Urgency) {
         loop {
-            let notified = self.0.1.notified();
+            let notified = self.0.notify.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
             if self.urgency() >= urgency {

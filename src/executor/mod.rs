@@ -8,6 +8,7 @@ pub mod departures;
 pub mod doubts;
 pub mod ending;
 pub mod event;
+pub mod faults;
 pub mod guard;
 pub mod intend;
 pub mod lease;

@@ -63,6 +63,11 @@ impl<S: Source> Model<S> {
         Ok((before, after, outcome))
     }
 
+    /// Lets something else than an op happen to the world, or looks at it.
+    pub fn with<T>(&self, happen: impl FnOnce(&mut World) -> T) -> T {
+        happen(&mut self.lock())
+    }
+
     fn lock(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,6 +1,8 @@
 //! The Rhai engine that scripts are checked and run with.
 
-use rhai::{Engine, OptimizationLevel};
+use std::sync::OnceLock;
+
+use rhai::{Engine, Module, OptimizationLevel, Shared};
 
 use super::functions;
 
@@ -34,6 +36,12 @@ pub fn language() -> Engine {
         .disable_symbol("eval")
         .on_print(|_| {})
         .on_debug(|_, _, _| {})
-        .register_global_module(functions::module().into());
+        .register_global_module(host_functions());
     engine
+}
+
+/// The host functions' module, which is the same for every engine: a test of a script makes thousands of them.
+fn host_functions() -> Shared<Module> {
+    static MODULE: OnceLock<Shared<Module>> = OnceLock::new();
+    MODULE.get_or_init(|| functions::module().into()).clone()
 }

@@ -151,7 +151,8 @@ fn engine(session: Session, resolver: &Resolver, cancellation: Cancellation) -> 
     let mut engine = engine::language();
     engine.set_module_resolver(resolver.clone());
     engine.set_default_tag(Dynamic::from(session));
-    engine.on_progress(move |_| {
+    engine.on_progress(move |steps| {
+        cancellation.spends(steps);
         let told = cancellation.urgency() > Urgency::None;
         told.then(|| Dynamic::from(Failure::new(FailureKind::Interrupted, "the run was told to stop")))
     });

@@ -13,6 +13,7 @@ pub mod plain;
 pub mod plan;
 pub mod printer;
 pub mod prompt;
+pub mod proof;
 pub mod report;
 pub mod style;
 pub mod table;

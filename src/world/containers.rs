@@ -47,8 +47,12 @@ impl World {
         let host = self.at(&op.host)?;
         let checked = op.containers.iter().map(|name| {
             let state = host.state.containers.get(name).map(|container| container.state);
-            let healthy = state == Some(ContainerState::Running);
-            let answer = state.map_or_else(|| "there is no such container".into(), |state| format!("it is {}", state.word()));
+            let healthy = host.is_healthy(name);
+            let answer = match state {
+                Some(ContainerState::Running) if !healthy => "it fails its health check".into(),
+                Some(state) => format!("it is {}", state.word()),
+                None => "there is no such container".into(),
+            };
             CheckedContainer { container: name.clone(), state, healthy, answer }
         });
         Ok(Outcome::of(checked.collect::<Vec<_>>()))
@@ -153,6 +157,9 @@ impl World {
                     FailureKind::Unhealthy,
                     format!("{name} did not become healthy: it is {}", container.state.word()),
                 ));
+            }
+            if !host.is_healthy(name) {
+                return Err(Failure::new(FailureKind::Unhealthy, format!("{name} did not become healthy: it fails its health check")));
             }
             checks.checks += 1;
         }

@@ -5,12 +5,15 @@
 mod commands;
 mod containers;
 mod databases;
+mod faults;
 mod images;
 mod leases;
 mod proxies;
+pub mod shape;
 #[cfg(test)]
 mod tests;
 mod traffic;
+pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,6 +44,8 @@ struct ModelledHost {
     state: HostState,
     projects: BTreeSet<ProjectName>,
     unreachable: Option<Failure>,
+    /// Containers that fail their health checks.
+    sick: BTreeSet<ContainerName>,
     /// Containers that are no longer what they really are.
     changed: BTreeSet<ContainerName>,
     /// When its leases were last renewed.

@@ -3,6 +3,7 @@
 mod plans;
 mod questions;
 mod secrets;
+mod tested_scripts;
 
 use std::fs;
 

@@ -1,0 +1,316 @@
+//! All that can go wrong with a script, tried.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use super::{
+    Subject,
+    tale::{Limits, Told, before, tell},
+};
+use crate::{
+    commands::exit::Exit,
+    executor::{
+        branches::STACK,
+        faults::{Met, Noted, Planned, Step, Story, Then},
+    },
+    model::Period,
+    world::{World, watch::Breach},
+};
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The most faults of a story.
+    pub faults: usize,
+    /// The most stories.
+    pub runs: usize,
+    /// What decides which stories are tried where there are more.
+    pub seed: u64,
+    /// How many are tried at once.
+    pub workers: usize,
+    /// The most calls of the story without a fault.
+    pub calls: usize,
+    /// The most steps of the script's own code.
+    pub steps: u64,
+}
+
+/// Is told how far it is: stories that were tried, and how many there are.
+pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
+
+/// Why nothing could be proven.
+#[derive(Debug)]
+pub enum Unprovable {
+    /// The script fails when nothing goes wrong.
+    Fails(String),
+}
+
+/// What was found out.
+#[derive(Debug)]
+pub struct Proof {
+    /// How many stories were told.
+    pub stories: usize,
+    /// How many of them had one fault.
+    pub single: usize,
+    /// Whether every fault at every call was tried.
+    pub all_single: bool,
+    /// Whether every pair was.
+    pub all_pairs: bool,
+    /// How many calls the story without a fault has.
+    pub calls: usize,
+    /// How long it takes.
+    pub took: Period,
+    /// How many stories ended how.
+    pub exits: BTreeMap<&'static str, usize>,
+    /// The shortest story of each kind in which a rule was broken.
+    pub findings: Vec<Finding>,
+    /// In how many stories one was.
+    pub broken: usize,
+}
+
+/// A story in which a rule was broken.
+#[derive(Debug)]
+pub struct Finding {
+    /// The story.
+    pub story: Story,
+    /// The rules that were broken.
+    pub breaches: Vec<Breach>,
+    /// How the run ended.
+    pub exit: Option<Exit>,
+    /// Why it failed, where it did.
+    pub why: Option<String>,
+    /// What happened.
+    pub steps: Vec<Step>,
+    /// When it began.
+    pub start: Period,
+}
+
+/// The most kinds of findings that are shrunk and told.
+const KINDS: usize = 5;
+
+/// Tries everything within these bounds.
+pub fn prove(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<Proof, Unprovable> {
+    let (start, limits, whole) = begin(subject, bounds)?;
+    let mut search = Search {
+        subject,
+        start: &start,
+        limits: &limits,
+        bounds,
+        progress,
+        told: AtomicUsize::new(0),
+        broken: Vec::new(),
+        exits: BTreeMap::new(),
+    };
+    search.note(&Story::default(), &whole);
+    let singles = stories(&Story::default(), &whole.sites);
+    let all_single = singles.len() < bounds.runs || bounds.faults == 0;
+    let mut random = Random(bounds.seed);
+    let singles = if bounds.faults == 0 { Vec::new() } else { random.some(singles, bounds.runs.saturating_sub(1)) };
+    let deeper = bounds.faults > 1 && singles.len() + 1 < bounds.runs;
+    let sites = search.try_all(&singles, deeper);
+    let mut longer: Vec<(Story, Vec<Met>)> = singles.iter().cloned().zip(sites).collect();
+    let (mut all_pairs, mut left) = (bounds.faults > 1, bounds.runs.saturating_sub(singles.len() + 1));
+    for depth in 2..=bounds.faults {
+        let candidates: usize = longer.iter().map(|(story, sites)| count(story, sites)).sum();
+        if candidates == 0 || left == 0 {
+            all_pairs &= depth > 2 || candidates == 0;
+            break;
+        }
+        let chosen = if candidates <= left {
+            longer.iter().flat_map(|(story, sites)| stories(story, sites)).collect()
+        } else {
+            all_pairs &= depth > 2;
+            // A part of what is left for each further depth.
+            random.picks(&longer, left / (bounds.faults + 1 - depth))
+        };
+        let sites = search.try_all(&chosen, depth < bounds.faults);
+        left = left.saturating_sub(chosen.len());
+        longer = chosen.into_iter().zip(sites).collect();
+    }
+    let (single, broken, exits) = (singles.len(), search.broken.len(), search.exits.clone());
+    let stories = search.told.load(Ordering::SeqCst) + 1;
+    let findings = search.findings();
+    Ok(Proof { stories, single, all_single, all_pairs, calls: whole.calls, took: whole.took, exits, findings, broken })
+}
+
+/// Tells one story again.
+pub fn retell(subject: &Subject, story: &Story, bounds: &Bounds) -> Result<Finding, Unprovable> {
+    let (start, limits, _) = begin(subject, bounds)?;
+    Ok(finding(story.clone(), tell(subject, &start, story, &limits, Noted { steps: true, sites: false }), &start))
+}
+
+fn finding(story: Story, told: Told, start: &World) -> Finding {
+    Finding { start: start.clock(), story, breaches: told.breaches, exit: told.exit, why: told.why, steps: told.steps }
+}
+
+/// The fleet that the run meets, what it is measured by, and the story in which nothing goes wrong.
+fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits, Told), Unprovable> {
+    let first = Limits { calls: bounds.calls, steps: bounds.steps, new: None };
+    let start = before(subject, &first).map_err(Unprovable::Fails)?;
+    let whole = tell(subject, &start, &Story::default(), &first, Noted { sites: true, steps: false });
+    if whole.breaches.is_empty() && whole.exit != Some(Exit::Done) {
+        return Err(Unprovable::Fails(whole.why.unwrap_or_else(|| "it failed".into())));
+    }
+    // Whatever goes wrong, a run takes at most so many times as many calls: those of its undo, and of as many tries.
+    let limits = Limits { calls: whole.calls * 20 + 1_000, steps: bounds.steps, new: Some(whole.shape()) };
+    Ok((start, limits, whole))
+}
+
+/// The stories that are this one and one fault more, behind its last.
+fn stories(story: &Story, sites: &[Met]) -> Vec<Story> {
+    let behind = behind(story, sites);
+    let all = behind.iter().flat_map(|met| met.faults.iter().map(move |(fault, interrupts)| (met, *fault, *interrupts)));
+    all.flat_map(|(met, fault, interrupts)| {
+        let mut longer = story.clone();
+        longer.faults.push(Planned { site: met.site.clone(), fault });
+        let resumed = (interrupts && story.then == Then::Undo).then(|| Story { then: Then::Resume, ..longer.clone() });
+        std::iter::once(longer).chain(resumed)
+    })
+    .collect()
+}
+
+fn count(story: &Story, sites: &[Met]) -> usize {
+    let of = |met: &Met| met.faults.iter().map(|(_, interrupts)| 1 + usize::from(*interrupts && story.then == Then::Undo)).sum::<usize>();
+    behind(story, sites).iter().map(of).sum()
+}
+
+/// The calls behind the story's last fault.
+fn behind<'a>(story: &Story, sites: &'a [Met]) -> &'a [Met] {
+    let last = story.faults.last().and_then(|last| sites.iter().position(|met| met.site == last.site));
+    &sites[last.map_or(0, |last| last + 1)..]
+}
+
+struct Search<'a> {
+    subject: &'a Subject,
+    start: &'a World,
+    limits: &'a Limits,
+    bounds: &'a Bounds,
+    progress: Progress<'a>,
+    told: AtomicUsize,
+    broken: Vec<(Story, Breach)>,
+    exits: BTreeMap<&'static str, usize>,
+}
+
+impl Search<'_> {
+    fn note(&mut self, story: &Story, told: &Told) {
+        *self.exits.entry(told.exit.map_or("died", Exit::word)).or_default() += 1;
+        if let Some(breach) = told.breaches.first() {
+            self.broken.push((story.clone(), breach.clone()));
+        }
+    }
+
+    /// Tells all of these, side by side, and returns the calls of each where they are wanted.
+    fn try_all(&mut self, stories: &[Story], deeper: bool) -> Vec<Vec<Met>> {
+        let next = AtomicUsize::new(0);
+        let results: Mutex<Vec<Option<Told>>> = Mutex::new(stories.iter().map(|_| None).collect());
+        let noted = Noted { sites: deeper, steps: false };
+        let worker = || {
+            while let Some(story) = stories.get(next.fetch_add(1, Ordering::SeqCst)) {
+                let index = stories.iter().position(|known| std::ptr::eq(known, story)).unwrap_or_default();
+                let told = tell(self.subject, self.start, story, self.limits, noted);
+                (self.progress)(self.told.fetch_add(1, Ordering::SeqCst) + 1, self.bounds.runs);
+                results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(told);
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..self.bounds.workers.clamp(1, stories.len().max(1)) {
+                if thread::Builder::new().stack_size(STACK).spawn_scoped(scope, worker).is_err() {
+                    worker();
+                }
+            }
+        });
+        let told = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut sites = Vec::new();
+        for (story, told) in stories.iter().zip(told.into_iter().flatten()) {
+            self.note(story, &told);
+            sites.push(told.sites);
+        }
+        sites
+    }
+
+    /// The shortest story of each kind of breach, told step by step.
+    fn findings(&self) -> Vec<Finding> {
+        let mut broken: Vec<&(Story, Breach)> = self.broken.iter().collect();
+        broken.sort_by_key(|(story, _)| story.faults.len());
+        let mut kinds = BTreeSet::new();
+        let mut findings: Vec<Finding> = Vec::new();
+        for (story, breach) in broken {
+            let words = story.faults.iter().map(|planned| planned.fault.word()).collect::<Vec<_>>();
+            if findings.len() == KINDS || !kinds.insert((breach.rule.clone(), words)) {
+                continue;
+            }
+            let story = self.shrunk(story.clone(), &breach.rule);
+            if !findings.iter().any(|known| known.story == story) {
+                let told = tell(self.subject, self.start, &story, self.limits, Noted { steps: true, sites: false });
+                findings.push(finding(story, told, self.start));
+            }
+        }
+        findings
+    }
+
+    /// The story without the faults that it does not take for this rule to be broken.
+    fn shrunk(&self, mut story: Story, rule: &str) -> Story {
+        let breaks = |story: &Story| {
+            let told = tell(self.subject, self.start, story, self.limits, Noted::default());
+            told.breaches.iter().any(|breach| breach.rule == rule)
+        };
+        let mut index = 0;
+        while index < story.faults.len() {
+            let shorter = story.without(index);
+            if breaks(&shorter) { story = shorter } else { index += 1 }
+        }
+        let undone = Story { then: Then::Undo, ..story.clone() };
+        if story.then == Then::Resume && breaks(&undone) { undone } else { story }
+    }
+}
+
+/// Numbers that look random and are the same for a seed: `SplitMix64`, by Sebastiano Vigna.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        let bound = u64::try_from(bound.max(1)).unwrap_or(1);
+        usize::try_from(self.next() % bound).unwrap_or_default()
+    }
+
+    /// At most so many of these, in their order.
+    fn some(&mut self, all: Vec<Story>, most: usize) -> Vec<Story> {
+        if all.len() <= most {
+            return all;
+        }
+        let mut chosen = BTreeSet::new();
+        while chosen.len() < most {
+            chosen.insert(self.below(all.len()));
+        }
+        all.into_iter().enumerate().filter(|(index, _)| chosen.contains(index)).map(|(_, story)| story).collect()
+    }
+
+    /// So many stories with one fault more than these have.
+    fn picks(&mut self, from: &[(Story, Vec<Met>)], count: usize) -> Vec<Story> {
+        let mut picked = BTreeSet::new();
+        for _ in 0..count * 4 {
+            if picked.len() == count {
+                break;
+            }
+            let (story, sites) = &from[self.below(from.len())];
+            let longer = stories(story, sites);
+            if !longer.is_empty() {
+                picked.insert(longer[self.below(longer.len())].clone());
+            }
+        }
+        picked.into_iter().collect()
+    }
+}

@@ -1,0 +1,216 @@
+//! Scripts that hold, and scripts and podlifts with a mistake in them that do not.
+
+use std::{path::Path, sync::Arc};
+
+use super::{Bounds, Desk, Proof, Subject, Unprovable, prove, retell};
+use crate::{
+    executor::{Call, Executor, Outcome, settle::PATIENCE},
+    failure::Failure,
+    op::Op,
+    script::{Checked, SecretNames},
+    world::watch::Rules,
+};
+
+/// Two hosts and a service of two replicas.
+const PRELUDE: &str = r#"
+import "std/rolling" as rolling;
+project("shop");
+let p = params(#{ v: "v2" });
+let fleet = hosts(["10.0.0.1", "10.0.0.2"]);
+let web = service("web", #{ port: 8000, replicas: 2, health: http("/health") });
+let img = build(web, #{ tag: p.v });
+ship(img, fleet);
+"#;
+
+struct Machine;
+
+impl Executor for Machine {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        match &call.op {
+            Op::Now(_) => Ok(Outcome::of("2026-01-01T00:00:00Z")),
+            Op::ReadEnv(_) => Ok(Outcome::of(None::<String>)),
+            other => Err(Failure::failed(format!("{other:?} is not for a test"))),
+        }
+    }
+}
+
+struct NoSecrets;
+
+impl SecretNames for NoSecrets {
+    fn has(&self, _: &str) -> bool {
+        false
+    }
+    fn in_file(&self, path: &str) -> Result<Vec<String>, Failure> {
+        Err(Failure::failed(format!("{path} does not exist")))
+    }
+}
+
+fn subject(script: &str) -> Subject {
+    let checked = Checked::new("deploy.rhai", Path::new("/nowhere"), &format!("{PRELUDE}{script}"));
+    assert!(checked.diagnostics().is_empty(), "{:#?}", checked.diagnostics());
+    Subject {
+        script: Arc::new(checked),
+        arguments: Vec::new(),
+        desk: Arc::new(Desk::new(Arc::new(Machine))),
+        secrets: Arc::new(NoSecrets),
+        rules: Rules::default(),
+        patience: PATIENCE,
+        around: |inner| inner,
+    }
+}
+
+const SINGLE: Bounds = Bounds { faults: 1, runs: 100_000, seed: 0, workers: 2, calls: 10_000, steps: 100_000 };
+
+#[track_caller]
+fn proof(subject: &Subject) -> Proof {
+    prove(subject, &SINGLE, &|_, _| {}).expect("it works where nothing goes wrong")
+}
+
+fn told(proof: &Proof) -> String {
+    use std::fmt::Write;
+    let mut text = format!("{} of {} stories broken, {:?}\n", proof.broken, proof.stories, proof.exits);
+    for finding in &proof.findings {
+        let _ = writeln!(text, "\n{} -> {:?} {:?} {:#?}", finding.story, finding.exit, finding.why, finding.breaches);
+        for step in &finding.steps {
+            let _ = writeln!(
+                text,
+                "  {:>8} {:?} {} {:?}",
+                step.at.to_string(),
+                step.host.as_ref().map(ToString::to_string),
+                step.key,
+                step.what
+            );
+        }
+    }
+    text
+}
+
+/// The rules that a script breaks, with how many faults the shortest story of each takes.
+#[track_caller]
+fn broken(subject: &Subject) -> Vec<(String, usize)> {
+    let proof = proof(subject);
+    assert!(!proof.findings.is_empty(), "nothing is found in {} stories", proof.stories);
+    proof.findings.iter().map(|finding| (finding.breaches[0].rule.clone(), finding.story.faults.len())).collect()
+}
+
+#[test]
+fn a_rolling_deploy_holds_whatever_goes_wrong_once() {
+    let proof = proof(&subject("rolling::deploy(web, img, fleet);"));
+    assert!(proof.findings.is_empty(), "{}", told(&proof));
+    assert!(proof.all_single && proof.stories > 200, "{}", proof.stories);
+    let of = |exit: &str| proof.exits.get(exit).copied().unwrap_or_default();
+    assert!(of("done") > 50 && of("undone") > 20 && of("mixed") > 5, "{:?}", proof.exits);
+}
+
+const BY_HAND: &str = r"
+for one in fleet {
+    let old = running(web, one);
+    let next = start(web, img, one);
+    healthcheck(next);
+    set_weights([[old, 0], [next, 100]]);
+    drain(old);
+    stop(old);
+}";
+
+/// The same on one host: fewer stories.
+fn on_one_host() -> String {
+    BY_HAND.replace("in fleet", "in [fleet[0]]")
+}
+
+#[test]
+fn the_same_written_by_hand_holds_too() {
+    let proof = proof(&subject(&on_one_host()));
+    assert!(proof.findings.is_empty(), "{}", told(&proof));
+}
+
+#[test]
+fn a_caught_failure_that_leaks_is_found() {
+    let script = on_one_host().replace("    healthcheck(next);\n", "    try { healthcheck(next); } catch (problem) { continue; }\n");
+    assert!(broken(&subject(&script)).contains(&("ending".into(), 1)));
+}
+
+#[test]
+fn hosts_that_are_skipped_in_silence_are_found() {
+    let script = BY_HAND.replace("for one in fleet {", "for one in fleet { attempt(|| {").replace("stop(old);\n}", "stop(old);\n}); }");
+    assert!(broken(&subject(&script)).contains(&("ending".into(), 1)));
+}
+
+#[test]
+fn a_stop_before_the_weights_a_forgotten_drain_or_check_do_not_get_far() {
+    let check = "    healthcheck(next);\n";
+    let drain = "    drain(old);\n";
+    let weights = "    set_weights([[old, 0], [next, 100]]);\n";
+    for (mistake, why) in [
+        (BY_HAND.replace(check, ""), "was not health-checked"),
+        (BY_HAND.replace(drain, ""), "was not drained"),
+        (
+            BY_HAND.replace(&format!("{weights}{drain}"), "").replace("stop(old);", "stop(old);\n set_weights([[next, 100]]);"),
+            "still gets traffic",
+        ),
+    ] {
+        let Err(Unprovable::Fails(told)) = prove(&subject(&mistake), &SINGLE, &|_, _| {}) else { panic!("it holds: {mistake}") };
+        assert!(told.contains(why), "{told}");
+    }
+}
+
+#[test]
+fn downtime_that_a_script_allows_is_found_where_it_is_not_to_be() {
+    let allowed = "#{ allow_downtime: true }";
+    let script = on_one_host().replace("    drain(old);\n", "").replace("stop(old)", &format!("stop(old, {allowed})"));
+    let strict = Subject { rules: Rules { downtime: false, ..Rules::default() }, ..subject(&script) };
+    assert_eq!(broken(&strict)[0], ("dropped".into(), 0));
+    let unchecked = on_one_host().replace("    healthcheck(next);\n", "").replace("[next, 100]]", &format!("[next, 100]], {allowed}"));
+    let strict = Subject { rules: Rules { downtime: false, ..Rules::default() }, ..subject(&unchecked) };
+    assert!(broken(&strict).contains(&("healthy".into(), 1)));
+}
+
+#[test]
+fn a_loop_that_never_ends_is_found_and_no_hang() {
+    for endless in ["while true { }", "loop { pause(\"1s\"); }"] {
+        let Err(Unprovable::Fails(_)) = prove(&subject(endless), &Bounds { calls: 500, ..SINGLE }, &|_, _| {}) else { panic!("it ends") };
+    }
+}
+
+#[test]
+fn a_podlift_that_settles_nothing_is_found() {
+    let broken_podlift = Subject { patience: crate::model::Period::default(), around: deaf_to_settling, ..subject(&on_one_host()) };
+    assert!(!proof(&broken_podlift).findings.is_empty());
+}
+
+/// Forgets what a start that was lost may have made: what settling is for.
+fn deaf_to_settling(inner: Arc<dyn Executor>) -> Arc<dyn Executor> {
+    struct Unsettled(Arc<dyn Executor>);
+    impl Executor for Unsettled {
+        fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+            self.0.perform(call).map_err(|failure| Failure { lost: false, ..failure })
+        }
+    }
+    Arc::new(Unsettled(inner))
+}
+
+#[test]
+fn a_podlift_that_forgets_an_inverse_is_found() {
+    fn forgetful(inner: Arc<dyn Executor>) -> Arc<dyn Executor> {
+        struct Forgetful(Arc<dyn Executor>);
+        impl Executor for Forgetful {
+            fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+                let outcome = self.0.perform(call)?;
+                let keeps = !matches!(call.op, Op::Start(_));
+                Ok(Outcome { inverse: if keeps { outcome.inverse } else { Vec::new() }, ..outcome })
+            }
+        }
+        Arc::new(Forgetful(inner))
+    }
+    let forgets = Subject { around: forgetful, ..subject(&on_one_host()) };
+    assert!(broken(&forgets).contains(&("ending".into(), 1)));
+}
+
+#[test]
+fn a_story_is_told_again_as_it_was() {
+    let subject =
+        subject(&on_one_host().replace("    healthcheck(next);\n", "    try { healthcheck(next); } catch (problem) { continue; }\n"));
+    let proof = proof(&subject);
+    let first = &proof.findings[0];
+    let again = retell(&subject, &first.story.to_string().parse().expect("a story"), &SINGLE).expect("it works");
+    assert_eq!((&again.breaches, again.steps.len()), (&first.breaches, first.steps.len()));
+}

@@ -1,0 +1,188 @@
+//! `podlift test`
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    complaint,
+    environment::Environment,
+    exit::Exit,
+    outside::Outside,
+    place::Place,
+    proof::{Bounds, Desk, Finding, Proof, Subject, Unprovable, prove, retell},
+    run::quoted,
+};
+use crate::{
+    cli,
+    executor::{faults::Story, settle::PATIENCE},
+    failure::Failure,
+    script::SecretNames,
+    terminal::{Conclusion, Printer, proof, words},
+    world::watch::Rules,
+};
+
+/// The most calls of a script in which nothing goes wrong.
+const CALLS: usize = 100_000;
+/// The most steps of its own code.
+const STEPS: u64 = 20_000_000;
+
+/// Tries everything that can go wrong with a script, on a modelled fleet.
+pub fn run(options: &cli::Test, printer: &Printer) -> Exit {
+    let began = Instant::now();
+    let (subject, outside) = match prepare(options, printer) {
+        Ok(prepared) => prepared,
+        Err(exit) => return exit,
+    };
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let bounds = Bounds { faults: options.faults, runs: options.runs, seed: options.seed, workers, calls: CALLS, steps: STEPS };
+    let answer = if let Some(story) = &options.story {
+        retell(&subject, story, &bounds).map(|finding| (None, vec![finding]))
+    } else {
+        let progress = proof::Progress::new(printer);
+        prove(&subject, &bounds, &|told, most| progress.told(told, most)).map(|mut proof| {
+            let findings = std::mem::take(&mut proof.findings);
+            (Some(proof), findings)
+        })
+    };
+    outside.close();
+    let (proof, findings) = match answer {
+        Ok(answer) => answer,
+        Err(Unprovable::Fails(why)) => {
+            let failure = Failure::refused(format!("the script fails where nothing goes wrong: {why}"))
+                .hint("give it the arguments that a run takes; it is run twice, the first time on an empty fleet");
+            complaint::tell_failure(printer, &failure);
+            return Exit::Bad;
+        }
+    };
+    let holds = findings.iter().all(|finding| finding.breaches.is_empty());
+    let exit = if holds { Exit::Done } else { Exit::Bad };
+    let took = Duration::from_millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    if options.json {
+        printer.data(as_json(options, proof.as_ref(), &findings, exit, took));
+        return exit;
+    }
+    for finding in &findings {
+        printer.data(told(options, finding, printer));
+    }
+    let script = options.script.display();
+    let (end, next) = match &proof {
+        None if holds => (format!("in this story everything holds ({})", exit_word(findings.first())), None),
+        None => ("in this story a rule is broken".to_owned(), None),
+        Some(proof) if holds => (format!("{script} holds in {}", extent(proof)), Some(ends(proof))),
+        Some(proof) => {
+            let end = format!("{script} does not hold: a rule is broken in {} of {}", proof.broken, extent(proof));
+            (end, Some("the shortest of each kind are told above".to_owned()))
+        }
+    };
+    printer.tell(Conclusion { good: holds, end, took, next }.render(printer.style()));
+    exit
+}
+
+fn prepare(options: &cli::Test, printer: &Printer) -> Result<(Subject, Outside), Exit> {
+    let failed = |failure: Failure| {
+        complaint::tell_failure(printer, &failure);
+        Exit::Bad
+    };
+    let place = Place::find(&options.script).map_err(failed)?;
+    let script = place.check().map_err(failed)?;
+    let findings = script.diagnostics();
+    if !findings.is_empty() {
+        complaint::tell(printer, &findings, script.sources());
+        return Err(Exit::Bad);
+    }
+    let environment = Environment::beside(place.folder()).map_err(failed)?;
+    let outside = Outside::open(&cli::Ssh { ssh_config: None }, place.folder(), &environment).map_err(failed)?;
+    let subject = Subject {
+        script: Arc::new(script),
+        arguments: options.arguments.clone(),
+        desk: Arc::new(Desk::new(outside.executor())),
+        secrets: Arc::new(Every(environment)),
+        rules: Rules::default(),
+        patience: PATIENCE,
+        around: |inner| inner,
+    };
+    Ok((subject, outside))
+}
+
+/// Has every secret: none is ever asked for its value.
+struct Every(Environment);
+
+impl SecretNames for Every {
+    fn has(&self, _: &str) -> bool {
+        true
+    }
+
+    fn in_file(&self, path: &str) -> Result<Vec<String>, Failure> {
+        self.0.in_file(path)
+    }
+}
+
+/// A story with its steps, and the command that tells it again.
+fn told(options: &cli::Test, finding: &Finding, printer: &Printer) -> String {
+    let style = printer.data_style();
+    let head = match finding.breaches.first() {
+        Some(breach) => style.bad(format!("✗ {}: {}", breach.rule, breach.what)),
+        None => style.good("✓ everything holds"),
+    };
+    let end = finding.why.as_ref().map(|why| format!("\n  the run failed: {why}")).unwrap_or_default();
+    let steps = proof::timeline(&finding.steps, finding.start, style);
+    format!("{head}{end}\n{steps}\n  told again by: {}\n", style.code(command(options, &finding.story)))
+}
+
+fn command(options: &cli::Test, story: &Story) -> String {
+    let script = options.script.display().to_string();
+    let arguments = options.arguments.iter().map(|(key, value)| format!("{key}={value}"));
+    let words = std::iter::once(script).chain(arguments).map(|word| quoted(&word)).collect::<Vec<_>>().join(" ");
+    format!("podlift test {words} --story {}", quoted(&story.to_string()))
+}
+
+/// What was tried, in words.
+fn extent(proof: &Proof) -> String {
+    let calls = words::count(proof.calls, "call");
+    let how = match (proof.all_single, proof.all_pairs) {
+        (true, true) => format!("every fault and every pair of faults at its {calls}"),
+        (true, false) if proof.stories > proof.single + 1 => format!("every fault at its {calls}, and a choice of several at once"),
+        (true, false) => format!("every fault at its {calls}"),
+        (false, _) => format!("a choice of the faults at its {calls}"),
+    };
+    let stories = if proof.stories == 1 { "1 story".to_owned() } else { format!("{} stories", proof.stories) };
+    format!("{stories}: {how}")
+}
+
+/// How the stories ended.
+fn ends(proof: &Proof) -> String {
+    let word = |(word, count): (&&str, &usize)| match *word {
+        "died" => format!("{count} with the operator's machine"),
+        "mixed" => format!("{count} mixed, and said so"),
+        word => format!("{count} {word}"),
+    };
+    format!("they ended {}", proof.exits.iter().map(word).collect::<Vec<_>>().join(", "))
+}
+
+fn exit_word(finding: Option<&Finding>) -> &'static str {
+    finding.and_then(|finding| finding.exit).map_or("the operator's machine died", Exit::word)
+}
+
+fn as_json(options: &cli::Test, proof: Option<&Proof>, findings: &[Finding], exit: Exit, took: Duration) -> Value {
+    let finding = |finding: &Finding| {
+        json!({
+            "story": finding.story.to_string(), "command": command(options, &finding.story), "breaches": finding.breaches,
+            "exit": finding.exit, "why": finding.why, "steps": proof::steps(&finding.steps, finding.start),
+        })
+    };
+    let extent = proof.map(|proof| {
+        json!({
+            "stories": proof.stories, "broken": proof.broken, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
+            "all_single": proof.all_single, "all_pairs": proof.all_pairs, "exits": proof.exits, "seed": options.seed,
+        })
+    });
+    json!({
+        "holds": exit == Exit::Done, "exit": exit.code(), "seconds": took.as_secs_f64(), "tried": extent,
+        "stories": findings.iter().map(finding).collect::<Vec<_>>(),
+    })
+}

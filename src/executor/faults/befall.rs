@@ -1,0 +1,240 @@
+//! What each fault does to a call and to the fleet.
+
+use super::{Fault, Faults, Going, What};
+use crate::{
+    executor::{Call, Executor, Outcome, Source, confirm::unanswered},
+    failure::{Failure, FailureKind},
+    model::{Container, ContainerName, Host, HostName, Lease, Period, RunId},
+    op::{CommandOutput, Drained, HttpResponse, Locking, OnTimeout, Op, TrafficCount},
+};
+
+/// How long a host is away that comes back: shorter than podlift is patient.
+const AWAY: Period = Period::seconds(20);
+/// How long a container is ill that recovers.
+const ILL: Period = Period::seconds(5);
+/// How long something takes that takes long.
+const SLOW: Period = Period::seconds(600);
+
+impl<S: Source> Faults<S> {
+    /// Brings the hosts back whose time has come.
+    pub(super) fn bring_back(&self, going: &mut Going) {
+        if going.back.is_empty() && going.ill.is_empty() {
+            return;
+        }
+        let now = self.model.with(|world| world.clock());
+        let (well, ill): (Vec<_>, Vec<_>) = std::mem::take(&mut going.ill).into_iter().partition(|(until, ..)| *until <= now);
+        going.ill = ill;
+        for (_, host, containers) in well {
+            self.model.with(|world| {
+                world.cure(&host, &containers);
+                going.watch.excuse(world);
+            });
+        }
+        let due: Vec<HostName> = going.back.iter().filter(|(_, at)| **at <= now).map(|(host, _)| host.clone()).collect();
+        for host in due {
+            going.back.remove(&host);
+            self.model.with(|world| {
+                world.bring_back(&host);
+                going.watch.excuse(world);
+            });
+            going.step(now, Some(&host), "", || What::Back);
+        }
+    }
+
+    /// Does a call, or what the fault makes of it.
+    pub(super) fn befall(&self, call: &Call, fault: Option<Fault>) -> Result<Outcome, Failure> {
+        if let Some(fault) = fault {
+            let at = self.model.with(|world| world.clock());
+            self.lock().step(at, call.op.host().map(|host| &host.name), call.key.as_str(), || What::Fault(fault));
+        }
+        match fault {
+            None => self.done(call),
+            Some(Fault::LostBefore | Fault::OperatorBeforeEffect | Fault::OperatorBeforeIntent | Fault::OperatorAfterOutcome) => {
+                Err(lost(call))
+            }
+            Some(Fault::LostAfter | Fault::OperatorBeforeOutcome) => self.done(call).and_then(|_| Err(lost(call))),
+            Some(Fault::CutOff) => self.away(call, false, Some(AWAY)),
+            Some(Fault::Gone) => self.away(call, false, None),
+            Some(Fault::Reboots) => self.away(call, true, Some(AWAY)),
+            Some(Fault::Dies) => self.away(call, true, None),
+            Some(Fault::Fails) => failed(call),
+            Some(Fault::Slow) => {
+                self.model.with(|world| world.wait(SLOW));
+                self.done(call)
+            }
+            Some(Fault::Unhealthy) => self.ill(call),
+            Some(Fault::Flaps | Fault::Crashes) => self.afterwards(call, fault == Some(Fault::Crashes)),
+            Some(Fault::NeverEnds) => self.never_ends(call),
+            Some(Fault::NoData) => Ok(Outcome::of(TrafficCount::default())),
+            Some(Fault::BadData) => Ok(bad_data(call)),
+            Some(Fault::NoAnswer) => match &call.op {
+                Op::Confirm(question) => unanswered(question),
+                _ => self.done(call),
+            },
+            Some(Fault::SaysNo) => Ok(Outcome::of(false)),
+            Some(Fault::Locked) => self.locked(call),
+        }
+    }
+
+    /// Does it, as far as its hosts can be reached, and looks at what it did.
+    fn done(&self, call: &Call) -> Result<Outcome, Failure> {
+        let away = self.model.with(|world| world.unreachable(&call.op.hosts()));
+        let result = match away {
+            Some(failure) if !matches!(call.op, Op::Reachable(_)) => Err(failure),
+            _ => self.model.perform(call),
+        };
+        if matches!(call.op, Op::Commit(_)) && result.is_ok() {
+            let mut shape = self.model.with(|world| world.shape(&call.run.id));
+            for lines in shape.values_mut() {
+                lines.retain(|line| !line.ends_with(" is leased"));
+            }
+            shape.retain(|_, lines| !lines.is_empty());
+            self.lock().committed = Some(shape);
+        }
+        if !call.op.class().changes() && !matches!(call.op, Op::Healthcheck(_) | Op::Pause(_)) {
+            return result;
+        }
+        let mut going = self.lock();
+        if matches!(call.op, Op::Hook(_)) && result.is_ok() {
+            going.done.push(call.key.to_string());
+        }
+        let host = call.op.host().map(|host| &host.name);
+        let (at, breaches) = self.model.with(|world| (world.clock(), going.watch.look(&call.op, result.as_ref().ok(), world)));
+        let why = result.as_ref().err().map(|failure| failure.message.clone());
+        going.step(at, host, call.key.as_str(), || What::Op(format!("{} {}", call.op.verb(), call.op.describe()), why));
+        for breach in breaches {
+            going.breached(at, host, call.key.as_str(), breach);
+        }
+        result
+    }
+
+    /// The host is gone, for a while or for good.
+    fn away(&self, call: &Call, has_no_power: bool, period: Option<Period>) -> Result<Outcome, Failure> {
+        let Some(host) = call.op.hosts().into_iter().find(|host| !host.is_local()) else { return self.done(call) };
+        let mut going = self.lock();
+        let at = self.model.with(|world| {
+            if has_no_power {
+                world.power_off(&host.name);
+            } else {
+                world.cut_off(&host.name);
+            }
+            going.watch.excuse(world);
+            world.clock()
+        });
+        if let Some(period) = period {
+            going.back.insert(host.name.clone(), after(at, period));
+        }
+        Err(lost(call))
+    }
+
+    /// The containers of the call do not become healthy.
+    fn ill(&self, call: &Call) -> Result<Outcome, Failure> {
+        if let Op::Start(op) = &call.op {
+            let outcome = self.done(call)?;
+            let started: Vec<Container> = serde_json::from_value(outcome.value.clone()).unwrap_or_default();
+            let names: Vec<ContainerName> = started.into_iter().map(|container| container.name).collect();
+            self.model.with(|world| world.sicken(&op.host.name, &names));
+            return Ok(outcome);
+        }
+        if let Op::Healthcheck(op) = &call.op {
+            let mut going = self.lock();
+            self.model.with(|world| {
+                world.sicken(&op.host.name, &op.containers);
+                world.wait(op.health.timeout);
+                going.watch.excuse(world);
+            });
+        }
+        self.done(call)
+    }
+
+    /// The containers are found healthy; a moment later one has crashed, or all are ill for a while.
+    fn afterwards(&self, call: &Call, crashes: bool) -> Result<Outcome, Failure> {
+        let result = self.done(call);
+        if let Op::Healthcheck(op) = &call.op {
+            let mut going = self.lock();
+            let at = self.model.with(|world| {
+                if crashes {
+                    world.crash(&op.host.name, &op.containers[..op.containers.len().min(1)]);
+                } else {
+                    world.sicken(&op.host.name, &op.containers);
+                }
+                going.watch.excuse(world);
+                world.clock()
+            });
+            if !crashes {
+                going.ill.push((after(at, ILL), op.host.name.clone(), op.containers.clone()));
+            }
+        }
+        result
+    }
+
+    /// The drain's time is over while requests are still in flight.
+    fn never_ends(&self, call: &Call) -> Result<Outcome, Failure> {
+        let Op::Drain(op) = &call.op else { return self.done(call) };
+        let outcome = self.done(call)?;
+        self.model.with(|world| world.wait(op.timeout));
+        if op.on_timeout == OnTimeout::Fail {
+            let message = format!("one connection was still open after {}", op.timeout);
+            return Err(Failure::new(FailureKind::Timeout, message).undone_by(outcome.inverse));
+        }
+        let drained = Drained { waited: 0.0, cut: 1 };
+        Ok(Outcome { inverse: outcome.inverse, ..Outcome::of(drained) })
+    }
+
+    fn locked(&self, call: &Call) -> Result<Outcome, Failure> {
+        let Op::Lock(op) = &call.op else { return self.done(call) };
+        let Some(host) = op.hosts.first() else { return self.done(call) };
+        let lease = Lease {
+            service: op.service.clone(),
+            run: RunId::new("another").expect("a word is a run's id"),
+            owner: "somebody@elsewhere".into(),
+            purpose: String::new(),
+            since: call.run.started.clone(),
+            age: Period::seconds(1),
+            remaining: Period::seconds(59),
+            left: false,
+            generation: 1,
+        };
+        Ok(Outcome::of(Locking::Held { host: host.name.clone(), lease: Box::new(lease) }))
+    }
+}
+
+fn after(at: Period, period: Period) -> Period {
+    Period::milliseconds(at.as_milliseconds() + period.as_milliseconds())
+}
+
+/// The connection breaks that the call was on its way by.
+fn lost(call: &Call) -> Failure {
+    let host = call.op.hosts().into_iter().find(|host| !Host::is_local(host));
+    let name = host.map_or_else(|| "this machine".to_owned(), |host| host.name.to_string());
+    let failure = Failure::new(FailureKind::Unreachable, format!("the connection to {name} broke")).lost();
+    host.map_or_else(|| failure.clone(), |host| failure.clone().on(&host.name))
+}
+
+/// What failed as such ops fail, and has done nothing.
+fn failed(call: &Call) -> Result<Outcome, Failure> {
+    let words = match &call.op {
+        Op::Ship(_) => "no space left on device",
+        Op::Start(_) | Op::StartAgain(_) => "port is already allocated",
+        Op::SetWeights(_) | Op::TestWeights(_) | Op::Preview(_) => "nginx: configuration file test failed",
+        Op::Build(_) => "failed to solve: process did not complete successfully",
+        Op::Hook(hook) if !hook.invocation.check => {
+            return Ok(Outcome::of(CommandOutput { code: 1, ..CommandOutput::default() }));
+        }
+        Op::Probe(probe) if !probe.invocation.check => {
+            return Ok(Outcome::of(CommandOutput { code: 1, ..CommandOutput::default() }));
+        }
+        Op::Hook(_) | Op::Probe(_) => "it exited with code 1",
+        _ => "the engine answered with an error",
+    };
+    let kind = if matches!(call.op, Op::Hook(_) | Op::Probe(_)) { FailureKind::Command } else { FailureKind::Failed };
+    let failure = Failure::new(kind, words);
+    Err(call.op.host().map_or_else(|| failure.clone(), |host| failure.clone().on(&host.name)))
+}
+
+fn bad_data(call: &Call) -> Outcome {
+    match &call.op {
+        Op::Traffic(_) => Outcome::of(TrafficCount { requests: 1000, errors: 1000, milliseconds: [(30_000, 1000)].into() }),
+        _ => Outcome::of(HttpResponse { code: 500, body: String::new(), seconds: 30.0 }),
+    }
+}

@@ -1,0 +1,294 @@
+//! A modelled fleet that things befall: connections break, hosts die, containers fall ill, the operator's machine goes dark.
+//!
+//! It stands between what settles and the model: what is tested by it is everything above.
+
+mod befall;
+mod fault;
+mod mortal;
+mod story;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+pub use self::{
+    fault::Fault,
+    mortal::Mortal,
+    story::{Planned, Site, Story, Then},
+};
+use super::{Call, Executor, Model, Outcome, Source, Urgency};
+use crate::{
+    failure::{Failure, FailureKind},
+    model::{ContainerName, HostName, Period},
+    world::{
+        World,
+        shape::Shape,
+        watch::{Breach, Watch},
+    },
+};
+
+/// One op that reached the fleet, or a fault, or a breach: what a story is told by.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// When, since the beginning.
+    pub at: Period,
+    /// The host that it happened on; none on the operator's machine.
+    pub host: Option<HostName>,
+    /// Which call.
+    pub key: String,
+    /// What it was.
+    pub what: What,
+}
+
+/// What a step of a story was.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// An op, in words, and how it failed where it did.
+    Op(String, Option<String>),
+    /// Something went wrong.
+    Fault(Fault),
+    /// A host can be reached again.
+    Back,
+    /// A rule was broken.
+    Breach(Breach),
+}
+
+/// A call that a story has met, with what can go wrong there.
+#[derive(Clone, Debug)]
+pub struct Met {
+    /// Which call.
+    pub site: Site,
+    /// What can go wrong, and whether that may interrupt the run.
+    pub faults: Vec<(Fault, bool)>,
+}
+
+/// How much is noted of a story.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// The calls, and what can go wrong with each.
+    pub sites: bool,
+    /// The steps.
+    pub steps: bool,
+}
+
+/// A model on which a story's faults befall the calls that they are planned for.
+pub struct Faults<S> {
+    model: Model<S>,
+    is_dead: AtomicBool,
+    going: Mutex<Going>,
+}
+
+/// A story on its way.
+struct Going {
+    left: Vec<Planned>,
+    /// How often an op of this word came by under this key.
+    numbers: HashMap<(String, &'static str), usize>,
+    watch: Watch,
+    noted: Noted,
+    /// Hosts that come back, and when.
+    back: BTreeMap<HostName, Period>,
+    /// Containers that are ill, and until when.
+    ill: Vec<(Period, HostName, Vec<ContainerName>)>,
+    calls: usize,
+    most: usize,
+    sites: Vec<Met>,
+    steps: Vec<Step>,
+    breaches: Vec<Breach>,
+    /// Commands that were done, by key.
+    done: Vec<String>,
+    is_calm: bool,
+    committed: Option<Shape>,
+}
+
+impl<S: Source> Faults<S> {
+    /// Lets `story` befall `model`, watched by `watch`; after `most` calls the run is ended.
+    pub fn new(model: Model<S>, story: &Story, watch: Watch, most: usize, noted: Noted) -> Self {
+        let going = Going {
+            left: story.faults.clone(),
+            numbers: HashMap::new(),
+            watch,
+            noted,
+            back: BTreeMap::new(),
+            ill: Vec::new(),
+            calls: 0,
+            most,
+            sites: Vec::new(),
+            steps: Vec::new(),
+            breaches: Vec::new(),
+            done: Vec::new(),
+            is_calm: false,
+            committed: None,
+        };
+        Self { model, is_dead: AtomicBool::new(false), going: Mutex::new(going) }
+    }
+
+    /// The world as it is now.
+    pub fn world(&self) -> World {
+        self.model.world()
+    }
+
+    /// Whether the operator's machine is dead.
+    pub fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::SeqCst)
+    }
+
+    /// Another machine goes on.
+    pub fn revive(&self) {
+        self.is_dead.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether the run was ended because it did not come to its end.
+    pub fn is_endless(&self) -> bool {
+        let going = self.lock();
+        going.calls > going.most
+    }
+
+    /// Ends all trouble: every host is there again, and nothing more goes wrong.
+    pub fn calm(&self) {
+        let mut going = self.lock();
+        going.is_calm = true;
+        going.left.clear();
+        going.back.clear();
+        self.model.with(|world| {
+            let hosts: Vec<HostName> = world.hosts().cloned().collect();
+            for host in &hosts {
+                world.bring_back(host);
+            }
+            going.watch.excuse(world);
+        });
+    }
+
+    /// Whether all trouble was ended.
+    pub fn is_calm(&self) -> bool {
+        self.lock().is_calm
+    }
+
+    /// Ends the run as one that does not come to its end.
+    pub fn exhaust(&self) {
+        let mut going = self.lock();
+        going.calls = going.most + 1;
+    }
+
+    /// What there was at the last commit, but for leases.
+    pub fn committed(&self) -> Option<Shape> {
+        self.lock().committed.clone()
+    }
+
+    /// Whether the command of this key was done, though nobody heard of it.
+    pub fn was_done(&self, key: &str) -> bool {
+        self.lock().done.iter().any(|done| done == key)
+    }
+
+    /// How many calls it has met.
+    pub fn calls(&self) -> usize {
+        self.lock().calls
+    }
+
+    /// The calls that it has met.
+    pub fn sites(&self) -> Vec<Met> {
+        std::mem::take(&mut self.lock().sites)
+    }
+
+    /// What happened.
+    pub fn steps(&self) -> Vec<Step> {
+        std::mem::take(&mut self.lock().steps)
+    }
+
+    /// The rules that were broken.
+    pub fn breaches(&self) -> Vec<Breach> {
+        self.lock().breaches.clone()
+    }
+
+    /// Notes a rule that was broken.
+    pub fn breach(&self, breach: Breach) {
+        let at = self.model.with(|world| world.clock());
+        self.lock().breached(at, None, "", breach);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Going> {
+        self.going.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The operator's machine dies, if that is what is planned here.
+    fn dies_at(&self, key: &str, verb: &'static str, point: Fault) -> bool {
+        if self.is_dead() {
+            return true;
+        }
+        let mut going = self.lock();
+        let number = going.numbers.get(&(key.to_owned(), verb)).copied().unwrap_or(0);
+        // Before the intent the op itself has not come by yet.
+        let number = if point == Fault::OperatorBeforeIntent { number + 1 } else { number };
+        if going.take(key, verb, number, |fault| fault == point).is_none() {
+            return false;
+        }
+        let at = self.model.with(|world| world.clock());
+        going.step(at, None, key, || What::Fault(point));
+        self.is_dead.store(true, Ordering::SeqCst);
+        true
+    }
+}
+
+impl<S: Source> Executor for Faults<S> {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        if self.is_dead() {
+            return Err(dead());
+        }
+        let fault = {
+            let mut going = self.lock();
+            going.calls += 1;
+            if going.calls > going.most {
+                call.cancellation.request(Urgency::Finish);
+                return Err(Failure::new(FailureKind::Interrupted, "the run does not come to its end"));
+            }
+            self.bring_back(&mut going);
+            let (key, verb) = (call.key.as_str(), call.op.verb());
+            let number = going.numbers.entry((key.to_owned(), verb)).and_modify(|number| *number += 1).or_insert(1);
+            let number = *number;
+            if going.noted.sites && !key.starts_with("end/") {
+                going.meet(call, number);
+            }
+            going.take(key, verb, number, |fault| !matches!(fault, Fault::OperatorBeforeIntent | Fault::OperatorAfterOutcome))
+        };
+        let result = self.befall(call, fault);
+        if let Some(Fault::OperatorBeforeEffect | Fault::OperatorBeforeOutcome) = fault {
+            self.is_dead.store(true, Ordering::SeqCst);
+            return Err(dead());
+        }
+        result
+    }
+}
+
+impl Going {
+    /// The fault that is planned for this call; it befalls it once.
+    fn take(&mut self, key: &str, verb: &str, number: usize, is_meant: impl Fn(Fault) -> bool) -> Option<Fault> {
+        let here = |planned: &Planned| planned.site.key == key && planned.site.verb == verb && planned.site.number == number;
+        let index = self.left.iter().position(|planned| here(planned) && is_meant(planned.fault))?;
+        Some(self.left.remove(index).fault)
+    }
+
+    fn meet(&mut self, call: &Call, number: usize) {
+        let faults: Vec<(Fault, bool)> = Fault::of(&call.op).into_iter().map(|fault| (fault, fault.interrupts(&call.op))).collect();
+        if !faults.is_empty() {
+            self.sites.push(Met { site: Site { key: call.key.to_string(), verb: call.op.verb().into(), number }, faults });
+        }
+    }
+
+    fn step(&mut self, at: Period, host: Option<&HostName>, key: &str, what: impl FnOnce() -> What) {
+        if self.noted.steps {
+            self.steps.push(Step { at, host: host.cloned(), key: key.to_owned(), what: what() });
+        }
+    }
+
+    fn breached(&mut self, at: Period, host: Option<&HostName>, key: &str, breach: Breach) {
+        self.step(at, host, key, || What::Breach(breach.clone()));
+        self.breaches.push(breach);
+    }
+}
+
+fn dead() -> Failure {
+    Failure::new(FailureKind::Interrupted, "the operator's machine is dead")
+}

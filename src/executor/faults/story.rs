@@ -1,0 +1,126 @@
+//! Which fault befalls which call, as text that can be told again.
+
+use std::{fmt, str::FromStr};
+
+use super::Fault;
+use crate::failure::Failure;
+
+/// A call of a story: its key, the word for its op, and which of the ops of that word under that key it is, from 1.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Site {
+    /// The call's key.
+    pub key: String,
+    /// The op's word.
+    pub verb: String,
+    /// Which one, from 1.
+    pub number: usize,
+}
+
+/// A fault at a call.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Planned {
+    /// The call.
+    pub site: Site,
+    /// The fault.
+    pub fault: Fault,
+}
+
+/// What becomes of a run that was interrupted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Then {
+    /// It is taken back.
+    #[default]
+    Undo,
+    /// It is gone on with.
+    Resume,
+}
+
+/// A run with what befalls it: `4[0]:start:lost-after, 6:stop#2:gone, then resume`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Story {
+    /// The faults.
+    pub faults: Vec<Planned>,
+    /// What becomes of it where it is interrupted.
+    pub then: Then,
+}
+
+impl Story {
+    /// The same story without one of its faults.
+    #[must_use]
+    pub fn without(&self, index: usize) -> Self {
+        let mut shorter = self.clone();
+        shorter.faults.remove(index);
+        shorter
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.key, self.verb)?;
+        if self.number > 1 { write!(formatter, "#{}", self.number) } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for Story {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words: Vec<String> = self.faults.iter().map(|planned| format!("{}:{}", planned.site, planned.fault)).collect();
+        if self.then == Then::Resume {
+            words.push("then resume".into());
+        }
+        formatter.write_str(&words.join(", "))
+    }
+}
+
+impl FromStr for Story {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        let mut story = Self::default();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            match part {
+                "then resume" => story.then = Then::Resume,
+                "then undo" => story.then = Then::Undo,
+                part => story.faults.push(planned(part).ok_or_else(|| unreadable(part))?),
+            }
+        }
+        Ok(story)
+    }
+}
+
+fn planned(part: &str) -> Option<Planned> {
+    let mut words = part.splitn(3, ':');
+    let (key, op, fault) = (words.next()?, words.next()?, words.next()?.parse().ok()?);
+    let (verb, number) = match op.split_once('#') {
+        Some((verb, number)) => (verb, number.parse().ok().filter(|number| *number > 0)?),
+        None => (op, 1),
+    };
+    Some(Planned { site: Site { key: key.into(), verb: verb.into(), number }, fault })
+}
+
+fn unreadable(part: &str) -> Failure {
+    let known: Vec<&str> = Fault::ALL.iter().map(|fault| fault.word()).collect();
+    Failure::refused(format!("`{part}` is no part of a story"))
+        .hint("a part is KEY:OP:FAULT such as `4[0]:start:lost-after`, or `then resume`; parts are separated by commas")
+        .hint(format!("the faults are {}", known.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_is_read_as_it_is_written() {
+        for text in ["", "4[0]:start:lost-after", "4[1].2:find#3:cut-off, undo/4[1].2.0:drain:gone, then resume"] {
+            let story: Story = text.parse().expect("it is one");
+            assert_eq!(story.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_story_is_refused_with_what_one_is() {
+        for text in ["4", "4:start", "4:start:nothing", "4:start#0:gone", "4:start#x:gone"] {
+            let failure = text.parse::<Story>().expect_err("it is none");
+            assert!(failure.hints[0].contains("KEY:OP:FAULT") && failure.hints[1].contains("lost-after"), "{failure:?}");
+        }
+    }
+}

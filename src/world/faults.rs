@@ -1,0 +1,80 @@
+//! What befalls a modelled fleet from outside: hosts that are cut off or lose their power, containers that fall ill or crash.
+
+use super::{ModelledHost, World};
+use crate::{
+    failure::{Failure, FailureKind},
+    model::{ContainerName, ContainerState, Host, HostName, Period},
+};
+
+impl World {
+    /// Lets time pass while nothing is done.
+    pub fn wait(&mut self, period: Period) {
+        self.pass(period);
+    }
+
+    /// Cuts a host off: it works on, and nobody reaches it.
+    pub fn cut_off(&mut self, host: &HostName) {
+        let failure = Failure::new(FailureKind::Unreachable, format!("{host} does not answer")).on(host);
+        self.insert_unreachable(host, failure);
+    }
+
+    /// Takes a host's power away: what runs there has ended, and nobody reaches it.
+    pub fn power_off(&mut self, host: &HostName) {
+        self.cut_off(host);
+        if let Some(known) = self.hosts.get_mut(host) {
+            for container in known.state.containers.values_mut().filter(|container| container.is_running()) {
+                container.state = ContainerState::Restarting;
+            }
+        }
+    }
+
+    /// Brings a host back that was cut off or had no power. What ran there runs again, by its restart policy; what was stopped stays so.
+    pub fn bring_back(&mut self, host: &HostName) {
+        if let Some(known) = self.hosts.get_mut(host) {
+            known.unreachable = None;
+            for container in known.state.containers.values_mut().filter(|container| container.state == ContainerState::Restarting) {
+                container.state = ContainerState::Running;
+            }
+        }
+    }
+
+    /// Makes containers fail their health checks from now on.
+    pub fn sicken(&mut self, host: &HostName, containers: &[ContainerName]) {
+        if let Some(known) = self.hosts.get_mut(host) {
+            known.sick.extend(containers.iter().cloned());
+        }
+    }
+
+    /// Makes containers pass their health checks again.
+    pub fn cure(&mut self, host: &HostName, containers: &[ContainerName]) {
+        if let Some(known) = self.hosts.get_mut(host) {
+            known.sick.retain(|sick| !containers.contains(sick));
+        }
+    }
+
+    /// Lets containers crash; their engine tries in vain to keep them up.
+    pub fn crash(&mut self, host: &HostName, containers: &[ContainerName]) {
+        if let Some(known) = self.hosts.get_mut(host) {
+            for (_, container) in known.state.containers.iter_mut().filter(|(name, _)| containers.contains(name)) {
+                container.state = ContainerState::Restarting;
+            }
+        }
+    }
+
+    /// The first of these hosts that does not answer, and how it fails.
+    pub fn unreachable(&self, hosts: &[&Host]) -> Option<Failure> {
+        hosts.iter().find_map(|host| self.hosts.get(&host.name)?.unreachable.clone())
+    }
+
+    /// Whether a container runs, is well, and its host has power.
+    pub(super) fn is_healthy(&self, host: &HostName, container: &ContainerName) -> bool {
+        self.hosts.get(host).is_some_and(|known| known.is_healthy(container))
+    }
+}
+
+impl ModelledHost {
+    /// Whether a container runs and is well.
+    pub(super) fn is_healthy(&self, container: &ContainerName) -> bool {
+        !self.sick.contains(container) && self.state.containers.get(container).is_some_and(crate::model::Container::is_running)
+    }
+}

@@ -1,0 +1,57 @@
+//! `podlift test`: what a team's pipeline runs.
+
+use crate::podlift::Project;
+
+const SCRIPT: &str = r#"
+project("shop");
+let p = params(#{ version: "v2" });
+let fleet = [host("h1")];
+let web = service("web", #{ port: 8000, health: http("/health") });
+let img = build(web, #{ tag: p.version });
+ship(img, fleet);
+let old = running(web, fleet);
+let next = start(web, img, fleet);
+healthcheck(next);
+set_weights([[old, 0], [next, 100]]);
+drain(old);
+stop(old);
+"#;
+
+#[test]
+fn a_script_that_holds_is_said_to_hold() {
+    let project = Project::new();
+    project.write("deploy.rhai", SCRIPT);
+    let output = project.podlift(&["test", "deploy.rhai", "version=v3", "--faults", "1"]);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(output.stderr.contains("deploy.rhai holds in ") && output.stderr.contains("every fault at its"), "{}", output.stderr);
+    assert!(!project.path().join(".podlift").exists(), "a test leaves nothing");
+}
+
+#[test]
+fn a_script_with_a_mistake_is_told_with_the_command_that_tells_it_again() {
+    let project = Project::new();
+    project.write("deploy.rhai", &SCRIPT.replace("healthcheck(next);", "try { healthcheck(next); } catch (problem) { return; }"));
+    let output = project.podlift(&["test", "deploy.rhai", "--faults", "1", "--json"]);
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    let result: serde_json::Value = serde_json::from_str(&output.stdout).expect("one object");
+    assert_eq!((&result["holds"], &result["exit"]), (&false.into(), &2.into()));
+    let story = result["stories"][0]["story"].as_str().expect("a story");
+    let told = project.podlift(&["test", "deploy.rhai", "--story", story]);
+    assert_eq!(told.code, 2, "{}{}", told.stdout, told.stderr);
+    assert!(
+        told.stdout.contains("✗ ending: ") && told.stdout.contains("told again by: podlift test deploy.rhai --story "),
+        "{}",
+        told.stdout
+    );
+}
+
+#[test]
+fn a_script_that_fails_by_itself_and_a_story_that_is_none_are_refused() {
+    let project = Project::new();
+    project.write("deploy.rhai", &SCRIPT.replace("drain(old);", ""));
+    let output = project.podlift(&["test", "deploy.rhai"]);
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("fails where nothing goes wrong: ") && output.stderr.contains("was not drained"), "{}", output.stderr);
+    let output = project.podlift(&["test", "deploy.rhai", "--story", "4:start:bang"]);
+    assert!(output.code == 2 && output.stderr.contains("lost-after"), "{}", output.stderr);
+}
