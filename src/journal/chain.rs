@@ -119,8 +119,8 @@ mod tests {
     use crate::{
         failure::Origin,
         journal::{Asked, Intent},
-        model::{Key, Period},
-        op::{Outcome, Pause},
+        model::{Host, Key, Period, ProjectName, ServiceName},
+        op::{Outcome, Pause, Traffic, TrafficCount},
     };
 
     fn asked(number: usize) -> Asked {
@@ -147,6 +147,24 @@ mod tests {
         let chain = whole();
         assert_eq!(Chain::read(chain.text()).expect("reads"), chain);
         assert_eq!(chain.entries().len(), 8);
+    }
+
+    #[test]
+    fn a_window_of_traffic_with_an_assumption_reads_back() {
+        let assume = TrafficCount { requests: 10, errors: 0, milliseconds: [(20, 9), (30, 1)].into() };
+        let op = Traffic {
+            proxy: Host::parse("h1").expect("valid"),
+            project: ProjectName::default(),
+            service: ServiceName::new("web").expect("valid"),
+            containers: Vec::new(),
+            during: Period::seconds(1),
+            assume: Some(assume),
+        };
+        let entry = Entry::Intent(Intent { asked: Asked { op: op.into(), ..asked(1) }, at: String::new(), inverse: Vec::new() });
+        let mut chain = Chain::default();
+        let line = chain.line(&entry);
+        chain.push(entry, &line);
+        assert_eq!(Chain::read(chain.text()).expect("reads"), chain);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{list, once::Invocation};
 use crate::model::{Container, ContainerName, ContainerState, Host, HostName, Period, ProjectName, RouteTable, ServiceName};
@@ -232,7 +232,14 @@ pub struct TrafficCount {
     /// Those answered with 5xx, or not at all.
     pub errors: u64,
     /// How many took so many milliseconds.
+    #[serde(deserialize_with = "numbered")]
     pub milliseconds: BTreeMap<u64, u64>,
+}
+
+/// A map whose keys are numbers, written as text. Within an op of a journal's record serde does not take text for a number by itself.
+fn numbered<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<u64, u64>, D::Error> {
+    let written = BTreeMap::<String, u64>::deserialize(deserializer)?;
+    written.into_iter().map(|(key, count)| key.parse().map(|key| (key, count)).map_err(D::Error::custom)).collect()
 }
 
 /// Runs a command that only reads: really done in a dry run.
