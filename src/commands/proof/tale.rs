@@ -200,6 +200,8 @@ impl<'a> Tale<'a> {
                     left.join("; ")
                 ));
             }
+            // What was committed on the way stays, as the script said.
+            Exit::Mixed if left.is_empty() => {}
             Exit::Mixed | Exit::Interrupted => {
                 let why = why.map(|why| format!(": {why}")).unwrap_or_default();
                 broken(format!(
@@ -215,7 +217,10 @@ impl<'a> Tale<'a> {
     fn process(&self, how: How) -> Option<(Exit, Option<String>)> {
         let chain = {
             let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
-            let chain = Chain::read(&disk).unwrap_or_default();
+            let chain = Chain::read(&disk).unwrap_or_else(|failure| {
+                self.fleet.breach(Breach::new("ending", format!("the journal cannot be read again: {failure}")));
+                Chain::default()
+            });
             disk.truncate(chain.text().len());
             chain
         };
