@@ -11,7 +11,8 @@ use super::{Call, Executor, Outcome, call::Urgency, confirm};
 use crate::{
     failure::{Failure, FailureKind},
     fleet::{
-        Connection, Fleet, build, command, containers, engine, health, history, http, lease, local, nginx, postgres, registry, ship, survey,
+        Connection, Fleet, build, command, containers, engine, health, history, http, lease, local, nginx, postgres, prometheus, registry,
+        ship, survey,
     },
     model::{Host, RouteTable},
     op::{Drain, Drained, Healthcheck, OnTimeout, Op, Pause, Preview, SetWeights, Start, Traffic},
@@ -127,6 +128,7 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
             Ok(Outcome::of(output).undone_by(op.inverse()))
         }
         Op::Query(op) => plain(postgres::query(fleet, op)).await,
+        Op::Measure(op) => plain(prometheus::query(fleet, op)).await,
         Op::Sessions(op) => plain(postgres::sessions(fleet, op)).await,
         Op::Sql(op) => {
             let (done, undo) = postgres::migrate(fleet, op, call).await?;

@@ -99,7 +99,7 @@ impl<S: Source> Model<S> {
                 HttpTarget::Container { host, container, .. } => !world.was_changed(&host.name, container),
                 HttpTarget::Url { .. } => !world.was_changed_at_all(),
             },
-            Op::Probe(_) | Op::Traffic(_) | Op::Query(_) | Op::Sessions(_) => !world.was_changed_at_all(),
+            Op::Probe(_) | Op::Traffic(_) | Op::Query(_) | Op::Sessions(_) | Op::Measure(_) => !world.was_changed_at_all(),
             _ => false,
         }
     }
@@ -137,6 +137,7 @@ fn needs_state(op: &Op) -> bool {
             | Op::Notify(_)
             | Op::LeaveOut(_)
             | Op::Query(_)
+            | Op::Measure(_)
             | Op::Sessions(_)
             | Op::Sql(_)
             | Op::Backfill(_)

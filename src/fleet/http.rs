@@ -2,19 +2,21 @@
 #![expect(clippy::disallowed_types, reason = "fleet/ makes requests")]
 
 use std::{
+    fmt::Write as _,
     sync::OnceLock,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, Uri, header};
+use hyper::{HeaderMap, Request, Uri, header};
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::time::{error::Elapsed, timeout};
 
 use super::{Connection, Fleet, secrets::Secrets};
 use crate::{
     failure::{Failure, FailureKind},
+    model::{Host, Text, text::Part},
     op::{HttpGet, HttpResponse, HttpTarget, Notify},
 };
 
@@ -26,17 +28,12 @@ pub async fn get(fleet: &Fleet, op: &HttpGet) -> Result<HttpResponse, Failure> {
     let begin = Instant::now();
     let limit = op.timeout.duration();
     let (what, asked) = match &op.target {
-        HttpTarget::Url { url, via: None } => (url.clone(), timeout(limit, direct(url, limit)).await),
-        HttpTarget::Url { url, via: Some(host) } => {
-            let connection = fleet.host(host).await?;
-            (url.clone(), timeout(limit, through(&connection, url)).await)
-        }
+        HttpTarget::Url { url, via } => (url.clone(), ask(fleet, via.as_ref(), url, &HeaderMap::new(), limit).await),
         HttpTarget::Container { host, container, address, port, path } => {
             let connection = fleet.host(host).await?;
-            (
-                format!("{path} of {container}"),
-                timeout(limit, request(&connection, address, *port, &format!("{address}:{port}"), path)).await,
-            )
+            let authority = format!("{address}:{port}");
+            let asked = timeout(limit, request(&connection, (address, *port), &authority, path, &HeaderMap::new())).await;
+            (format!("{path} of {container}"), asked)
         }
     };
     let (code, body) =
@@ -44,10 +41,37 @@ pub async fn get(fleet: &Fleet, op: &HttpGet) -> Result<HttpResponse, Failure> {
     Ok(HttpResponse { code, body: fleet.secrets().redact(&body), seconds: begin.elapsed().as_secs_f64() })
 }
 
+/// Gets a page with these headers, from here or through a host; the error outside is that of the time limit.
+pub(super) async fn ask(
+    fleet: &Fleet,
+    via: Option<&Host>,
+    url: &str,
+    headers: &HeaderMap,
+    limit: Duration,
+) -> Result<Result<(u16, String), Failure>, Elapsed> {
+    match via {
+        None => timeout(limit, direct(url, headers, limit)).await,
+        Some(host) => timeout(limit, async { through(&*fleet.host(host).await?, url, headers).await }).await,
+    }
+}
+
+/// Text in a query: whatever has a meaning there is written as its bytes.
+pub(super) fn query(text: &str) -> String {
+    let mut query = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'~' => query.push(char::from(byte)),
+            other => write!(query, "%{other:02X}").expect("a string takes everything"),
+        }
+    }
+    query
+}
+
 /// Posts something to a URL; any other answer than a 2xx is a failure. The URL is told without its secrets.
 pub async fn post(op: &Notify, secrets: &Secrets) -> Result<(), Failure> {
     let url = secrets.resolve(&op.url)?;
-    let request = client()?.post(&url).header(header::CONTENT_TYPE.as_str(), &op.media_type).body(op.payload.clone());
+    let payload = payload(op, secrets)?;
+    let request = client()?.post(&url).header(header::CONTENT_TYPE.as_str(), &op.media_type).body(payload);
     let sent = request.timeout(op.timeout.duration()).send().await;
     let shown = op.url.to_string();
     let answer = sent.map_err(|error| unreachable(&shown, &error.without_url()))?;
@@ -55,6 +79,22 @@ pub async fn post(op: &Notify, secrets: &Secrets) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::failed(format!("{shown} answered {}", answer.status().as_u16())))
+}
+
+/// What is posted, with its secrets: in JSON they stand in strings, and are escaped for one.
+fn payload(op: &Notify, secrets: &Secrets) -> Result<String, Failure> {
+    let mut payload = String::new();
+    for part in op.payload.parts() {
+        let text = secrets.resolve(&Text::new([part.clone()]))?;
+        match part {
+            Part::Secret { .. } if op.media_type == Notify::JSON => {
+                let quoted = serde_json::Value::from(text).to_string();
+                payload.push_str(&quoted[1..quoted.len() - 1]);
+            }
+            _ => payload.push_str(&text),
+        }
+    }
+    Ok(payload)
 }
 
 /// The outermost error alone says little: what caused it is told too.
@@ -82,8 +122,9 @@ fn client() -> Result<&'static reqwest::Client, Failure> {
     made.as_ref().map_err(|error| Failure::failed(format!("no HTTP client can be made: {error}")))
 }
 
-async fn direct(url: &str, limit: Duration) -> Result<(u16, String), Failure> {
-    let mut response = client()?.get(url).timeout(limit).send().await.map_err(|error| unreachable(url, &error.without_url()))?;
+async fn direct(url: &str, headers: &HeaderMap, limit: Duration) -> Result<(u16, String), Failure> {
+    let mut response =
+        client()?.get(url).headers(headers.clone()).timeout(limit).send().await.map_err(|error| unreachable(url, &error.without_url()))?;
     let mut body = Vec::new();
     while let Some(part) = response.chunk().await.map_err(|error| unreachable(url, &error.without_url()))? {
         let room = BODY_LIMIT.saturating_sub(body.len()).min(part.len());
@@ -92,7 +133,7 @@ async fn direct(url: &str, limit: Duration) -> Result<(u16, String), Failure> {
     Ok((response.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
 }
 
-async fn through(connection: &Connection, url: &str) -> Result<(u16, String), Failure> {
+async fn through(connection: &Connection, url: &str, headers: &HeaderMap) -> Result<(u16, String), Failure> {
     let invalid =
         || Failure::refused(format!("{url:?} is no URL that can be asked through a host")).hint("write it as \"http://NAME:PORT/PATH\"");
     let uri: Uri = url.parse().map_err(|_| invalid())?;
@@ -103,20 +144,27 @@ async fn through(connection: &Connection, url: &str) -> Result<(u16, String), Fa
     let host = uri.host().ok_or_else(invalid)?;
     let authority = uri.authority().ok_or_else(invalid)?.as_str().to_owned();
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    request(connection, host, uri.port_u16().unwrap_or(80), &authority, path).await
+    request(connection, (host, uri.port_u16().unwrap_or(80)), &authority, path, headers).await
 }
 
-async fn request(connection: &Connection, address: &str, port: u16, authority: &str, path: &str) -> Result<(u16, String), Failure> {
+async fn request(
+    connection: &Connection,
+    (address, port): (&str, u16),
+    authority: &str,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<(u16, String), Failure> {
     let url = format!("http://{authority}{path}");
     let stream = connection.tcp(address, port).await?;
     let failed = |error: hyper::Error| unreachable(&url, &error);
     let (mut sender, exchange) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    let request = Request::get(path)
+    let mut request = Request::get(path)
         .header(header::HOST, authority)
         .header(header::USER_AGENT, "podlift")
         .header(header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())
         .map_err(|error| Failure::refused(format!("{path:?} is no path: {error}")))?;
+    request.headers_mut().extend(headers.clone());
     let exchange = tokio::spawn(exchange);
     let response = sender.send_request(request).await.map_err(failed)?;
     let code = response.status().as_u16();
@@ -124,4 +172,28 @@ async fn request(connection: &Connection, address: &str, port: u16, authority: &
     exchange.abort();
     let body = body.map_err(|error| unreachable(&url, &*error))?.to_bytes();
     Ok((code, String::from_utf8_lossy(&body).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_has_no_meaning_of_its_own() {
+        assert_eq!(query("a/b:5000?x=1&y"), "a%2Fb%3A5000%3Fx%3D1%26y");
+    }
+
+    #[test]
+    fn a_secret_in_json_stays_within_its_string() {
+        let secrets = Secrets::new(|_| Some("a\"b".into()));
+        let key = || Text::new([Part::Plain("{\"key\":\"".into()), Part::Secret { secret: "KEY".into() }, Part::Plain("\"}".into())]);
+        let post = |media_type: &str| Notify {
+            url: "http://x".into(),
+            payload: key(),
+            media_type: media_type.into(),
+            timeout: crate::model::Period::seconds(1),
+        };
+        assert_eq!(payload(&post(Notify::JSON), &secrets).expect("set"), r#"{"key":"a\"b"}"#);
+        assert_eq!(payload(&post("text/plain"), &secrets).expect("set"), r#"{"key":"a"b"}"#);
+    }
 }

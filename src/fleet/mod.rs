@@ -14,6 +14,7 @@ pub mod lease;
 pub mod local;
 pub mod nginx;
 pub mod postgres;
+pub mod prometheus;
 pub mod registry;
 pub mod secrets;
 pub mod ship;

@@ -11,6 +11,7 @@ pub mod create;
 pub mod database;
 pub mod end;
 pub mod lease;
+pub mod metrics;
 pub mod once;
 pub mod outcome;
 pub mod put;
@@ -29,6 +30,7 @@ pub use self::{
     database::{BackedUp, Backfill, Backfilled, Backup, DatabaseSession, Query, Row, Sessions, Sql, SqlDone, Transactions},
     end::{Drain, Drained, OnTimeout, Remove, StartAgain, Stop},
     lease::{Lock, Locking, ReadLeases, Release, Unlock},
+    metrics::{Measure, Measured, Series},
     once::{CommandLine, CommandOutput, Hook, Invocation, Place},
     outcome::Outcome,
     put::{Forget, Preview, Record, SetWeights, TestWeights},
@@ -203,6 +205,8 @@ operations! {
     Hook: Once, "hook" => CommandOutput;
     /// Reads rows of a database.
     Query: Read, "query" => Vec<Row>;
+    /// Asks a metrics server.
+    Measure: Read, "query" => Measured;
     /// Lists who is connected to a database.
     Sessions: Read, "sessions" => Vec<DatabaseSession>;
     /// Runs statements in a database.

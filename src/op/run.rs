@@ -46,7 +46,7 @@ pub struct Notify {
     /// The URL, `http` or `https`.
     pub url: Text,
     /// What is posted.
-    pub payload: String,
+    pub payload: Text,
     /// What the payload is: a media type.
     pub media_type: String,
     /// How long it may take.
@@ -54,6 +54,9 @@ pub struct Notify {
 }
 
 impl Notify {
+    /// The media type in whose text a secret's value is escaped as JSON.
+    pub const JSON: &str = "application/json";
+
     pub(super) fn describe(&self) -> String {
         self.url.to_string()
     }

@@ -40,8 +40,12 @@ pub enum Kind {
     Health,
     /// A Host.
     Host,
-    /// An array of maps.
-    Rows,
+    /// A number.
+    Real,
+    /// An array of maps, or a number.
+    Answer,
+    /// A map of texts that may hold secrets.
+    Headers,
     /// A closure, or a function by its name.
     Function,
     /// One of these words.
@@ -67,11 +71,12 @@ impl Kind {
             Self::Command => "an array (program and arguments) or a string (for sh -c)".into(),
             Self::Codes => "an array of HTTP status codes such as [200]".into(),
             Self::Variables => "a map of strings, numbers or booleans".into(),
-            Self::Labels => "a map of strings".into(),
+            Self::Labels | Self::Headers => "a map of strings".into(),
             Self::Map => "a map".into(),
             Self::Health => "a health check: http(…), tcp(…), command(…), docker_health(…) or no_health()".into(),
             Self::Host => "a host".into(),
-            Self::Rows => "an array of maps".into(),
+            Self::Real => "a number".into(),
+            Self::Answer => "an array of maps, or a number".into(),
             Self::Function => "a closure".into(),
             Self::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
             Self::Proxy => "\"nginx\", \"haproxy\" or a map: kind, command, folder, logs, template".into(),
@@ -118,7 +123,11 @@ impl Kind {
                 None => false,
             },
             Self::Map => value.is_map(),
-            Self::Rows => value.read_lock::<Array>().is_some_and(|rows| rows.iter().all(Dynamic::is_map)),
+            Self::Real => value.is_int() || value.is_float(),
+            Self::Answer => {
+                value.is_int() || value.is_float() || value.read_lock::<Array>().is_some_and(|rows| rows.iter().all(Dynamic::is_map))
+            }
+            Self::Headers => value.read_lock::<Map>().is_some_and(|map| map.values().all(Dynamic::is_string)),
             Self::Function => value.is_fnptr(),
             Self::Health => value.is::<Health>(),
             Self::Host => value.is::<Host>() || text.is_some_and(|text| text.as_str() == "local"),
@@ -173,7 +182,7 @@ pub fn shown(value: &Dynamic) -> String {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of processors are small")]
-fn to_float(number: i64) -> f64 {
+#[expect(clippy::cast_precision_loss, reason = "numbers that people write are small")]
+pub(super) fn to_float(number: i64) -> f64 {
     number as f64
 }

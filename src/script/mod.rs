@@ -25,6 +25,7 @@ pub mod session;
 pub mod sources;
 pub mod stdlib;
 pub mod values;
+mod yaml;
 
 pub use self::{
     checked::{Checked, Ended},

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rhai::{Array, Dynamic, Map};
 
+use super::kinds::to_float;
 pub use super::kinds::{Kind, plain, shown};
 use crate::{failure::Failure, model::Period};
 
@@ -227,7 +228,20 @@ pub const SPECS: &[OptionSpec] = &[
             key("via", Kind::Host, "the host whose engine pushes, where this machine does not reach the registry"),
         ],
     },
-    OptionSpec { function: "query", keys: &[key("assume", Kind::Rows, "what a dry run takes for the rows ([])")] },
+    OptionSpec {
+        function: "prometheus",
+        keys: &[
+            key("via", Kind::Host, "the host that it is reached through, by SSH"),
+            key("headers", Kind::Headers, "headers of each request, such as who asks"),
+        ],
+    },
+    OptionSpec {
+        function: "query",
+        keys: &[
+            key("assume", Kind::Answer, "what a dry run takes for the rows, or for the value (no rows, or 0)"),
+            key("empty", Kind::Real, "what the value is where a Prometheus has no data, or NaN"),
+        ],
+    },
     OptionSpec { function: "sql", keys: SQL },
     OptionSpec { function: "sql_file", keys: SQL },
     OptionSpec { function: "backfill", keys: BACKFILL },
@@ -320,6 +334,12 @@ impl Options {
     /// The value of a key that takes a whole number, if it fits the type.
     pub fn whole<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
         T::try_from(self.get(key)?.as_int().ok()?).ok()
+    }
+
+    /// The value of a key that takes a number.
+    pub fn number(&self, key: &str) -> Option<f64> {
+        let value = self.get(key)?;
+        value.as_float().ok().or_else(|| value.as_int().ok().map(to_float))
     }
 
     /// The value of a key that takes a duration.

@@ -17,6 +17,7 @@ pub const MODULES: &[(&str, &str)] = embedded![
     "expand_contract",
     "gates",
     "migrations",
+    "notify",
     "places",
     "recreate",
     "restart",

@@ -2,7 +2,7 @@
 
 use crate::{
     model::{ContainerName, Period},
-    op::{CommandOutput, HttpGet, HttpResponse, HttpTarget, Invocation, LogText, Op, Outcome, TrafficCount},
+    op::{CommandOutput, HttpGet, HttpResponse, HttpTarget, Invocation, LogText, Measure, Measured, Op, Outcome, Series, TrafficCount},
 };
 
 /// How long an op takes in a model.
@@ -46,6 +46,13 @@ pub(super) fn assumed_traffic(count: Option<&TrafficCount>) -> Outcome {
     let count = count.cloned().unwrap_or_else(healthy);
     let words = format!("{} requests, {} errors", count.requests, count.errors);
     Outcome::of(count).assuming(words)
+}
+
+/// A metric's value: what the script said, else 0.
+pub(super) fn assumed_value(op: &Measure) -> Outcome {
+    let value = op.assume.unwrap_or_default().to_string();
+    let words = format!("the value is {value}");
+    Outcome::of(Measured { count: 1, series: vec![Series { labels: "{}".into(), value }] }).assuming(words)
 }
 
 /// New containers have written nothing yet.

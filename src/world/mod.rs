@@ -189,6 +189,7 @@ impl World {
             Op::Traffic(op) => Ok(commands::assumed_traffic(op.assume.as_ref())),
             Op::Logs(op) => Ok(commands::no_logs(&op.containers)),
             Op::Query(op) => Ok(databases::rows(op)),
+            Op::Measure(op) => Ok(commands::assumed_value(op)),
             Op::Sessions(_) => Ok(databases::sessions()),
             Op::Sql(op) => Ok(databases::statements(op)),
             Op::Backfill(_) => Ok(databases::backfilled()),

@@ -67,6 +67,7 @@ fn project() -> Project {
         .write(".env", "DB_PASSWORD=pw\nCHAT_URL=http://127.0.0.1:9/chat\n")
         .write("expand.sql", "ALTER TABLE users ADD COLUMN email_new text;\n")
         .write("shop.env", "WORKERS=4\n")
+        .write("podlift.yml", &text("examples/config/podlift.yml"))
         .write("VERSION", "v7\n");
     project.write("app/Dockerfile", "FROM scratch\n").write("Dockerfile", "FROM scratch\n");
     project

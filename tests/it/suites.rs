@@ -80,9 +80,10 @@ impl Case {
             operator: "tester@here".into(),
             started: "2026-01-01T00:00:00Z".into(),
         };
+        let desk = Desk(self.files.iter().map(|(name, lines)| (name.clone(), lines.join("\n"))).collect());
         ScriptRun {
             arguments: self.arguments.clone(),
-            executor: Arc::new(Guard::new(Model::new(World::default(), Simulated::new(Kept::default(), Desk)))),
+            executor: Arc::new(Guard::new(Model::new(World::default(), Simulated::new(Kept::default(), desk)))),
             narrator: Arc::new(Silence),
             run: Arc::new(run),
             branches: Branches::InOrder,
@@ -137,8 +138,8 @@ fn told_in_short(mut diagnostic: Diagnostic, short: impl Fn(&str) -> String) -> 
     diagnostic
 }
 
-/// The machine that the scripts are run from: a clean commit, one variable, a clock that stands.
-struct Desk;
+/// The machine that the scripts are run from: a clean commit, one variable, a clock that stands, and the case's files.
+struct Desk(BTreeMap<String, String>);
 
 impl Executor for Desk {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
@@ -148,6 +149,10 @@ impl Executor for Desk {
                 "dirty": false, "difference": "", "message": "a change",
             }),
             Op::ReadEnv(read) => serde_json::json!((read.name == "STAGE").then_some("test")),
+            Op::ReadFile(read) => match self.0.get(&read.path) {
+                Some(text) => serde_json::json!(text),
+                None => return Err(Failure::failed(format!("{} cannot be read", read.path))),
+            },
             Op::Now(_) => serde_json::json!("2026-01-01T00:00:00Z"),
             other => return Err(Failure::failed(format!("{other:?} is not for a test"))),
         }))

@@ -1,6 +1,6 @@
 //! The part of an engine's API that speaks to registries: one call, its stream, and what is said there.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use bytes::Bytes;
@@ -54,18 +54,6 @@ fn header(auth: &Value) -> HeaderValue {
     let mut header = HeaderValue::from_str(&URL_SAFE.encode(auth.to_string())).expect("base64 is plain text");
     header.set_sensitive(true);
     header
-}
-
-/// Text in a query: whatever has a meaning there is written as its bytes.
-pub(super) fn query(text: &str) -> String {
-    let mut query = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'~' => query.push(char::from(byte)),
-            other => write!(query, "%{other:02X}").expect("a string takes everything"),
-        }
-    }
-    query
 }
 
 impl Call<'_> {
@@ -209,11 +197,6 @@ mod tests {
         let mut told = Told::default();
         lines.iter().try_for_each(|line| told.read(line.as_bytes(), "x could not be pulled"))?;
         Ok(told)
-    }
-
-    #[test]
-    fn a_query_has_no_meaning_of_its_own() {
-        assert_eq!(query("a/b:5000?x=1&y"), "a%2Fb%3A5000%3Fx%3D1%26y");
     }
 
     #[test]

@@ -7,9 +7,10 @@ mod api;
 
 use bollard::query_parameters::TagImageOptionsBuilder;
 
-use self::api::{Call, login, query};
+use self::api::{Call, login};
 use super::{
     Connection, Fleet, Secrets,
+    http::query,
     images::{check_reference, content_digest, engine_failure, inspect},
 };
 use crate::{

@@ -2,10 +2,10 @@
 
 use rhai::{Array, Dynamic, FnPtr};
 
-use super::{Arguments, Caller, Function, Trouble};
+use super::{Arguments, Caller, Function, Trouble, metrics};
 use crate::{
     failure::{Failure, FailureKind},
-    model::{Database, Period, Text, sql::Verdict},
+    model::{Database, Period, Prometheus, Text, sql::Verdict},
     op::{self, Backfilled, Row, Transactions},
     script::values::{fields, json},
 };
@@ -20,9 +20,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "query",
-        parameters: &["database", "text", "options?"],
-        returns: "Array",
-        doc: "The rows of one statement that only reads, as maps by column: really done in a dry run.",
+        parameters: &["source", "text", "options?"],
+        returns: "Dynamic",
+        doc: "Of a Database the rows of one statement that only reads, as maps by column; of a Prometheus the value of an expression, a \
+              float. Really done in a dry run.",
         body: query,
     },
     Function {
@@ -83,11 +84,23 @@ fn database(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
 }
 
 fn query(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    let (database, options) = (of(arguments)?, arguments.options()?);
+    let options = arguments.options()?;
+    if let Some(prometheus) = arguments.value(0).try_cast::<Prometheus>() {
+        only("assume", "a number, as it is a Prometheus that is asked", options.get("assume").is_none_or(|value| !value.is_array()))?;
+        return metrics::query(caller, prometheus, arguments, &options);
+    }
+    let database = of(arguments)?;
+    only("empty", "for a Prometheus: a database answers no rows with []", options.get("empty").is_none())?;
+    only("assume", "an array of maps, as it is a database that is asked", options.get("assume").is_none_or(Dynamic::is_array))?;
     let text = caller.session.text(&text(arguments)?);
     let assume = options.list("assume").map(|rows| rows.iter().map(row).collect::<Vec<Row>>());
     let rows = caller.perform(op::Query { database, text, assume })?;
     Ok(rows.into_iter().map(|row| json::dynamic(row.into())).collect::<Array>().into())
+}
+
+/// Refuses an option that does not fit what is asked.
+fn only(option: &str, rule: &str, fits: bool) -> Result<(), Failure> {
+    if fits { Ok(()) } else { Err(Failure::refused(format!("the option `{option}` of `query` is {rule}"))) }
 }
 
 fn row(value: &Dynamic) -> Row {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use rhai::{Array, Dynamic, ImmutableString, Map};
 
-use super::{Arguments, Caller, Function, Trouble};
+use super::{Arguments, Caller, Function, Trouble, config::Config};
 use crate::{
     failure::Failure,
     model::{
@@ -40,7 +40,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         doc: "Several hosts with the same options.",
         body: hosts,
     },
-    Function { name: "service", parameters: &["name", "options?"], returns: "Service", doc: "What is deployed.", body: service },
+    Function {
+        name: "service",
+        parameters: &["name", "options?"],
+        returns: "Service",
+        doc: "What is deployed. `config().service(name)` is one that the project's podlift.yml describes.",
+        body: service,
+    },
     Function {
         name: "image",
         parameters: &["reference"],
@@ -51,21 +57,33 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 fn project(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    let name = ProjectName::new(arguments.plain(0)?)?;
+    let name = arguments.plain(0)?;
+    name_project(caller, &name)?;
+    Ok(name.into())
+}
+
+/// Names the project, before its first service.
+pub(super) fn name_project(caller: &Caller<'_>, name: &str) -> Result<(), Trouble> {
+    let name = ProjectName::new(name)?;
     let mut project = lock(&caller.session.circumstances().project);
     if project.is_used && project.name != name {
         return Err(Failure::refused(format!("the project cannot become {name} here: services of {} are declared already", project.name))
             .hint("call project(…) before the first service(…)")
             .into());
     }
-    project.name = name.clone();
-    Ok(name.to_string().into())
+    project.name = name;
+    Ok(())
 }
 
 fn host(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    let host = declared(&arguments.plain(0)?, &arguments.options()?)?;
+    Ok(Dynamic::from(declared_host(caller, &arguments.plain(0)?, &arguments.options()?)?))
+}
+
+/// A host that the script declares.
+pub(super) fn declared_host(caller: &Caller<'_>, address: &str, options: &Options) -> Result<Host, Trouble> {
+    let host = declared(address, options)?;
     remember(caller, &host);
-    Ok(Dynamic::from(host))
+    Ok(host)
 }
 
 fn hosts(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
@@ -146,8 +164,15 @@ fn proxy_kind(word: &str) -> Result<ProxyKind, Failure> {
 }
 
 fn service(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    let name = ServiceName::new(arguments.plain(0)?)?;
-    let options = arguments.options()?;
+    if let Some(config) = arguments.value(0).try_cast::<Config>() {
+        return Ok(Dynamic::from(config.service(&arguments.plain(1)?)?));
+    }
+    Ok(Dynamic::from(declared_service(caller, &arguments.plain(0)?, &arguments.options()?)?))
+}
+
+/// A service of the run's project.
+pub(super) fn declared_service(caller: &Caller<'_>, name: &str, options: &Options) -> Result<Service, Trouble> {
+    let name = ServiceName::new(name)?;
     let project = {
         let mut project = lock(&caller.session.circumstances().project);
         project.is_used = true;
@@ -175,22 +200,22 @@ fn service(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Tr
         image,
         port,
         replicas: options.whole("replicas").unwrap_or(1),
-        command: words(&caller.session, &options)?,
+        command: words(&caller.session, options)?,
         env: variables(&caller.session, &options.map("env"))?,
         health,
-        volumes: volumes(&options)?,
+        volumes: volumes(options)?,
         network: text("network", "network", "letters, digits, `_`, `.` and `-`, a letter or digit first", is_plain_name)?,
         publish: options.whole("publish"),
-        memory: memory(&options)?,
-        cpus: cpus(&options),
+        memory: memory(options)?,
+        cpus: cpus(options),
         restart: text("restart", "restart policy", "no, always, unless-stopped, on-failure or on-failure:COUNT", is_restart_policy)?
             .unwrap_or_else(|| "unless-stopped".into()),
         stop_timeout: options.period("stop_timeout").unwrap_or(Period::seconds(10)),
-        labels: labels(&options)?,
+        labels: labels(options)?,
         domain: text("domain", "domain", "letters, digits, `-` and `.`, with `*.` first at most", is_domain)?,
         listen: options.whole("listen").unwrap_or(80),
-        balancer: balancer(&options),
-        tls: tls(&options)?,
+        balancer: balancer(options),
+        tls: tls(options)?,
         server: options.bool("server").unwrap_or(true),
         options: options.get("options").map(|options| json::plain(options).to_string()),
         name,
@@ -198,7 +223,7 @@ fn service(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Tr
     if service.options.as_ref().is_some_and(|options| plain(options).is_err()) {
         return Err(Failure::refused("Docker's options cannot hold a secret").hint("secrets go into env").into());
     }
-    Ok(Dynamic::from(service))
+    Ok(service)
 }
 
 /// The environment variables of an option.
@@ -303,11 +328,15 @@ fn tls(options: &Options) -> Result<Option<Tls>, Failure> {
 }
 
 fn image(_: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    let reference = arguments.plain(0)?;
-    let invalid = || Invalid::new("image reference", &reference, "NAME:TAG or NAME@sha256:DIGEST");
+    Ok(Dynamic::from(image_of(&arguments.plain(0)?)?))
+}
+
+/// The image that a reference names.
+pub(super) fn image_of(reference: &str) -> Result<Image, Trouble> {
+    let invalid = || Invalid::new("image reference", reference, "NAME:TAG or NAME@sha256:DIGEST");
     let (rest, digest) = match reference.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest)),
-        None => (reference.as_str(), None),
+        None => (reference, None),
     };
     let slash = rest.rfind('/').map_or(0, |slash| slash + 1);
     let (name, tag) = match rest[slash..].split_once(':') {
@@ -327,12 +356,12 @@ fn image(_: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> 
     if digest.is_some_and(|digest| digest.len() != 71 || !digest[7..].chars().all(|digit| digit.is_ascii_hexdigit())) {
         return Err(invalid().into());
     }
-    Ok(Dynamic::from(Image {
-        reference: reference.clone(),
+    Ok(Image {
+        reference: reference.to_owned(),
         digest: String::new(),
         version: Version::new(version)?,
         registry_digest: digest.map(str::to_owned),
-    }))
+    })
 }
 
 /// Checks an image's name without tag (distribution's reference grammar): a registry's address at most, then lowercase parts.

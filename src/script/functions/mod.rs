@@ -5,11 +5,13 @@
 
 mod arguments;
 mod commands;
+pub(super) mod config;
 mod database;
 mod declare;
 mod dependency;
 mod flow;
 mod health;
+mod metrics;
 mod operator;
 mod operators;
 mod parameters;
@@ -58,6 +60,7 @@ type Body = fn(&Caller<'_>, &Arguments<'_>) -> Result<Dynamic, Trouble>;
 pub fn signatures() -> impl Iterator<Item = &'static Function> {
     [
         declare::FUNCTIONS,
+        config::FUNCTIONS,
         parameters::FUNCTIONS,
         health::FUNCTIONS,
         verbs::FUNCTIONS,
@@ -67,6 +70,7 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
         traffic::FUNCTIONS,
         commands::FUNCTIONS,
         read::FUNCTIONS,
+        metrics::FUNCTIONS,
         operator::FUNCTIONS,
         flow::FUNCTIONS,
         undoing::FUNCTIONS,
@@ -79,8 +83,7 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
 }
 
 /// Functions that are not there yet: their names, and what they are for.
-pub const NOT_YET: &[(&str, &str)] =
-    &[("config", "reading podlift.yml"), ("prometheus", "measuring with Prometheus"), ("prune", "deleting old releases and images")];
+pub const NOT_YET: &[(&str, &str)] = &[("prune", "deleting old releases and images")];
 
 /// Functions of Rhai that a deployment script has no use for, and what to use in their place.
 pub const REPLACED: &[(&str, usize, &str)] = &[

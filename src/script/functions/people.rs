@@ -3,13 +3,7 @@
 use rhai::{Dynamic, ImmutableString};
 
 use super::{Arguments, Caller, Function, Trouble};
-use crate::{
-    executor::Level,
-    failure::Failure,
-    model::Period,
-    op,
-    script::{kinds::plain, values::json},
-};
+use crate::{executor::Level, model::Period, op, script::values::json};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function {
@@ -43,10 +37,10 @@ fn notify(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Tro
     let (url, payload) = (arguments.string(0)?, arguments.value(1));
     let (payload, media_type) = match payload.read_lock::<ImmutableString>() {
         Some(text) => (text.to_string(), "text/plain; charset=utf-8"),
-        None => (json::plain(&payload).to_string(), "application/json"),
+        None => (json::plain(&payload).to_string(), op::Notify::JSON),
     };
-    plain(&payload).map_err(|problem| Failure::refused(format!("the payload of `notify` {problem}")))?;
-    let notify = op::Notify { url: caller.session.text(&url), payload, media_type: media_type.into(), timeout: PATIENCE };
+    let text = |text: &str| caller.session.text(text);
+    let notify = op::Notify { url: text(&url), payload: text(&payload), media_type: media_type.into(), timeout: PATIENCE };
     match caller.session.perform(&caller.origin, notify) {
         Err(failure) if !failure.kind.ends_the_run() => {
             caller.session.say(Level::Warn, &format!("nobody was told: {}", failure.message), &caller.origin);

@@ -7,7 +7,7 @@ use crate::{
     failure::Failure,
     model::{Host, Image, Registry, registry::split},
     op,
-    script::session::lock,
+    script::{options::Options, session::lock},
 };
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -36,13 +36,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 fn registry(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     let options = arguments.options()?;
-    let text = |key: &str| options.text(key).map(|text| caller.session.text(&text));
     let via = options.get("via").and_then(|host| host.clone().try_cast::<Host>());
-    let registry = Registry::new(arguments.plain(0)?, text("username"), text("password"), via)?;
+    Ok(Dynamic::from(declared_registry(caller, arguments.plain(0)?, &options, via)?))
+}
+
+/// A registry that is declared: who logs in is told for every image of it.
+pub(super) fn declared_registry(caller: &Caller<'_>, address: String, options: &Options, via: Option<Host>) -> Result<Registry, Trouble> {
+    let text = |key: &str| options.text(key).map(|text| caller.session.text(&text));
+    let registry = Registry::new(address, text("username"), text("password"), via)?;
     let mut declared = lock(&caller.session.circumstances().registries);
     declared.retain(|other| other.address != registry.address);
     declared.push(registry.clone());
-    Ok(Dynamic::from(registry))
+    Ok(registry)
 }
 
 /// The registry that the script has declared and that this reference is of; of several that with the longest address.

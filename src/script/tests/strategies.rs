@@ -10,7 +10,7 @@ use crate::{
     executor::{Call, Outcome, ending::State},
     failure::{Failure, FailureKind},
     model::HostName,
-    op::Op,
+    op::{Measured, Op, Series},
 };
 
 /// Every way to bring a release to a service that has a proxy.
@@ -165,6 +165,69 @@ fn a_canary_with_too_few_requests_is_inconclusive_and_does_not_pass() {
     assert!(lab.serving()[0].contains("v2 100"));
 }
 
+/// Too few requests to judge by, and a person who answers so.
+fn asked(answer: bool) -> Answer {
+    if answer {
+        |call| match &call.op {
+            Op::Confirm(op) => Some(Outcome::of(op.name.as_deref() == Some("gate"))),
+            _ => seen(call, serde_json::json!({ "requests": 3, "errors": 0, "milliseconds": { "20": 3 } })),
+        }
+    } else {
+        |call| match &call.op {
+            Op::Confirm(_) => Some(Outcome::of(false)),
+            _ => seen(call, serde_json::json!({ "requests": 3, "errors": 0, "milliseconds": { "20": 3 } })),
+        }
+    }
+}
+
+#[test]
+fn a_person_decides_what_no_gate_can() {
+    const ASK: &str = "canary::deploy(web, img, fleet, #{ on_inconclusive: \"ask\", steps: [50, 100] });";
+    let mut lab = Lab::serving_v1();
+    lab.answer = asked(false);
+    assert_eq!(lab.fails(ASK, "v2"), "web v2: inconclusive: 6 requests of at least 100; a person said no");
+    lab.answer = asked(true);
+    lab.does(ASK, "v2");
+    assert_eq!(lab.serving(), ["10.0.0.1: v2 100; 2 run", "10.0.0.2: v2 100; 2 run"]);
+}
+
+/// What a Prometheus says of each release: `None` is nothing.
+fn metric(call: &Call, next: Option<&str>) -> Option<Outcome> {
+    let Op::Measure(op) = &call.op else { return None };
+    let value = if op.promql.contains("v2") { next } else { Some("0.2") };
+    let series: Vec<Series> = value.into_iter().map(|value| Series { labels: "{}".into(), value: value.into() }).collect();
+    Some(Outcome::of(Measured { count: series.len() as u64, series }))
+}
+
+const METRICS: &str = r#"
+let metrics = prometheus("http://10.0.0.9:9090");
+let failed = |release| `sum(rate(failed{version="${release.version}"}[5m]))`;
+let limits = [gates::metric_under("failed", metrics, failed, 0.5), gates::metric_up_by("failed beside", metrics, failed, 0.5)];
+canary::deploy(web, img, fleet, #{ gates: limits, steps: [50, 100], on_inconclusive: "undo" });"#;
+
+#[test]
+fn a_canary_is_judged_by_any_expression_alone_and_beside_the_old_release() {
+    let mut lab = Lab::serving_v1();
+    lab.answer = |call| metric(call, Some("0.9"));
+    let told = lab.fails(METRICS, "v2");
+    assert!(told.contains("fail: failed: it is 0.9, and the limit is 0.5; failed beside: it is 0.9, and the limit is 0.3"), "{told}");
+    lab.answer = |call| metric(call, Some("0.4"));
+    assert!(lab.fails(METRICS, "v2").ends_with("fail: failed beside: it is 0.4, and the limit is 0.3"));
+    lab.answer = |call| metric(call, Some("0.25"));
+    let told = lab.does(METRICS, "v2");
+    assert!(told.said[0].starts_with("pass: failed 0.25, failed beside 0.25; beside it failed 0.2"), "{:?}", told.said);
+}
+
+#[test]
+fn an_expression_without_data_for_the_new_release_is_inconclusive() {
+    let mut lab = Lab::serving_v1();
+    for value in [None, Some("NaN")] {
+        lab.answer = if value.is_none() { |call| metric(call, None) } else { |call| metric(call, Some("NaN")) };
+        let told = lab.fails(METRICS, "v2");
+        assert!(told.contains("inconclusive: failed: sum(rate(failed{version=\"v2\"}[5m])) "), "{told}");
+    }
+}
+
 #[test]
 fn a_canary_of_which_only_the_old_release_is_seen_does_not_pass() {
     let mut lab = Lab::serving_v1();
@@ -210,6 +273,23 @@ fn blue_green_tests_before_the_switch_and_a_failed_test_gets_no_traffic() {
     let mut lab = Lab::serving_v1();
     let told = lab.fails("blue_green::deploy(web, img, fleet, #{ test: |green| fail(`no ${green.version} for ${green.weight}`) });", "v2");
     assert_eq!(told, "no v2 for 0");
+}
+
+#[test]
+fn blue_green_shows_the_new_release_to_who_asks_for_it_until_the_switch() {
+    let mut lab = Lab::serving_v1();
+    let told = lab.does("blue_green::deploy(web, img, fleet, #{ preview: #{ header: \"X-Preview: green\" } });", "v2");
+    let order: Vec<&str> = told
+        .records
+        .iter()
+        .filter_map(|record| match &record.op {
+            Op::Preview(_) => Some("preview"),
+            Op::SetWeights(_) => Some("switch"),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(order, ["preview", "preview", "switch", "switch"]);
+    assert!(!lab.fleet().values().flatten().any(|line| line.contains("X-Preview")), "{:?}", lab.fleet());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::service;
 use crate::{
     failure::Failure,
-    model::{Database, Health, Host, Image, Registry, Release, Service},
+    model::{Database, Health, Host, Image, Prometheus, Registry, Release, Service},
 };
 
 /// How deep arrays and maps may be nested; what is deeper is shown as text.
@@ -77,6 +77,9 @@ fn noun(value: &Dynamic) -> Option<Value> {
     if let Some(image) = value.read_lock::<Image>() {
         let digests = (&image.digest, &image.registry_digest);
         return Some(json!({ "reference": image.reference, "digest": digests.0, "version": image.version, "registry_digest": digests.1 }));
+    }
+    if let Some(prometheus) = value.read_lock::<Prometheus>() {
+        return Some(json!({ "url": prometheus.url }));
     }
     if let Some(registry) = value.read_lock::<Registry>() {
         return Some(json!({ "address": registry.address }));

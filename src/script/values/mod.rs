@@ -5,6 +5,7 @@ mod failure;
 mod host;
 mod image;
 pub(super) mod json;
+mod prometheus;
 mod registry;
 pub(super) mod release;
 mod service;
@@ -15,8 +16,11 @@ use rhai::{Array, Dynamic, FnPtr, FuncRegistration, ImmutableString, Map, Module
 
 use crate::{
     failure::Failure,
-    model::{Database, Health, Host, Image, Registry, Release, Service},
-    script::{functions::Required, placeholders::is_placeholder},
+    model::{Database, Health, Host, Image, Prometheus, Registry, Release, Service},
+    script::{
+        functions::{Required, config},
+        placeholders::is_placeholder,
+    },
 };
 
 /// The word for a value's type in messages: `string`, `int`, `release`, `()`.
@@ -37,6 +41,8 @@ pub fn type_word(value: &Dynamic) -> String {
         () if value.is::<Database>() => "database",
         () if value.is::<Service>() => "service",
         () if value.is::<Image>() => "image",
+        () if value.is::<Prometheus>() => "prometheus",
+        () if value.is::<config::Config>() => "config",
         () if value.is::<Registry>() => "registry",
         () if value.is::<Release>() => "release",
         () if value.is::<Health>() => "health check",
@@ -53,7 +59,9 @@ pub(super) fn register(module: &mut Module) {
     host::register(module);
     service::register(module);
     image::register(module);
+    prometheus::register(module);
     registry::register(module);
+    config::register(module);
     release::register(module);
     failure::register(module);
     json::register(module);
@@ -77,7 +85,7 @@ fn quoted(quote: char, text: &str) -> String {
 }
 
 /// Gives a type its name, its words in strings, and `==`.
-fn describe<T: Clone + PartialEq + Send + Sync + 'static>(module: &mut Module, name: &str, doc: &str, words: fn(&T) -> String) {
+pub(super) fn describe<T: Clone + PartialEq + Send + Sync + 'static>(module: &mut Module, name: &str, doc: &str, words: fn(&T) -> String) {
     module.set_custom_type_with_comments::<T>(name, &[&format!("/// {doc}")]);
     for function in ["to_string", "to_debug"] {
         FuncRegistration::new(function).in_global_namespace().set_into_module(module, move |value: &mut T| words(value));
@@ -87,7 +95,7 @@ fn describe<T: Clone + PartialEq + Send + Sync + 'static>(module: &mut Module, n
 }
 
 /// Gives a type a property.
-fn property<T: Clone + Send + Sync + 'static>(module: &mut Module, name: &str, get: fn(&T) -> Dynamic) {
+pub(super) fn property<T: Clone + Send + Sync + 'static>(module: &mut Module, name: &str, get: fn(&T) -> Dynamic) {
     FuncRegistration::new_getter(name).in_global_namespace().set_into_module(module, move |value: &mut T| get(value));
 }
 

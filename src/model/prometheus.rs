@@ -1,0 +1,75 @@
+//! A Prometheus server.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    host::Host,
+    name::Invalid,
+    text::{Part, Text},
+};
+
+/// A Prometheus server, or what answers its HTTP API as it does, and how it is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prometheus {
+    /// `http` or `https`, up to what stands before `/api/v1/query`.
+    pub url: String,
+    /// The host that it is reached through, by SSH.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Host>,
+    /// Headers of each request, such as who asks.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Text>,
+}
+
+impl Prometheus {
+    /// A server at this URL; credentials that are written out are refused, as they would stand in plans and journals.
+    pub fn new(url: &str, via: Option<Host>, headers: BTreeMap<String, Text>) -> Result<Self, Invalid> {
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        let fits = rest.is_some_and(|rest| {
+            rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+                && rest.chars().all(|c| c.is_ascii_graphic() && !"?#@".contains(c))
+        });
+        if !fits {
+            let rule = "http://HOST:PORT or https://HOST/PATH, without user, query and `/api/v1/query`; who asks goes into `headers`";
+            return Err(Invalid::new("Prometheus URL", url, rule));
+        }
+        for (name, value) in &headers {
+            let is_token = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+            if !is_token {
+                return Err(Invalid::new("header's name", name, "letters, digits, `-` and `_`"));
+            }
+            let is_secret = |part: &Part| matches!(part, Part::Secret { .. });
+            if name.eq_ignore_ascii_case("authorization") && !value.parts().iter().any(is_secret) {
+                let rule = "name what it is with a secret: `Bearer ${secret(\"TOKEN\")}` in backticks";
+                return Err(Invalid::new("header", format!("{name}: …"), rule));
+            }
+        }
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), via, headers })
+    }
+}
+
+impl fmt::Display for Prometheus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_stands_by_its_secrets_name_only() {
+        let header = |value: Text| Prometheus::new("https://metrics.example/prom/", None, [("Authorization".to_owned(), value)].into());
+        let secret = Text::new([Part::Plain("Bearer ".into()), Part::Secret { secret: "TOKEN".into() }]);
+        assert_eq!(header(secret).expect("fits").url, "https://metrics.example/prom");
+        let written = header("Bearer abcdef".into()).expect_err("it would be seen").to_string();
+        assert!(written.contains("secret(") && !written.contains("abcdef"), "{written}");
+        for wrong in ["", "metrics:9090", "http://", "http://u:pw@metrics", "http://metrics/?a=b", "http://a b", "ftp://metrics"] {
+            assert!(Prometheus::new(wrong, None, BTreeMap::new()).is_err(), "{wrong}");
+        }
+        assert!(Prometheus::new("http://m", None, [("A B".to_owned(), "x".into())].into()).is_err());
+    }
+}
