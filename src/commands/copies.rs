@@ -13,7 +13,7 @@ use super::outside::Outside;
 use crate::{
     failure::Failure,
     fleet::{Fleet, journals},
-    journal::{Chain, Entry, Store},
+    journal::{Chain, Entry, Store, chain::head},
     model::{Host, HostName, RunId},
     op::Class,
 };
@@ -154,17 +154,17 @@ impl Writer {
         while length.wait_for(|length| *length > has).await.is_ok() {
             let lines = lock(&self.text)[has..].to_owned();
             match self.append(&fleet, has, &lines).await {
-                Ok(true) => {
+                Ok(journals::Answer::Kept) => {
                     has += lines.len();
                     failed = 0;
                     self.kept.send_replace(Some(has));
                 }
-                Ok(false) if has > 0 => has = 0,
-                Ok(false) | Err(_) if failed < TRIES => {
+                Ok(journals::Answer::Other) if has > 0 => has = 0,
+                _ if failed < TRIES => {
                     failed += 1;
                     tokio::time::sleep(PAUSE * failed).await;
                 }
-                Ok(false) | Err(_) => {
+                _ => {
                     self.kept.send_replace(None);
                     return;
                 }
@@ -172,8 +172,9 @@ impl Writer {
         }
     }
 
-    async fn append(&self, fleet: &Fleet, has: usize, lines: &str) -> Result<bool, Failure> {
-        journals::append(&*fleet.host(&self.host).await?, &self.run, has, lines).await
+    async fn append(&self, fleet: &Fleet, has: usize, lines: &str) -> Result<journals::Answer, Failure> {
+        let before = head(&lock(&self.text)[..has]).to_owned();
+        journals::append(&*fleet.host(&self.host).await?, &self.run, has, &before, lines).await
     }
 }
 

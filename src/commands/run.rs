@@ -207,7 +207,7 @@ impl Prepared {
         let header = journaling::header(&self.place, &self.script, &options.arguments, &run, self.outside.executor().as_ref());
         let journal = match mode.journal(&header, &self.outside) {
             Ok(journal) => Arc::new(journal),
-            Err(failure) => return teller.failed_early(&failure).into(),
+            Err(failure) => return teller.refuse(&failure).into(),
         };
         self.perform_in(journal, &run, Arc::new(Nobody), model, options, teller)
     }

@@ -23,19 +23,23 @@ if ! { mkdir -p "$d" 2>/dev/null && [ -w "$d" ]; }; then d=${XDG_DATA_HOME:-$HOM
 umask 077
 "#;
 
-/// Puts what it reads behind the first `$2` bytes of the run `$1`; says `short` if there are fewer. Of all runs the newest `$3` are
-/// kept.
+/// Puts what it reads behind the first `$2` bytes of the run `$1`, whose last line has the hash `$4` (behind `{"hash":"`, so in the
+/// columns 10 to 73); says `other` if those are not there. What is sent from the beginning takes the place of what is there, unless
+/// that is longer: then it says `ahead`. Of all runs this one and the newest are kept, `$3` in all.
 const APPEND: &str = r#"
 mkdir -p "$d/$1" || exit
 f=$d/$1/journal.jsonl
 have=0; [ ! -f "$f" ] || have=$(wc -c <"$f")
-[ "$have" -ge "$2" ] || { echo short; exit 0; }
 if [ "$2" -eq 0 ]; then
-  cat >"$f.new" && mv "$f.new" "$f" || exit
+  cat >"$f.new" || exit
+  [ "$have" -le "$(wc -c <"$f.new")" ] || { rm -f "$f.new"; echo ahead; exit 0; }
+  mv "$f.new" "$f" || exit
   n=$(ls -1 "$d" | wc -l)
-  [ "$n" -le "$3" ] || ls -1 "$d" | sort | head -n "$((n - $3))" | while read -r old; do
+  [ "$n" -le "$3" ] || ls -1 "$d" | grep -vxF -e "$1" | sort | head -n "$((n - $3))" | while read -r old; do
     case $old in *[!0-9a-zA-Z-]*|-*|'') ;; *) rm -rf "$d/$old" ;; esac
   done
+elif [ "$have" -lt "$2" ] || [ "$(head -c "$2" "$f" | tail -n 1 | cut -c 10-73)" != "$4" ]; then
+  echo other; exit 0
 else
   if [ "$have" -gt "$2" ]; then head -c "$2" "$f" >"$f.new" && mv "$f.new" "$f" || exit; fi
   cat >>"$f" || exit
@@ -49,10 +53,26 @@ const LIST: &str = r#"[ ! -d "$d" ] || ls -1 "$d""#;
 /// Prints at most `$3` bytes of the run `$1` from the byte `$2` on, counted from 1.
 const READ: &str = r#"f=$d/$1/journal.jsonl; [ ! -f "$f" ] || tail -c "+$2" "$f" | head -c "$3""#;
 
-/// Puts lines behind the first `offset` bytes of the host's copy. `false` if the copy is shorter than that: then all is to be sent.
-pub async fn append(connection: &Connection, run: &RunId, offset: usize, lines: &str) -> Result<bool, Failure> {
-    let said = script(connection, APPEND, &[run.as_str(), &offset.to_string(), KEPT], lines).await?;
-    Ok(said.trim() == "kept")
+/// What a host says to lines for its copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It has them.
+    Kept,
+    /// Its copy does not begin with what comes before them: all is to be sent.
+    Other,
+    /// Its copy is longer than all that was sent: another machine has gone on with the run.
+    Ahead,
+}
+
+/// Puts lines behind the first `offset` bytes of the host's copy, whose last line has the hash `head`.
+pub async fn append(connection: &Connection, run: &RunId, offset: usize, head: &str, lines: &str) -> Result<Answer, Failure> {
+    let said = script(connection, APPEND, &[run.as_str(), &offset.to_string(), KEPT, head], lines).await?;
+    match said.trim() {
+        "kept" => Ok(Answer::Kept),
+        "other" => Ok(Answer::Other),
+        "ahead" => Ok(Answer::Ahead),
+        _ => Err(Failure::failed(format!("the copy of the journal on {} was answered with something else", connection.host().name))),
+    }
 }
 
 /// The runs that a host keeps.
@@ -114,20 +134,46 @@ mod tests {
         String::from_utf8(child.wait_with_output().expect("it ends").stdout).expect("text")
     }
 
+    /// A line of a journal, as far as the script looks.
+    fn line(hash: char, text: &str) -> String {
+        format!("{{\"hash\":\"{}\",\"record\":{text}}}\n", head(hash))
+    }
+
+    fn head(hash: char) -> String {
+        hash.to_string().repeat(64)
+    }
+
     #[test]
     fn a_copy_grows_from_where_it_is_and_only_the_newest_are_kept() {
         let home = tempfile::tempdir().expect("a folder");
-        let append = |run: &str, offset: &str, text: &str| sh(home.path(), APPEND, &[run, offset, "3"], text);
+        let append =
+            |run: &str, offset: usize, hash: char, text: &str| sh(home.path(), APPEND, &[run, &offset.to_string(), "3", &head(hash)], text);
         let read = |run: &str| sh(home.path(), READ, &[run, "1", "1000"], "");
-        assert_eq!(append("2-b", "4", "more\n"), "short\n");
-        assert_eq!(append("2-b", "0", "one\n"), "kept\n");
-        assert_eq!(append("2-b", "4", "two\n"), "kept\n");
-        assert_eq!(append("2-b", "4", "three\n"), "kept\n", "sent again after an answer that was lost");
-        assert_eq!(read("2-b"), "one\nthree\n");
-        assert_eq!(sh(home.path(), READ, &["2-b", "5", "3"], ""), "thr");
-        for run in ["1-a", "3-c", "4-d"] {
-            append(run, "0", "x\n");
+        let (one, two, three) = (line('a', "1"), line('b', "2"), line('c', "3"));
+        assert_eq!(append("2-b", 4, 'a', &two), "other\n", "there is none");
+        assert_eq!(append("2-b", 0, ' ', &one), "kept\n");
+        assert_eq!(append("2-b", one.len(), 'a', &two), "kept\n");
+        assert_eq!(append("2-b", one.len(), 'a', &three), "kept\n", "sent again after an answer that was lost");
+        assert_eq!(read("2-b"), format!("{one}{three}"));
+        assert_eq!(sh(home.path(), READ, &["2-b", "2", "4"], ""), "\"has");
+        for run in ["3-c", "4-d"] {
+            append(run, 0, ' ', "x\n");
         }
-        assert_eq!(sh(home.path(), LIST, &[], ""), "2-b\n3-c\n4-d\n");
+        append("1-a", 0, ' ', "x\n");
+        assert_eq!(sh(home.path(), LIST, &[], ""), "1-a\n3-c\n4-d\n", "the run that goes on is kept, however old");
+    }
+
+    #[test]
+    fn a_copy_of_another_chain_is_not_continued_and_a_longer_one_stays() {
+        let home = tempfile::tempdir().expect("a folder");
+        let append = |offset: usize, hash: char, text: &str| sh(home.path(), APPEND, &["r1", &offset.to_string(), "3", &head(hash)], text);
+        let read = || sh(home.path(), READ, &["r1", "1", "1000"], "");
+        let (one, two, other) = (line('a', "1"), line('b', "2"), line('c', "3"));
+        append(0, ' ', &format!("{one}{two}"));
+        assert_eq!(append(one.len() + two.len(), 'c', &other), "other\n", "as long, and another");
+        assert_eq!(append(0, ' ', &one), "ahead\n");
+        assert_eq!(read(), format!("{one}{two}"));
+        assert_eq!(append(0, ' ', &format!("{one}{other}")), "kept\n");
+        assert_eq!(read(), format!("{one}{other}"));
     }
 }

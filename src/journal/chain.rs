@@ -82,6 +82,11 @@ impl Chain {
     }
 }
 
+/// The hash of the last of these whole lines, and so of all of them; empty where there is none.
+pub fn head(text: &str) -> &str {
+    text.lines().next_back().and_then(|line| line.get(BEGIN.len()..BEGIN.len() + DIGITS)).unwrap_or_default()
+}
+
 /// The text of a line's record, if the line is whole and follows what has this hash.
 fn record<'a>(line: &'a str, head: &str) -> Option<&'a str> {
     let rest = line.strip_prefix(BEGIN)?;
@@ -147,6 +152,7 @@ mod tests {
         let chain = whole();
         assert_eq!(Chain::read(chain.text()).expect("reads"), chain);
         assert_eq!(chain.entries().len(), 8);
+        assert_eq!((head(chain.text()), head("")), (chain.head.as_str(), ""));
     }
 
     #[test]

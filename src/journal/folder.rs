@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Chain, Journal, State, Store,
+    Chain, Entry, Journal, State, Store,
     store::{Locked, is_locked},
 };
 use crate::{failure::Failure, model::RunId};
@@ -72,16 +72,48 @@ impl Runs {
     }
 
     /// Opens a new run's journal, and forgets the oldest runs.
+    ///
+    /// Refused where the run has begun before, as that of a plan may have: only one that ended before it asked for any change is
+    /// begun anew.
     pub fn begin(&self, id: &RunId, wrap: impl FnOnce(Locked) -> Box<dyn Store>) -> Result<Journal, Failure> {
         self.tidy();
-        self.open(id, &Chain::default(), wrap)
+        let (mut file, known) = self.lock(id)?;
+        let chain = Chain::read(&known)?;
+        let is_untouched =
+            State::of(&chain, false) == State::Failed && !chain.entries().iter().any(|entry| matches!(entry, Entry::Intent(_)));
+        if !chain.entries().is_empty() && !is_untouched {
+            let refused = Failure::refused(format!("run {id} has begun before: what is planned is done once"));
+            return Err(refused.hint(format!("`podlift show {id}` tells what became of it; make a new plan for what is still to be done")));
+        }
+        file.replace("").map_err(|error| unusable(&self.file(id), &error))?;
+        Ok(Journal::open(wrap(file), Chain::default()))
     }
 
-    /// Opens a run's journal to go on behind `chain`, which takes the place of what is there. Refused while another process has it.
+    /// Opens a run's journal to go on behind `chain`, which takes the place of what is there where another machine went on from an
+    /// earlier record than this one did.
+    ///
+    /// Refused while another process has it, and where one has gone on behind `chain` since that was read.
     pub fn open(&self, id: &RunId, chain: &Chain, wrap: impl FnOnce(Locked) -> Box<dyn Store>) -> Result<Journal, Failure> {
+        let (mut file, text) = self.lock(id)?;
+        let known = Chain::read(&text)?;
+        let put = match chain.text().strip_prefix(known.text()) {
+            Some(more) => file.cut(known.text().len() as u64).and_then(|()| file.write(more, true)),
+            None if known.text().starts_with(chain.text()) => {
+                return Err(
+                    Failure::refused(format!("run {id} has gone on meanwhile")).hint("say it again: what is done next depends on that")
+                );
+            }
+            None => file.replace(chain.text()),
+        };
+        put.map_err(|error| unusable(&self.file(id), &error))?;
+        Ok(Journal::open(wrap(file), chain.clone()))
+    }
+
+    /// Locks a run's journal, which is made where it is missing, and reads it.
+    fn lock(&self, id: &RunId) -> Result<(Locked, String), Failure> {
         let file = self.file(id);
         let folder = file.parent().unwrap_or(Path::new("."));
-        let prepare = || -> io::Result<Option<Locked>> {
+        let open = || {
             fs::create_dir_all(folder)?;
             private(folder)?;
             // So that a run does not make the working tree differ from its commit.
@@ -89,28 +121,11 @@ impl Runs {
             if !ignore.exists() {
                 fs::write(ignore, "*\n")?;
             }
-            let known = read(&file).map(|known| known.text().to_owned()).unwrap_or_default();
-            if chain.text().starts_with(&known) {
-                let mut store = Locked::open(&file, known.len() as u64)?;
-                if let Some(store) = &mut store {
-                    store.write(&chain.text()[known.len()..], true)?;
-                }
-                return Ok(store);
-            }
-            // Another machine went on with the run from an earlier record than this one did.
-            let mut store = Locked::open(&file, 0)?;
-            if let Some(store) = &mut store {
-                store.write(chain.text(), true)?;
-            }
-            Ok(store)
+            Locked::open(&file)
         };
-        match prepare() {
-            Ok(Some(store)) => Ok(Journal::open(wrap(store), chain.clone())),
-            Ok(None) => {
-                Err(Failure::refused(format!("run {id} is still running")).hint("wait for it, or end it with ctrl-C where it runs"))
-            }
-            Err(error) => Err(unusable(&file, &error)),
-        }
+        open()
+            .map_err(|error| unusable(&file, &error))?
+            .ok_or_else(|| Failure::refused(format!("run {id} is still running")).hint("wait for it, or end it with ctrl-C where it runs"))
     }
 
     fn file(&self, id: &RunId) -> PathBuf {
@@ -141,4 +156,66 @@ fn private(folder: &Path) -> io::Result<()> {
 fn unusable(path: &Path, error: &io::Error) -> Failure {
     Failure::failed(format!("{} cannot be used: {error}", path.display()))
         .hint("podlift keeps its journal there: see to rights and free space")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Ended, Memory, now};
+
+    fn boxed(file: Locked) -> Box<dyn Store> {
+        Box::new(file)
+    }
+
+    fn ended(exit: &str) -> Entry {
+        Entry::Ended(Ended { at: now(), exit: exit.into(), state: None, why: None })
+    }
+
+    /// The runs of a project of its own, one of them with these records.
+    fn runs(records: &[&str]) -> (tempfile::TempDir, Runs, RunId, Chain) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (runs, id) = (Runs::of(folder.path()), RunId::new("r1").expect("valid"));
+        let journal = runs.begin(&id, boxed).expect("a new run");
+        for record in records {
+            journal.append(ended(record)).expect("writes");
+        }
+        let chain = journal.chain();
+        (folder, runs, id, chain)
+    }
+
+    #[test]
+    fn a_run_begins_once() {
+        for exit in ["done", "undone", "mixed", "interrupted"] {
+            let (_folder, runs, id, chain) = runs(&[exit]);
+            let Err(refused) = runs.begin(&id, boxed) else { panic!("{exit} is begun again") };
+            assert!(refused.message.contains("has begun before"), "{refused}");
+            assert_eq!(runs.find(Some(&id)).expect("it is there").chain.expect("reads"), chain, "{exit}");
+        }
+        let (_folder, runs, id, _) = runs(&["refused"]);
+        runs.begin(&id, boxed).expect("it had changed nothing");
+    }
+
+    #[test]
+    fn what_went_on_meanwhile_is_not_cut_off() {
+        let (_folder, runs, id, chain) = runs(&["interrupted"]);
+        runs.open(&id, &chain, boxed).expect("nobody has it").append(ended("mixed")).expect("writes");
+        let Err(refused) = runs.open(&id, &chain, boxed) else { panic!("what was read is old") };
+        assert_eq!(refused.message, "run r1 has gone on meanwhile");
+        let known = runs.find(Some(&id)).expect("it is there").chain.expect("reads");
+        assert_eq!(known.entries().len(), 2);
+        assert!(runs.open(&id, &known, boxed).is_ok());
+    }
+
+    #[test]
+    fn another_machines_chain_takes_the_place_of_what_is_here() {
+        let (_folder, runs, id, _) = runs(&["interrupted", "interrupted"]);
+        let elsewhere = Journal::open(Memory, Chain::default());
+        for exit in ["mixed", "mixed", "undone"] {
+            elsewhere.append(ended(exit)).expect("in memory");
+        }
+        let journal = runs.open(&id, &elsewhere.chain(), boxed).expect("nobody has it");
+        assert!(matches!(runs.open(&id, &elsewhere.chain(), boxed), Err(failure) if failure.message.contains("still running")));
+        journal.append(ended("done")).expect("writes");
+        assert_eq!(runs.find(Some(&id)).expect("it is there").chain.expect("reads"), journal.chain());
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::{self, Seek, SeekFrom, Write},
-    path::Path,
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
 };
 
 use super::Entry;
@@ -45,17 +45,40 @@ impl Store for Memory {
 #[derive(Debug)]
 pub struct Locked {
     file: File,
+    path: PathBuf,
     length: u64,
 }
 
 impl Locked {
-    /// Opens the file and locks it, or `None` if another process has it. What is behind `length` bytes is cut off.
-    pub fn open(path: &Path, length: u64) -> io::Result<Option<Self>> {
-        let Some(file) = locked(path)? else { return Ok(None) };
-        file.set_len(length)?;
-        let mut store = Self { file, length };
-        store.file.seek(SeekFrom::End(0))?;
-        Ok(Some(store))
+    /// Opens the file, which is made where it is missing, and locks it; `None` if another process has it. Also returns what is in
+    /// it by then.
+    pub fn open(path: &Path) -> io::Result<Option<(Self, String)>> {
+        let Some(mut file) = locked(path)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let length = bytes.len() as u64;
+        Ok(Some((Self { file, path: path.to_owned(), length }, String::from_utf8_lossy(&bytes).into_owned())))
+    }
+
+    /// Keeps only what is before `length` bytes.
+    pub fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)?;
+        self.file.seek(SeekFrom::End(0))?;
+        self.length = length;
+        Ok(())
+    }
+
+    /// Puts `text` in the place of all that is there; whenever this process dies, one of both is whole.
+    pub fn replace(&mut self, text: &str) -> io::Result<()> {
+        let beside = self.path.with_extension("new");
+        let mut file = private().truncate(true).open(&beside)?;
+        // Locked before it is there, so that no other process can have it.
+        file.lock()?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&beside, &self.path)?;
+        (self.file, self.length) = (file, text.len() as u64);
+        Ok(())
     }
 
     /// Adds text, which is on the disk when it returns if it is durable.
@@ -78,16 +101,31 @@ impl Store for Locked {
 }
 
 fn locked(path: &Path) -> io::Result<Option<File>> {
+    loop {
+        let file = private().open(path)?;
+        match file.try_lock() {
+            // Another process may have put another file in its place before this one had the lock.
+            Ok(()) if is_at(&file, path)? => return Ok(Some(file)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
+    options
+}
+
+/// Whether the open file is the one that is there.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let (open, there) = (file.metadata()?, std::fs::metadata(path));
+    Ok(there.is_ok_and(|there| (open.dev(), open.ino()) == (there.dev(), there.ino())))
 }
 
 /// Whether another process has the file.
@@ -99,17 +137,40 @@ pub fn is_locked(path: &Path) -> bool {
 mod tests {
     use super::*;
 
+    fn open(path: &Path) -> Option<(Locked, String)> {
+        Locked::open(path).expect("opens")
+    }
+
     #[test]
     fn a_file_belongs_to_one_process_at_a_time_and_loses_its_torn_tail() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("journal.jsonl");
         std::fs::write(&path, "whole\nto").expect("writes");
-        let mut store = Locked::open(&path, 6).expect("opens").expect("nobody has it");
+        let (mut store, text) = open(&path).expect("nobody has it");
+        assert_eq!(text, "whole\nto");
         assert!(is_locked(&path));
-        assert!(Locked::open(&path, 6).expect("opens").is_none());
+        assert!(open(&path).is_none());
+        store.cut(6).expect("cuts");
         store.write("next\n", true).expect("writes");
         drop(store);
         assert!(!is_locked(&path));
         assert_eq!(std::fs::read_to_string(&path).expect("reads"), "whole\nnext\n");
+    }
+
+    #[test]
+    fn what_takes_the_place_of_a_file_is_locked_as_that_was() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.jsonl");
+        std::fs::write(&path, "one\n").expect("writes");
+        let (mut store, _) = open(&path).expect("nobody has it");
+        let mut former = File::open(&path).expect("opens");
+        store.replace("two\n").expect("writes");
+        store.write("three\n", true).expect("writes");
+        assert!(is_locked(&path) && open(&path).is_none());
+        let mut text = String::new();
+        former.read_to_string(&mut text).expect("reads");
+        assert_eq!(text, "one\n", "who has it open reads on in what it was");
+        drop(store);
+        assert_eq!(open(&path).expect("nobody has it").1, "two\nthree\n");
     }
 }

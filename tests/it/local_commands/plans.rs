@@ -60,6 +60,21 @@ fn a_plan_is_done_under_its_own_run_and_only_once() {
 }
 
 #[test]
+fn a_plan_that_was_done_is_not_done_again_and_its_journal_stays() {
+    let project = Project::new();
+    project.write("deploy.rhai", "hook(\"local\", \"echo one >>done\");\n");
+    let plan = project.podlift(&["plan", "deploy.rhai", "-o", "release.plan"]);
+    assert_eq!(plan.code, 0, "{}", plan.stderr);
+    assert_eq!(project.podlift(&["run", "--plan", "release.plan"]).code, 0);
+    let shown = project.podlift(&["show"]).stdout;
+    let again = project.podlift(&["run", "--plan", "release.plan"]);
+    assert_eq!(again.code, 3, "{}", again.stderr);
+    assert!(again.stderr.contains("has begun before: what is planned is done once"), "{}", again.stderr);
+    assert_eq!(fs::read_to_string(project.path().join("done")).expect("it ran"), "one\n");
+    assert_eq!(project.podlift(&["show"]).stdout, shown);
+}
+
+#[test]
 fn a_plan_is_bound_to_its_script_and_arguments() {
     let project = project();
     plan(&project, &[]);
