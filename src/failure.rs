@@ -159,6 +159,11 @@ impl Failure {
         self
     }
 
+    /// Whether a host may have done what it was asked for all the same.
+    pub const fn is_uncertain(&self) -> bool {
+        self.lost || matches!(self.kind, FailureKind::Unreachable | FailureKind::Timeout | FailureKind::Interrupted)
+    }
+
     /// Adds what a host said; empty words are left out.
     #[must_use]
     pub fn detail(mut self, title: impl Into<String>, text: impl Into<String>) -> Self {

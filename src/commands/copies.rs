@@ -69,6 +69,9 @@ impl<S> Copied<S> {
     /// Begins to write to the hosts that a change is about.
     fn meet(&mut self, entry: &Entry) {
         let Entry::Intent(intent) = entry else { return };
+        if !intent.asked.op.class().changes() {
+            return;
+        }
         for host in intent.asked.op.hosts().into_iter().filter(|host| !host.is_local()) {
             if !self.hosts.contains_key(&host.name) {
                 let (kept, has) = watch::channel(Some(0));

@@ -10,7 +10,7 @@ use crate::{
         record::{Decide, Nobody},
     },
     failure::{Failure, FailureKind, Origin},
-    journal::{Journal, recorded::in_script_order},
+    journal::{Entry, Journal, recorded::in_script_order},
     model::{Host, HostState, ProjectName, RunInfo},
     op::{Now, Op, Release},
     terminal::plan::States,
@@ -26,6 +26,7 @@ pub struct Stack {
     record: Arc<Record<Arc<dyn Executor>>>,
     follow: Option<Arc<Follow<Arc<Below>>>>,
     leased: Arc<Below>,
+    journal: Arc<Journal>,
     /// Whether earlier processes of the run have left a journal, and perhaps leases.
     goes_on: bool,
     narrated: Arc<dyn Executor>,
@@ -58,8 +59,8 @@ impl Stack {
             }
             None => (leased.clone(), None),
         };
-        let record = Arc::new(Record::journaled(inner, journal, decide));
-        Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, follow, leased, goes_on, within }
+        let record = Arc::new(Record::journaled(inner, journal.clone(), decide));
+        Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, follow, leased, journal, goes_on, within }
     }
 
     /// The same stack, asking `steps` before each call: narrate(record(step(…))).
@@ -89,10 +90,11 @@ impl Stack {
         let origin = Origin { file: "the end of the run".into(), line: 1, column: 1 };
         let call = Call::new(Now {}, Key::call("end/", 2), origin, run.clone());
         if self.goes_on {
-            let of = |op: &Op| {
+            let chain = self.journal.chain();
+            let of = |op: &Op| -> Vec<_> {
                 op.project().into_iter().flat_map(|project| op.hosts().into_iter().map(|host| (project.clone(), host.clone()))).collect()
             };
-            self.leased.adopt(&call, &self.record.records().iter().flat_map(|record| -> Vec<_> { of(&record.op) }).collect());
+            self.leased.adopt(&call, &chain.entries().iter().flat_map(Entry::ops).flat_map(of).collect());
         }
         self.leased.release(&call, release)
     }

@@ -8,7 +8,7 @@ use super::{Call, Executor, Outcome};
 use crate::{
     failure::{Failure, FailureKind},
     journal::{Asked, Entry, Intent, Journal, now},
-    model::{Container, Host, ProjectName, RouteTable, ServiceName},
+    model::{Container, Host, Key, ProjectName, RouteTable, ServiceName},
     op::{Drain, Find, Found, Op, Operation, Routes, Sought, Start, Stop},
 };
 
@@ -23,17 +23,24 @@ impl<E: Executor> Intend<E> {
     pub const fn new(inner: E, journal: Arc<Journal>) -> Self {
         Self { inner, journal }
     }
+
+    fn note(&self, call: &Call, key: Key, inverse: Vec<Op>) -> Result<(), Failure> {
+        let asked = Asked { key, origin: call.origin.clone(), op: call.op.clone() };
+        // Nothing can be undone either where nothing can be noted: the run stops, and stays as it is.
+        let stopped = |failure| Failure { kind: FailureKind::Interrupted, ..failure };
+        self.journal.append(Entry::Intent(Intent { asked, at: now(), inverse })).map_err(stopped)
+    }
 }
 
 impl<E: Executor> Executor for Intend<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        // Whoever takes the run back has to know where it may have leases.
+        if let Op::Lock(_) = &call.op {
+            self.note(call, call.key.lease(), Vec::new())?;
+        }
         // One that an earlier process left is still true, and knows what was there before.
         if call.op.class().changes() && self.journal.in_doubt(&call.key).is_none() {
-            let asked = Asked { key: call.key.clone(), origin: call.origin.clone(), op: call.op.clone() };
-            let inverse = foresee(&self.inner, call)?;
-            let noted = self.journal.append(Entry::Intent(Intent { asked, at: now(), inverse }));
-            // Nothing can be undone either where nothing can be noted: the run stops, and stays as it is.
-            noted.map_err(|failure| Failure { kind: FailureKind::Interrupted, ..failure })?;
+            self.note(call, call.key.clone(), foresee(&self.inner, call)?)?;
         }
         self.inner.perform(call)
     }

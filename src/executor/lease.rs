@@ -52,8 +52,12 @@ pub struct Leased<E> {
 /// A service of a project.
 type Name = (ProjectName, ServiceName);
 
-/// The hosts on which a service's lease was taken, or may have been.
-type Held = BTreeMap<HostName, Host>;
+/// The hosts on which a service's lease was taken, and those of which nobody knows.
+#[derive(Default)]
+struct Held {
+    taken: BTreeMap<HostName, Host>,
+    uncertain: BTreeMap<HostName, Host>,
+}
 
 impl<E: Executor> Leased<E> {
     /// Keeps the leases of what `inner` does.
@@ -66,11 +70,11 @@ impl<E: Executor> Leased<E> {
         let name = (project.clone(), service.clone());
         let known = lock(&self.services).entry(name.clone()).or_default().clone();
         let mut held = lock(&known);
-        if hosts.iter().all(|host| held.contains_key(&host.name)) {
+        if hosts.iter().all(|host| held.taken.contains_key(&host.name)) {
             return Ok(());
         }
         let wanted = hosts.iter().map(|host| (*host).clone()).chain(self.recalled(&name));
-        let missing: Vec<Host> = wanted.filter(|host| !held.contains_key(&host.name)).collect();
+        let missing: Vec<Host> = wanted.filter(|host| !held.taken.contains_key(&host.name)).collect();
         let asked = Lock {
             purpose: self.terms.purpose.clone(),
             lasting: Some(self.terms.lasting),
@@ -85,7 +89,7 @@ impl<E: Executor> Leased<E> {
             });
             match taken {
                 Ok(Locking::Taken) => {
-                    held.extend(asked.hosts.into_iter().map(|host| (host.name.clone(), host)));
+                    held.taken.extend(asked.hosts.into_iter().map(|host| (host.name.clone(), host)));
                     return Ok(());
                 }
                 Ok(Locking::Held { host, lease }) => {
@@ -97,8 +101,8 @@ impl<E: Executor> Leased<E> {
                     Self::pause(&call)?;
                 }
                 Err(failure) => {
-                    if failure.kind == FailureKind::Interrupted {
-                        held.extend(asked.hosts.into_iter().map(|host| (host.name.clone(), host)));
+                    if failure.is_uncertain() {
+                        held.uncertain.extend(asked.hosts.into_iter().map(|host| (host.name.clone(), host)));
                     }
                     return Err(failure);
                 }
@@ -143,7 +147,9 @@ impl<E: Executor> Leased<E> {
         let all = std::mem::take(&mut *lock(&self.services));
         let mut asked: Vec<Unlock> = Vec::new();
         for ((project, service), held) in all {
-            asked.extend(lock(&held).values().map(|host| Unlock {
+            let held = lock(&held);
+            let hosts: BTreeMap<&HostName, &Host> = held.taken.iter().chain(&held.uncertain).collect();
+            asked.extend(hosts.into_values().map(|host| Unlock {
                 host: host.clone(),
                 project: project.clone(),
                 service: service.clone(),
@@ -329,6 +335,34 @@ mod tests {
         assert!(next.release(&call("ann", note("h1")), &Release::Free).is_empty());
         assert!(owners(&fleet, "h1").is_empty() && owners(&fleet, "h2").is_empty());
         assert_eq!(owners(&fleet, "h3"), ["bob@desk"]);
+    }
+
+    #[test]
+    fn what_may_have_been_taken_is_asked_for_again_and_given_back() {
+        /// Takes a lease once without saying so.
+        struct Silent(Fleet, Mutex<bool>);
+
+        impl Executor for Silent {
+            fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+                let answer = self.0.perform(call);
+                let was_silent = std::mem::replace(&mut *lock(&self.1), true);
+                if was_silent { answer } else { Err(Failure::new(FailureKind::Unreachable, "the connection to h1 was lost").lost()) }
+            }
+        }
+        let fleet = fleet();
+        let silent = || Leased::new(Silent(fleet.clone(), Mutex::default()), Terms::default());
+        let first = silent();
+        first.perform(&call("ann", all(&["h1"]))).expect_err("nobody said that it is there");
+        assert_eq!(owners(&fleet, "h1"), ["ann@desk"]);
+        assert!(first.release(&call("ann", note("h1")), &Release::Free).is_empty());
+        assert!(owners(&fleet, "h1").is_empty());
+
+        let second = silent();
+        second.perform(&call("bob", note("h1"))).expect_err("nobody said that it is there");
+        *lock(&second.inner.1) = false;
+        second.perform(&call("bob", note("h1"))).expect_err("it is asked for anew, not taken for granted");
+        assert!(second.release(&call("bob", note("h1")), &Release::Free).is_empty());
+        assert!(owners(&fleet, "h1").is_empty());
     }
 
     #[test]

@@ -45,11 +45,17 @@ struct Holding {
     purpose: String,
     lasting: Period,
     lost: Option<Failure>,
+    /// Whether the host has said that it is there. Where it has not, it is given back all the same, and never renewed.
+    known: bool,
 }
 
 impl Holding {
     fn is(&self, project: &ProjectName, service: &ServiceName) -> bool {
         self.project == *project && self.service == *service
+    }
+
+    const fn is_kept(&self) -> bool {
+        self.known && self.lost.is_none()
     }
 }
 
@@ -61,13 +67,13 @@ impl Leases {
 
     /// How soon they have to be renewed; `None` where there is none.
     pub fn renewal(&self) -> Option<Duration> {
-        let lasting = self.held().into_iter().filter(|holding| holding.lost.is_none()).map(|holding| holding.lasting.duration()).min()?;
+        let lasting = self.held().into_iter().filter(Holding::is_kept).map(|holding| holding.lasting.duration()).min()?;
         Some(lasting / 3)
     }
 
     /// The words that renew each of them, as a host's `sh` takes them.
     pub(super) fn renewals(&self, host: &Host, holder: &str) -> Vec<Renewal> {
-        let held = self.held().into_iter().filter(|holding| holding.lost.is_none());
+        let held = self.held().into_iter().filter(Holding::is_kept);
         held.map(|holding| Renewal { words: words("renew", BASE, host, &holding, holder, None), holding }).collect()
     }
 
@@ -95,6 +101,11 @@ impl Leases {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|known| !known.is(&holding.project, &holding.service));
         all.push(holding);
+    }
+
+    /// Whether this lease was taken, or may have been.
+    pub fn has(&self, project: &ProjectName, service: &ServiceName) -> bool {
+        self.held().iter().any(|holding| holding.is(project, service))
     }
 
     fn take_out(&self, project: &ProjectName, service: &ServiceName) -> Option<Holding> {
@@ -142,10 +153,11 @@ async fn take(connection: &Connection, holder: &str, op: &Lock, run: &RunInfo) -
         purpose: op.purpose.clone(),
         lasting: op.lasting.unwrap_or(LASTING),
         lost: None,
+        known: false,
     };
     let mut words = words("take", BASE, connection.host(), &holding, holder, None);
     // Noted before it is known: a call that is given up in the middle may have taken it.
-    connection.leases().add(holding);
+    connection.leases().add(holding.clone());
     let mut answer = ask(connection, &words, &op.service).await;
     if let Ok(Answer::Held(lease, former)) = &mut answer
         && is_gone(former)
@@ -158,7 +170,12 @@ async fn take(connection: &Connection, holder: &str, op: &Lock, run: &RunInfo) -
         }
     }
     match answer {
-        Ok(Answer::Taken) => Ok(None),
+        Ok(Answer::Taken) => {
+            connection.leases().add(Holding { known: true, ..holding });
+            Ok(None)
+        }
+        // The host may have done it all the same.
+        Err(failure) if failure.is_uncertain() => Err(failure),
         other => {
             connection.leases().take_out(&op.project, &op.service);
             match other? {
@@ -171,7 +188,9 @@ async fn take(connection: &Connection, holder: &str, op: &Lock, run: &RunInfo) -
 
 /// Gives a lease up.
 pub async fn unlock(fleet: &Fleet, op: &Unlock, run: &RunInfo) -> Result<(), Failure> {
-    if matches!(op.release, Release::Free | Release::Left) && fleet.lost_lease(&op.host).is_some() {
+    let is_own = matches!(op.release, Release::Free | Release::Left);
+    // A host that was never asked for it is not reached for that.
+    if is_own && (fleet.lost_lease(&op.host).is_some() || !fleet.has_lease(&op.host, &op.project, &op.service)) {
         return Ok(());
     }
     let connection = fleet.host(&op.host).await?;
@@ -187,6 +206,7 @@ pub async fn unlock(fleet: &Fleet, op: &Unlock, run: &RunInfo) -> Result<(), Fai
                 purpose: String::new(),
                 lasting: LASTING,
                 lost: None,
+                known: true,
             };
             let words = words("break", BASE, &op.host, &holding, fleet.holder(), Some(*generation));
             match ask(&connection, &words, &op.service).await? {
@@ -205,9 +225,14 @@ pub async fn unlock(fleet: &Fleet, op: &Unlock, run: &RunInfo) -> Result<(), Fai
 async fn give_back(connection: &Connection, holder: &str, project: &ProjectName, service: &ServiceName, verb: &str) -> Result<(), Failure> {
     let Some(holding) = connection.leases().take_out(project, service) else { return Ok(()) };
     let words = words(verb, BASE, connection.host(), &holding, holder, None);
-    match ask(connection, &words, service).await? {
-        Answer::Done | Answer::Lost(_) => Ok(()),
-        other => Err(unexpected(connection, service, &other)),
+    match ask(connection, &words, service).await {
+        Ok(Answer::Done | Answer::Lost(_)) => Ok(()),
+        Ok(other) => Err(unexpected(connection, service, &other)),
+        Err(failure) => {
+            // The end of the run tries it again.
+            connection.leases().add(Holding { known: false, ..holding });
+            Err(failure)
+        }
     }
 }
 
@@ -463,6 +488,7 @@ mod tests {
                 purpose: "deploy.rhai 'version=v2' $(id)".into(),
                 lasting: Period::seconds(60),
                 lost: None,
+                known: true,
             }
         }
 

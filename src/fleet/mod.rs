@@ -37,7 +37,10 @@ pub use self::{
     secrets::Secrets,
     ship::Exports,
 };
-use crate::{failure::Failure, model::Host};
+use crate::{
+    failure::Failure,
+    model::{Host, ProjectName, ServiceName},
+};
 
 /// All hosts of a run, each reached on first use.
 #[derive(Clone)]
@@ -117,6 +120,12 @@ impl Fleet {
             .into_iter()
             .filter(|connection| connection.host().name == host.name)
             .find_map(|connection| connection.leases().lost())
+    }
+
+    /// Whether this process has taken this lease, or may have.
+    pub fn has_lease(&self, host: &Host, project: &ProjectName, service: &ServiceName) -> bool {
+        let connections = self.connections();
+        connections.iter().any(|connection| connection.host().name == host.name && connection.leases().has(project, service))
     }
 
     /// Renews leases in the background from now on.

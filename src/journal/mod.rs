@@ -90,7 +90,7 @@ impl Journal {
         let settles = |outcome: &Entry| !matches!(outcome, Entry::Failed { failure, .. } if failure.kind == FailureKind::Interrupted);
         let settled = open.outcomes.get(key).is_some_and(|outcome| *outcome > index && settles(&open.chain.entries()[*outcome]));
         match &open.chain.entries()[index] {
-            Entry::Intent(intent) if !settled && index < open.earlier => Some(intent.clone()),
+            Entry::Intent(intent) if !settled && index < open.earlier && intent.asked.op.class().changes() => Some(intent.clone()),
             _ => None,
         }
     }
@@ -151,8 +151,8 @@ mod tests {
     use super::*;
     use crate::{
         failure::Origin,
-        model::Period,
-        op::{Outcome, Pause},
+        model::{Host, ProjectName, RunId, ServiceName, Version},
+        op::{Forget, Outcome},
     };
 
     /// A disk, and hosts that note nothing.
@@ -176,7 +176,14 @@ mod tests {
         let asked = |number| Asked {
             key: Key::call("", number),
             origin: Origin { file: "deploy.rhai".into(), line: number, column: 1 },
-            op: Pause { period: Period::seconds(1) }.into(),
+            op: Forget {
+                host: Host::parse("h1").expect("valid"),
+                project: ProjectName::default(),
+                service: ServiceName::new("web").expect("valid"),
+                run: RunId::new("r1").expect("valid"),
+                version: Version::new("v1").expect("valid"),
+            }
+            .into(),
         };
         let intent = Intent { asked: asked(1), at: now(), inverse: Vec::new() };
         let failure = journal.append(Entry::Intent(intent.clone())).expect_err("nobody noted it");

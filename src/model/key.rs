@@ -65,6 +65,12 @@ impl Key {
         Self(format!("aside/{number}"))
     }
 
+    /// The key of the leases that this call needs.
+    #[must_use]
+    pub fn lease(&self) -> Self {
+        Self(format!("lease/{}", self.0))
+    }
+
     /// Whether a person typed it while the run waited.
     pub fn is_aside(&self) -> bool {
         self.0.starts_with("aside/")

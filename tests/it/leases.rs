@@ -99,6 +99,26 @@ fn a_killed_runs_lease_runs_out_and_the_next_run_names_it() {
     assert_eq!(project.podlift(&["run", "hold.rhai"]).code, 0);
 }
 
+#[test]
+fn a_run_that_was_killed_while_it_took_its_first_lease_gives_it_back_when_it_is_undone() {
+    let rig = Rig::up(RigOptions { nginx: false, ..RigOptions::default() });
+    let project = project(&rig);
+    let mut killed = project.start(&["run", "hold.rhai", "pause=10m"]);
+    until("it has the lease", || leases(&project, "shop", &["h1"]).len() == 1);
+    killed.kill().expect("it runs");
+    killed.wait().expect("it is our child");
+    // As if it had been killed between the host's answer and its record.
+    let run = leases(&project, "shop", &["h1"])[0].1.clone();
+    let file = project.path().join(".podlift/runs").join(run).join("journal.jsonl");
+    let text = std::fs::read_to_string(&file).expect("a journal");
+    let intent = text.find("\"kind\":\"intent\"").expect("the intent of the lease");
+    let end = intent + text[intent..].find('\n').expect("a whole line") + 1;
+    std::fs::write(&file, &text[..end]).expect("writes");
+    let undone = project.podlift(&["undo"]);
+    assert_eq!(undone.code, 0, "{}", undone.stderr);
+    assert_eq!(leases(&project, "shop", &["h1"]).len(), 0);
+}
+
 const DEPLOY: &str = r#"
 import "std/rolling" as rolling;
 project("PROJECT");
