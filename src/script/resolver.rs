@@ -96,6 +96,14 @@ impl Resolver {
         self.find(path, position).and_then(|(key, name, place)| self.parse(engine, path, position, &key, name, &place))
     }
 
+    /// The text of a file beside the script, or `None` where it cannot be read. A recorded run's files are not looked at: what it
+    /// read is in its journal.
+    pub fn beside(&self, path: &str) -> Option<String> {
+        let folder = fs::canonicalize(or_here(&self.0.script_folder)).ok().filter(|_| self.0.recorded.is_none())?;
+        let file = fs::canonicalize(folder.join(path)).ok().filter(|file| file.starts_with(&folder) && file.is_file())?;
+        read(&file).ok()
+    }
+
     fn find(&self, path: &str, position: Position) -> Result<(PathBuf, String, Place), Box<EvalAltResult>> {
         Ok(self.place(path, position).map_err(|failure| raise(failure, position))?)
     }

@@ -9,8 +9,9 @@ use sqlparser::ast::{
 };
 
 use super::{
-    objects::{beside, first_words, full, ident, parse},
+    objects::{beside, full, ident, parse},
     statements,
+    unparsed::unparsed,
 };
 use crate::model::{Text, name::Invalid};
 
@@ -68,9 +69,9 @@ struct Known {
     validated: BTreeSet<(String, String)>,
 }
 
-type Judged = (Phase, Option<(String, String)>, Option<String>);
+pub(super) type Judged = (Phase, Option<(String, String)>, Option<String>);
 
-const fn fine(phase: Phase) -> Judged {
+pub(super) const fn fine(phase: Phase) -> Judged {
     (phase, None, None)
 }
 
@@ -78,7 +79,7 @@ fn undone(undo: impl Into<String>) -> Judged {
     (Phase::Expand, None, Some(undo.into()))
 }
 
-fn refused(phase: Phase, problem: impl Into<String>, recipe: impl Into<String>) -> Judged {
+pub(super) fn refused(phase: Phase, problem: impl Into<String>, recipe: impl Into<String>) -> Judged {
     (phase, Some((problem.into(), recipe.into())), None)
 }
 
@@ -87,7 +88,7 @@ impl Known {
         let (comments, statement) = without_comments(piece);
         let (phase, problem, undo) = match parse(statement) {
             Ok(parsed) => self.statement(&parsed),
-            Err(_) => unparsed(statement),
+            Err(error) => unparsed(statement, &error),
         };
         let marks: Vec<&str> = comments.lines().filter_map(|line| line.trim().strip_prefix("-- podlift:")).map(str::trim).collect();
         let marked = |mark: &str| marks.iter().any(|given| given.split(|c: char| !c.is_alphanumeric()).next() == Some(mark));
@@ -394,24 +395,6 @@ fn bare(mut expression: &Expr) -> &Expr {
         expression = inner;
     }
     expression
-}
-
-/// What the parser does not know, by its first words.
-#[expect(clippy::match_same_arms, reason = "the first one that fits decides")]
-fn unparsed(statement: &str) -> Judged {
-    let words = first_words(statement);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let has = |word: &str| statement.to_uppercase().split(|c: char| !c.is_alphanumeric()).any(|found| found == word);
-    match words.as_slice() {
-        ["REINDEX", ..] if !has("CONCURRENTLY") => {
-            refused(Phase::Expand, "writers wait until the index is built", "REINDEX … CONCURRENTLY")
-        }
-        ["REINDEX", ..] => fine(Phase::Expand),
-        ["CLUSTER", ..] => refused(Phase::Unknown, "it rewrites the table and keeps everyone out meanwhile", "leave it out, or pg_repack"),
-        ["VACUUM", "FULL", ..] => refused(Phase::Unknown, "it rewrites the table and keeps everyone out meanwhile", "VACUUM without FULL"),
-        ["CREATE", "TRIGGER" | "CONSTRAINT", ..] => fine(Phase::Expand),
-        _ => fine(Phase::Unknown),
-    }
 }
 
 fn without_comments(piece: &str) -> (&str, &str) {

@@ -2,13 +2,17 @@
 
 mod lint;
 mod objects;
+mod query;
 mod split;
+mod unparsed;
 
 pub use lint::{Phase, Verdict, lint, undo_of};
 pub use objects::{
     ConcurrentIndex, Object, concurrent_index, conditional, first_words, is_transaction_control, locked, stands_alone, without,
 };
+pub use query::changes;
 pub use split::statements;
+pub use unparsed::is_command;
 
 /// A name as it stands in a statement: lower case, unless it is quoted.
 pub fn quoted_name(name: &str) -> String {

@@ -50,7 +50,7 @@ pub(super) fn parse(text: &str) -> Result<Statement, String> {
     match Parser::parse_sql(&PostgreSqlDialect {}, text) {
         Ok(mut parsed) if parsed.len() == 1 => Ok(parsed.remove(0)),
         Ok(_) => Err("it is not one statement".into()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error.to_string().trim_start_matches("sql parser error: ").to_owned()),
     }
 }
 

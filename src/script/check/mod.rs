@@ -11,6 +11,7 @@ mod options;
 mod program;
 mod questions;
 mod shadowing;
+mod statements;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -75,7 +76,15 @@ pub struct Examined {
 /// Checks scripts and everything that they import. `engine` must not optimise, or the positions of option keys are lost.
 pub fn check(engine: &Engine, resolver: &Resolver, vocabulary: &Vocabulary, entries: &[Entry<'_>]) -> Examined {
     let (program, mut findings) = Program::read(engine, resolver, entries);
-    let passes = [calls::unknown, shadowing::shadowing, options::options, interpolation::quoted, captures::lost, literals::grammar];
+    let passes = [
+        calls::unknown,
+        shadowing::shadowing,
+        options::options,
+        interpolation::quoted,
+        captures::lost,
+        literals::grammar,
+        statements::statements,
+    ];
     for script in &program.scripts {
         for pass in passes {
             findings.extend(pass(script, &program, vocabulary));

@@ -21,6 +21,7 @@ pub struct Program {
     /// The scripts.
     pub scripts: Vec<Script>,
     sources: Sources,
+    files: Resolver,
 }
 
 /// One script of a program.
@@ -106,7 +107,7 @@ pub fn each_call(tree: &AST, visit: &mut impl FnMut(&Called<'_>)) {
 impl Program {
     /// Parses the scripts and everything that they import; what cannot be read or parsed is a finding.
     pub fn read(engine: &Engine, resolver: &Resolver, entries: &[Entry<'_>]) -> (Self, Vec<Finding>) {
-        let mut program = Self { scripts: Vec::new(), sources: resolver.sources().clone() };
+        let mut program = Self { scripts: Vec::new(), sources: resolver.sources().clone(), files: resolver.clone() };
         let mut findings = Vec::new();
         for entry in entries {
             match program.sources.add(entry.name, entry.text).map(|padded| engine.compile(padded)) {
@@ -236,6 +237,20 @@ impl Program {
     /// The text of a script, also of one that does not parse.
     pub fn text(&self, name: &str) -> Option<Arc<str>> {
         self.sources.text(name)
+    }
+
+    /// The text of a file that a script names, its path relative to the script's folder; `None` where it cannot be read now.
+    pub fn file(&self, path: &str) -> Option<String> {
+        self.files.beside(path)
+    }
+
+    /// Where these words stand first from a place on: line, column, and how many characters of the line are theirs.
+    pub fn line_of(&self, from: &Origin, words: &str) -> Option<(usize, usize, usize)> {
+        let text = self.sources.text(&from.file)?;
+        text.lines().enumerate().skip(from.line - 1).find_map(|(index, line)| {
+            let start = line.find(words).filter(|_| !words.is_empty())?;
+            Some((index + 1, line[..start].chars().count() + 1, words.chars().count()))
+        })
     }
 
     /// The first character of what is at a position.

@@ -129,6 +129,7 @@ fn sql_file(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
 }
 
 fn run(caller: &Caller<'_>, arguments: &Arguments<'_>, text: Text, name: Option<String>) -> Result<Dynamic, Trouble> {
+    refuse_dangerous(&text)?;
     let options = arguments.options()?;
     let transaction = match options.bool("transaction") {
         None => Transactions::Each,
@@ -148,6 +149,15 @@ fn run(caller: &Caller<'_>, arguments: &Arguments<'_>, text: Text, name: Option<
     let counts = [done.statements, done.rows, done.settled, done.retries].map(count);
     let [statements, rows, settled, retries] = counts;
     Ok(fields([("statements", statements), ("rows", rows), ("settled", settled), ("retries", retries), ("existed", existed.into())]))
+}
+
+/// Statements that everyone would wait for are refused, with what to do in their place: a check finds those that are written out.
+fn refuse_dangerous(text: &Text) -> Result<(), Trouble> {
+    let dangerous =
+        crate::model::sql::lint(text)?.into_iter().find_map(|verdict| Some((verdict.problem?, verdict.recipe, verdict.statement)));
+    let Some((problem, recipe, statement)) = dangerous else { return Ok(()) };
+    let failure = Failure::refused(format!("a statement is refused: {problem}")).detail("statement", statement);
+    Err(recipe.into_iter().fold(failure, Failure::hint).into())
 }
 
 fn count(number: u64) -> Dynamic {
