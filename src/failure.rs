@@ -138,6 +138,11 @@ impl Failure {
             .hint("give another release weight in the same call, or say `allow_downtime: true`")
     }
 
+    /// What stops a branch of `parallel` for another's sake.
+    pub fn of_another_branch() -> Self {
+        Self::new(FailureKind::Interrupted, "another branch has failed")
+    }
+
     /// Names the host, unless one is named already.
     #[must_use]
     pub fn on(mut self, host: &HostName) -> Self {

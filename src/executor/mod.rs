@@ -56,6 +56,10 @@ pub trait Executor: Send + Sync {
 
     /// Takes note of a call that an earlier process of the run did: what it learned then it has to know now.
     fn recall(&self, _call: &Call, _outcome: &Outcome) {}
+
+    /// Takes note that a call, or a branch, is not made because another branch has failed: so it is when the run is resumed,
+    /// whichever branch is faster then.
+    fn forgo(&self, _key: &Key) {}
 }
 
 impl<E: Executor + ?Sized> Executor for std::sync::Arc<E> {
@@ -65,5 +69,9 @@ impl<E: Executor + ?Sized> Executor for std::sync::Arc<E> {
 
     fn recall(&self, call: &Call, outcome: &Outcome) {
         self.as_ref().recall(call, outcome);
+    }
+
+    fn forgo(&self, key: &Key) {
+        self.as_ref().forgo(key);
     }
 }

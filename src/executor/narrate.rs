@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Call, Event, Executor, Narrator, Outcome, Progress};
+use super::{Call, Event, Executor, Key, Narrator, Outcome, Progress};
 use crate::failure::Failure;
 
 /// Tells a narrator of every call, then does as the executor within.
@@ -35,6 +35,10 @@ impl<E: Executor> Executor for Narrate<E> {
 
     fn recall(&self, call: &Call, outcome: &Outcome) {
         self.inner.recall(call, outcome);
+    }
+
+    fn forgo(&self, key: &Key) {
+        self.inner.forgo(key);
     }
 }
 

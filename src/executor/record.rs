@@ -96,12 +96,17 @@ impl<E: Executor> Record<E> {
     /// may each stop somewhere else, so nothing is said of them.
     pub fn not_asked(&self) -> Option<Failure> {
         let missing = lock(&self.missing).clone();
-        if missing.as_ref().is_some_and(|key| key.as_str().contains('.')) {
+        let is_in_a_block = |key: &Key| !key.block().is_empty();
+        if missing.as_ref().is_some_and(is_in_a_block) {
             return None;
         }
         let answered = lock(&self.answered);
         let is_left = |record: &&Recorded| {
-            is_final(record) && !record.key.is_undo() && !record.key.is_aside() && !answered.contains(record.key.as_str())
+            is_final(record)
+                && !is_in_a_block(&record.key)
+                && !record.key.is_undo()
+                && !record.key.is_aside()
+                && !answered.contains(record.key.as_str())
         };
         let mut records = self.journal.records();
         in_script_order(&mut records);
@@ -167,6 +172,9 @@ impl<E: Executor> Executor for Record<E> {
             }
             return recorded.result;
         }
+        if self.journal.is_forgone(&call.key) {
+            return Err(Failure::of_another_branch());
+        }
         lock(&self.missing).get_or_insert_with(|| call.key.clone());
         let doubt = self.journal.in_doubt(&call.key);
         if let Some(intent) = &doubt {
@@ -195,6 +203,13 @@ impl<E: Executor> Executor for Record<E> {
 
     fn recall(&self, call: &Call, outcome: &Outcome) {
         self.inner.recall(call, outcome);
+    }
+
+    fn forgo(&self, key: &Key) {
+        if !self.journal.is_forgone(key) {
+            // Where nothing can be noted, the next change stops the run.
+            let _ = self.journal.append(Entry::Forgone { key: key.clone() });
+        }
     }
 }
 

@@ -45,6 +45,11 @@ pub enum Entry {
         /// How long it took.
         seconds: f64,
     },
+    /// A call, or a branch with all of its calls, was not made because another branch of its `parallel` had failed.
+    Forgone {
+        /// Which call; of a branch that was never begun, its part of the call of `parallel`.
+        key: Key,
+    },
     /// What was done since the last commit is being taken back, from here on: the script is not entered again.
     Undoing {
         /// When, in RFC 3339, UTC.
@@ -176,7 +181,7 @@ impl Entry {
             Self::Intent(intent) => (Some(&intent.asked), intent.inverse.as_slice()),
             Self::Done { asked, outcome, .. } => (Some(asked), outcome.inverse.as_slice()),
             Self::Failed { asked, failure, .. } => (Some(asked), failure.inverse.as_slice()),
-            Self::Header(_) | Self::Began(_) | Self::Undoing { .. } | Self::Ended(_) => (None, [].as_slice()),
+            Self::Header(_) | Self::Began(_) | Self::Forgone { .. } | Self::Undoing { .. } | Self::Ended(_) => (None, [].as_slice()),
         };
         asked.map(|asked| &asked.op).into_iter().chain(inverse)
     }
@@ -186,6 +191,8 @@ impl Entry {
         match self {
             Self::Done { asked, .. } | Self::Failed { asked, .. } => asked.op.class().changes(),
             Self::Header(_) | Self::Began(_) | Self::Intent(_) | Self::Undoing { .. } | Self::Ended(_) => true,
+            // What is undone for it comes behind it.
+            Self::Forgone { .. } => false,
         }
     }
 }

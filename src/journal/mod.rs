@@ -38,6 +38,7 @@ struct Open {
     /// The last record of each key, as an index of the chain's entries.
     outcomes: HashMap<Key, usize>,
     intents: HashMap<Key, usize>,
+    forgone: Vec<Key>,
     /// How many entries an earlier process left.
     earlier: usize,
 }
@@ -46,7 +47,8 @@ impl Journal {
     /// Goes on with what is in the chain; `store` has it already.
     pub fn open(store: impl Store + 'static, chain: Chain) -> Self {
         let earlier = chain.entries().len();
-        let mut open = Open { store: Box::new(store), chain, outcomes: HashMap::new(), intents: HashMap::new(), earlier };
+        let mut open =
+            Open { store: Box::new(store), chain, outcomes: HashMap::new(), intents: HashMap::new(), forgone: Vec::new(), earlier };
         (0..earlier).for_each(|index| open.index(index));
         Self(Mutex::new(open))
     }
@@ -81,6 +83,11 @@ impl Journal {
     pub fn recorded(&self, key: &Key) -> Option<Recorded> {
         let open = self.lock();
         open.outcomes.get(key).and_then(|index| Recorded::of(&open.chain.entries()[*index]))
+    }
+
+    /// Whether this call was not made for another branch's sake, or is in a branch that was not begun.
+    pub fn is_forgone(&self, key: &Key) -> bool {
+        self.lock().forgone.iter().any(|forgone| forgone == key || key.is_in(&forgone.branch()))
     }
 
     /// The intent of this call, if an earlier process left it without an outcome: nobody knows whether it was done.
@@ -134,10 +141,11 @@ impl Journal {
 impl Open {
     fn index(&mut self, index: usize) {
         match &self.chain.entries()[index] {
-            Entry::Intent(intent) => self.intents.insert(intent.asked.key.clone(), index),
-            Entry::Done { asked, .. } | Entry::Failed { asked, .. } => self.outcomes.insert(asked.key.clone(), index),
-            _ => None,
-        };
+            Entry::Intent(intent) => drop(self.intents.insert(intent.asked.key.clone(), index)),
+            Entry::Done { asked, .. } | Entry::Failed { asked, .. } => drop(self.outcomes.insert(asked.key.clone(), index)),
+            Entry::Forgone { key } => self.forgone.push(key.clone()),
+            _ => {}
+        }
     }
 }
 

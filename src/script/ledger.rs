@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
-    executor::{Call, Executor, Outcome, Recorded},
+    executor::{Call, Executor, Key, Outcome, Recorded},
     failure::Failure,
 };
 
@@ -31,5 +31,9 @@ impl Executor for Ledger {
         let Call { key, op, origin, .. } = call.clone();
         self.records.lock().unwrap_or_else(PoisonError::into_inner).push(Recorded { key, op, origin, result: noted, seconds: 0.0 });
         result
+    }
+
+    fn forgo(&self, key: &Key) {
+        self.within.forgo(key);
     }
 }

@@ -187,19 +187,37 @@ impl Session {
 
     /// Fails when the run was told to stop, or a sibling has failed.
     pub(super) fn check(&self) -> Result<(), Failure> {
+        self.goes_on()?;
+        if self.is_stopped() { Err(Failure::of_another_branch()) } else { Ok(()) }
+    }
+
+    /// Fails when the run was told to stop. What begins blocks asks this: only a call is forgone for another branch's sake, so that
+    /// there is a key to note it by.
+    pub(super) fn goes_on(&self) -> Result<(), Failure> {
         if self.circumstances().cancellation.urgency() > Urgency::None {
             return Err(Failure::new(FailureKind::Interrupted, "the run was told to stop"));
-        }
-        if self.0.stops.iter().any(|stop| stop.load(Ordering::SeqCst)) {
-            return Err(Failure::new(FailureKind::Interrupted, "another branch has failed"));
         }
         Ok(())
     }
 
+    fn is_stopped(&self) -> bool {
+        self.0.stops.iter().any(|stop| stop.load(Ordering::SeqCst))
+    }
+
+    /// Takes note that a call, or a branch, is not made for another branch's sake.
+    pub(super) fn forgo(&self, key: &Key) {
+        self.circumstances().executor.forgo(key);
+    }
+
     /// Performs one op.
     pub fn perform<O: Operation>(&self, origin: &Origin, op: O) -> Result<O::Output, Failure> {
-        self.check()?;
-        let call = self.call(origin, op, self.next_key());
+        self.goes_on()?;
+        let key = self.next_key();
+        if self.is_stopped() {
+            self.forgo(&key);
+            return Err(Failure::of_another_branch());
+        }
+        let call = self.call(origin, op, key);
         match self.circumstances().executor.perform(&call) {
             Ok(outcome) => answer(outcome, &call),
             Err(failure) => {
@@ -212,11 +230,15 @@ impl Session {
     /// Performs the parts of one call, side by side as far as the run allows, and returns their answers in order. Where a part
     /// of a create or put fails, those that succeeded are undone; the error tells all that failed.
     pub fn perform_all<O: Operation>(&self, origin: &Origin, ops: Vec<O>) -> Result<Vec<O::Output>, Failure> {
-        self.check()?;
+        self.goes_on()?;
         if ops.is_empty() {
             return Ok(Vec::new());
         }
         let key = self.next_key();
+        if self.is_stopped() {
+            (0..ops.len()).for_each(|index| self.forgo(&key.part(index)));
+            return Err(Failure::of_another_branch());
+        }
         let calls: Vec<Call> = ops.into_iter().enumerate().map(|(index, op)| self.call(origin, op, key.part(index))).collect();
         let executor = &self.circumstances().executor;
         let results = each(self.circumstances().branches, &calls, |_, call| executor.perform(call), |_| false);

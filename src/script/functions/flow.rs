@@ -72,7 +72,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 fn branches(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     let (items, action, options) = (arguments.list(0)?, arguments.function(1)?, arguments.options()?);
     let fail_fast = options.bool("fail_fast").unwrap_or(true);
-    caller.session.check()?;
+    caller.session.goes_on()?;
     let key = caller.next_key();
     let how = match (caller.session.circumstances().branches, options.whole("max")) {
         (Branches::Parallel { .. }, Some(max)) => Branches::Parallel { max },
@@ -87,14 +87,21 @@ fn branches(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
             (parallel::detach(item), action, caller.session.branch(&key, index, Arc::clone(&stop)))
         })
         .collect();
+    // One that was stopped itself stops nobody: the one that has failed may still come to that, in a replay.
+    let ends_the_others =
+        |result: &Result<Dynamic, Box<EvalAltResult>>| fail_fast && result.as_ref().is_err_and(|error| !is_interruption(error));
     let work = |_: usize, (item, action, session): &(Dynamic, FnPtr, Session)| {
         let result = in_session(caller, session, action, (item.clone(),));
-        if fail_fast && result.is_err() {
+        if ends_the_others(&result) {
             stop.store(true, Ordering::SeqCst);
         }
         result
     };
-    let results = each(how, &sessions, work, |result| fail_fast && result.is_err());
+    let results = each(how, &sessions, work, ends_the_others);
+    if results.iter().flatten().any(Result::is_err) {
+        let unbegun = results.iter().enumerate().filter(|(_, result)| result.is_none());
+        unbegun.for_each(|(index, _)| caller.session.forgo(&key.part(index)));
+    }
     let begun: Vec<Result<Dynamic, Box<EvalAltResult>>> = results.into_iter().flatten().collect();
     if begun.iter().all(Result::is_ok) {
         return Ok(begun.into_iter().collect::<Result<Array, _>>()?.into());
@@ -120,7 +127,7 @@ pub(super) fn in_session(
 #[expect(clippy::vec_box, reason = "Rhai raises its errors boxed")]
 fn first_or_all(mut errors: Vec<Box<EvalAltResult>>, of: usize) -> Trouble {
     let told = |error: &EvalAltResult| matches!(error.unwrap_inner(), EvalAltResult::ErrorTerminated(..));
-    if let Some(stops) = errors.iter().position(|error| told(error) && failure_of(error).kind != FailureKind::Interrupted) {
+    if let Some(stops) = errors.iter().position(|error| told(error) && !is_interruption(error)) {
         return Trouble::Raised(errors.remove(stops));
     }
     if errors.iter().any(|error| !told(error)) {
@@ -131,6 +138,11 @@ fn first_or_all(mut errors: Vec<Box<EvalAltResult>>, of: usize) -> Trouble {
     }
     let failures: Vec<Failure> = errors.iter().map(|error| failure_of(error)).collect();
     combined(format!("{} of {of} branches failed", failures.len()), failures).into()
+}
+
+/// Whether a branch was told to stop, rather than failed.
+fn is_interruption(error: &EvalAltResult) -> bool {
+    matches!(error.unwrap_inner(), EvalAltResult::ErrorTerminated(..)) && failure_of(error).kind == FailureKind::Interrupted
 }
 
 /// The failure that an error carries, or its words as one.

@@ -107,7 +107,7 @@ fn leave_out(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, 
 
 /// What a closure returns when it is called in a block of its own, or why it failed; then all that it did is undone.
 fn attempted(caller: &Caller<'_>, action: &FnPtr) -> Result<Result<Dynamic, Failure>, Trouble> {
-    caller.session.check()?;
+    caller.session.goes_on()?;
     let block = caller.session.block(&caller.next_key());
     match in_session(caller, &block, action, ()) {
         Ok(value) => {

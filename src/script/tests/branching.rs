@@ -1,9 +1,19 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use super::lab::NoSecrets;
 use crate::{
+    executor::{Branches, Call, Cancellation, Event, Executor, Narrator, Outcome, Record, RunInfo, record::Nobody},
     failure::{Failure, FailureKind},
-    op::Op,
-    script::recording::deploy,
+    journal::{Journal, Memory},
+    model::RunId,
+    op::{CommandOutput, Op},
+    script::{Checked, ScriptRun, recording::deploy},
 };
 
 #[test]
@@ -28,7 +38,7 @@ fn keys_do_not_depend_on_which_branch_is_faster() {
         lines.iter().map(|line| line.split(" shop-").next().unwrap_or_default().to_owned()).collect()
     };
     let expected = without_tokens(expected.map(Into::into).to_vec());
-    let first_is_slow = |call: &crate::executor::Call| {
+    let first_is_slow = |call: &Call| {
         if call.op.host().is_some_and(|host| host.name.as_str() == "10.0.0.1") {
             std::thread::sleep(Duration::from_millis(30));
         }
@@ -53,7 +63,7 @@ fn branches_have_their_own_copies() {
     assert_eq!(said, ["[2, 2, 2, 2]", "#{\"list\": [1]}"]);
 }
 
-fn failing_on(host: &'static str) -> impl Fn(&crate::executor::Call) -> Option<Result<crate::executor::Outcome, Failure>> + Send + Sync {
+fn failing_on(host: &'static str) -> impl Fn(&Call) -> Option<Result<Outcome, Failure>> + Send + Sync {
     move |call| match &call.op {
         Op::Start(op) if op.host.name.as_str() == host => {
             std::thread::sleep(Duration::from_millis(20));
@@ -133,4 +143,73 @@ fn ensure_fails_and_pause_waits() {
     assert_eq!(deploy("ensure(1 == 1, \"fine\");\nensure(1 == 2, `one is ${1}`);").fails(), "6: one is 1");
     assert_eq!(deploy("pause(\"0s\"); pause(\"1m30s\");").calls(), ["1 - pause 1m30s"]);
     assert!(deploy("pause(\"x\");").fails().contains("not a valid duration"));
+}
+
+/// Lets a branch do one step after the other until the other one has failed, which waits for the first of them.
+struct Racing(AtomicUsize);
+
+impl Executor for Racing {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        if !call.op.describe().contains("bad") {
+            std::thread::sleep(Duration::from_millis(1));
+            self.0.fetch_add(1, Ordering::SeqCst);
+            return Ok(Outcome::of(CommandOutput::default()));
+        }
+        while self.0.load(Ordering::SeqCst) == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Err(Failure::new(FailureKind::Command, "it exited with 3"))
+    }
+}
+
+/// Where the record ends.
+struct End;
+
+impl Executor for End {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        Err(Failure::failed(format!("{} is not recorded", call.key)))
+    }
+}
+
+struct Deaf;
+
+impl Narrator for Deaf {
+    fn tell(&self, _: Event<'_>) {}
+}
+
+#[test]
+fn a_branch_that_was_stopped_is_stopped_at_the_same_call_when_the_run_is_resumed() {
+    // The last one is more than are done at once.
+    let script = r#"
+        let all = ["one", "two", "three", "four", "bad", "five", "six", "seven", "eight"];
+        let tried = attempt(|| parallel(all, |name| loop { hook("local", name); attempt(|| hook("local", name + " again")); }));
+        ensure(!tried.ok, "a branch fails");
+        hook("local", "after");
+    "#;
+    let checked = Checked::new("deploy.rhai", std::path::Path::new("/nowhere"), script);
+    let perform = |executor: Arc<dyn Executor>, branches| {
+        checked.run(ScriptRun {
+            arguments: Vec::new(),
+            executor,
+            narrator: Arc::new(Deaf),
+            run: Arc::new(RunInfo {
+                id: RunId::new("r1").expect("valid"),
+                operator: "me@here".into(),
+                started: "2026-01-01T00:00:00Z".into(),
+            }),
+            branches,
+            cancellation: Cancellation::default(),
+            secrets: Arc::new(NoSecrets),
+        })
+    };
+    let journal = Arc::new(Journal::in_memory());
+    let ended = perform(Arc::new(Record::journaled(Racing(AtomicUsize::new(0)), journal.clone(), Arc::new(Nobody))), Branches::default());
+    assert!(ended.is_ok(), "{:?}", ended.err().map(|ended| ended.diagnostic.message));
+    for branches in [Branches::InOrder, Branches::default(), Branches::Parallel { max: 20 }] {
+        let later = Arc::new(Journal::open(Memory, journal.chain()));
+        let record = Arc::new(Record::journaled(End, later, Arc::new(Nobody)));
+        let ended = perform(record.clone(), branches);
+        assert!(ended.is_ok(), "{branches:?}: {:?}", ended.err().map(|ended| ended.diagnostic.message));
+        assert_eq!(record.not_asked(), None);
+    }
 }
