@@ -10,6 +10,7 @@ mod drains;
 mod dry_runs;
 mod failing_deploys;
 mod interruptions;
+mod killed_deploys;
 mod leases;
 mod load;
 mod load_works;
