@@ -9,7 +9,7 @@ use std::{
 use rhai::{AST, EvalAltResult};
 
 use super::{
-    Evaluator, NOT_YET, REPLACED, ScriptRun, Stopped, Watcher,
+    Evaluator, NOT_YET, REPLACED, ScriptRun, Stopped, Tested, Watcher,
     check::{Entry, Examined, Finding, OptionKey, Vocabulary, check},
     diagnostics::Diagnostic,
     engine,
@@ -87,6 +87,11 @@ impl Checked {
     /// Runs it and blocks until it ends. A script with findings does not begin: the first of them is told.
     pub fn run(&self, run: ScriptRun) -> Result<(), Ended> {
         self.begin(|tree| run.perform(tree, &self.resolver))
+    }
+
+    /// The same, as a test of it.
+    pub fn test(&self, run: ScriptRun, tested: Arc<dyn Tested>) -> Result<(), Ended> {
+        self.begin(|tree| run.test(tree, &self.resolver, tested))
     }
 
     /// The same, with someone who watches each step.

@@ -16,6 +16,8 @@ pub enum Kind {
     Bool,
     /// A whole number within these bounds.
     Whole(i64, i64),
+    /// A count, or a part such as `"25%"`.
+    Part,
     /// A number over 0, whole or not.
     Number,
     /// A length of time: `"30s"`.
@@ -63,6 +65,7 @@ impl Kind {
             Self::Text | Self::Secretive => "a string".into(),
             Self::Bool => "true or false".into(),
             Self::Whole(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Part => "a count or a part such as \"25%\"".into(),
             Self::Number => "a number over 0".into(),
             Self::Duration => "a duration such as \"30s\"".into(),
             Self::Size => "a size such as \"512m\"".into(),
@@ -95,6 +98,10 @@ impl Kind {
             Self::Text | Self::Secretive => text.is_some(),
             Self::Bool => value.is_bool(),
             Self::Whole(least, most) => value.as_int().is_ok_and(|number| (*least..=*most).contains(&number)),
+            Self::Part if value.is_int() => value.as_int().is_ok_and(|count| (1..=10_000).contains(&count)),
+            Self::Part => text.is_some_and(|text| {
+                text.strip_suffix('%').and_then(|part| part.trim().parse().ok()).is_some_and(|part: u8| (1..=100).contains(&part))
+            }),
             Self::Number => value.as_float().or_else(|_| value.as_int().map(to_float)).is_ok_and(|number| number > 0.0 && number < 1e6),
             Self::Duration => {
                 return text.map_or_else(mismatch, |text| Period::parse(&text).map(drop).map_err(|invalid| invalid.to_string()));

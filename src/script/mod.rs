@@ -24,6 +24,7 @@ mod run;
 pub mod session;
 pub mod sources;
 pub mod stdlib;
+mod tested;
 pub mod values;
 mod yaml;
 
@@ -34,6 +35,7 @@ pub use self::{
     functions::{NOT_YET, REPLACED, signatures},
     run::{ScriptRun, Stopped},
     session::{SecretNames, Session},
+    tested::Tested,
 };
 
 pub use crate::executor::Branches;

@@ -247,6 +247,17 @@ pub const SPECS: &[OptionSpec] = &[
     OptionSpec { function: "backfill", keys: BACKFILL },
     OptionSpec { function: "backup", keys: &[key("timeout", Kind::Duration, "how long it may take (\"1h\")")] },
     OptionSpec {
+        function: "invariants",
+        keys: &[
+            key("dropped", Kind::Bool, "no op lets a request go unanswered (true)"),
+            key("downtime", Kind::Bool, "requests may be dropped where the script says `allow_downtime: true` (true)"),
+            key("healthy", Kind::Bool, "no op gives traffic to a container that is not healthy (true)"),
+            key("min_capacity", Kind::Part, "the fewest healthy containers with traffic, or a part of those that served in the beginning"),
+            key("versions", Kind::Whole(1, 100), "the most releases of a service that serve at once (2)"),
+            key("ending", Kind::Bool, "what is there in the end is what the run says (true)"),
+        ],
+    },
+    OptionSpec {
         function: "parallel",
         keys: &[
             key("max", Kind::Whole(1, 256), "how many branches run at once (8)"),

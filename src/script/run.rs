@@ -18,6 +18,7 @@ use super::{
     placeholders::{Placeholders, foreign},
     resolver::Resolver,
     session::{Circumstances, Project, SecretNames, Session},
+    tested::Tested,
 };
 use crate::{
     executor::{Branches, Cancellation, Executor, Narrator, RunInfo, branches::STACK, call::Urgency},
@@ -74,6 +75,12 @@ impl ScriptRun {
         begun.on_a_thread(|engine| engine.run_ast(script))
     }
 
+    /// The same, as a test of the script.
+    pub fn test(self, script: &AST, resolver: &Resolver, tested: Arc<dyn Tested>) -> Result<(), Stopped> {
+        let begun = self.takes_its_arguments(script)?.begin_tested(resolver, Some(tested));
+        begun.on_a_thread(|engine| engine.run_ast(script))
+    }
+
     /// The same, with someone who watches each step.
     pub fn step(self, script: &AST, resolver: &Resolver, watcher: Arc<dyn Watcher>) -> Result<(), Stopped> {
         let mut begun = self.takes_its_arguments(script)?.begin(resolver);
@@ -99,6 +106,10 @@ impl ScriptRun {
     }
 
     fn begin(self, resolver: &Resolver) -> Begun {
+        self.begin_tested(resolver, None)
+    }
+
+    fn begin_tested(self, resolver: &Resolver, tested: Option<Arc<dyn Tested>>) -> Begun {
         let placeholders = Placeholders::default();
         let cancellation = self.cancellation.clone();
         let session = Session::new(Circumstances {
@@ -115,6 +126,8 @@ impl ScriptRun {
             built: Mutex::new(BTreeMap::new()),
             registries: Mutex::default(),
             resolved: Mutex::default(),
+            tested,
+            invariants: Mutex::default(),
         });
         Begun { engine: engine(session.clone(), resolver, cancellation.clone()), session, cancellation, placeholders }
     }

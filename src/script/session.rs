@@ -14,6 +14,7 @@ use super::{
     ledger::Ledger,
     placeholders::{Placeholders, foreign_value},
     sources::Sources,
+    tested::Tested,
 };
 use crate::{
     executor::{
@@ -53,6 +54,10 @@ pub(super) struct Circumstances {
     pub(super) registries: Mutex<Vec<Registry>>,
     /// What registries' tags stand for in this run, by reference.
     pub(super) resolved: Mutex<BTreeMap<String, String>>,
+    /// Who tests the script, where it is a test.
+    pub(super) tested: Option<Arc<dyn Tested>>,
+    /// What the script itself says must hold in tests.
+    pub(super) invariants: Mutex<Vec<(String, rhai::FnPtr)>>,
 }
 
 /// The project, and whether a service carries its name already.
@@ -148,12 +153,19 @@ impl Session {
             built: Mutex::new(lock(&circumstances.built).clone()),
             registries: Mutex::new(lock(&circumstances.registries).clone()),
             resolved: Mutex::new(lock(&circumstances.resolved).clone()),
+            tested: None,
+            invariants: Mutex::default(),
         });
         session.aside(prefix)
     }
 
     pub(super) fn circumstances(&self) -> &Circumstances {
         &self.0.circumstances
+    }
+
+    /// Who tests the script, where it is a test.
+    pub(super) fn tested(&self) -> Option<Arc<dyn Tested>> {
+        self.circumstances().tested.clone()
     }
 
     pub(super) fn current(&self) -> MutexGuard<'_, Current> {

@@ -8,6 +8,7 @@ mod databases;
 mod faults;
 mod images;
 mod leases;
+mod look;
 mod proxies;
 pub mod shape;
 #[cfg(test)]

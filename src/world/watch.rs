@@ -141,6 +141,11 @@ impl Watch {
         &self.rules
     }
 
+    /// The rules, to change them.
+    pub const fn rules_mut(&mut self) -> &mut Rules {
+        &mut self.rules
+    }
+
     /// Takes note of what befell the world from outside: that is nobody's fault.
     pub fn excuse(&mut self, world: &World) {
         let now = Seen::of(world);

@@ -347,7 +347,7 @@ fn what_pipelines_run_is_a_command_of_a_script_that_is_there() {
             count += 1;
         }
     }
-    assert_eq!(count, 6);
+    assert_eq!(count, 8);
 }
 
 /// What the page of the strategies begins with.

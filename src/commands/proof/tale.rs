@@ -1,6 +1,11 @@
 //! One run with what befalls it, from its beginning to an end that nobody has to see to.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use serde_json::Value;
 
 use super::{Desk, Subject};
 use crate::{
@@ -20,11 +25,11 @@ use crate::{
     journal::{Chain, Ended, Entry, How, Intent, Journal, now},
     model::{Period, RunId, Version},
     op::{Build, Op, Release},
-    script::ScriptRun,
+    script::{ScriptRun, Tested},
     world::{
         World,
         shape::{Shape, differences},
-        watch::{Breach, Watch},
+        watch::{Breach, Rules, Watch},
     },
 };
 
@@ -84,30 +89,37 @@ pub fn tell(subject: &Subject, start: &World, story: &Story, limits: &Limits, no
 /// The fleet after the script was run on an empty one, nothing going wrong, with a version of what it builds that came before.
 pub fn before(subject: &Subject, limits: &Limits) -> Result<World, String> {
     let empty = World::default();
-    let (story, subject) = (Story::default(), Subject { around: earlier, ..subject.clone() });
-    let tale = Tale::new(&subject, &empty, &story, limits, Noted::default(), BEFORE);
-    match tale.process(How::Run) {
-        Some((Exit::Done, _)) => Ok(tale.fleet.world()),
-        Some((_, why)) => Err(why.unwrap_or_else(|| "it failed".into())),
-        None => Err("it came to no end".into()),
+    let story = Story::default();
+    let tale = Tale::new(subject, &empty, &story, limits, Noted::default(), BEFORE);
+    let ended = tale.process(How::Run);
+    let given = tale.given.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (given, ended) {
+        (Some(Ok(())), _) | (None, Some((Exit::Done, _))) => {}
+        (Some(Err(failure)), _) => return Err(failure.message),
+        (None, Some((_, why))) => return Err(why.unwrap_or_else(|| "it failed".into())),
+        (None, None) => return Err("it came to no end".into()),
     }
+    let mut world = tale.fleet.world();
+    world.free();
+    Ok(world)
 }
 
-/// Builds what came before.
-fn earlier(inner: Arc<dyn Executor>) -> Arc<dyn Executor> {
-    struct Earlier(Arc<dyn Executor>);
-    impl Executor for Earlier {
-        fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-            match &call.op {
-                Op::Build(build) => {
-                    let version = Version::new(BEFORE).expect("a word is a version");
-                    self.0.perform(&call.with(Build { version, ..build.clone() }))
-                }
-                _ => self.0.perform(call),
+/// Builds what came before, until the script itself says what that is.
+struct Earlier {
+    inner: Arc<dyn Executor>,
+    gives: Arc<AtomicBool>,
+}
+
+impl Executor for Earlier {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        match &call.op {
+            Op::Build(build) if !self.gives.load(Ordering::SeqCst) => {
+                let version = Version::new(BEFORE).expect("a word is a version");
+                self.inner.perform(&call.with(Build { version, ..build.clone() }))
             }
+            _ => self.inner.perform(call),
         }
     }
-    Arc::new(Earlier(inner))
 }
 
 fn id(name: &str) -> RunId {
@@ -120,6 +132,10 @@ struct Tale<'a> {
     disk: Arc<Mutex<String>>,
     run: Arc<RunInfo>,
     steps: u64,
+    /// Whether it makes what the tests begin with, and what came of it where the script says what that is.
+    begins: bool,
+    gives: Arc<AtomicBool>,
+    given: Arc<Mutex<Option<Result<(), Failure>>>>,
 }
 
 impl<'a> Tale<'a> {
@@ -128,7 +144,16 @@ impl<'a> Tale<'a> {
         let fleet = Arc::new(Faults::new(model, story, Watch::new(subject.rules.clone(), start), limits.calls, noted));
         let started = format!("2026-01-0{}T00:00:00Z", if name == BEFORE { 1 } else { 2 });
         let run = Arc::new(RunInfo { id: id(name), operator: OPERATOR.into(), started });
-        Self { subject, fleet, disk: Arc::default(), run, steps: limits.steps }
+        Self {
+            subject,
+            fleet,
+            disk: Arc::default(),
+            run,
+            steps: limits.steps,
+            begins: name == BEFORE,
+            gives: Arc::default(),
+            given: Arc::default(),
+        }
     }
 
     fn tell(self, story: &Story, limits: &Limits, start: &World) -> Told {
@@ -178,7 +203,7 @@ impl<'a> Tale<'a> {
 
     /// Whether what is there is what the exit says.
     fn judge(&self, exit: Exit, why: Option<&str>, start: &World, limits: &Limits) {
-        if !self.subject.rules.ending {
+        if !self.fleet.rules().ending {
             return;
         }
         let (found, run) = (self.fleet.world().shape(&self.run.id), &self.run.id);
@@ -227,7 +252,7 @@ impl<'a> Tale<'a> {
         let how = if chain.is_undoing() { How::Undo } else { how };
         let journal = Arc::new(Journal::open(Mortal::new(self.fleet.clone(), self.disk.clone()), chain));
         let fleet: Arc<dyn Executor> = self.fleet.clone();
-        let within = (self.subject.around)(fleet);
+        let within = if self.begins { Arc::new(Earlier { inner: fleet, gives: self.gives.clone() }) } else { (self.subject.around)(fleet) };
         let decide: Arc<dyn Decide> = Arc::new(Truth { fleet: self.fleet.clone(), how });
         let terms = Terms { patience: self.subject.patience, ..Terms::default() };
         let stack = Stack::journaled(None, within, Arc::new(Deaf), journal.clone(), decide.clone(), terms);
@@ -248,7 +273,14 @@ impl<'a> Tale<'a> {
 
     fn runs(&self, stack: &Stack, journal: &Journal) -> Option<(Exit, Option<String>, Option<State>)> {
         let cancellation = Cancellation::within(self.steps);
-        let ended = self.subject.script.run(ScriptRun {
+        let tested = Arc::new(Test {
+            fleet: self.fleet.clone(),
+            run: self.run.id.clone(),
+            begins: self.begins,
+            gives: self.gives.clone(),
+            given: self.given.clone(),
+        });
+        let run = ScriptRun {
             arguments: self.subject.arguments.clone(),
             executor: stack.executor(),
             narrator: Arc::new(Deaf),
@@ -256,7 +288,8 @@ impl<'a> Tale<'a> {
             branches: Branches::InOrder,
             cancellation: cancellation.clone(),
             secrets: self.subject.secrets.clone(),
-        });
+        };
+        let ended = self.subject.script.test(run, tested);
         if cancellation.is_spent() {
             self.fleet.exhaust();
         }
@@ -332,6 +365,43 @@ impl Decide for Truth {
 
     fn who(&self) -> String {
         OPERATOR.into()
+    }
+}
+
+/// What the script says of its own tests.
+struct Test {
+    fleet: Arc<Faults<Arc<Desk>>>,
+    run: RunId,
+    begins: bool,
+    gives: Arc<AtomicBool>,
+    given: Arc<Mutex<Option<Result<(), Failure>>>>,
+}
+
+impl Tested for Test {
+    fn begins(&self) -> bool {
+        self.begins
+    }
+
+    fn gives(&self) {
+        self.gives.store(true, Ordering::SeqCst);
+    }
+
+    fn given(&self, done: Result<(), Failure>) {
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+    }
+
+    fn rules(&self, change: &dyn Fn(&mut Rules)) {
+        self.fleet.change_rules(change);
+    }
+
+    fn looks(&self) -> Vec<Value> {
+        self.fleet.looks(&self.run)
+    }
+
+    fn broken(&self, breach: Breach) {
+        if !self.begins {
+            self.fleet.breach(breach);
+        }
     }
 }
 

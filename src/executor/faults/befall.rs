@@ -98,6 +98,11 @@ impl<S: Source> Faults<S> {
         if matches!(call.op, Op::Hook(_)) && result.is_ok() {
             going.done.push(call.key.to_string());
         }
+        if call.op.class().changes()
+            && let Some(looks) = &mut going.looks
+        {
+            looks.push(self.model.with(|world| world.look(&call.run.id)));
+        }
         let host = call.op.host().map(|host| &host.name);
         let (at, breaches) = self.model.with(|world| (world.clock(), going.watch.look(&call.op, result.as_ref().ok(), world)));
         let why = result.as_ref().err().map(|failure| failure.message.clone());

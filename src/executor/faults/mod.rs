@@ -15,6 +15,8 @@ use std::{
     },
 };
 
+use serde_json::Value;
+
 pub use self::{
     fault::Fault,
     mortal::Mortal,
@@ -23,11 +25,11 @@ pub use self::{
 use super::{Call, Executor, Model, Outcome, Source, Urgency};
 use crate::{
     failure::{Failure, FailureKind},
-    model::{ContainerName, HostName, Period},
+    model::{ContainerName, HostName, Period, RunId},
     world::{
         World,
         shape::Shape,
-        watch::{Breach, Watch},
+        watch::{Breach, Rules, Watch},
     },
 };
 
@@ -102,6 +104,8 @@ struct Going {
     done: Vec<String>,
     is_calm: bool,
     committed: Option<Shape>,
+    /// What the fleet was after each change, where somebody looks at it.
+    looks: Option<Vec<Value>>,
 }
 
 impl<S: Source> Faults<S> {
@@ -122,6 +126,7 @@ impl<S: Source> Faults<S> {
             done: Vec::new(),
             is_calm: false,
             committed: None,
+            looks: None,
         };
         Self { model, is_dead: AtomicBool::new(false), going: Mutex::new(going) }
     }
@@ -181,6 +186,25 @@ impl<S: Source> Faults<S> {
     /// Whether the command of this key was done, though nobody heard of it.
     pub fn was_done(&self, key: &str) -> bool {
         self.lock().done.iter().any(|done| done == key)
+    }
+
+    /// What must hold.
+    pub fn rules(&self) -> Rules {
+        self.lock().watch.rules().clone()
+    }
+
+    /// Changes what must hold.
+    pub fn change_rules(&self, change: &dyn Fn(&mut Rules)) {
+        change(self.lock().watch.rules_mut());
+    }
+
+    /// What the fleet was after each change since this was last asked for; the first time, how it is now.
+    pub fn looks(&self, run: &RunId) -> Vec<Value> {
+        let mut going = self.lock();
+        match going.looks.replace(Vec::new()) {
+            Some(looks) => looks,
+            None => vec![self.model.with(|world| world.look(run))],
+        }
     }
 
     /// How many calls it has met.

@@ -19,6 +19,7 @@ mod people;
 mod read;
 mod registry;
 mod starting;
+mod testing;
 mod traffic;
 mod undoing;
 mod verbs;
@@ -75,6 +76,7 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
         flow::FUNCTIONS,
         undoing::FUNCTIONS,
         people::FUNCTIONS,
+        testing::FUNCTIONS,
         database::FUNCTIONS,
         operators::FUNCTIONS,
     ]
@@ -206,7 +208,9 @@ pub fn module() -> Module {
                 let context = context.expect("it is registered with a context");
                 let caller = Caller::new(&context)?;
                 let arguments = Arguments::new(function, values);
-                (function.body)(&caller, &arguments).map_err(|trouble| match trouble {
+                let result = (function.body)(&caller, &arguments);
+                testing::look(&caller);
+                result.map_err(|trouble| match trouble {
                     Trouble::Failed(mut failure) => {
                         failure.message = caller.session.circumstances().placeholders.show(&failure.message);
                         raise(failure.from(&caller.origin), context.call_position())

@@ -1,0 +1,109 @@
+//! `given`, `invariant`, `invariants`: what a script says about its own tests. In a run that is no test they do nothing.
+
+use std::sync::Arc;
+
+use rhai::Dynamic;
+
+use super::{
+    Arguments, Caller, Function, Trouble,
+    flow::{failure_of, in_session},
+};
+use crate::{
+    executor::{Call, Executor, Key, Outcome},
+    failure::{Failure, FailureKind},
+    script::{parallel::detach, session::lock, values::json},
+    world::watch::{Breach, Least},
+};
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function {
+        name: "given",
+        parameters: &["action"],
+        returns: "",
+        doc: "Says what `podlift test` begins with: what a closure deploys on an empty fleet. In a run it does nothing.",
+        body: given,
+    },
+    Function {
+        name: "invariant",
+        parameters: &["name", "holds"],
+        returns: "",
+        doc: "Says what must hold in `podlift test` after each change: a closure that is given the world. In a run it does nothing.",
+        body: invariant,
+    },
+    Function {
+        name: "invariants",
+        parameters: &["options?"],
+        returns: "",
+        doc: "Says which of its rules `podlift test` holds a script to. In a run it does nothing.",
+        body: invariants,
+    },
+];
+
+fn given(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    let action = arguments.function(0)?;
+    let Some(tested) = caller.session.tested().filter(|tested| tested.begins()) else { return Ok(Dynamic::UNIT) };
+    tested.gives();
+    let done = in_session(caller, &caller.session, &action, ());
+    tested.given(done.as_ref().map(drop).map_err(|error| failure_of(error)));
+    drop(done?);
+    Err(Trouble::Stops(Box::new(Failure::new(FailureKind::Interrupted, "what the tests begin with is there"))))
+}
+
+fn invariant(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    let (name, holds) = (arguments.plain(0)?, arguments.function(1)?);
+    if caller.session.tested().is_some() {
+        let holds = detach(&Dynamic::from(holds)).cast();
+        lock(&caller.session.circumstances().invariants).push((name, holds));
+    }
+    Ok(Dynamic::UNIT)
+}
+
+fn invariants(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    let options = arguments.options()?;
+    let least = options.get("min_capacity").and_then(|value| match value.as_int() {
+        Ok(count) => usize::try_from(count).ok().map(Least::Containers),
+        Err(_) => value.clone().into_string().ok()?.trim_end_matches('%').trim().parse().ok().map(Least::Percent),
+    });
+    if let Some(tested) = caller.session.tested() {
+        tested.rules(&|rules| {
+            rules.dropped = options.bool("dropped").unwrap_or(rules.dropped);
+            rules.downtime = options.bool("downtime").unwrap_or(rules.downtime);
+            rules.healthy = options.bool("healthy").unwrap_or(rules.healthy);
+            rules.ending = options.bool("ending").unwrap_or(rules.ending);
+            rules.versions = options.whole("versions").or(rules.versions);
+            rules.min_capacity = least.or(rules.min_capacity);
+        });
+    }
+    Ok(Dynamic::UNIT)
+}
+
+/// Asks the script's own invariants about every state that the fleet was in since they were last asked.
+pub(super) fn look(caller: &Caller<'_>) {
+    let Some(tested) = caller.session.tested() else { return };
+    let invariants = lock(&caller.session.circumstances().invariants).clone();
+    if invariants.is_empty() {
+        return;
+    }
+    let aside = caller.session.over(Key::aside(0).branch(), Arc::new(Still));
+    for world in tested.looks() {
+        let world = json::dynamic(world);
+        for (name, holds) in &invariants {
+            let what = match in_session(caller, &aside, holds, (world.clone(),)) {
+                Ok(answer) if answer.as_bool() == Ok(true) => continue,
+                Ok(answer) if answer.is_bool() => "it does not hold".to_owned(),
+                Ok(_) => "it answers with something else than true or false".to_owned(),
+                Err(error) => format!("it cannot be asked: {}", failure_of(&error).message),
+            };
+            tested.broken(Breach::new(name, what));
+        }
+    }
+}
+
+/// Where an invariant asks for something: it looks, and does nothing.
+struct Still;
+
+impl Executor for Still {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        Err(Failure::refused(format!("an invariant looks at the world that it is given, and asks for `{}`", call.op.verb())))
+    }
+}

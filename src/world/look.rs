@@ -1,0 +1,45 @@
+//! What a script's own invariants see of a fleet.
+
+use serde_json::{Map, Value, json};
+
+use super::World;
+use crate::model::RunId;
+
+impl World {
+    /// Hosts, and services with their containers, as plain data. What `run` has made is new.
+    pub fn look(&self, run: &RunId) -> Value {
+        let mut hosts = Map::new();
+        let mut services: Map<String, Value> = Map::new();
+        for (name, host) in &self.hosts {
+            hosts.insert(name.to_string(), json!({ "reachable": host.unreachable.is_none() }));
+            for container in host.state.containers.values() {
+                let weight = self.weight(name, container);
+                let service = services.entry(container.service.to_string()).or_insert_with(|| json!({ "containers": [], "serving": 0 }));
+                let is_healthy = host.is_healthy(&container.name);
+                if is_healthy && weight > 0 {
+                    service["serving"] = (service["serving"].as_u64().unwrap_or_default() + 1).into();
+                }
+                if let Some(containers) = service["containers"].as_array_mut() {
+                    containers.push(json!({
+                        "name": container.name, "host": name, "version": container.version, "is_new": container.run == *run,
+                        "state": container.state.word(), "healthy": is_healthy, "weight": weight,
+                    }));
+                }
+            }
+        }
+        json!({ "seconds": self.clock.duration().as_secs_f64(), "hosts": hosts, "services": services })
+    }
+
+    /// The largest weight that a proxy gives a container's release.
+    fn weight(&self, host: &crate::model::HostName, container: &crate::model::Container) -> u64 {
+        let tables = self.hosts.values().filter_map(|known| known.state.routes.get(&container.service));
+        tables.map(|table| table.weight_of(host, &container.name)).max().unwrap_or_default()
+    }
+
+    /// Takes all leases away, as if their runs had ended.
+    pub fn free(&mut self) {
+        for host in self.hosts.values_mut() {
+            host.state.leases.clear();
+        }
+    }
+}
