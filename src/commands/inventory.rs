@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     executor::Recorded,
-    model::{Host, HostName, ProjectName, Service, ServiceName},
-    op::Op,
+    model::{Database, Host, HostName, ProjectName, Service, ServiceName},
+    op::{Op, Query, Sql},
 };
 
 /// What a script is about.
@@ -17,6 +17,8 @@ pub struct Inventory {
     pub hosts: BTreeMap<HostName, Host>,
     /// The services that it starts.
     pub services: BTreeMap<ServiceName, Service>,
+    /// The databases that it reads or changes.
+    pub databases: Vec<Database>,
 }
 
 impl Inventory {
@@ -30,6 +32,11 @@ impl Inventory {
             // An image may be built and shipped from here without anything being deployed here.
             let builder = |host: &Host| matches!(op, Op::Build(_) | Op::Ship(_) | Op::Push(_)) && host.is_local();
             inventory.hosts.extend(op.hosts().into_iter().filter(|host| !builder(host)).map(|host| (host.name.clone(), host.clone())));
+            if let Op::Query(Query { database, .. }) | Op::Sql(Sql { database, .. }) = op
+                && !inventory.databases.contains(database)
+            {
+                inventory.databases.push(database.clone());
+            }
             if let Op::Start(start) = op {
                 inventory.services.entry(start.service.name.clone()).or_insert_with(|| start.service.clone());
             }

@@ -3,6 +3,7 @@
 pub mod about;
 mod afterwards;
 pub mod answers;
+pub mod between;
 pub mod changes;
 pub mod check;
 pub mod complaint;

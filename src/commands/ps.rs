@@ -4,15 +4,16 @@ use jiff::Timestamp;
 
 use super::{
     about::{self, spinner},
+    between,
     exit::Exit,
     look::{self, split, tell_all},
 };
 use crate::{
     cli,
-    terminal::{Printer, containers},
+    terminal::{Printer, containers, schema},
 };
 
-/// Shows the containers of a project on its hosts.
+/// Shows the containers of a project on its hosts, and the changes of a schema that are between their halves.
 pub fn run(options: &cli::Ps, printer: &Printer) -> Exit {
     let about = match about::find(&options.place, printer) {
         Ok(about) => about,
@@ -27,8 +28,22 @@ pub fn run(options: &cli::Ps, printer: &Printer) -> Exit {
     } else if !rows.is_empty() {
         printer.data(containers::table(&rows, Timestamp::now(), printer.data_style()));
     }
+    if !options.json {
+        tell_changes(&about, printer);
+    }
     about.outside.close();
     tell_all(&failures, printer)
+}
+
+/// A database that cannot be asked from here is told, and no reason to fail: the containers are there.
+fn tell_changes(about: &about::About, printer: &Printer) {
+    let (changes, failures) = between::read(about, &spinner(printer));
+    if !changes.is_empty() {
+        printer.data(format!("\n{}", schema::table(&changes, Timestamp::now(), printer.data_style())));
+    }
+    for (database, failure) in failures {
+        printer.tell(format!("whether a change of {database} is between its halves could not be read: {}", failure.message));
+    }
 }
 
 fn hosts(inventory: &super::inventory::Inventory) -> String {

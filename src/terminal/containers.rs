@@ -134,7 +134,7 @@ pub fn releases(states: &BTreeMap<HostName, HostState>, style: Style) -> String 
 }
 
 /// How long ago that was, in its largest unit.
-fn age(at: &str, now: Timestamp) -> String {
+pub(super) fn age(at: &str, now: Timestamp) -> String {
     let Ok(at) = at.parse::<Timestamp>() else { return "unknown".into() };
     let seconds = u64::try_from(now.as_second().saturating_sub(at.as_second())).unwrap_or(0);
     match seconds {

@@ -15,6 +15,7 @@ pub mod printer;
 pub mod prompt;
 pub mod proof;
 pub mod report;
+pub mod schema;
 pub mod style;
 pub mod table;
 pub mod throttle;

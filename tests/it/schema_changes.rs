@@ -16,6 +16,8 @@ struct Clients {
     version: &'static str,
     process: Child,
     _script: tempfile::NamedTempFile,
+    /// A line for each transaction.
+    log: tempfile::TempDir,
 }
 
 impl Clients {
@@ -25,11 +27,39 @@ impl Clients {
         let mut pgbench = Command::new(program("pgbench"));
         pgbench.args(["--no-vacuum", "--client=3", "--time=900", "--rate=60", "--username=postgres"]).arg("--host").arg(postgres.folder());
         pgbench.args(["--port", &postgres.port.to_string(), "--file"]).arg(script.path()).arg("shop").env("PGAPPNAME", version);
+        let log = tempfile::tempdir().expect("a folder");
+        pgbench.arg("--log").arg(format!("--log-prefix={}", log.path().join("log").display()));
         let process = pgbench.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pgbench starts");
-        let clients = Self { version, process, _script: script };
+        let clients = Self { version, process, _script: script, log };
         let connected = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{version}'");
         until("its clients are connected", || postgres.sql(&connected) == "3");
         clients
+    }
+
+    /// How long each transaction took so far, in microseconds: the third word of a line of pgbench's log.
+    fn latencies(&self) -> Vec<u64> {
+        let files = std::fs::read_dir(self.log.path()).expect("the folder is there").flatten();
+        let texts = files.filter_map(|file| std::fs::read_to_string(file.path()).ok());
+        texts.flat_map(|text| text.lines().filter_map(|line| line.split(' ').nth(2)?.parse().ok()).collect::<Vec<u64>>()).collect()
+    }
+
+    /// Waits until enough of them were measured to know how long they take when nothing else happens; returns how many were.
+    fn measured(&self) -> usize {
+        until("its transactions are measured", || self.latencies().len() >= 300);
+        self.latencies().len()
+    }
+
+    /// Tells what a change cost them. How much it may be is not for a test: it depends on what else the machine does.
+    fn tell(&self, before: usize, change: &str) {
+        let all = self.latencies();
+        let (before, during) = all.split_at(before.min(all.len()));
+        let p99 = |latencies: &[u64]| {
+            let mut sorted = latencies.to_vec();
+            sorted.sort_unstable();
+            sorted.get((sorted.len() * 99 / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
+        };
+        let (count, quiet, busy) = (during.len(), p99(before), p99(during));
+        println!("{}: p99 of {} transactions before: {quiet} µs, of {count} during {change}: {busy} µs", self.version, before.len());
     }
 
     /// Ends them; panics where one of their queries failed.
@@ -51,19 +81,26 @@ impl Clients {
 }
 
 fn shop() -> (Postgres, Project) {
+    shop_of(rows())
+}
+
+fn shop_of(rows: u32) -> (Postgres, Project) {
     let postgres = Postgres::start();
     postgres.sql("CREATE TABLE users (id int PRIMARY KEY, email text, name text, age int); ALTER TABLE users OWNER TO app");
     postgres.sql(&format!(
-        "INSERT INTO users SELECT n, 'user' || n || '@example.com', 'Ann ' || n, n % 90 FROM generate_series(1, {}) n; ANALYZE users",
-        rows()
+        "INSERT INTO users SELECT n, 'user' || n || '@example.com', 'Ann ' || n, n % 90 FROM generate_series(1, {rows}) n; ANALYZE users"
     ));
     (postgres, Project::new().env("DB_PASSWORD", PASSWORD))
 }
 
-#[track_caller]
-fn run(postgres: &Postgres, project: &Project, script: &str) -> crate::rig::Output {
+fn write(postgres: &Postgres, project: &Project, script: &str) {
     let url = format!("postgres://app:${{secret(\"DB_PASSWORD\")}}@127.0.0.1:{}/shop", postgres.port);
     project.write("deploy.rhai", &format!("import \"std/expand_contract\" as change;\nlet db = database(`{url}`);\n{script}"));
+}
+
+#[track_caller]
+fn run(postgres: &Postgres, project: &Project, script: &str) -> crate::rig::Output {
+    write(postgres, project, script);
     project.podlift(&["run", "deploy.rhai", "--verbose"])
 }
 
@@ -96,8 +133,13 @@ fn a_column_is_renamed_under_both_versions_and_not_before_the_old_one_is_gone() 
     let (postgres, project) = shop();
     let old =
         Clients::start(&postgres, "web@v1", "UPDATE users SET email = 'x' || :id WHERE id = :id;\nSELECT email FROM users WHERE id = :id;");
+    let measured = old.measured();
     let declared = "let web = service(\"web\", #{}); let img = image(\"shop-web:v2\");\n";
     succeeds(&postgres, &project, &format!("{declared}{}", begin_rename("[[web, img]]")));
+    old.tell(measured, "expand and backfill");
+    let between = project.podlift(&["ps", "deploy.rhai"]);
+    assert_eq!(between.code, 0, "{}", between.stderr);
+    assert!(["users-email", "expanded", "web v2", "/shop"].iter().all(|word| between.stdout.contains(word)), "{}", between.stdout);
     let new =
         Clients::start(&postgres, "web@v2", "UPDATE users SET mail = 'y' || :id WHERE id = :id;\nSELECT mail FROM users WHERE id = :id;");
     let finish = format!(
@@ -114,6 +156,7 @@ fn a_column_is_renamed_under_both_versions_and_not_before_the_old_one_is_gone() 
     assert_eq!(postgres.sql("SELECT state FROM podlift.changes"), "contracted");
     new.end(&postgres);
     succeeds(&postgres, &project, &finish);
+    assert!(!project.podlift(&["ps", "deploy.rhai"]).stdout.contains("users-email"), "it is contracted");
     let again = run(&postgres, &project, &format!("{declared}{}", begin_rename("[[web, img]]")));
     assert!(again.stderr.contains("cannot begin again"), "{}", again.stderr);
 }
@@ -132,10 +175,90 @@ fn an_expand_whose_run_fails_leaves_schema_and_data_as_they_were() {
 }
 
 #[test]
+fn a_contract_that_fails_on_its_way_is_gone_on_with_behind_what_is_done() {
+    let (postgres, project) = shop();
+    succeeds(
+        &postgres,
+        &project,
+        r#"change::begin(db, "age", #{ services: [], fleet: [], expand: "ALTER TABLE users ADD COLUMN years int" });"#,
+    );
+    postgres.sql("CREATE VIEW ages AS SELECT age FROM users");
+    let finish = r#"change::finish(db, "age", #{ services: [], fleet: [], verify: "SELECT id FROM users WHERE name IS NULL",
+        contract: "ALTER TABLE users RENAME COLUMN name TO name_old; ALTER TABLE users DROP COLUMN age" });"#;
+    let failed = run(&postgres, &project, finish);
+    let told = failed.stderr.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+    assert!(failed.code != 0 && told.contains("other objects depend on it"), "{}", failed.stderr);
+    assert_eq!(postgres.sql("SELECT state FROM podlift.changes"), "contracting");
+    postgres.sql("DROP VIEW ages");
+    succeeds(&postgres, &project, finish);
+    assert_eq!(postgres.sql("SELECT state FROM podlift.changes"), "contracted");
+    let columns = "SELECT string_agg(column_name, ',' ORDER BY column_name) FROM information_schema.columns WHERE table_name = 'users'";
+    assert_eq!(postgres.sql(columns), "email,id,name_old,years");
+}
+
+/// One call for all of it, and what becomes of a process that dies in it.
+const WHOLE: &str = r#"
+change::run(db, "mail", #{ services: [], fleet: [],
+    expand: "ALTER TABLE users ADD COLUMN mail text; CREATE TABLE mails (id int); CREATE INDEX CONCURRENTLY users_mail ON users (mail)",
+    triggers: `
+        CREATE FUNCTION users_mail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.mail := NEW.email; RETURN NEW; END $$;
+        CREATE TRIGGER users_mail BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE FUNCTION users_mail()`,
+    backfill: #{ table: "users", key: "id", set: "mail = email", where: "mail IS DISTINCT FROM email", pause: "0s" },
+    verify: "SELECT id FROM users WHERE mail IS DISTINCT FROM email LIMIT 5",
+    contract: "DROP TRIGGER users_mail ON users; DROP FUNCTION users_mail(); ALTER TABLE users RENAME COLUMN email TO email_old" });
+"#;
+
+fn is_committed(project: &Project) -> bool {
+    let runs = std::fs::read_dir(project.path().join(".podlift/runs")).expect("there is a run").flatten();
+    let journals: Vec<String> = runs.filter_map(|run| std::fs::read_to_string(run.path().join("journal.jsonl")).ok()).collect();
+    journals.iter().any(|journal| journal.contains("\"commit\""))
+}
+
+#[test]
+fn an_operator_who_is_killed_at_any_statement_resumes_or_takes_back_to_the_same_schema_and_data() {
+    let columns = "SELECT string_agg(attname, ',' ORDER BY attname) FROM pg_attribute WHERE attrelid = 'users'::regclass AND attnum > 0 AND NOT attisdropped";
+    let objects = "SELECT (SELECT count(*) FROM pg_trigger WHERE tgrelid = 'users'::regclass), to_regclass('mails'), to_regclass('users_mail'), \
+        (SELECT count(*) FROM pg_proc WHERE proname = 'users_mail')";
+    for command in ["resume", "undo"] {
+        for statements in [1, 4, 6, 8, 11] {
+            let (postgres, project) = shop_of(3000);
+            let there = || [columns, objects].map(|asked| postgres.sql(asked));
+            let data = |column: &str| {
+                postgres.sql(&format!("SELECT md5(string_agg(concat(id, {column}, name, age), ',' ORDER BY id)) FROM users"))
+            };
+            let (before, rows) = (there(), data("email"));
+            write(&postgres, &project, WHOLE);
+            let mut process = project.start(&["run", "deploy.rhai"]);
+            let begun = "SELECT CASE WHEN to_regclass('podlift.migrations') IS NULL THEN 0 ELSE \
+                (xpath('/row/n/text()', query_to_xml('SELECT count(*) AS n FROM podlift.migrations', false, true, '')))[1]::text::int END";
+            until("it is that far", || {
+                postgres.sql(begun).parse::<u32>().expect("a count") >= statements || process.try_wait().expect("asked").is_some()
+            });
+            let _ = process.kill();
+            process.wait().expect("it ends");
+            let output = project.podlift(&[command]);
+            let told = format!("{command} behind {statements}: {}", output.stderr);
+            let state = postgres.sql("SELECT coalesce(max(state), 'none') FROM podlift.changes");
+            let column = if there()[0].contains("email_old") { "email_old" } else { "email" };
+            assert_eq!(data(column), rows, "{told}");
+            match (command, state.as_str()) {
+                ("resume", _) => assert_eq!((state.as_str(), there()[0].as_str()), ("contracted", "age,email_old,id,mail,name"), "{told}"),
+                (_, "none") => assert_eq!(there(), before, "{told}"),
+                // Behind the gate there is no way back, and the schema is one that the new code knows.
+                (_, "expanded") if is_committed(&project) => assert!(there()[0].contains("mail"), "{told}"),
+                (_, "contracting" | "contracted") => assert!(there()[0].contains("mail"), "{told}"),
+                (_, other) => panic!("{other}: {told}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn constraints_types_and_indexes_change_under_load() {
     let (postgres, project) = shop();
     let clients =
         Clients::start(&postgres, "web@v1", "UPDATE users SET age = age + 1 WHERE id = :id;\nSELECT * FROM users WHERE id = :id;");
+    let measured = clients.measured();
     succeeds(
         &postgres,
         &project,
@@ -158,6 +281,7 @@ fn constraints_types_and_indexes_change_under_load() {
             verify: "SELECT id FROM users WHERE age_big IS DISTINCT FROM age OR last_name IS NULL LIMIT 5" });
         "#,
     );
+    clients.tell(measured, "a NOT NULL, a unique index, a change of type and a split");
     clients.end(&postgres);
     assert_eq!(postgres.sql("SELECT count(*) FROM pg_index WHERE indrelid = 'users'::regclass AND indisvalid"), "2");
 }

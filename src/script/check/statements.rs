@@ -37,6 +37,10 @@ const OPTIONS: &[(&str, &str, &str, Meant)] = &[
     ("std/expand_contract", "begin", "verify", Meant::Query),
     ("std/expand_contract", "finish", "contract", Meant::Contract),
     ("std/expand_contract", "finish", "verify", Meant::Query),
+    ("std/expand_contract", "run", "expand", Meant::Expand),
+    ("std/expand_contract", "run", "triggers", Meant::Expand),
+    ("std/expand_contract", "run", "verify", Meant::Query),
+    ("std/expand_contract", "run", "contract", Meant::Contract),
 ];
 
 /// Finds them in literals, and in files that a literal names.

@@ -1,7 +1,7 @@
 //! Runs whose process dies, at every point at which it can, and what becomes of the fleet when they are resumed or undone.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, Mutex},
 };
@@ -17,10 +17,20 @@ use crate::{
     },
     journal::{Chain, Entry, Journal, Memory, Store},
     model::{HostName, RunId, RunInfo},
+    op::{Op, Sql},
     script::{Branches, Ended, ScriptRun, session::lock},
 };
 
 const ROLLING: &str = "rolling::deploy(web, img, fleet);";
+
+/// All of a change of a schema: expand, roll, contract.
+const CHANGE: &str = r#"
+let db = database("postgres:///shop");
+change::run(db, "mail", #{
+    services: [[web, img]], fleet: fleet,
+    expand: "ALTER TABLE users ADD COLUMN mail text",
+    contract: "ALTER TABLE users RENAME COLUMN email TO email_old",
+});"#;
 
 /// A disk that outlives its process, which dies at a point: of each change before its intent, between intent and effect, between
 /// effect and outcome, after its outcome.
@@ -119,6 +129,32 @@ impl Life {
         Ending::read(self.lab.executor().as_ref(), &records, &self.run).state()
     }
 
+    fn has_committed(&self) -> bool {
+        let chain = Chain::read(&lock(&self.disk)).expect("reads");
+        chain.entries().iter().any(|entry| matches!(entry, Entry::Done { asked, .. } if matches!(asked.op, Op::Commit(_))))
+    }
+
+    /// What the statements that were done made of the schema.
+    fn schema(&self) -> BTreeSet<&'static str> {
+        let chain = Chain::read(&lock(&self.disk)).expect("reads");
+        let mut schema = BTreeSet::new();
+        for entry in chain.entries() {
+            let Entry::Done { asked, .. } = entry else { continue };
+            let Op::Sql(Sql { text, .. }) = &asked.op else { continue };
+            let text = text.to_string();
+            if text.contains("ADD COLUMN mail") {
+                schema.insert("mail");
+            }
+            if text.contains("DROP COLUMN IF EXISTS \"mail\"") {
+                schema.remove("mail");
+            }
+            if text.contains("RENAME COLUMN email TO email_old") {
+                schema.insert("email_old");
+            }
+        }
+        schema
+    }
+
     fn points(&self) -> usize {
         let chain = Chain::read(&lock(&self.disk)).expect("reads");
         2 * chain.entries().iter().filter(|entry| entry.is_durable()).count()
@@ -154,6 +190,41 @@ fn a_rolling_deploy_killed_at_any_point_can_be_resumed_and_undone() {
         assert!(life.undo(NEVER), "undone after {point} of {points}");
         assert_eq!(there(&life.lab), before, "undone after {point} of {points}");
     }
+}
+
+#[test]
+fn a_change_of_a_schema_killed_at_any_point_goes_on_or_is_taken_back_and_behind_its_gate_keeps_the_new_code() {
+    let running = |lab: &Lab| -> Vec<String> { there(lab).into_values().flatten().filter(|line| line.ends_with(" running")).collect() };
+    let found = Lab::serving_v1();
+    let (before, whole) = (there(&found), Life::new(&found));
+    whole.run(CHANGE, NEVER).expect("nobody kills it");
+    let (after, points) = (there(&whole.lab), whole.points());
+    assert_eq!(whole.schema(), BTreeSet::from(["email_old", "mail"]));
+    let mut kept = 0;
+    for point in 0..points {
+        let killed = || {
+            let life = Life::new(&found);
+            life.run(CHANGE, point).expect_err("it is killed");
+            life
+        };
+        let life = killed();
+        if let Err(ended) = life.run(CHANGE, NEVER) {
+            panic!("resumed after {point} of {points}: {} {:?}", ended.diagnostic.message, ended.diagnostic.details);
+        }
+        assert_eq!((there(&life.lab), life.schema()), (after.clone(), whole.schema()), "resumed after {point} of {points}");
+
+        let life = killed();
+        let is_committed = life.has_committed();
+        assert!(life.undo(NEVER), "undone after {point} of {points}");
+        if is_committed {
+            kept += 1;
+            assert_eq!(running(&life.lab), running(&whole.lab), "undone after {point} of {points}");
+            assert!(life.schema().contains("mail"), "undone after {point} of {points}");
+        } else {
+            assert_eq!((there(&life.lab), life.schema()), (before.clone(), BTreeSet::new()), "undone after {point} of {points}");
+        }
+    }
+    assert!(kept > 5 && kept < points / 2, "{kept} of {points} are behind the gate");
 }
 
 #[test]

@@ -29,6 +29,7 @@ import "std/backup" as backup;
 import "std/blue_green" as blue_green;
 import "std/canary" as canary;
 import "std/deploy" as deploy;
+import "std/expand_contract" as change;
 import "std/gates" as gates;
 import "std/places" as places;
 import "std/recreate" as recreate;
