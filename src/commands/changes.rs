@@ -105,11 +105,11 @@ fn is_command(op: &Op) -> bool {
     matches!(op, Op::Hook(_) | Op::Sql(_) | Op::Backfill(_))
 }
 
-/// Whether an op changes what runs or serves on the fleet. Images that were built, shipped, pushed or pulled change neither, what a command
-/// does on the operator's machine is the operator's, and a dependency stays whatever becomes of the run.
+/// Whether an op changes what runs or serves on the fleet. Images that were built, shipped, pushed or pulled change neither, nor do old
+/// releases that are deleted; what a command does on the operator's machine is the operator's, and a dependency stays whatever becomes of the run.
 fn changes_fleet(op: &Op) -> bool {
     match op {
-        Op::Build(_) | Op::Ship(_) | Op::Push(_) | Op::Pull(_) | Op::Depend(_) | Op::Backup(_) | Op::Notify(_) => false,
+        Op::Build(_) | Op::Ship(_) | Op::Push(_) | Op::Pull(_) | Op::Depend(_) | Op::Backup(_) | Op::Notify(_) | Op::Prune(_) => false,
         Op::Hook(hook) => !matches!(hook.invocation.place, Place::Local),
         _ => op.class().changes(),
     }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     failure::Failure,
     model::{Container, ContainerName, Host, HostName, HostState, ProjectName, RouteTable, Service, ServiceName, Share},
-    op::{CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, Preview, Remove, SetWeights, Sought, Start, Stop, Survey},
+    op::{CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, Preview, Prune, Remove, SetWeights, Sought, Start, Stop, Survey},
 };
 
 /// Checks every changing op before the executor within does it.
@@ -260,6 +260,15 @@ impl<E: Executor> Guard<E> {
         })
     }
 
+    /// Only what has stopped is deleted.
+    fn prune(&self, call: &Call, op: &Prune) -> Result<(), Failure> {
+        let found = self.find(call, &op.host, &op.project, &op.service, &op.proxies)?;
+        match op.obstacle(&found) {
+            Some(container) => Err(Failure::refused(format!("{} on {} is in use again", container.name, op.host.name)).on(&op.host.name)),
+            None => Ok(()),
+        }
+    }
+
     /// What a call that was done means for those to come.
     fn learn(&self, call: &Call, outcome: &Outcome) {
         match &call.op {
@@ -296,6 +305,7 @@ impl<E: Executor> Executor for Guard<E> {
                 let ending = Ending { host, project, service, containers, proxies, allow_downtime: *allow_downtime };
                 self.ending(call, &ending)?;
             }
+            Op::Prune(op) => self.prune(call, op)?,
             _ => {}
         }
         let outcome = self.inner.perform(call)?;

@@ -123,6 +123,7 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
             Ok(Outcome::of(()).undone_by(op.inverse(&ran)))
         }
         Op::Remove(op) => plain(containers::remove(&*fleet.host(&op.host).await?, op)).await,
+        Op::Prune(op) => plain(containers::prune(&*fleet.host(&op.host).await?, op)).await,
         Op::Hook(op) => {
             let output = command::run(fleet, &op.invocation, &call.token, progress).await?;
             Ok(Outcome::of(output).undone_by(op.inverse()))

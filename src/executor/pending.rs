@@ -67,6 +67,10 @@ pub fn on_what_is_there(op: &Op, gone: &Containers<'_>) -> Option<Op> {
 /// The containers that the script deleted.
 pub fn gone(records: &[Recorded]) -> Containers<'_> {
     let deleted = records.iter().filter(|record| record.result.is_ok() && !record.key.is_undo());
-    let removed = deleted.filter_map(|record| if let Op::Remove(op) = &record.op { Some(op) } else { None });
-    removed.flat_map(|op| op.containers.iter().map(|container| (&op.host.name, container))).collect()
+    let removed = deleted.filter_map(|record| match &record.op {
+        Op::Remove(op) => Some((&op.host.name, &op.containers)),
+        Op::Prune(op) => Some((&op.host.name, &op.containers)),
+        _ => None,
+    });
+    removed.flat_map(|(host, containers)| containers.iter().map(move |container| (host, container))).collect()
 }

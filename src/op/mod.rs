@@ -14,6 +14,7 @@ pub mod lease;
 pub mod metrics;
 pub mod once;
 pub mod outcome;
+pub mod prune;
 pub mod put;
 pub mod read;
 pub mod registry;
@@ -33,6 +34,7 @@ pub use self::{
     metrics::{Measure, Measured, Series},
     once::{CommandLine, CommandOutput, Hook, Invocation, Place},
     outcome::Outcome,
+    prune::{Needed, OldImage, Prune, Pruned},
     put::{Forget, Preview, Record, SetWeights, TestWeights},
     read::{
         CheckNow, CheckedContainer, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse, HttpTarget, LogText, Logs, Now, Probe,
@@ -201,6 +203,8 @@ operations! {
     Stop: End, "stop" => ();
     /// Deletes containers.
     Remove: End, "remove" => ();
+    /// Deletes old releases.
+    Prune: End, "prune" => Pruned;
     /// Runs a command.
     Hook: Once, "hook" => CommandOutput;
     /// Reads rows of a database.
@@ -233,6 +237,7 @@ impl Op {
             Self::Drain(op) => op.proxies.iter().collect(),
             Self::Stop(op) => op.proxies.iter().collect(),
             Self::Remove(op) => op.proxies.iter().collect(),
+            Self::Prune(op) => op.proxies.iter().collect(),
             Self::Ship(op) => vec![&op.from],
             Self::Lock(op) => return op.hosts.iter().collect(),
             Self::Start(op) => op.copy.iter().map(|copy| &copy.host).collect(),
@@ -281,6 +286,7 @@ impl Op {
             Self::Drain(op) => &op.project,
             Self::Stop(op) => &op.project,
             Self::Remove(op) => &op.project,
+            Self::Prune(op) => &op.project,
             Self::ReadLeases(op) => &op.project,
             Self::Lock(op) => &op.project,
             Self::Unlock(op) => &op.project,
@@ -300,6 +306,7 @@ impl Op {
             Self::Drain(op) => (&op.project, &op.service, op.proxies.iter().chain([&op.host]).collect()),
             Self::Stop(op) => (&op.project, &op.service, here(&op.host)),
             Self::Remove(op) => (&op.project, &op.service, here(&op.host)),
+            Self::Prune(op) => (&op.project, &op.service, here(&op.host)),
             _ => return None,
         })
     }
@@ -324,6 +331,7 @@ impl Op {
                     }
                 }
             }
+            Self::Prune(_) => value["images"].as_array_mut().into_iter().flatten().for_each(|image| forget(image, &["digest"])),
             Self::HttpGet(_) => forget(&mut value["target"], &["address", "port"]),
             _ => {}
         }

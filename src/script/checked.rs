@@ -9,7 +9,7 @@ use std::{
 use rhai::{AST, EvalAltResult};
 
 use super::{
-    Evaluator, NOT_YET, REPLACED, ScriptRun, Stopped, Tested, Watcher,
+    Evaluator, REPLACED, ScriptRun, Stopped, Tested, Watcher,
     check::{Entry, Examined, Finding, OptionKey, Vocabulary, check},
     diagnostics::Diagnostic,
     engine,
@@ -130,7 +130,7 @@ impl Checked {
 
 /// What scripts may say.
 fn vocabulary() -> Vocabulary {
-    let known = Vocabulary::of(&engine::language()).without(NOT_YET).replacing(REPLACED);
+    let known = Vocabulary::of(&engine::language()).replacing(REPLACED);
     signatures().fold(known, |known, function| match function.options() {
         Some((_, spec)) => {
             let keys = spec.keys.iter().map(|key| OptionKey { name: key.name.into(), fits: Arc::new(|value| key.kind.fits(value)) });

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{NOT_YET, REPLACED, documentation::Documentation, functions::Function, reference, signatures, stdlib};
+use super::{REPLACED, documentation::Documentation, functions::Function, reference, signatures, stdlib};
 
 /// Every definition file: its path relative to the scripts' folder, and its text. The files of the standard library lie where an
 /// editor looks for `import "std/NAME"`.
@@ -42,9 +42,6 @@ fn podlift() -> String {
     }
     for name in ["print", "debug"] {
         define(&mut text, "Says what `info` says.", name, &["message: ?".into()], "()");
-    }
-    for (name, what) in NOT_YET {
-        define(&mut text, &format!("Not there yet: {what}."), name, &["...arguments: ?".into()], "?");
     }
     text
 }

@@ -18,6 +18,7 @@ mod ledger;
 pub mod options;
 mod parallel;
 pub mod placeholders;
+mod pruning;
 pub mod reference;
 pub mod resolver;
 mod run;
@@ -32,7 +33,7 @@ pub use self::{
     checked::{Checked, Ended},
     debugger::{Paused, Watcher},
     evaluator::{Evaluator, Frame, goes_on},
-    functions::{NOT_YET, REPLACED, signatures},
+    functions::{REPLACED, signatures},
     run::{ScriptRun, Stopped},
     session::{SecretNames, Session},
     tested::Tested,

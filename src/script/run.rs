@@ -72,13 +72,13 @@ impl ScriptRun {
     /// ends.
     pub fn perform(self, script: &AST, resolver: &Resolver) -> Result<(), Stopped> {
         let begun = self.takes_its_arguments(script)?.begin(resolver);
-        begun.on_a_thread(|engine| engine.run_ast(script))
+        begun.on_a_thread(|engine, session| engine.run_ast(script).and_then(|()| finish(session)))
     }
 
     /// The same, as a test of the script.
     pub fn test(self, script: &AST, resolver: &Resolver, tested: Arc<dyn Tested>) -> Result<(), Stopped> {
         let begun = self.takes_its_arguments(script)?.begin_tested(resolver, Some(tested));
-        begun.on_a_thread(|engine| engine.run_ast(script))
+        begun.on_a_thread(|engine, session| engine.run_ast(script).and_then(|()| finish(session)))
     }
 
     /// The same, with someone who watches each step.
@@ -86,14 +86,14 @@ impl ScriptRun {
         let mut begun = self.takes_its_arguments(script)?.begin(resolver);
         watcher.begins(begun.evaluator(resolver));
         debugger::register(&mut begun.engine, resolver.sources().clone(), watcher);
-        begun.on_a_thread(|engine| engine.run_ast(script))
+        begun.on_a_thread(|engine, session| engine.run_ast(script).and_then(|()| finish(session)))
     }
 
     /// Lets someone type what a script would say.
     pub fn converse<T: Send>(self, resolver: &Resolver, talk: impl FnOnce(Evaluator) -> T + Send) -> Result<T, Stopped> {
         let begun = self.begin(resolver);
         let evaluator = begun.evaluator(resolver);
-        begun.on_a_thread(|_| Ok(talk(evaluator)))
+        begun.on_a_thread(|_, _| Ok(talk(evaluator)))
     }
 
     fn takes_its_arguments(self, script: &AST) -> Result<Self, Stopped> {
@@ -147,16 +147,21 @@ impl Begun {
         Evaluator::new(engine, resolver.clone(), self.session.clone())
     }
 
-    fn on_a_thread<T: Send>(self, work: impl FnOnce(&Engine) -> Result<T, Box<EvalAltResult>> + Send) -> Result<T, Stopped> {
-        let engine = &self.engine;
+    fn on_a_thread<T: Send>(self, work: impl FnOnce(&Engine, &Session) -> Result<T, Box<EvalAltResult>> + Send) -> Result<T, Stopped> {
+        let (engine, session) = (&self.engine, &self.session);
         let ended = thread::scope(|scope| {
-            match thread::Builder::new().name("script".into()).stack_size(STACK).spawn_scoped(scope, move || work(engine)) {
+            match thread::Builder::new().name("script".into()).stack_size(STACK).spawn_scoped(scope, move || work(engine, session)) {
                 Ok(running) => running.join().unwrap_or_else(|payload| panic::resume_unwind(payload)),
                 Err(error) => Err(raise(Failure::failed(format!("no thread can be had for the script: {error}")), Position::NONE)),
             }
         });
         ended.map_err(|error| Stopped { error, placeholders: self.placeholders })
     }
+}
+
+/// The script's end is a commit: what was asked to be pruned is pruned.
+fn finish(session: &Session) -> Result<(), Box<EvalAltResult>> {
+    session.prune().map_err(|failure| raise(failure, Position::NONE))
 }
 
 /// An engine with the run's session, its modules, and a way to stop.

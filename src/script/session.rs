@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::{
     ledger::Ledger,
     placeholders::{Placeholders, foreign_value},
+    pruning::Asked,
     sources::Sources,
     tested::Tested,
 };
@@ -86,6 +87,8 @@ struct Branch {
     calls: AtomicUsize,
     phases: AtomicUsize,
     current: Mutex<Current>,
+    /// What is to be pruned when all is final.
+    asked: Mutex<Vec<Asked>>,
     /// Set when a sibling of this branch, or of one that it is in, has failed.
     stops: Vec<Arc<AtomicBool>>,
 }
@@ -98,6 +101,7 @@ impl Session {
             calls: AtomicUsize::new(0),
             phases: AtomicUsize::new(0),
             current: Mutex::default(),
+            asked: Mutex::default(),
             stops: Vec::new(),
         }))
     }
@@ -119,6 +123,7 @@ impl Session {
             calls: AtomicUsize::new(0),
             phases: AtomicUsize::new(self.phases().load(Ordering::SeqCst)),
             current: Mutex::new(self.current().clone()),
+            asked: Mutex::default(),
             stops: self.0.stops.iter().cloned().chain(stop).collect(),
         }))
     }
@@ -170,6 +175,16 @@ impl Session {
 
     pub(super) fn current(&self) -> MutexGuard<'_, Current> {
         lock(&self.0.current)
+    }
+
+    /// What is to be pruned when all is final.
+    pub(super) fn asked(&self) -> &Mutex<Vec<Asked>> {
+        &self.0.asked
+    }
+
+    /// Whether it is a block of a script, and not the script itself.
+    pub(super) fn is_block(&self) -> bool {
+        !self.0.prefix.is_empty()
     }
 
     /// The project.
@@ -251,11 +266,7 @@ impl Session {
             (0..ops.len()).for_each(|index| self.forgo(&key.part(index)));
             return Err(Failure::of_another_branch());
         }
-        let calls: Vec<Call> = ops.into_iter().enumerate().map(|(index, op)| self.call(origin, op, key.part(index))).collect();
-        let executor = &self.circumstances().executor;
-        let results = each(self.circumstances().branches, &calls, |_, call| executor.perform(call), |_| false);
-        let results: Vec<Result<Outcome, Failure>> =
-            results.into_iter().map(|result| result.unwrap_or_else(|| Err(Failure::failed("it was not begun")))).collect();
+        let (calls, results) = self.parts(origin, ops, &key);
         if results.iter().all(Result::is_ok) {
             return calls.iter().zip(results).map(|(call, result)| result.and_then(|outcome| answer(outcome, call))).collect();
         }
@@ -266,6 +277,29 @@ impl Session {
         let failures: Vec<(&Call, Failure)> = calls.iter().zip(results).filter_map(|(call, result)| Some((call, result.err()?))).collect();
         let failure = joined(&calls[0].op, calls.len(), &failures).from(origin);
         Err(self.all_or_nothing(&calls, &inverses, failure))
+    }
+
+    /// Performs the parts of one call, each for itself: one that fails does not concern the others. An error is what ends the run.
+    pub(super) fn perform_apart<O: Operation>(&self, origin: &Origin, ops: Vec<O>) -> Result<Vec<Result<O::Output, Failure>>, Failure> {
+        self.check()?;
+        if ops.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = self.next_key();
+        let (calls, results) = self.parts(origin, ops, &key);
+        if let Some(Err(ending)) = results.iter().find(|result| result.as_ref().is_err_and(|failure| failure.kind.ends_the_run())) {
+            return Err(ending.clone());
+        }
+        Ok(calls.iter().zip(results).map(|(call, result)| result.and_then(|outcome| answer(outcome, call))).collect())
+    }
+
+    /// The parts of one call, and what came of each.
+    fn parts<O: Operation>(&self, origin: &Origin, ops: Vec<O>, key: &Key) -> (Vec<Call>, Vec<Result<Outcome, Failure>>) {
+        let calls: Vec<Call> = ops.into_iter().enumerate().map(|(index, op)| self.call(origin, op, key.part(index))).collect();
+        let executor = &self.circumstances().executor;
+        let results = each(self.circumstances().branches, &calls, |_, call| executor.perform(call), |_| false);
+        let results = results.into_iter().map(|result| result.unwrap_or_else(|| Err(Failure::failed("it was not begun")))).collect();
+        (calls, results)
     }
 
     /// Undoes what these parts of a create or put did, the last first. What cannot be undone is told in the failure, and the rest

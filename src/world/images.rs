@@ -4,7 +4,7 @@ use super::World;
 use crate::{
     failure::Failure,
     model::{Host, Image, StoredImage},
-    op::{Build, Outcome, Pull, Pulled, Push, Resolve, Ship, Shipped},
+    op::{Build, OldImage, Outcome, Prune, Pruned, Pull, Pulled, Push, Resolve, Ship, Shipped},
 };
 
 impl World {
@@ -70,6 +70,34 @@ impl World {
         let outcome = Outcome::of(Pulled { digest: image.digest.clone() });
         store(&mut host.state.images, StoredImage { references: vec![op.reference.clone()], ..image });
         Ok(if is_known { outcome } else { outcome.assuming(format!("{} can be pulled", op.reference)) })
+    }
+
+    pub(super) fn prune(&mut self, op: &Prune) -> Result<Outcome, Failure> {
+        let host = self.at_mut(&op.host)?;
+        for name in &op.containers {
+            host.state.containers.remove(name);
+            host.changed.insert(name.clone());
+        }
+        let containers = &host.state.containers;
+        let is_used = |image: &&OldImage| containers.values().any(|container| container.image == image.reference);
+        let mut pruned = Pruned::default();
+        for image in op.images.iter().filter(|image| !is_used(image)) {
+            let is_it = |known: &&mut StoredImage| {
+                let is_same = image.digest.is_empty() || known.digest.is_empty() || known.digest == image.digest;
+                is_same && known.references.contains(&image.reference)
+            };
+            if let Some(known) = host.state.images.iter_mut().find(is_it) {
+                known.references.retain(|reference| *reference != image.reference);
+                pruned.images.push(image.reference.clone());
+            }
+        }
+        host.state.images.retain(|image| !image.references.is_empty());
+        let assumed = (!pruned.images.is_empty()).then(|| format!("nothing else on {} uses {}", op.host.name, pruned.images.join(", ")));
+        let outcome = Outcome::of(pruned);
+        Ok(match assumed {
+            Some(assumed) => outcome.assuming(assumed),
+            None => outcome,
+        })
     }
 
     /// The image of this reference that a host has built, or has.

@@ -184,6 +184,7 @@ impl World {
             Op::Drain(op) => self.drain(op, token),
             Op::Stop(op) => self.stop(op),
             Op::Remove(op) => self.remove(op),
+            Op::Prune(op) => self.prune(op),
             Op::Hook(op) => Ok(commands::assumed(&op.invocation).undone_by(op.inverse())),
             Op::Probe(op) => Ok(commands::assumed(&op.invocation)),
             Op::HttpGet(op) => Ok(commands::assumed_page(op)),

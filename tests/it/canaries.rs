@@ -39,7 +39,7 @@ fn shop() -> (Rig, Project) {
         ),
         (
             "blue_green",
-            "blue_green::deploy(web, image(web, p.version, fleet), fleet, #{ keep: true, soak: \"2s\", gates: limits, \
+            "blue_green::deploy(web, image(web, p.version, fleet), fleet, #{ standby: true, soak: \"2s\", gates: limits, \
              test: |green| for page in http_get([green, \"/version\"]) { ensure(page.body.contains(p.version), page.body) } });",
         ),
         ("switch_back", "blue_green::switch_back(web, fleet); blue_green::cleanup(web, fleet);"),

@@ -5,6 +5,7 @@ mod create;
 mod dependency;
 pub mod labels;
 mod ports;
+mod prune;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -22,6 +23,7 @@ use futures_util::{
 pub use self::{
     create::{one_off, start},
     dependency::depend,
+    prune::prune,
 };
 use super::{Connection, Secrets, images::engine_failure, nginx::Idling};
 use crate::{

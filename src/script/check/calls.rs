@@ -65,12 +65,9 @@ impl Pass<'_> {
         Some(finding.maybe(self.similar(name)))
     }
 
-    /// What is not there yet, or not in this language.
+    /// What is not in this language.
     fn missing(&self, called: &Called<'_>, count: usize) -> Option<Finding> {
         let name = called.call.name.as_str();
-        if let Some(purpose) = self.vocabulary.not_yet(name) {
-            return Some(self.program.finding(called.position, format!("`{name}` is not there yet: {purpose}")));
-        }
         let instead = self.vocabulary.instead(name, count)?;
         Some(self.program.finding(called.position, format!("`{name}` is not for deployment scripts")).hint(instead))
     }
@@ -79,7 +76,7 @@ impl Pass<'_> {
     fn method(&self, called: &Called<'_>) -> Option<Finding> {
         let name = called.call.name.as_str();
         let count = called.call.args.len();
-        // A registry's `push` is not there yet, but an array's is.
+        // A method of Rhai's own types may have such a name.
         if self.own(name).next().is_none()
             && !self.vocabulary.is_of_rhai(name, count + 1)
             && let Some(finding) = self.missing(called, count + 1)

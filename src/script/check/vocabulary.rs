@@ -1,4 +1,4 @@
-//! What a script may say: the host's functions, their options, and what is not there yet.
+//! What a script may say: the host's functions, their options, and what is used in place of Rhai's own.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,14 +18,13 @@ const BUILT_IN: &[(&str, usize, usize)] = &[
     ("type_of", 1, 1),
 ];
 
-/// What the host knows: read from an engine, with the tables of options and of what is not there yet.
+/// What the host knows: read from an engine, with the tables of options and of what scripts do without.
 #[derive(Clone, Default)]
 pub struct Vocabulary {
     functions: BTreeMap<String, BTreeSet<usize>>,
     own: BTreeSet<(String, usize)>,
     rhai: BTreeSet<(String, usize)>,
     options: BTreeMap<String, Vec<OptionKey>>,
-    not_yet: BTreeMap<String, String>,
     replaced: BTreeMap<(String, usize), String>,
 }
 
@@ -68,13 +67,6 @@ impl Vocabulary {
         self
     }
 
-    /// Adds functions that are promised and not there yet, each with what it is for.
-    #[must_use]
-    pub fn without<'a>(mut self, functions: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> Self {
-        self.not_yet.extend(functions.into_iter().map(|(name, purpose)| ((*name).into(), (*purpose).into())));
-        self
-    }
-
     /// Adds functions of Rhai that scripts do without: name, argument count, and what to use in their place.
     #[must_use]
     pub fn replacing<'a>(mut self, functions: impl IntoIterator<Item = &'a (&'a str, usize, &'a str)>) -> Self {
@@ -85,11 +77,6 @@ impl Vocabulary {
     /// The keys of a function's option map, where it has one.
     pub fn options(&self, function: &str) -> Option<&[OptionKey]> {
         self.options.get(function).map(Vec::as_slice)
-    }
-
-    /// What a function is for that is promised and not there yet.
-    pub fn not_yet(&self, function: &str) -> Option<&str> {
-        self.not_yet.get(function).map(String::as_str)
     }
 
     /// What to use in place of one of Rhai's functions.

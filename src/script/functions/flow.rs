@@ -98,6 +98,11 @@ fn branches(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
         result
     };
     let results = each(how, &sessions, work, ends_the_others);
+    for ((_, _, session), result) in sessions.iter().zip(&results) {
+        if result.as_ref().is_some_and(Result::is_ok) {
+            caller.session.take_over_from(session);
+        }
+    }
     if results.iter().flatten().any(Result::is_err) {
         let unbegun = results.iter().enumerate().filter(|(_, result)| result.is_none());
         unbegun.for_each(|(index, _)| caller.session.forgo(&key.part(index)));

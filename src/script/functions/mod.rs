@@ -16,6 +16,7 @@ mod operator;
 mod operators;
 mod parameters;
 mod people;
+mod prune;
 mod read;
 mod registry;
 mod starting;
@@ -76,6 +77,7 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
         flow::FUNCTIONS,
         undoing::FUNCTIONS,
         people::FUNCTIONS,
+        prune::FUNCTIONS,
         testing::FUNCTIONS,
         database::FUNCTIONS,
         operators::FUNCTIONS,
@@ -83,9 +85,6 @@ pub fn signatures() -> impl Iterator<Item = &'static Function> {
     .into_iter()
     .flatten()
 }
-
-/// Functions that are not there yet: their names, and what they are for.
-pub const NOT_YET: &[(&str, &str)] = &[("prune", "deleting old releases and images")];
 
 /// Functions of Rhai that a deployment script has no use for, and what to use in their place.
 pub const REPLACED: &[(&str, usize, &str)] = &[
@@ -234,21 +233,8 @@ pub fn module() -> Module {
             set(&mut module, FuncRegistration::new(*name), &vec![any; *count], call);
         }
     }
-    for (name, what) in NOT_YET {
-        for count in 0..=4 {
-            let call = move |context: Option<NativeCallContext<'_>>, _: &mut [&mut Dynamic]| {
-                let position = context.map_or(Position::NONE, |context| context.call_position());
-                Err(raise(not_yet(name, what), position))
-            };
-            set(&mut module, FuncRegistration::new(*name), &vec![TypeId::of::<Dynamic>(); count], call);
-        }
-    }
     flow::register_print(&mut module);
     module
-}
-
-fn not_yet(name: &str, what: &str) -> Failure {
-    Failure::refused(format!("`{name}` is not there yet: {what} will come in a later version"))
 }
 
 fn named(name: &str, parameters: &[&str], returns: &str, doc: &str) -> FuncRegistration {

@@ -89,12 +89,14 @@ fn retry(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
 
 fn commit(caller: &Caller<'_>, _: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     caller.perform(op::Commit {})?;
+    caller.session.prune()?;
     Ok(Dynamic::UNIT)
 }
 
 fn undo(caller: &Caller<'_>, _: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     caller.session.check()?;
     all_undone(caller, "undo", caller.session.undo())?;
+    caller.session.forget_to_prune();
     Ok(Dynamic::UNIT)
 }
 
@@ -113,6 +115,7 @@ fn attempted(caller: &Caller<'_>, action: &FnPtr) -> Result<Result<Dynamic, Fail
         Ok(value) => {
             let current = block.current().clone();
             *caller.session.current() = current;
+            caller.session.take_over_from(&block);
             Ok(Ok(value))
         }
         Err(error) if error.unwrap_inner().is_catchable() => {

@@ -17,8 +17,8 @@ use crate::{
         undo::{Left, Undo},
     },
     failure::{Failure, Origin},
-    model::{ContainerState, Host, HostName, Key, ProjectName, RunId},
-    op::{Op, Release, Unlock},
+    model::{ContainerState, Host, HostName, HostState, Key, ProjectName, RunId},
+    op::{Op, Release, Sought, Unlock},
     script::{Branches, Checked, Ended, ScriptRun, SecretNames, session::lock},
     world::{Kept, World},
 };
@@ -65,6 +65,7 @@ pub(super) struct Told {
     pub(super) ended: Result<(), Ended>,
     pub(super) state: State,
     pub(super) left: Vec<Left>,
+    /// How many calls it made before it looked for what is to be pruned at its end: what fails there is a warning.
     pub(super) calls: usize,
     pub(super) records: Vec<Recorded>,
     pub(super) said: Vec<String>,
@@ -110,7 +111,13 @@ impl Lab {
             operator: "tester@here".into(),
             started: format!("2026-01-01T00:{:02}:00Z", self.runs),
         });
-        let fleet = Arc::new(Faulty { model: self.model.clone(), answer: self.answer, fault, calls: AtomicUsize::new(0) });
+        let fleet = Arc::new(Faulty {
+            model: self.model.clone(),
+            answer: self.answer,
+            fault,
+            calls: AtomicUsize::new(0),
+            looked: AtomicUsize::new(0),
+        });
         let record = Arc::new(Record::new(Leased::new(Guard::new(fleet.clone() as Arc<dyn Executor>), Terms::default())));
         let heard = Arc::new(Heard::default());
         let cancellation = Cancellation::default();
@@ -123,7 +130,7 @@ impl Lab {
             cancellation: cancellation.clone(),
             secrets: Arc::new(NoSecrets),
         });
-        let calls = fleet.calls.load(Ordering::SeqCst);
+        let calls = fleet.calls.load(Ordering::SeqCst) - fleet.looked.load(Ordering::SeqCst);
         let mut records = record.records();
         in_script_order(&mut records);
         let undo = Undo { executor: record.as_ref(), run: &run, branches: Branches::InOrder, cancellation: &cancellation };
@@ -172,6 +179,11 @@ impl Lab {
         ended.diagnostic.message
     }
 
+    /// The state of each host.
+    pub(super) fn states(&self) -> BTreeMap<HostName, HostState> {
+        self.model.world().states()
+    }
+
     /// What is on each host: containers with their state, who gets which traffic, the history.
     pub(super) fn fleet(&self) -> BTreeMap<HostName, Vec<String>> {
         let states = self.model.world().states().into_iter();
@@ -207,11 +219,17 @@ struct Faulty {
     answer: Answer,
     fault: Fault,
     calls: AtomicUsize,
+    /// How many of the last calls have read all releases.
+    looked: AtomicUsize,
 }
 
 impl Executor for Faulty {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
         let number = if call.key.is_undo() { usize::MAX } else { self.calls.fetch_add(1, Ordering::SeqCst) };
+        if !call.key.is_undo() {
+            let looks = matches!(&call.op, Op::Find(find) if find.sought == Sought::Releases);
+            self.looked.store(if looks { self.looked.load(Ordering::SeqCst) + 1 } else { 0 }, Ordering::SeqCst);
+        }
         match (self.fault)(number, call) {
             Some(failure) => Err(failure),
             None => (self.answer)(call).map_or_else(|| self.model.perform(call), Ok),

@@ -9,6 +9,7 @@ mod lab;
 mod language;
 mod policies;
 mod procedures;
+mod pruning;
 mod reading;
 mod secrets;
 mod strategies;

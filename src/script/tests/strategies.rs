@@ -21,7 +21,7 @@ const STRATEGIES: &[&str] = &[
     "canary::deploy(web, img, fleet, #{ steps: [5, 50], sticky: \"seen\" });",
     "canary::deploy(web, img, fleet, #{ by: \"hosts\", steps: [1] });",
     "canary::deploy(web, img, fleet, #{ by: \"replicas\", steps: [1] });",
-    "blue_green::deploy(web, img, fleet, #{ soak: \"1m\", gates: gates::guide(), keep: true });",
+    "blue_green::deploy(web, img, fleet, #{ soak: \"1m\", gates: gates::guide(), standby: true });",
 ];
 
 #[test]
@@ -303,7 +303,7 @@ fn blue_green_switches_back_when_the_soak_breaks_a_limit() {
 #[test]
 fn what_blue_green_keeps_serves_again_at_once() {
     let mut lab = Lab::serving_v1();
-    lab.does("blue_green::deploy(web, img, fleet, #{ keep: true });", "v2");
+    lab.does("blue_green::deploy(web, img, fleet, #{ standby: true });", "v2");
     assert_eq!(lab.serving(), ["10.0.0.1: v2 100; 4 run", "10.0.0.2: v2 100; 4 run"]);
     let told = lab.does("blue_green::switch_back(web, fleet);", "v3");
     assert_eq!(told.said, ["v1 serves, v2 is kept"]);

@@ -29,7 +29,7 @@ strategies! {
     rolling_that_holds: "rolling::deploy(web, img, fleet, #{ on_failure: \"hold\" });";
     rolling_that_stops_first: "rolling::deploy(web, img, fleet, #{ order: \"stop-first\", allow_downtime: true });";
     recreate: "recreate::deploy(web, img, fleet);";
-    blue_green_that_keeps: "blue_green::deploy(web, img, fleet, #{ soak: \"1m\", gates: gates::guide(), keep: true });";
+    blue_green_that_keeps: "blue_green::deploy(web, img, fleet, #{ soak: \"1m\", gates: gates::guide(), standby: true });";
     canary_by_weight: "canary::deploy(web, img, fleet, #{ steps: [5, 50] });";
     canary_by_hosts: "canary::deploy(web, img, fleet, #{ by: \"hosts\", steps: [1] });";
 }
