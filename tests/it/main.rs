@@ -29,6 +29,7 @@ mod rig;
 mod rig_works;
 mod rolling_deploys;
 mod schema_changes;
+mod schema_gates;
 mod secrets;
 mod structure;
 mod suites;
