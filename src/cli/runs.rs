@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, ValueEnum};
 
 use super::{Cli, Command, Run, Ssh};
-use crate::model::{Host, Invalid, RunId};
+use crate::model::{Host, Invalid, Period, RunId};
 
 /// List the runs of this project, the oldest first.
 ///
@@ -80,6 +80,9 @@ pub struct Resume {
     /// Answer every question of the script with yes; --yes=NAME only the one of that name.
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub yes: Vec<String>,
+    /// How long to wait where another run is at work on the same service and host; not given, it is refused then.
+    #[arg(long, value_name = "DURATION", value_parser = Period::parse, default_value = "0s", hide_default_value = true)]
+    pub wait: Period,
     /// Print one event a line as JSON, the last with the run's result.
     #[arg(long)]
     pub json: bool,
@@ -107,6 +110,9 @@ pub struct Undo {
     /// What became of a command that was begun and not answered: done runs its undo, skip does not.
     #[arg(long, value_name = "ANSWER")]
     pub in_doubt: Option<InDoubt>,
+    /// How long to wait where another run is at work on the same service and host; not given, it is refused then.
+    #[arg(long, value_name = "DURATION", value_parser = Period::parse, default_value = "0s", hide_default_value = true)]
+    pub wait: Period,
     /// Print one event a line as JSON, the last with the result.
     #[arg(long)]
     pub json: bool,
@@ -134,13 +140,13 @@ pub enum InDoubt {
 impl Resume {
     /// What goes on with the undo of such a run.
     pub fn as_undo(&self) -> Undo {
-        let Self { run, from, in_doubt, json, verbose, ssh, .. } = self.clone();
-        Undo { run, from, in_doubt, json, verbose, ssh }
+        let Self { run, from, in_doubt, wait, json, verbose, ssh, .. } = self.clone();
+        Undo { run, from, in_doubt, wait, json, verbose, ssh }
     }
 
     /// What its run is told and shown by.
     pub fn as_run(&self, script: &Path, arguments: &[(String, String)]) -> Run {
-        Run { yes: self.yes.clone(), ..as_run(script, arguments, self.json, self.verbose, &self.ssh) }
+        Run { yes: self.yes.clone(), wait: self.wait, ..as_run(script, arguments, self.json, self.verbose, &self.ssh) }
     }
 }
 
@@ -155,7 +161,7 @@ impl Run {
     /// What goes on with its run.
     pub fn resumed(&self, run: RunId) -> Resume {
         let Self { yes, json, verbose, ssh, .. } = self.clone();
-        Resume { run: Some(run), from: Vec::new(), script: None, in_doubt: None, yes, json, verbose, ssh }
+        Resume { run: Some(run), from: Vec::new(), script: None, in_doubt: None, wait: Period::default(), yes, json, verbose, ssh }
     }
 
     /// What takes its run back.

@@ -47,12 +47,13 @@ pub enum Remains {
 }
 
 impl Remains {
-    /// What a run left that counted this, with hosts read to be in this state.
-    pub const fn of(counts: &Counts, state: State) -> Self {
+    /// What a run left that counted this, with hosts read to be in this state; `taken_back` is whether nothing is on them that was
+    /// not committed.
+    pub const fn of(counts: &Counts, state: State, taken_back: bool) -> Self {
         let Counts { changes, standing, committed, doubtful, .. } = counts;
         match (*changes, *standing, *committed, *doubtful, state) {
-            // What serves is what was committed: all after it was taken back.
-            (1.., 0, 1.., _, State::AllNew) => Self::Undone,
+            // What serves is what was committed, or what was there before: all after the commit was taken back.
+            (1.., 0, 1.., _, _) if taken_back => Self::Undone,
             (_, _, _, _, State::AllNew) => Self::Changes,
             (0, _, _, 0, _) | (0, _, _, _, State::AllOld | State::Unchanged) => Self::Nothing,
             (_, 0, _, _, State::AllOld | State::Unchanged) => Self::Undone,
@@ -160,7 +161,8 @@ mod tests {
 
     #[test]
     fn changes_that_were_taken_back_do_not_remain_unless_a_host_shows_them() {
-        let remains = |changes, standing, doubtful, state| Remains::of(&Counts { changes, doubtful, standing, ..Counts::default() }, state);
+        let remains =
+            |changes, standing, doubtful, state| Remains::of(&Counts { changes, doubtful, standing, ..Counts::default() }, state, false);
         assert_eq!(remains(0, 0, 0, State::Unchanged), Remains::Nothing);
         assert_eq!(remains(0, 0, 0, State::Mixed), Remains::Nothing, "an unreachable host was not changed by a run that did nothing");
         assert_eq!(remains(3, 0, 0, State::AllOld), Remains::Undone);
@@ -173,9 +175,12 @@ mod tests {
 
     #[test]
     fn what_was_committed_before_a_failure_is_no_change_that_remains() {
-        let committed = |standing, state| Remains::of(&Counts { changes: 5, standing, committed: 3, ..Counts::default() }, state);
-        assert_eq!(committed(0, State::AllNew), Remains::Undone);
-        assert_eq!(committed(1, State::AllNew), Remains::Changes);
-        assert_eq!(committed(0, State::Mixed), Remains::Changes, "a part of the fleet was committed");
+        let committed = |standing, state, taken_back| {
+            Remains::of(&Counts { changes: 5, standing, committed: 3, ..Counts::default() }, state, taken_back)
+        };
+        assert_eq!(committed(0, State::AllNew, true), Remains::Undone);
+        assert_eq!(committed(1, State::AllNew, true), Remains::Changes);
+        assert_eq!(committed(0, State::Mixed, true), Remains::Undone, "one service was committed, another taken back");
+        assert_eq!(committed(0, State::Mixed, false), Remains::Changes, "a host shows what was not committed");
     }
 }

@@ -56,6 +56,7 @@ mod tests {
             serving: BTreeMap::from([(version.into(), 2)]),
             new,
             old: !new,
+            committed: false,
             idle: Vec::new(),
             unknown: None,
         };
@@ -72,6 +73,7 @@ mod tests {
             serving: BTreeMap::new(),
             new: false,
             old: false,
+            committed: false,
             idle: idle.iter().map(ToString::to_string).collect(),
             unknown: unknown.map(Into::into),
         };

@@ -13,6 +13,7 @@ pub mod definitions;
 pub mod docs;
 pub mod doubt;
 pub mod eject;
+mod enter;
 pub mod environment;
 pub mod exit;
 pub mod found;

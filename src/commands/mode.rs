@@ -127,9 +127,9 @@ impl Mode {
     }
 
     /// What a failed run left behind.
-    pub const fn remains(self, counts: &Counts, state: State) -> Remains {
+    pub const fn remains(self, counts: &Counts, state: State, taken_back: bool) -> Remains {
         match self {
-            Self::Live | Self::Simulation => Remains::of(counts, state),
+            Self::Live | Self::Simulation => Remains::of(counts, state, taken_back),
             Self::Plan | Self::SimulatedPlan => Remains::Nothing,
         }
     }

@@ -18,14 +18,7 @@ use super::{
     show::complain,
     undo,
 };
-use crate::{
-    cli,
-    executor::{doubts::touched, overtaken::overtaken},
-    failure::Failure,
-    journal::{Header, How},
-    script::Checked,
-    terminal::Printer,
-};
+use crate::{cli, failure::Failure, journal::Header, script::Checked, terminal::Printer};
 
 /// Goes on with a run that stopped in the middle; one that was being undone goes on being undone.
 pub fn run(options: &cli::Resume, printer: &Printer) -> Exit {
@@ -41,7 +34,8 @@ pub fn run(options: &cli::Resume, printer: &Printer) -> Exit {
     };
     if found.chain.is_undoing() && found.is_open("resumed").is_ok() {
         printer.tell(format!("run {} was being undone when it stopped: it goes on being undone", found.id));
-        return undo::undo(&options.as_undo(), found, outside, printer);
+        outside.close();
+        return undo::undo(&options.as_undo(), &found, printer);
     }
     outside.close();
     match prepare(options, &found, printer) {
@@ -91,17 +85,13 @@ fn prepare(options: &cli::Resume, found: &Found, printer: &Printer) -> Result<(c
         return Err(Unprepared::Ended(Box::new(ended), Box::new(script)));
     }
     let run = Arc::new(header.run.clone());
-    if let Some(later) = overtaken(outside.executor().as_ref(), &touched(&journal), &run) {
-        return Err(later.refusal(&run.id).into());
-    }
-    journaling::began(&journal, How::Resume)?;
     let decide = Arc::new(Doubt { answer: options.in_doubt, printer: printer.clone() });
     let options = options.as_run(&place.file, &header.arguments);
     Ok((options, Resumed { place, script, environment, outside, journal, run, decide }))
 }
 
 /// Where the script was; on a machine that does not have its folder, this one.
-fn place_of(header: &Header) -> Place {
+pub(super) fn place_of(header: &Header) -> Place {
     let name = Path::new(&header.script.name);
     let file = name.file_name().map_or_else(|| PathBuf::from("script.rhai"), PathBuf::from);
     if name.is_file() {

@@ -1,6 +1,7 @@
 //! `podlift run`
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -13,6 +14,7 @@ use super::{
     answers::Answers,
     changes::Counts,
     complaint,
+    enter::enter,
     environment::Environment,
     exit::{Cause, Exit, Remains},
     identity,
@@ -29,11 +31,12 @@ use crate::{
     executor::{
         Cancellation, Executor, Narrator, PlanFile, Recorded, RunInfo, Terms, Undo, Urgency,
         confirm::Confirming,
+        doubts::{take_back, touched},
         ending::{Ending, State},
         record::{Decide, Nobody},
     },
     failure::{Failure, FailureKind},
-    journal::Journal,
+    journal::{How, Journal},
     op::Release,
     repl::{places::Places, stops::Break},
     script::{Branches, Checked, Ended, ScriptRun, diagnostics::Diagnostic},
@@ -212,6 +215,27 @@ impl Prepared {
         self.perform_in(journal, &run, Arc::new(Nobody), model, options, teller)
     }
 
+    /// With `--on-interrupt undo` what was interrupted is taken back as what failed is, and another ctrl-C ends that.
+    fn undone_instead(
+        &self,
+        options: &cli::Run,
+        teller: &Teller<'_>,
+        ended: Result<(), Ended>,
+        cancellation: Cancellation,
+        interrupt: io::Result<Interrupt>,
+    ) -> (Result<(), Ended>, Cancellation, io::Result<Interrupt>) {
+        let is_meant = options.on_interrupt == cli::OnInterrupt::Undo
+            && cancellation.urgency() == Urgency::Finish
+            && matches!(&ended, Err(ended) if ended.kind == Some(FailureKind::Interrupted));
+        if !is_meant {
+            return (ended, cancellation, interrupt);
+        }
+        drop(interrupt);
+        let again = Cancellation::default();
+        let listening = Interrupt::listen(self.outside.runtime(), again.clone(), teller.printer.clone());
+        (ended.map_err(|ended| Ended { kind: Some(FailureKind::Failed), ..ended }), again, listening)
+    }
+
     /// The same, with what came before in the journal, over a model or the fleet.
     fn perform_in(
         self,
@@ -236,7 +260,7 @@ impl Prepared {
             wait: options.wait,
             patience: options.reconnect,
         };
-        let stack = Stack::journaled(self.plan.clone(), within, teller.narrator.clone(), journal.clone(), decide, terms);
+        let stack = Stack::journaled(self.plan.clone(), within, teller.narrator.clone(), journal.clone(), decide.clone(), terms);
         let cancellation = Cancellation::default();
         let stepper =
             options.step.then(|| step::stepper(options, &self.script, model.as_ref(), &self.outside, &cancellation, teller.printer));
@@ -245,6 +269,13 @@ impl Prepared {
             None => stack,
         };
         let interrupt = Interrupt::listen(self.outside.runtime(), cancellation.clone(), teller.printer.clone());
+        if journal.goes_on()
+            && let Err(failure) = enter(&stack, journal, run, How::Resume, &cancellation)
+        {
+            drop(interrupt);
+            self.outside.close();
+            return teller.refuse(&failure).into();
+        }
         let script = ScriptRun {
             arguments: options.arguments.clone(),
             executor: stack.executor(),
@@ -267,38 +298,27 @@ impl Prepared {
             Some(failure) => Err(Ended { kind: Some(failure.kind), diagnostic: Diagnostic::of_failure(&failure, self.script.sources()) }),
             None => Ok(()),
         });
+        let (ended, cancellation, interrupt) = self.undone_instead(options, teller, ended, cancellation, interrupt);
         // What failed is taken back; what was interrupted stays as it is.
-        let undone_instead = options.on_interrupt == cli::OnInterrupt::Undo
-            && cancellation.urgency() == Urgency::Finish
-            && matches!(&ended, Err(ended) if ended.kind == Some(FailureKind::Interrupted));
-        let ended = if undone_instead { ended.map_err(|ended| Ended { kind: Some(FailureKind::Failed), ..ended }) } else { ended };
-        // Another ctrl-C ends the undo.
-        let (cancellation, interrupt) = if undone_instead {
-            drop(interrupt);
-            let again = Cancellation::default();
-            let listening = Interrupt::listen(self.outside.runtime(), again.clone(), teller.printer.clone());
-            (again, listening)
-        } else {
-            (cancellation, interrupt)
-        };
-        let left = match &ended {
+        let failures = match &ended {
             Err(ended) if !ended.kind.is_some_and(FailureKind::leaves_all) => {
                 journaling::undoing(journal);
                 let (executor, branches) = (stack.executor(), mode.branches());
                 let undo = Undo { executor: executor.as_ref(), run, branches, cancellation: &cancellation };
-                undo.block(&stack.records(), "")
+                take_back(journal, stack.settling(), decide.as_ref(), &undo)
             }
             _ => Vec::new(),
         };
         drop(interrupt);
         let urgency = cancellation.urgency();
-        for left in &left {
-            complaint::tell_failure(teller.printer, &left.failure);
+        for failure in &failures {
+            complaint::tell_failure(teller.printer, failure);
         }
         let records = stack.records();
         let counts = Counts::of(&records);
         // What is live is read from every host, never inferred; a run that changed nothing has nothing to read.
-        let ending = (counts.changes + counts.doubtful > 0).then(|| Ending::read(stack.within(), &records, run));
+        let may_have_changed = counts.changes + counts.doubtful > 0 || !journal.doubts().is_empty();
+        let ending = may_have_changed.then(|| Ending::read(stack.within(), &touched(journal), run));
         let stays = matches!(&ended, Err(ended) if ended.kind == Some(FailureKind::Interrupted)) && counts.standing + counts.doubtful > 0;
         // What an interrupted run leaves behind is the next one's to know.
         let release = if stays { Release::Left } else { Release::Free };
@@ -375,7 +395,8 @@ impl Prepared {
                     Some(FailureKind::Refused) if counts.failed == 0 => Cause::Script,
                     Some(kind) => Cause::Failure(kind),
                 };
-                let remains = mode.remains(counts, state);
+                let taken_back = ending.is_none_or(Ending::is_taken_back);
+                let remains = mode.remains(counts, state, taken_back);
                 let exit = Exit::of(cause, remains);
                 if remains != Remains::Nothing && !options.json {
                     ending.map(leftovers::lines).into_iter().flatten().for_each(|line| teller.printer.tell(format!("! {line}")));

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     executor::{
-        Call, Executor, Follow, Guard, Intend, Key, Leased, Model, Narrate, Narrator, Outcome, PlanFile, Record, Recorded, Settle, Source,
-        Step, Steps, Terms,
+        Call, Cancellation, Executor, Follow, Guard, Intend, Key, Leased, Model, Narrate, Narrator, Outcome, PlanFile, Record, Recorded,
+        Settle, Source, Step, Steps, Terms,
         plan::Surveyed,
         record::{Decide, Nobody},
+        regain::{Yielding, regain},
     },
     failure::{Failure, FailureKind, Origin},
     journal::{Entry, Journal, recorded::in_script_order},
@@ -59,6 +60,7 @@ impl Stack {
             }
             None => (leased.clone(), None),
         };
+        let inner = if goes_on { Arc::new(Yielding(inner)) } else { inner };
         let record = Arc::new(Record::journaled(inner, journal.clone(), decide));
         Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, follow, leased, journal, goes_on, within }
     }
@@ -80,9 +82,24 @@ impl Stack {
         self.narrated.clone()
     }
 
+    /// The executor that settles what is in doubt: what it does is no part of the script, and is kept to the same rules.
+    pub fn settling(&self) -> &dyn Executor {
+        self.leased.as_ref()
+    }
+
     /// The executor that does things, for reads that are no part of the script.
     pub fn within(&self) -> &dyn Executor {
         self.within.as_ref()
+    }
+
+    /// Takes every lease that these records' run needs, before anything is done or written.
+    ///
+    /// # Errors
+    /// Where another run, or another process of this one, has one of them; see [`regain`].
+    pub fn regain(&self, run: &Arc<RunInfo>, records: &[Recorded], cancellation: &Cancellation) -> Result<(), Failure> {
+        let origin = Origin { file: "before the run goes on".into(), line: 1, column: 1 };
+        let call = Call::new(Now {}, Key::call("before/", 1), origin, run.clone());
+        regain(self.leased.as_ref(), &Call { cancellation: cancellation.clone(), ..call }, records)
     }
 
     /// Gives the run's leases back, those of its earlier processes too; returns why some could not be.

@@ -6,11 +6,13 @@ use super::{
     changes::Counts,
     complaint,
     doubt::Doubt,
+    enter::{enter, has_secrets},
     exit::Exit,
     found::{self, Found},
     interrupt::Interrupt,
     journaling, leftovers, lock,
     outside::Outside,
+    resume::place_of,
     run::Teller,
     show::complain,
     stack::Stack,
@@ -18,10 +20,9 @@ use super::{
 use crate::{
     cli,
     executor::{
-        Branches, Cancellation, Recorded, RunInfo, Terms, Undo, Urgency,
-        doubts::{settled, touched},
-        ending::{Ending, State},
-        overtaken::overtaken,
+        Branches, Cancellation, RunInfo, Terms, Undo, Urgency,
+        doubts::{take_back, touched},
+        ending::Ending,
         record::Decide,
     },
     failure::Failure,
@@ -37,42 +38,46 @@ pub fn run(options: &cli::Undo, printer: &Printer) -> Exit {
         Err(failure) => return complain(printer, &failure),
     };
     match Found::find(options.run.as_ref(), &options.from, &outside) {
-        Ok(found) => undo(options, found.with_copies(&outside), outside, printer),
+        Ok(found) => {
+            let found = found.with_copies(&outside);
+            outside.close();
+            undo(options, &found, printer)
+        }
         Err(failure) => Teller::new(&options.as_run(), printer).refuse(&failure),
     }
 }
 
-/// The same, for a run that was found.
-pub fn undo(options: &cli::Undo, found: Found, outside: Outside, printer: &Printer) -> Exit {
+/// The same, for a run that was found: with what is beside its script, as the run itself had it.
+pub fn undo(options: &cli::Undo, found: &Found, printer: &Printer) -> Exit {
     let teller = Teller::new(&options.as_run(), printer);
-    let undoing = match begin(options, &found, &outside, printer) {
+    let undoing = match begin(options, found, printer) {
         Ok(undoing) => undoing,
         Err(failure) => return teller.refuse(&failure),
     };
-    let Undoing { journal, run, decide } = undoing;
-    let terms = Terms { purpose: format!("undo of {}", run.id), ..Terms::default() };
+    let Undoing { outside, journal, run, decide } = undoing;
+    let terms = Terms { purpose: format!("undo of {}", run.id), wait: options.wait, ..Terms::default() };
     let stack = Stack::journaled(None, outside.executor(), teller.narrator.clone(), journal.clone(), decide.clone(), terms);
     let cancellation = Cancellation::default();
     let interrupt = Interrupt::listen(outside.runtime(), cancellation.clone(), printer.clone());
-    let (records, unknown) = settled(&journal, stack.within(), decide.as_ref(), &run);
-    let mut failures = unknown;
-    if failures.is_empty() {
-        let executor = stack.executor();
-        let undo = Undo { executor: executor.as_ref(), run: &run, branches: Branches::default(), cancellation: &cancellation };
-        failures.extend(undo.block(&records, "").into_iter().map(|left| left.failure));
+    if let Err(failure) = enter(&stack, &journal, &run, How::Undo, &cancellation) {
+        drop(interrupt);
+        outside.close();
+        return teller.refuse(&failure);
     }
+    journaling::undoing(&journal);
+    let executor = stack.executor();
+    let undo = Undo { executor: executor.as_ref(), run: &run, branches: Branches::default(), cancellation: &cancellation };
+    let failures = take_back(&journal, stack.settling(), decide.as_ref(), &undo);
     drop(interrupt);
     for failure in &failures {
         complaint::tell_failure(printer, failure);
     }
-    let ending = Ending::read(stack.within(), &records, &run);
+    let ending = Ending::read(stack.within(), &touched(&journal), &run);
     let was_stopped = cancellation.urgency() > Urgency::None || failures.iter().any(|failure| failure.kind.leaves_all());
-    let exit = match (was_stopped, failures.is_empty(), ending.state()) {
-        (true, ..) => Exit::Interrupted,
-        (false, true, State::Unchanged | State::AllOld) => Exit::Undone,
-        // What was committed before stays.
-        (false, true, State::AllNew) if has_commit(&records) => Exit::Undone,
-        _ => Exit::Mixed,
+    let exit = match (was_stopped, failures.is_empty() && ending.is_taken_back()) {
+        (true, _) => Exit::Interrupted,
+        (false, true) => Exit::Undone,
+        (false, false) => Exit::Mixed,
     };
     let release = if exit == Exit::Interrupted { Release::Left } else { Release::Free };
     stack.release(&run, &release).iter().for_each(|failure| printer.tell(lock::not_given_back(failure)));
@@ -83,7 +88,7 @@ pub fn undo(options: &cli::Undo, found: Found, outside: Outside, printer: &Print
         }
     }
     let counts = Counts::of(&stack.records());
-    let (end, next) = told(exit, &found, counts.standing);
+    let (end, next) = told(exit, found, counts.standing);
     // What was asked for is done.
     let code = if exit == Exit::Undone { Exit::Done } else { exit };
     teller.conclude(code, end, next, &counts, Some(&ending), &[]);
@@ -101,25 +106,19 @@ fn told(exit: Exit, found: &Found, standing: usize) -> (String, Option<String>) 
 }
 
 struct Undoing {
+    outside: Outside,
     journal: Arc<Journal>,
     run: Arc<RunInfo>,
     decide: Arc<dyn Decide>,
 }
 
-fn begin(options: &cli::Undo, found: &Found, outside: &Outside, printer: &Printer) -> Result<Undoing, Failure> {
+fn begin(options: &cli::Undo, found: &Found, printer: &Printer) -> Result<Undoing, Failure> {
     found.is_open("undone")?;
-    let run = Arc::new(found.header()?.run.clone());
-    let journal = Arc::new(journaling::go_on(found, outside)?);
-    if let Some(later) = overtaken(outside.executor().as_ref(), &touched(&journal), &run) {
-        return Err(later.refusal(&run.id));
-    }
-    journaling::began(&journal, How::Undo)?;
-    journaling::undoing(&journal);
+    let header = found.header()?;
+    let (outside, environment) = found::outside(&options.ssh, place_of(header).folder())?;
+    let run = Arc::new(header.run.clone());
+    let journal = Arc::new(journaling::go_on(found, &outside)?);
+    has_secrets(&touched(&journal), &environment)?;
     let decide = Arc::new(Doubt { answer: options.in_doubt, printer: printer.clone() });
-    Ok(Undoing { journal, run, decide })
-}
-
-/// Whether a part of what the run did was made final.
-fn has_commit(records: &[Recorded]) -> bool {
-    records.iter().any(|record| record.op.verb() == "commit")
+    Ok(Undoing { outside, journal, run, decide })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Call, Executor, Recorded, RunInfo,
+    Call, Executor, Recorded, RunInfo, Undo,
     record::{Answer, Decide, taken_back_by},
 };
 use crate::{
@@ -18,9 +18,20 @@ pub fn touched(journal: &Journal) -> Vec<Recorded> {
     journal.records().into_iter().chain(doubts).collect()
 }
 
+/// Takes back what a run did since its last commit, what is in doubt settled first, through `settling`, which waits for hosts that
+/// were lost. What cannot be settled, or not be taken back, is left, and why is returned; the rest goes on. Only where a person is
+/// asked and does not know, nothing is taken back.
+pub fn take_back(journal: &Journal, settling: &dyn Executor, decide: &dyn Decide, undo: &Undo<'_>) -> Vec<Failure> {
+    let (records, mut failures) = settled(journal, settling, decide, undo.run);
+    if !failures.iter().any(|failure| failure.kind.leaves_all()) {
+        failures.extend(undo.block(&records, "").into_iter().map(|left| left.failure));
+    }
+    failures
+}
+
 /// The records with what is in doubt settled: what exists of it is known, and can be taken back. Also why what could not be settled
 /// was not.
-pub fn settled(journal: &Journal, executor: &dyn Executor, decide: &dyn Decide, run: &Arc<RunInfo>) -> (Vec<Recorded>, Vec<Failure>) {
+fn settled(journal: &Journal, executor: &dyn Executor, decide: &dyn Decide, run: &Arc<RunInfo>) -> (Vec<Recorded>, Vec<Failure>) {
     let mut records = journal.records();
     let mut failures = Vec::new();
     for intent in journal.doubts().into_iter().filter(|intent| !intent.asked.key.is_undo()) {

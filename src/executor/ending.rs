@@ -9,7 +9,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Call, Executor, Key, Recorded};
+use super::{
+    Call, Executor, Key, Recorded,
+    pending::{commits, is_final},
+};
 use crate::{
     failure::Origin,
     model::{Container, Host, HostName, ProjectName, RunId, RunInfo, ServiceName},
@@ -36,6 +39,9 @@ pub struct Part {
     pub new: bool,
     /// Whether none of this run's containers runs.
     pub old: bool,
+    /// Whether a commit made final what this run did there.
+    #[serde(skip)]
+    pub committed: bool,
     /// Containers of this run that run without serving.
     pub idle: Vec<String>,
     /// Why it could not be read.
@@ -61,12 +67,24 @@ impl Ending {
     /// Reads it through `executor`, for every service and host that these records changed, all at once: it waits for hosts that
     /// do not answer, and nothing interrupts it.
     pub fn read(executor: &dyn Executor, records: &[Recorded], run: &Arc<RunInfo>) -> Self {
-        let places = places(records);
+        let commits = commits(records);
+        let is_committed = |record: &&Recorded| !record.key.is_undo() && is_final(&record.key, &commits);
+        let committed = places(records.iter().filter(is_committed));
         let parts = thread::scope(|scope| {
-            let reads: Vec<_> = places.into_values().map(|place| scope.spawn(move || part(executor, place, run))).collect();
+            let begin = |(seat, place)| {
+                let committed = committed.contains_key(&seat);
+                scope.spawn(move || Part { committed, ..part(executor, place, run) })
+            };
+            let reads: Vec<_> = places(records).into_iter().map(begin).collect();
             reads.into_iter().map(|read| read.join().unwrap_or_else(|payload| panic::resume_unwind(payload))).collect()
         });
         Self { parts }
+    }
+
+    /// Whether nothing is on the hosts that was not committed: where the run committed something that stays, whatever it is;
+    /// elsewhere what was there before.
+    pub fn is_taken_back(&self) -> bool {
+        self.parts.iter().all(|part| if part.committed { part.unknown.is_none() } else { part.old })
     }
 
     /// The word for all of it.
@@ -91,7 +109,7 @@ pub(super) struct Place {
     proxies: Vec<Host>,
 }
 
-pub(super) fn places(records: &[Recorded]) -> BTreeMap<(ServiceName, HostName), Place> {
+pub(super) fn places<'a>(records: impl IntoIterator<Item = &'a Recorded>) -> BTreeMap<(ServiceName, HostName), Place> {
     let mut places: BTreeMap<(ServiceName, HostName), Place> = BTreeMap::new();
     let mut add = |host: &Host, project: &ProjectName, service: &ServiceName, proxies: &[Host]| {
         let empty = || Place { host: host.clone(), project: project.clone(), service: service.clone(), proxies: Vec::new() };
@@ -133,6 +151,7 @@ fn part(executor: &dyn Executor, place: Place, run: &Arc<RunInfo>) -> Part {
         serving: BTreeMap::new(),
         new: false,
         old: false,
+        committed: false,
         idle: Vec::new(),
         unknown: None,
     };

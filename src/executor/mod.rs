@@ -19,6 +19,7 @@ pub mod overtaken;
 pub mod pending;
 pub mod plan;
 pub mod record;
+pub mod regain;
 pub mod settle;
 pub mod simulated;
 pub mod step;

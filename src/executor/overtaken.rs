@@ -1,12 +1,12 @@
 //! Whether another run has changed since what a run had changed.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Call, Executor, Key, Recorded, ending::places};
 use crate::{
     failure::{Failure, Origin},
-    model::{HistoryEntry, HostName, RunId, RunInfo, ServiceName},
-    op::{Find, Found, HistoryOf, Sought},
+    model::{HistoryEntry, Host, HostName, ProjectName, RunId, RunInfo, ServiceName},
+    op::{Find, Found, HistoryOf, Op, Sought},
 };
 
 /// A later run and what shows it.
@@ -34,13 +34,27 @@ impl Later {
     }
 }
 
-/// Reads whether a run that began after this one has changed a service that these records changed. A host that does not answer
-/// tells nothing.
-pub fn overtaken(executor: &dyn Executor, records: &[Recorded], run: &Arc<RunInfo>) -> Option<Later> {
+/// What of a run counts: who changed it since has overtaken the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The services that it changed: what an undo is about.
+    Changed,
+    /// Those that it locked or looked at, too: what it goes on with is by what it saw then.
+    Seen,
+}
+
+/// Reads whether a run that began after this one has changed a service of these records. A host that does not answer tells
+/// nothing.
+pub fn overtaken(executor: &dyn Executor, records: &[Recorded], reach: Reach, run: &Arc<RunInfo>) -> Option<Later> {
     let origin = Origin { file: "before the run goes on".into(), line: 1, column: 1 };
-    let read = |op: crate::op::Op| executor.perform(&Call::new(op, Key::call("before/", 1), origin.clone(), run.clone())).ok();
-    for place in places(records).into_values() {
-        let (host, project, service) = (&place.host, &place.project, &place.service);
+    let read = |op: Op| executor.perform(&Call::new(op, Key::call("before/", 1), origin.clone(), run.clone())).ok();
+    let mut met: BTreeMap<(&ProjectName, &ServiceName, &HostName), &Host> = BTreeMap::new();
+    let changed = places(records);
+    met.extend(changed.values().map(|place| ((&place.project, &place.service, &place.host.name), &place.host)));
+    if reach == Reach::Seen {
+        met.extend(records.iter().flat_map(|record| seen(&record.op)));
+    }
+    for ((project, service, _), host) in met {
         let later = |id: &RunId, at: &str, by: &str| {
             (*id != run.id && at > run.started.as_str()).then(|| Later {
                 run: id.clone(),
@@ -65,13 +79,22 @@ pub fn overtaken(executor: &dyn Executor, records: &[Recorded], run: &Arc<RunInf
     None
 }
 
+/// The service that was locked or looked at, on each host.
+fn seen(op: &Op) -> Vec<((&ProjectName, &ServiceName, &HostName), &Host)> {
+    match op {
+        Op::Lock(op) => op.hosts.iter().map(|host| ((&op.project, &op.service, &host.name), host)).collect(),
+        Op::Find(op) => vec![((&op.project, &op.service, &op.host.name), &op.host)],
+        _ => Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         executor::Outcome,
-        model::{Host, Period, ProjectName, Version},
-        op::{Op, Stop},
+        model::{Period, Version},
+        op::{Lock, Stop},
     };
 
     /// A host whose history has these entries: run, and when it began.
@@ -108,10 +131,22 @@ mod tests {
         let record = Recorded { key: Key::call("", 1), op: stop.into(), origin, result: Ok(Outcome::of(())), seconds: 0.0 };
         let run = RunInfo { id: RunId::new("r2").expect("valid"), operator: "ann@here".into(), started: "2026-01-02T00:00:00Z".into() };
         let run = Arc::new(run);
-        let seen = |entries| overtaken(&Deployed(entries), std::slice::from_ref(&record), &run);
+        let seen = |entries| overtaken(&Deployed(entries), std::slice::from_ref(&record), Reach::Changed, &run);
         assert_eq!(seen(vec![("r2", "2026-01-02T00:00:00Z"), ("r1", "2026-01-01T00:00:00Z")]), None);
         let later = seen(vec![("r3", "2026-01-03T00:00:00Z"), ("r2", "2026-01-02T00:00:00Z")]).expect("r3 came later");
         let refusal = later.refusal(&run.id);
         assert_eq!(refusal.message, "run r2 was overtaken: r3 of bob@ci has changed web on h1 since (2026-01-03T00:00:00Z)");
+    }
+
+    #[test]
+    fn a_run_that_only_looked_is_overtaken_where_it_would_go_on_by_what_it_saw() {
+        let lock = Lock::new(ProjectName::default(), ServiceName::new("web").expect("valid"), vec![Host::parse("h1").expect("valid")]);
+        let origin = Origin { file: "deploy.rhai".into(), line: 1, column: 1 };
+        let record = Recorded { key: Key::call("", 1), op: lock.into(), origin, result: Ok(Outcome::of(())), seconds: 0.0 };
+        let run = RunInfo { id: RunId::new("r2").expect("valid"), operator: "ann@here".into(), started: "2026-01-02T00:00:00Z".into() };
+        let run = Arc::new(run);
+        let seen = |reach| overtaken(&Deployed(vec![("r3", "2026-01-03T00:00:00Z")]), std::slice::from_ref(&record), reach, &run);
+        assert_eq!(seen(Reach::Seen).expect("r3 came later").service.as_str(), "web");
+        assert_eq!(seen(Reach::Changed), None, "there is nothing to take back");
     }
 }

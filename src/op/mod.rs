@@ -299,6 +299,7 @@ impl Op {
         let here = |host| vec![host];
         Some(match self {
             Self::SetWeights(op) => (&op.project, &op.service, op.hosts.iter().chain([&op.proxy]).collect()),
+            Self::Preview(op) => (&op.project, &op.service, op.hosts.iter().chain([&op.proxy]).collect()),
             Self::Record(op) => (&op.project, &op.service, here(&op.host)),
             Self::Forget(op) => (&op.project, &op.service, here(&op.host)),
             Self::Start(op) => (&op.project, &op.service.name, here(&op.host)),
@@ -307,6 +308,9 @@ impl Op {
             Self::Stop(op) => (&op.project, &op.service, here(&op.host)),
             Self::Remove(op) => (&op.project, &op.service, here(&op.host)),
             Self::Prune(op) => (&op.project, &op.service, here(&op.host)),
+            Self::Hook(Hook { invocation: Invocation { place: Place::OneOff { host, project, service, .. }, .. }, .. }) => {
+                (project, &service.name, here(host))
+            }
             _ => return None,
         })
     }

@@ -119,6 +119,47 @@ fn a_run_that_was_killed_while_it_took_its_first_lease_gives_it_back_when_it_is_
     assert_eq!(leases(&project, "shop", &["h1"]).len(), 0);
 }
 
+const COMMANDS: &str = r#"
+project("shop");
+lock(service("web", #{}), host("h1"));
+hook("local", "echo one >>done", #{ undo: "echo back >>done" });
+hook("local", "echo two >>done");
+"#;
+
+#[test]
+fn a_run_goes_on_or_is_taken_back_only_with_the_leases_that_it_had() {
+    let rig = Rig::up(RigOptions { nginx: false, ..RigOptions::default() });
+    let project = project(&rig);
+    project.write("commands.rhai", COMMANDS);
+    let mut command = project.command(&["run", "commands.rhai"]);
+    // The first command was done; the second one was not asked for.
+    let killed = output(command.env("PODLIFT_TEST_KILL_AT", "6"), "");
+    assert_eq!(killed.code, -1, "{}", killed.stderr);
+    let run = leases(&project, "shop", &["h1"])[0].1.clone();
+    assert_eq!(project.podlift(&["lock", "release", "commands.rhai"]).code, 0);
+    let holder = project.start(&["run", "hold.rhai", "pause=10m"]);
+    until("another run has the lease", || leases(&project, "shop", &["h1"]).iter().any(|(_, of, _)| *of != run));
+
+    let done = || std::fs::read_to_string(project.path().join("done")).expect("the first command was done");
+    let journal = || std::fs::read_to_string(project.path().join(".podlift/runs").join(&run).join("journal.jsonl")).expect("it is kept");
+    for verb in ["resume", "undo"] {
+        let refused = project.podlift(&[verb, &run]);
+        assert_eq!(refused.code, 3, "{}", refused.stderr);
+        assert!(refused.stderr.contains("web on h1 is locked"), "{}", refused.stderr);
+        assert_eq!(done(), "one\n", "{verb} has done something");
+        assert!(!journal().contains("\"undoing\""), "{}", journal());
+    }
+
+    let mut waiting = project.start(&["resume", &run, "--wait", "2m"]);
+    assert!(waiting.try_wait().expect("it is our child").is_none(), "it waits");
+    signal(&holder, "INT");
+    assert_eq!(ended(holder).code, 7);
+    let resumed = ended(waiting);
+    assert_eq!(resumed.code, 0, "{}", resumed.stderr);
+    assert_eq!(done(), "one\ntwo\n");
+    assert_eq!(hosts_of(&leases(&project, "shop", &["h1"])), Vec::<&str>::new());
+}
+
 const DEPLOY: &str = r#"
 import "std/rolling" as rolling;
 project("PROJECT");

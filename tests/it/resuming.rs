@@ -115,3 +115,28 @@ fn a_run_that_goes_on_cannot_be_resumed_and_its_secrets_are_asked_for() {
     ends(&refused, 3);
     assert!(refused.stderr.contains("PW"), "{}", refused.stderr);
 }
+
+#[test]
+fn a_run_is_taken_back_beside_its_script_and_with_its_secrets() {
+    let project = Project::new();
+    project.write(
+        "shop/go.rhai",
+        "hook(\"local\", \"echo up >>done\", #{ env: #{ PW: secret(\"PW\") }, undo: \"echo back $(printf %s $PW | wc -c) >>done\" });\nhook(\"local\", \"true\");\n",
+    );
+    project.write("shop/.env", "PW=hunter2\n");
+    let mut command = project.command(&["run", "shop/go.rhai"]);
+    assert_eq!(crate::rig::output(command.env("PODLIFT_TEST_KILL_AT", "4"), "").code, -1);
+    let done = || fs::read_to_string(project.path().join("shop/done")).unwrap_or_default();
+    assert_eq!(done(), "up\n");
+
+    fs::remove_file(project.path().join("shop/.env")).expect("it is there");
+    let refused = project.podlift(&["undo"]);
+    ends(&refused, 3);
+    assert!(refused.stderr.contains("what takes the run back needs what is not here: PW"), "{}", refused.stderr);
+    let shown: serde_json::Value = serde_json::from_str(project.podlift(&["show", "--json"]).text()).expect("JSON");
+    assert_eq!(shown["state"], "interrupted", "it can still be resumed");
+
+    project.write("shop/.env", "PW=hunter2\n");
+    ends(&project.podlift(&["undo", "--in-doubt", "skip"]), 0);
+    assert_eq!(done(), "up\nback 7\n");
+}

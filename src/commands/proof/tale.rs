@@ -16,7 +16,7 @@ use crate::{
     },
     executor::{
         Branches, Call, Cancellation, Event, Executor, Model, Narrator, Outcome, RunInfo, Terms, Undo, Urgency,
-        doubts::settled,
+        doubts::{take_back, touched},
         ending::{Ending, State},
         faults::{Faults, Met, Mortal, Noted, Step, Story, Then},
         record::{Answer, Decide},
@@ -307,7 +307,8 @@ impl<'a> Tale<'a> {
         }
         let records = stack.records();
         let counts = Counts::of(&records);
-        let state = (counts.changes + counts.doubtful > 0).then(|| Ending::read(stack.within(), &records, &self.run).state());
+        let ending = (counts.changes + counts.doubtful > 0).then(|| Ending::read(stack.within(), &records, &self.run));
+        let (state, taken_back) = (ending.as_ref().map(Ending::state), ending.as_ref().is_none_or(Ending::is_taken_back));
         let (exit, why) = match ended {
             Ok(()) if !counts.left_out.is_empty() => (Exit::Mixed, Some("hosts were left out".to_owned())),
             Ok(()) => (Exit::Done, None),
@@ -317,7 +318,7 @@ impl<'a> Tale<'a> {
                     Some(FailureKind::Refused) if counts.failed == 0 => Cause::Script,
                     Some(kind) => Cause::Failure(kind),
                 };
-                (Exit::of(cause, Remains::of(&counts, state.unwrap_or(State::Unchanged))), Some(ended.diagnostic.message))
+                (Exit::of(cause, Remains::of(&counts, state.unwrap_or(State::Unchanged), taken_back)), Some(ended.diagnostic.message))
             }
         };
         Some((exit, why, state))
@@ -326,23 +327,19 @@ impl<'a> Tale<'a> {
     fn undoes(&self, stack: &Stack, journal: &Journal, decide: &dyn Decide) -> Option<(Exit, Option<String>, Option<State>)> {
         let _ = journal.append(Entry::Undoing { at: now() });
         let cancellation = Cancellation::default();
-        let (records, mut failures) = settled(journal, stack.within(), decide, &self.run);
-        if failures.is_empty() {
-            let executor = stack.executor();
-            let undo = Undo { executor: executor.as_ref(), run: &self.run, branches: Branches::InOrder, cancellation: &cancellation };
-            failures.extend(undo.block(&records, "").into_iter().map(|left| left.failure));
-        }
+        let executor = stack.executor();
+        let undo = Undo { executor: executor.as_ref(), run: &self.run, branches: Branches::InOrder, cancellation: &cancellation };
+        let failures = take_back(journal, stack.settling(), decide, &undo);
         if self.fleet.is_dead() {
             return None;
         }
-        let state = Ending::read(stack.within(), &records, &self.run).state();
+        let ending = Ending::read(stack.within(), &touched(journal), &self.run);
+        let state = ending.state();
         let was_stopped = cancellation.urgency() > Urgency::None || failures.iter().any(|failure| failure.kind.leaves_all());
-        let has_commit = records.iter().any(|record| matches!(record.op, Op::Commit(_)));
-        let exit = match (was_stopped, failures.is_empty(), state) {
-            (true, ..) => Exit::Interrupted,
-            (false, true, State::Unchanged | State::AllOld) => Exit::Undone,
-            (false, true, State::AllNew) if has_commit => Exit::Undone,
-            _ => Exit::Mixed,
+        let exit = match (was_stopped, failures.is_empty() && ending.is_taken_back()) {
+            (true, _) => Exit::Interrupted,
+            (false, true) => Exit::Undone,
+            (false, false) => Exit::Mixed,
         };
         Some((exit, failures.first().map(|failure| failure.message.clone()), Some(state)))
     }

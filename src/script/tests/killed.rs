@@ -9,12 +9,13 @@ use std::{
 use super::lab::{Lab, NoSecrets};
 use crate::{
     executor::{
-        Cancellation, Event, Executor, Guard, Intend, Narrator, Record,
-        doubts::settled,
+        Call, Cancellation, Event, Executor, Guard, Intend, Narrator, Outcome, Record,
+        doubts::take_back,
         ending::{Ending, State},
         record::Nobody,
         undo::Undo,
     },
+    failure::{Failure, FailureKind},
     journal::{Chain, Entry, Journal, Memory, Store},
     model::{HostName, RunId, RunInfo},
     op::{Op, Sql},
@@ -76,6 +77,21 @@ impl Narrator for Deaf {
     fn tell(&self, _: Event<'_>) {}
 }
 
+/// A fleet of which a host does not answer.
+struct Away {
+    fleet: Arc<dyn Executor>,
+    host: Option<&'static str>,
+}
+
+impl Executor for Away {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        if call.op.hosts().iter().any(|host| Some(host.name.as_str()) == self.host) {
+            return Err(Failure::new(FailureKind::Unreachable, "it does not answer"));
+        }
+        self.fleet.perform(call)
+    }
+}
+
 type Process = Record<Guard<Intend<Arc<dyn Executor>>>>;
 
 /// A run of `v2` and what its processes leave.
@@ -83,13 +99,19 @@ struct Life {
     lab: Lab,
     run: Arc<RunInfo>,
     disk: Arc<Mutex<String>>,
+    /// A host that does not answer.
+    away: Option<&'static str>,
 }
 
 impl Life {
     fn new(found: &Lab) -> Self {
         let id = RunId::new("r9").expect("valid");
         let run = Arc::new(RunInfo { id, operator: "tester@here".into(), started: "2026-02-01T00:00:00Z".into() });
-        Self { lab: found.copy(), run, disk: Arc::default() }
+        Self { lab: found.copy(), run, disk: Arc::default(), away: None }
+    }
+
+    fn fleet(&self) -> Arc<dyn Executor> {
+        Arc::new(Away { fleet: self.lab.executor(), host: self.away })
     }
 
     /// A process that begins with what the one before left, and dies at `point`.
@@ -97,7 +119,7 @@ impl Life {
         let chain = Chain::read(&lock(&self.disk)).expect("what was written can be read");
         lock(&self.disk).truncate(chain.text().len());
         let journal = Arc::new(Journal::open(Mortal { disk: self.disk.clone(), left: point, is_dead: false }, chain));
-        let guard = Guard::new(Intend::new(self.lab.executor(), journal.clone()));
+        let guard = Guard::new(Intend::new(self.fleet(), journal.clone()));
         (Arc::new(Record::journaled(guard, journal.clone(), Arc::new(Nobody))), journal)
     }
 
@@ -117,11 +139,9 @@ impl Life {
     /// Takes it back; whether that came to its end.
     fn undo(&self, point: usize) -> bool {
         let (record, journal) = self.record(point);
-        let (records, failures) = settled(&journal, self.lab.executor().as_ref(), &Nobody, &self.run);
         let cancellation = Cancellation::default();
         let undo = Undo { executor: record.as_ref(), run: &self.run, branches: Branches::InOrder, cancellation: &cancellation };
-        let left = undo.block(&records, "");
-        failures.is_empty() && left.is_empty()
+        take_back(&journal, self.fleet().as_ref(), &Nobody, &undo).is_empty()
     }
 
     fn state(&self) -> State {
@@ -252,5 +272,24 @@ fn an_undo_that_is_killed_too_goes_on_and_so_does_a_resume() {
             life.run(ROLLING, NEVER).expect("nobody kills it a third time");
             assert_eq!(there(&life.lab), after, "killed at {first} and again at {second}");
         }
+    }
+}
+
+#[test]
+fn what_cannot_be_settled_does_not_keep_the_rest_from_being_undone() {
+    let found = Lab::serving_v1();
+    let (before, whole) = (there(&found), Life::new(&found));
+    whole.run(ROLLING, NEVER).expect("nobody kills it");
+    for point in 0..whole.points() {
+        let mut life = Life::new(&found);
+        life.run(ROLLING, point).expect_err("it is killed");
+        life.away = Some("10.0.0.2");
+        life.undo(NEVER);
+        for (host, lines) in there(&life.lab).iter().filter(|(host, _)| host.as_str() != "10.0.0.2") {
+            assert_eq!(Some(lines), before.get(host), "{host}, undone after {point} while another host was away");
+        }
+        life.away = None;
+        assert!(life.undo(NEVER), "undone after {point} when it answers again");
+        assert_eq!(there(&life.lab), before, "undone after {point} when it answers again");
     }
 }

@@ -64,6 +64,8 @@ pub(super) struct Lab {
 pub(super) struct Told {
     pub(super) ended: Result<(), Ended>,
     pub(super) state: State,
+    /// Whether only what was committed, or was there before, is on the hosts.
+    pub(super) is_taken_back: bool,
     pub(super) left: Vec<Left>,
     /// How many calls it made before it looked for what is to be pruned at its end: what fails there is a warning.
     pub(super) calls: usize,
@@ -135,10 +137,11 @@ impl Lab {
         in_script_order(&mut records);
         let undo = Undo { executor: record.as_ref(), run: &run, branches: Branches::InOrder, cancellation: &cancellation };
         let left = if ended.is_err() { undo.block(&records, "") } else { Vec::new() };
-        let state = Ending::read(fleet.as_ref(), &records, &run).state();
+        let ending = Ending::read(fleet.as_ref(), &records, &run);
+        let (state, is_taken_back) = (ending.state(), ending.is_taken_back());
         self.give_back(&run);
         let said = lock(&heard.0).clone();
-        Told { ended, state, left, calls, records, said }
+        Told { ended, state, is_taken_back, left, calls, records, said }
     }
 
     /// Gives the run's leases back, without a fault.

@@ -151,6 +151,27 @@ fn what_was_committed_stays_and_what_came_after_is_undone() {
 }
 
 #[test]
+fn of_two_services_with_a_commit_between_them_one_stays_and_the_other_is_taken_back() {
+    let mut lab = Lab::new();
+    let other = r#"
+        let api = service("api", #{ port: 9000, domain: "api.example.com", health: http("/health") });
+        let api_image = build(api, #{ tag: p.v });
+        ship(api_image, fleet);"#;
+    lab.does(&format!("{other} rolling::deploy(web, img, fleet); rolling::deploy(api, api_image, fleet);"), "v1");
+    let told = lab
+        .run(&format!("{other} rolling::deploy(web, img, fleet); commit(); rolling::deploy(api, api_image, fleet); fail(\"no\");"), "v2");
+    assert!(told.ended.is_err() && told.left.is_empty());
+    assert_eq!(told.state, State::Mixed, "by version");
+    assert!(told.is_taken_back, "and yet nothing is there that was not committed");
+    let told = lab.run_with(
+        &format!("{other} rolling::deploy(web, img, fleet); commit(); rolling::deploy(api, api_image, fleet); fail(\"no\");"),
+        "v3",
+        Box::new(|_, call| call.key.is_undo().then(|| Failure::failed("it cannot be taken back"))),
+    );
+    assert!(!told.left.is_empty() && !told.is_taken_back);
+}
+
+#[test]
 fn what_the_script_itself_has_removed_is_not_undone_once_more() {
     let mut lab = Lab::serving_v1();
     lab.fails("let next = start(web, img, fleet); healthcheck(next); remove(next); fail(\"no\");", "v2");
