@@ -250,7 +250,7 @@ fn a_script_has_invariants_of_its_own() {
     for (wrong, what) in [
         ("world.services.web.containers.filter(|one| one.is_new).is_empty()", "it does not hold"),
         ("world.services.web.serving", "it answers with something else"),
-        ("running(web, fleet) != ()", "it cannot be asked: an invariant looks"),
+        ("running(web, fleet) != ()", "it cannot be asked: `find`"),
     ] {
         let proof = of_its_own(wrong);
         let first = &proof.findings.first().unwrap_or_else(|| panic!("{wrong} is taken")).breaches[0];

@@ -117,7 +117,7 @@ fn a_run_that_leaves_its_plan_in_the_middle_is_undone() {
     project.write("order", "h1 h2");
     let script = SCRIPT.replace(
         "rolling::deploy(web, img, fleet);",
-        r#"rolling::deploy(web, img, fleet[0]); for name in read_file("order").split(" ") { info(name); if name == "h2" { rolling::deploy(web, img, fleet[1]); } }"#,
+        r#"start(web, img, fleet[0]); for name in read_file("order").split(" ") { info(name); if name == "h2" { start(web, img, fleet[1]); } }"#,
     );
     project.write("deploy.rhai", &script);
     plan(&project, &[]);
