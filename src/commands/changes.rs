@@ -36,6 +36,9 @@ pub struct Counts {
     /// Whether something that was done, or may have been, can be taken back.
     #[serde(skip)]
     pub can_be_undone: bool,
+    /// Whether the script alone does not lead to where the run is.
+    #[serde(skip)]
+    pub cannot_be_resumed: bool,
     /// Hosts that were changed.
     pub hosts: BTreeSet<HostName>,
     /// Hosts that the script left out, and why.

@@ -79,6 +79,17 @@ impl Found {
         })
     }
 
+    /// Fails where the script alone does not lead to where the run is: a variable was set by hand on the way.
+    pub fn follows_its_script(&self) -> Result<(), Failure> {
+        let by_hand = self.chain.entries().iter().find_map(|entry| match entry {
+            Entry::SetByHand { variable, .. } => Some(variable),
+            _ => None,
+        });
+        let Some(variable) = by_hand else { return Ok(()) };
+        let failure = Failure::refused(format!("run {} cannot be resumed: `{variable}` was set by hand in it", self.id));
+        Err(failure.hint(format!("`podlift undo {}` takes it back", self.id)))
+    }
+
     /// Fails where there is nothing to go on with, or to take back.
     pub fn is_open(&self, what: &str) -> Result<(), Failure> {
         let Self { id, state, .. } = self;

@@ -93,6 +93,11 @@ pub fn undoing(journal: &Journal) {
     let _ = journal.append(Entry::Undoing { at: now() });
 }
 
+/// Notes that a variable was set by hand.
+pub fn set_by_hand(journal: &Journal, variable: &str) -> Result<(), Failure> {
+    journal.append(Entry::SetByHand { at: now(), variable: variable.to_owned() })
+}
+
 /// Notes how this process ended its work. Where that cannot be noted the run counts as interrupted.
 pub fn ended(journal: &Journal, exit: Exit, ending: Option<&Ending>, why: Option<String>) {
     let state = ending.and_then(|ending| serde_json::to_value(ending.state()).ok()?.as_str().map(str::to_owned));

@@ -67,6 +67,7 @@ impl From<Failure> for Unprepared {
 
 fn prepare(options: &cli::Resume, found: &Found, printer: &Printer) -> Result<(cli::Run, Resumed), Unprepared> {
     found.is_open("resumed")?;
+    found.follows_its_script()?;
     let header = found.header()?;
     let (place, script) = match &options.script {
         Some(file) => {

@@ -262,8 +262,9 @@ impl Prepared {
         };
         let stack = Stack::journaled(self.plan.clone(), within, teller.narrator.clone(), journal.clone(), decide.clone(), terms);
         let cancellation = Cancellation::default();
-        let stepper =
-            options.step.then(|| step::stepper(options, &self.script, model.as_ref(), &self.outside, &cancellation, teller.printer));
+        let stepper = options
+            .step
+            .then(|| step::stepper(options, &self.script, model.as_ref(), &self.outside, journal, &cancellation, teller.printer));
         let stack = match &stepper {
             Some(stepper) => stack.stepping(stepper.clone(), teller.narrator.clone()),
             None => stack,
@@ -290,7 +291,8 @@ impl Prepared {
             Some(stepper) => self.script.step(script, stepper.clone()),
             None => self.script.run(script),
         };
-        if let Some(by_hand) = stepper.map(|stepper| stepper.by_hand()).filter(|by_hand| !by_hand.is_empty()) {
+        let by_hand = stepper.map(|stepper| stepper.by_hand()).unwrap_or_default();
+        if !by_hand.is_empty() {
             let names = by_hand.join("`, `");
             teller.printer.tell(format!("! `{names}` was set by hand: this run can be undone, but not resumed"));
         }
@@ -315,7 +317,7 @@ impl Prepared {
             complaint::tell_failure(teller.printer, failure);
         }
         let records = stack.records();
-        let counts = Counts::of(&records);
+        let counts = Counts { cannot_be_resumed: !by_hand.is_empty(), ..Counts::of(&records) };
         // What is live is read from every host, never inferred; a run that changed nothing has nothing to read.
         let may_have_changed = counts.changes + counts.doubtful > 0 || !journal.doubts().is_empty();
         let ending = may_have_changed.then(|| Ending::read(stack.within(), &touched(journal), run));
@@ -483,6 +485,7 @@ fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: 
     let (end, again) = ended(exit, remains, counts, next, mode);
     let Next { look, run, .. } = next;
     match exit {
+        Exit::Interrupted if !mode.is_modelled() && counts.cannot_be_resumed => (end, format!("`podlift undo {run}` takes it back")),
         Exit::Interrupted if !mode.is_modelled() && !counts.can_be_undone => (end, format!("`podlift resume {run}` goes on")),
         Exit::Interrupted if !mode.is_modelled() => (end, format!("`podlift resume {run}` goes on, `podlift undo {run}` takes it back")),
         Exit::Mixed if !mode.is_modelled() && counts.can_be_undone => {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{outside::Outside, stack::Modelled};
+use super::{journaling, outside::Outside, stack::Modelled};
 use crate::{
     cli,
     executor::{Cancellation, Real},
+    journal::Journal,
     repl::{
         console::Standard,
         stepper::{Ask, Stepper},
@@ -21,6 +22,7 @@ pub fn stepper(
     script: &Checked,
     model: Option<&Arc<Modelled>>,
     outside: &Outside,
+    journal: &Arc<Journal>,
     cancellation: &Cancellation,
     printer: &Printer,
 ) -> Arc<Stepper> {
@@ -33,5 +35,7 @@ pub fn stepper(
     };
     let breaks = options.breaks.iter().map(|place| Break::parse(place)).collect();
     let console = Box::new(Standard::new(printer.clone(), None, None));
-    Stepper::new(console, printer.style(), script, breaks, cancellation.clone(), forecast)
+    let journal = journal.clone();
+    let note = Box::new(move |variable: &str| journaling::set_by_hand(&journal, variable));
+    Stepper::new(console, printer.style(), script, breaks, cancellation.clone(), forecast, note)
 }

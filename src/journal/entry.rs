@@ -55,6 +55,13 @@ pub enum Entry {
         /// When, in RFC 3339, UTC.
         at: String,
     },
+    /// A person gave a variable another value: the script alone does not lead here any more.
+    SetByHand {
+        /// When, in RFC 3339, UTC.
+        at: String,
+        /// The variable.
+        variable: String,
+    },
     /// A process ended its work on the run.
     Ended(Ended),
 }
@@ -181,7 +188,9 @@ impl Entry {
             Self::Intent(intent) => (Some(&intent.asked), intent.inverse.as_slice()),
             Self::Done { asked, outcome, .. } => (Some(asked), outcome.inverse.as_slice()),
             Self::Failed { asked, failure, .. } => (Some(asked), failure.inverse.as_slice()),
-            Self::Header(_) | Self::Began(_) | Self::Forgone { .. } | Self::Undoing { .. } | Self::Ended(_) => (None, [].as_slice()),
+            Self::Header(_) | Self::Began(_) | Self::Forgone { .. } | Self::Undoing { .. } | Self::SetByHand { .. } | Self::Ended(_) => {
+                (None, [].as_slice())
+            }
         };
         asked.map(|asked| &asked.op).into_iter().chain(inverse)
     }
@@ -190,7 +199,7 @@ impl Entry {
     pub const fn is_durable(&self) -> bool {
         match self {
             Self::Done { asked, .. } | Self::Failed { asked, .. } => asked.op.class().changes(),
-            Self::Header(_) | Self::Began(_) | Self::Intent(_) | Self::Undoing { .. } | Self::Ended(_) => true,
+            Self::Header(_) | Self::Began(_) | Self::Intent(_) | Self::Undoing { .. } | Self::SetByHand { .. } | Self::Ended(_) => true,
             // What is undone for it comes behind it.
             Self::Forgone { .. } => false,
         }

@@ -9,7 +9,7 @@ use super::name::{RunId, Token};
 
 /// Which call of a run it is: `4`, the second host of it `4[1]`, the first call of that branch `4[1].1`. Deterministic: it
 /// does not depend on which branch is faster.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(String);
 

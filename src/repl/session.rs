@@ -315,20 +315,15 @@ impl Talk {
         };
         let input = self.inputs.remove(index);
         let done = self.consent.changes().split_off(input.before);
-        let mut taken = 0;
-        for (call, inverse) in done.into_iter().rev() {
-            for (index, op) in inverse.into_iter().enumerate() {
-                if let Err(failure) = self.evaluator.perform(op, call.key.undo(index), &call.origin) {
-                    let Line { host, verb, description } = Line::of(&call.op);
-                    self.console.tell(&format!("{verb} {description} on {host} could not be taken back: {}", failure.message));
-                    break;
-                }
-                taken += 1;
-            }
+        let can_be = done.iter().filter(|(_, inverse)| !inverse.is_empty()).count();
+        let left = self.evaluator.undo(&done.into_iter().map(|(call, _)| call.key).collect());
+        for left in &left {
+            let Line { host, verb, description } = Line::of(&left.record.op);
+            self.console.tell(&format!("{verb} {description} on {host} could not be taken back: {}", left.failure.message));
         }
-        self.console.tell(&match taken {
-            0 => "nothing that it did can be taken back".to_owned(),
-            taken => format!("taken back, by {}", words::count(taken, "op")),
+        self.console.tell(&match can_be.saturating_sub(left.len()) {
+            0 => "nothing that it did was taken back".to_owned(),
+            taken => format!("taken back: {}", words::count(taken, "change")),
         });
     }
 

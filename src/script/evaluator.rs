@@ -1,6 +1,9 @@
 //! Evaluates what a person types while a run goes on: in the variables, imports and functions of a place in it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use rhai::{AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, LexError, ParseErrorType, Scope};
 
@@ -12,11 +15,11 @@ use super::{
     options::nearest,
     resolver::Resolver,
     run::Stopped,
-    session::Session,
+    session::{Circumstances, Session},
     values::{json, type_word},
 };
 use crate::{
-    executor::{Call, Executor, Key, Outcome},
+    executor::{Call, Executor, Key, Outcome, Recorded, Undo, undo::Left},
     failure::{Failure, FailureKind, Origin},
     model::ProjectName,
     op::{Class, Op},
@@ -229,6 +232,20 @@ impl Evaluator {
     /// A value as plain data, secrets left out.
     pub fn plain(&self, value: &Dynamic) -> serde_json::Value {
         json::plain(value)
+    }
+
+    /// Takes back what these calls did, as an undo of the run would: the last first, weights straight to what they were before, and
+    /// nothing that a commit made final. Returns what is left.
+    pub fn undo(&self, calls: &BTreeSet<Key>) -> Vec<Left> {
+        let Circumstances { executor, run, branches, cancellation, .. } = self.session.circumstances();
+        // What is typed beside the script stands in no order with its commits.
+        let commits = !calls.iter().any(Key::is_aside);
+        let matters = |record: &Recorded| {
+            let context = record.key.is_undo() || matches!(record.op, Op::Remove(_)) || (commits && matches!(record.op, Op::Commit(_)));
+            context || calls.contains(&record.key)
+        };
+        let records: Vec<Recorded> = executor.records().into_iter().filter(matters).collect();
+        Undo { executor: executor.as_ref(), run, branches: *branches, cancellation }.block(&records, "")
     }
 
     /// Performs an op as a call of the run.

@@ -175,3 +175,18 @@ fn a_place_that_is_none_is_told_and_nothing_goes_past_it() {
     );
     assert!(!typed.stderr.contains("op: ship"), "{}", typed.stderr);
 }
+
+#[test]
+fn a_run_with_a_variable_set_by_hand_is_undone_and_not_resumed() {
+    let project = Project::new();
+    project.write("two.rhai", "let n = 1;\nhook(\"local\", `echo ${n} >>done`, #{ undo: \"rm done\" });\nhook(\"local\", \"true\");\n");
+    let run = output(&mut project.command(&["run", "two.rhai", "--step"]), "set n = 5\nstep\nquit\n");
+    assert_eq!(run.code, 7, "{}", run.stderr);
+    assert!(run.stderr.contains("takes it back") && !run.stderr.contains("goes on"), "{}", run.stderr);
+    let resumed = project.podlift(&["resume"]);
+    assert_eq!(resumed.code, 3, "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("cannot be resumed: `n` was set by hand in it"), "{}", resumed.stderr);
+    assert!(project.path().join("done").exists());
+    project.podlift(&["undo"]);
+    assert!(!project.path().join("done").exists());
+}
