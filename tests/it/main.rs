@@ -1,6 +1,7 @@
 //! The tests that need the real thing: the command line, and deploys to real hosts.
 #![expect(clippy::disallowed_types, clippy::disallowed_macros, reason = "tests start programs and say what they measured")]
 
+mod at_a_terminal;
 mod bad_input;
 mod beside_a_deploy;
 mod canaries;
@@ -24,6 +25,7 @@ mod prometheus;
 mod proxies;
 mod registries;
 mod registry;
+mod reports;
 mod resuming;
 mod rig;
 mod rig_works;

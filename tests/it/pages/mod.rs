@@ -1,6 +1,7 @@
 //! What people read and type beside their deploys: documentation, tasks, modules of their own.
 
 mod endings;
+mod errors;
 mod interrupting;
 mod sessions;
 mod stepping;
