@@ -15,7 +15,7 @@ use crate::{
     fleet::{Fleet, journals},
     journal::{Chain, Entry, Store, chain::head},
     model::{Host, HostName, RunId},
-    op::Class,
+    op::{Class, Op},
 };
 
 /// How long a command that cannot be repeated waits until a host has noted that it is coming.
@@ -128,13 +128,19 @@ impl<S: Store> Store for Copied<S> {
 
     fn acknowledge(&mut self, entry: &Entry) -> io::Result<()> {
         match entry {
-            Entry::Intent(intent) if intent.asked.op.class() == Class::Once && !self.hosts.is_empty() && !self.wait_for_one() => {
+            Entry::Intent(intent) if needs_a_note(&intent.asked.op) && !self.hosts.is_empty() && !self.wait_for_one() => {
                 let (verb, what) = (intent.asked.op.verb(), intent.asked.op.describe());
                 Err(io::Error::other(format!("no host of the run could note that `{verb}` {what}, which cannot be repeated, is coming")))
             }
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a host of the run has to know of an op before it is done: of what cannot be repeated and matters to the run. A run is
+/// not to fail, nor to end without an undo, because nobody could note that a mail is coming.
+fn needs_a_note(op: &Op) -> bool {
+    op.class() == Class::Once && !matches!(op, Op::Hook(hook) if !hook.matters())
 }
 
 /// Whether a host comes to have this much, and is not given up.
@@ -224,4 +230,25 @@ pub fn read(outside: &Outside, hosts: &[Host], run: Option<&RunId>) -> Result<Ve
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::op::Hook;
+
+    #[test]
+    fn a_mail_needs_no_host_that_notes_it() {
+        let mail = json!({ "place": { "where": "local" }, "command": ["sendmail"], "env": {}, "timeout": "30s", "check": false });
+        let needs = |name: &str, value: Value| {
+            let mut hook = mail.clone();
+            hook[name] = value;
+            needs_a_note(&serde_json::from_value::<Hook>(hook).expect("a hook").into())
+        };
+        assert!(!needs("name", json!("mail")));
+        assert!(needs("check", json!(true)), "what may fail the run");
+        assert!(needs("undo", json!(["undo-it"])), "what is taken back");
+    }
 }

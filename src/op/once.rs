@@ -25,6 +25,13 @@ impl Hook {
         let invocation = Invocation { command, name: None, assume: None, ..self.invocation.clone() };
         Some(Self { invocation, undo: None }.into())
     }
+
+    /// Whether the run's end depends on it: not for a command of this machine whose failure is no failure and that nothing takes
+    /// back, such as a mail. A run that goes on elsewhere may do it again.
+    pub fn matters(&self) -> bool {
+        self.invocation.place != Place::Local || self.invocation.check || self.undo.is_some()
+    }
+
     pub(super) fn describe(&self) -> String {
         self.invocation.describe()
     }
