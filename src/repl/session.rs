@@ -15,7 +15,7 @@ use crate::{
     executor::{Answer, Call, Executor, Outcome, Steps},
     failure::{Failure, Origin},
     model::{Host, HostState, Key, Release, Service},
-    op::{Op, Survey},
+    op::{Class, Op, Survey},
     script::{
         Checked, Evaluator, Frame, Session,
         diagnostics::{Diagnostic, render},
@@ -53,21 +53,28 @@ pub struct Consent {
     console: Arc<dyn Console>,
     given: Mutex<bool>,
     done: Mutex<Vec<(Call, Vec<Op>)>>,
+    /// Of which classes the ops of this input are.
+    classes: Mutex<Vec<Class>>,
 }
 
 impl Consent {
     /// Nothing is allowed yet, unless `given`.
     pub fn new(console: Arc<dyn Console>, given: bool) -> Arc<Self> {
-        Arc::new(Self { console, given: Mutex::new(given), done: Mutex::default() })
+        Arc::new(Self { console, given: Mutex::new(given), done: Mutex::default(), classes: Mutex::default() })
     }
 
     fn changes(&self) -> MutexGuard<'_, Vec<(Call, Vec<Op>)>> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn classes(&self) -> MutexGuard<'_, Vec<Class>> {
+        self.classes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Steps for Consent {
     fn before(&self, call: &Call) -> Answer {
+        self.classes().push(call.op.class());
         // Held while it is asked: the question is put once, however many hosts a call has.
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         if !call.op.class().changes() || *given {
@@ -186,6 +193,7 @@ impl Talk {
 
     fn evaluate(&mut self, name: &str, text: &str) {
         let before = self.consent.changes().len();
+        self.consent.classes().clear();
         let result = self.evaluator.evaluate(name, text, &mut self.frame, &self.session);
         let changed = self.consent.changes().len() > before;
         match result {
@@ -193,8 +201,7 @@ impl Talk {
                 if !value.is_unit() && !text.trim_end().ends_with(';') {
                     self.console.show(&values::show(&value, &self.evaluator, self.printer.data_style()));
                 }
-                // What only looked is not worth repeating.
-                let is_kept = changed || value.is_unit() || text.trim_end().ends_with(';');
+                let is_kept = changed || value.is_unit() || !only_looks(text, &self.consent.classes());
                 self.inputs.push(Input { text: text.to_owned(), before, is_kept });
             }
             Err(diagnostic) => {
@@ -382,6 +389,13 @@ impl Talk {
         known.properties = self.evaluator.properties();
         known.commands = COMMANDS;
     }
+}
+
+/// Whether an input whose value was shown is not worth repeating: one expression that calls nothing, or whose ops have only read.
+/// A call without an op may have declared something, as `project(…)` does.
+fn only_looks(text: &str, classes: &[Class]) -> bool {
+    let has_read = !classes.is_empty() && classes.iter().all(|class| *class == Class::Read);
+    !text.contains(';') && (has_read || !text.contains('('))
 }
 
 fn collect(value: &Dynamic, hosts: &mut Vec<Host>) {

@@ -118,3 +118,15 @@ fn a_session_saves_itself_again_and_nobody_elses_file() {
     assert!(output.stderr.contains("mine.rhai is there already, and not from this session"), "{}", output.stderr);
     assert!(!output.stderr.contains("in 0ms"), "{}", output.stderr);
 }
+
+#[test]
+fn a_saved_session_has_what_was_declared_and_done_even_if_its_value_was_shown() {
+    let project = Project::new();
+    let declared = "project(\"shop\")\nlet fleet = hosts([\"h1\"]);\nlet web = service(\"web\", #{ port: 8000, health: http(\"/\") });\n";
+    let lines = "let img = build(web, #{ tag: \"v1\" });\nship(img, fleet);\nlet next = start(web, img, fleet);\nhealthcheck(next)\nnext.version\nreleases(web, fleet)\n";
+    let output = talk(&project, &["--yes"], &format!("{declared}{lines}:save saved.rhai\n"));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let saved = fs::read_to_string(project.path().join("saved.rhai")).expect("it was saved");
+    assert!(saved.starts_with("project(\"shop\");\n") && saved.contains("healthcheck(next);"), "{saved}");
+    assert!(!saved.contains("releases(") && !saved.contains("next.version"), "{saved}");
+}
