@@ -48,7 +48,7 @@ let at = secret("AT");
 let everyone = [
     notify::slack(`${at}/slack`, #{ on: ["started", "succeeded", "failed"] }),
     notify::teams(`${at}/teams`),
-    notify::pagerduty(secret("KEY"), #{ url: `${at}/pagerduty` }),
+    notify::pagerduty(secret("KEY"), #{ url: `${at}/pagerduty`, about: "shop web" }),
     notify::webhook(`${at}/plain`, #{ on: ["failed"] }),
     notify::webhook("http://127.0.0.1:1/nobody"),
     notify::mail("ops@example.com", #{ from: "podlift@example.com", sendmail: ["sh", "-c", "cat >mail"] }),
@@ -79,7 +79,7 @@ fn everyone_is_told_by_outcome_and_who_cannot_be_told_fails_nothing() {
     let card = &teams.1["attachments"][0];
     assert_eq!((teams.0.as_str(), &card["contentType"]), ("teams", &json!("application/vnd.microsoft.card.adaptive")));
     assert_eq!(card["content"]["body"][0]["text"], "web <v2> has succeeded");
-    let resolved = json!({ "routing_key": "0123456789\"abcdef", "dedup_key": "podlift web <v2>", "event_action": "resolve" });
+    let resolved = json!({ "routing_key": "0123456789\"abcdef", "dedup_key": "shop web", "event_action": "resolve" });
     assert_eq!(pagerduty, ("pagerduty".to_owned(), resolved));
     let mail = fs::read_to_string(project.path().join("mail")).expect("sendmail got it");
     assert!(mail.starts_with("To: ops@example.com\nFrom: podlift@example.com\nSubject: web <v2> has succeeded\n"), "{mail}");
@@ -93,7 +93,7 @@ fn everyone_is_told_by_outcome_and_who_cannot_be_told_fails_nothing() {
     assert_eq!(slack.1["attachments"][0]["color"], "danger");
     assert_eq!(slack.1["attachments"][0]["text"], "h1 did not answer &amp; that was it");
     assert_eq!(teams.1["attachments"][0]["content"]["body"][1]["text"], "h1 did not answer & that was it");
-    assert_eq!(pagerduty.1["event_action"], "trigger");
+    assert_eq!((&pagerduty.1["event_action"], &pagerduty.1["dedup_key"]), (&json!("trigger"), &json!("shop web")));
     assert_eq!(
         pagerduty.1["payload"],
         json!({ "summary": "web <v2> has failed: h1 did not answer & that was it", "source": "podlift", "severity": "error", "custom_details": { "commit": "0123456" } })
@@ -101,4 +101,19 @@ fn everyone_is_told_by_outcome_and_who_cannot_be_told_fails_nothing() {
     let event =
         json!({ "outcome": "failed", "title": "web <v2>", "text": "h1 did not answer & that was it", "facts": { "commit": "0123456" } });
     assert_eq!(plain, ("plain".to_owned(), event));
+}
+
+#[test]
+fn whatever_was_thrown_is_told_and_goes_on() {
+    let (port, requests) = server();
+    let project = Project::new().env("AT", &format!("http://127.0.0.1:{port}"));
+    for (thrown, text) in [("42", "42"), ("#{ step: 7 }", "#{\"step\": 7}"), ("#{ message: \"no room\" }", "no room")] {
+        let around = format!("notify::around([notify::webhook(secret(\"AT\"))], \"web\", #{{}}, || {{ throw {thrown}; }});");
+        let caught = format!("import \"std/notify\" as notify;\ntry {{ {around} }} catch (problem) {{ print(type_of(problem)); }}\n");
+        project.write("deploy.rhai", &caught);
+        let run = project.podlift(&["run", "deploy.rhai"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let (_, told) = requests.recv_timeout(Duration::from_secs(60)).expect("a request");
+        assert_eq!((&told["outcome"], &told["text"]), (&json!("failed"), &json!(text)), "{thrown}");
+    }
 }

@@ -260,6 +260,10 @@ fn steps_that_do_not_grow_or_are_none_are_refused_before_anything_is_touched() {
         ("steps: []", "steps is an array such as"),
         ("by: \"luck\"", "by is \"weight\", \"hosts\" or \"replicas\", not \"luck\""),
         ("on_fail: \"pray\"", "on_fail is one of"),
+        (
+            "gates: [gates::metric_under(\"a\", prometheus(\"http://m\"), \"x\", 1), gates::metric_over(\"a\", prometheus(\"http://m\"), \"y\", 1)]",
+            "two gates are named \"a\"",
+        ),
         ("gates: [0.01]", "a gate comes from a function of std/gates"),
     ] {
         let mut lab = Lab::serving_v1();
