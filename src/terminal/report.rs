@@ -87,7 +87,8 @@ fn sources(header: &Header, records: &[Recorded]) -> Vec<Value> {
     let of = |source: &crate::journal::Source| {
         let lines = (1..).zip(source.text.lines()).map(|(number, text)| {
             let time = times.get(&(source.name.as_str(), number));
-            json!({ "number": number, "text": text, "class": if time.is_some() { "ran" } else { "" }, "took": time.map(|time| took(*time)) })
+            let class = if time.is_some() { "ran" } else { "" };
+            json!({ "number": number, "text": text, "class": class, "took": time.map(|time| took(*time)).unwrap_or_default() })
         });
         json!({ "name": source.name, "lines": lines.collect::<Vec<_>>() })
     };
