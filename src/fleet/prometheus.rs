@@ -31,7 +31,7 @@ pub async fn query(fleet: &Fleet, op: &Measure) -> Result<Measured, Failure> {
     let (code, body) = asked
         .unwrap_or_else(|_| Err(late()))
         .map_err(|failure| Failure { message: failure.message.replace(&url, &server.url), ..failure })?;
-    read(server, code, &body)
+    read(server, code, &body, fleet.secrets())
 }
 
 fn headers(server: &Prometheus, secrets: &Secrets) -> Result<HeaderMap, Failure> {
@@ -46,10 +46,11 @@ fn headers(server: &Prometheus, secrets: &Secrets) -> Result<HeaderMap, Failure>
 }
 
 /// Reads an answer of the API: a vector or a scalar; what says why it has none is told.
-fn read(server: &Prometheus, code: u16, body: &str) -> Result<Measured, Failure> {
+/// Its words are told without secrets.
+fn read(server: &Prometheus, code: u16, body: &str, secrets: &Secrets) -> Result<Measured, Failure> {
     let json: Value = serde_json::from_str(body).unwrap_or_default();
     if let Some(error) = json["error"].as_str() {
-        return Err(Failure::failed(format!("{server} refused the query")).detail("Prometheus", error));
+        return Err(Failure::failed(format!("{server} refused the query")).detail("Prometheus", secrets.redact(error)));
     }
     let foreign = || {
         let failure = Failure::failed(format!("{server} answered {code}, and not as Prometheus does"));
@@ -64,7 +65,8 @@ fn read(server: &Prometheus, code: u16, body: &str) -> Result<Measured, Failure>
         "scalar" => vec![Series { labels: "{}".into(), value: number(result).ok_or_else(foreign)? }],
         "vector" => {
             let all = result.as_array().ok_or_else(foreign)?;
-            let one = |series: &Value| Some(Series { labels: labels(&series["metric"]), value: number(&series["value"])? });
+            let one =
+                |series: &Value| Some(Series { labels: secrets.redact(&labels(&series["metric"])), value: number(&series["value"])? });
             all.iter().map(|series| one(series).ok_or_else(foreign)).collect::<Result<_, _>>()?
         }
         other => {
@@ -92,9 +94,22 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::model::{Text, text::Part};
 
     fn read(code: u16, body: &str) -> Result<Measured, Failure> {
-        super::read(&Prometheus::new("http://metrics:9090", None, BTreeMap::new()).expect("valid"), code, body)
+        let secrets = Secrets::new(|_| Some("hunter22hunter".into()));
+        secrets.resolve(&Text::new([Part::Secret { secret: "TOKEN".into() }])).expect("set");
+        super::read(&Prometheus::new("http://metrics:9090", None, BTreeMap::new()).expect("valid"), code, body, &secrets)
+    }
+
+    #[test]
+    fn a_secret_in_its_words_is_not_told() {
+        let series =
+            r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"key":"hunter22hunter"},"value":[1,"1"]}]}}"#;
+        let labels = &read(200, series).expect("a number").series[0].labels;
+        assert!(labels.starts_with("{key=") && !labels.contains("hunter22"), "{labels}");
+        let failure = read(400, r#"{"status":"error","error":"no hunter22hunter here"}"#).expect_err("refused");
+        assert!(failure.details[0].text.contains("here") && !failure.details[0].text.contains("hunter22"), "{failure:?}");
     }
 
     #[test]

@@ -41,13 +41,19 @@ impl Prometheus {
                 return Err(Invalid::new("header's name", name, "letters, digits, `-` and `_`"));
             }
             let is_secret = |part: &Part| matches!(part, Part::Secret { .. });
-            if name.eq_ignore_ascii_case("authorization") && !value.parts().iter().any(is_secret) {
-                let rule = "name what it is with a secret: `Bearer ${secret(\"TOKEN\")}` in backticks";
+            if tells_who(name) && !value.parts().iter().any(is_secret) {
+                let rule = "it tells who asks: name a secret in it, as `Bearer ${secret(\"TOKEN\")}` does, in backticks";
                 return Err(Invalid::new("header", format!("{name}: …"), rule));
             }
         }
         Ok(Self { url: url.trim_end_matches('/').to_owned(), via, headers })
     }
+}
+
+/// Whether a header of this name tells who asks, and so has a credential for its value.
+fn tells_who(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["auth", "key", "token", "cookie", "secret", "password", "credential"].iter().any(|word| name.contains(word))
 }
 
 impl fmt::Display for Prometheus {
@@ -67,6 +73,11 @@ mod tests {
         assert_eq!(header(secret).expect("fits").url, "https://metrics.example/prom");
         let written = header("Bearer abcdef".into()).expect_err("it would be seen").to_string();
         assert!(written.contains("secret(") && !written.contains("abcdef"), "{written}");
+        for name in ["X-Api-Key", "x-auth-token", "Cookie", "PROXY-AUTHORIZATION"] {
+            let written = Prometheus::new("http://m", None, [(name.to_owned(), "abcdef".into())].into());
+            assert!(written.is_err_and(|invalid| !invalid.to_string().contains("abcdef")), "{name}");
+        }
+        assert!(Prometheus::new("http://m", None, [("X-Scope-OrgID".to_owned(), "shop".into())].into()).is_ok());
         for wrong in ["", "metrics:9090", "http://", "http://u:pw@metrics", "http://metrics/?a=b", "http://a b", "ftp://metrics"] {
             assert!(Prometheus::new(wrong, None, BTreeMap::new()).is_err(), "{wrong}");
         }
