@@ -98,6 +98,11 @@ fn hosts(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
         }
         declared_hosts.push(host);
     }
+    if declared_hosts.is_empty() {
+        return Err(Failure::refused("no host is named, and a deploy to none would do nothing and pass")
+            .hint("name at least one; where they come from a parameter or an environment variable, see whether that is set")
+            .into());
+    }
     for host in &declared_hosts {
         remember(caller, host);
     }
