@@ -31,10 +31,10 @@ pub struct Test {
     #[arg(value_name = "KEY=VALUE", value_parser = argument)]
     pub arguments: Vec<(String, String)>,
     /// The most faults in one story. Single ones are tried first, then pairs, then more.
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least_one)]
     pub faults: usize,
     /// The most stories. Where there are more, the seed decides which are told.
-    #[arg(long, value_name = "N", default_value_t = 2000)]
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = at_least_one)]
     pub runs: usize,
     /// What decides which stories are told: the same seed, the same stories.
     #[arg(long, value_name = "S", default_value_t = 0)]
@@ -45,6 +45,14 @@ pub struct Test {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least one is needed: with none nothing is tried".into()),
+        Ok(count) => Ok(count),
+        Err(_) => Err("it is a whole number from 1".into()),
+    }
 }
 
 fn story(text: &str) -> Result<Story, String> {

@@ -21,7 +21,7 @@ use crate::{
     cli,
     executor::{faults::Story, settle::PATIENCE},
     failure::Failure,
-    script::SecretNames,
+    script::{SecretNames, diagnostics::Diagnostic},
     terminal::{Conclusion, Printer, proof, words},
     world::watch::Rules,
 };
@@ -52,12 +52,7 @@ pub fn run(options: &cli::Test, printer: &Printer) -> Exit {
     outside.close();
     let (proof, findings) = match answer {
         Ok(answer) => answer,
-        Err(Unprovable::Fails(why)) => {
-            let failure = Failure::refused(format!("the script fails where nothing goes wrong: {why}"))
-                .hint("give it the arguments that a run takes; it is run twice, the first time on an empty fleet");
-            complaint::tell_failure(printer, &failure);
-            return Exit::Bad;
-        }
+        Err(unprovable) => return refuse(options, printer, &subject, unprovable),
     };
     let holds = findings.iter().all(|finding| finding.breaches.is_empty());
     let exit = if holds { Exit::Done } else { Exit::Bad };
@@ -81,6 +76,24 @@ pub fn run(options: &cli::Test, printer: &Printer) -> Exit {
     };
     printer.tell(Conclusion { good: holds, end, took, next }.render(printer.style()));
     exit
+}
+
+/// Tells why nothing could be tried.
+fn refuse(options: &cli::Test, printer: &Printer, subject: &Subject, unprovable: Unprovable) -> Exit {
+    let diagnostic = match unprovable {
+        Unprovable::Fails(diagnostic) => {
+            let message = format!("the script fails where nothing goes wrong: {}", diagnostic.message);
+            let mut diagnostic = complaint::harmless(Diagnostic { message, ..*diagnostic });
+            diagnostic.hints.push("it is run twice with the arguments given here, the first time on an empty fleet".into());
+            diagnostic
+        }
+        Unprovable::Missed(failure) => complaint::harmless(Diagnostic::of_failure(&failure, subject.script.sources())),
+    };
+    if options.json {
+        printer.data(json!({ "holds": false, "exit": Exit::Bad.code(), "failure": diagnostic, "tried": null, "stories": [] }));
+    }
+    complaint::tell(printer, &[diagnostic], subject.script.sources());
+    Exit::Bad
 }
 
 fn prepare(options: &cli::Test, printer: &Printer) -> Result<(Subject, Outside), Exit> {
@@ -148,6 +161,7 @@ fn extent(proof: &Proof) -> String {
         (true, true) => format!("every fault and every pair of faults at its {calls}"),
         (true, false) if proof.stories > proof.single + 1 => format!("every fault at its {calls}, and a choice of several at once"),
         (true, false) => format!("every fault at its {calls}"),
+        (false, _) if proof.single == 0 => format!("no fault at its {calls}"),
         (false, _) => format!("a choice of the faults at its {calls}"),
     };
     let stories = if proof.stories == 1 { "1 story".to_owned() } else { format!("{} stories", proof.stories) };
@@ -161,7 +175,11 @@ fn ends(proof: &Proof) -> String {
         "mixed" => format!("{count} mixed, and said so"),
         word => format!("{count} {word}"),
     };
-    format!("they ended {}", proof.exits.iter().map(word).collect::<Vec<_>>().join(", "))
+    let missed = match proof.missed {
+        0 => String::new(),
+        missed => format!("; {missed} more did not come up as planned and are not counted"),
+    };
+    format!("they ended {}{missed}", proof.exits.iter().map(word).collect::<Vec<_>>().join(", "))
 }
 
 fn exit_word(finding: Option<&Finding>) -> &'static str {
@@ -177,7 +195,7 @@ fn as_json(options: &cli::Test, proof: Option<&Proof>, findings: &[Finding], exi
     };
     let extent = proof.map(|proof| {
         json!({
-            "stories": proof.stories, "broken": proof.broken, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
+            "stories": proof.stories, "missed": proof.missed, "broken": proof.broken, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
             "all_single": proof.all_single, "all_pairs": proof.all_pairs, "exits": proof.exits, "seed": options.seed,
         })
     });

@@ -52,6 +52,13 @@ impl World {
         }
     }
 
+    /// Makes every container of a host pass its health checks again.
+    pub fn cure_all(&mut self, host: &HostName) {
+        if let Some(known) = self.hosts.get_mut(host) {
+            known.sick.clear();
+        }
+    }
+
     /// Lets containers crash; their engine tries in vain to keep them up.
     pub fn crash(&mut self, host: &HostName, containers: &[ContainerName]) {
         if let Some(known) = self.hosts.get_mut(host) {

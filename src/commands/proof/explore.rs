@@ -19,7 +19,9 @@ use crate::{
         branches::STACK,
         faults::{Met, Noted, Planned, Step, Story, Then},
     },
+    failure::Failure,
     model::Period,
+    script::diagnostics::Diagnostic,
     world::{World, watch::Breach},
 };
 
@@ -47,14 +49,18 @@ pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 #[derive(Debug)]
 pub enum Unprovable {
     /// The script fails when nothing goes wrong.
-    Fails(String),
+    Fails(Box<Diagnostic>),
+    /// The story did not come up: no call came by that a fault of it could befall.
+    Missed(Box<Failure>),
 }
 
 /// What was found out.
 #[derive(Debug)]
 pub struct Proof {
-    /// How many stories were told.
+    /// How many stories were told in which all came up that was planned, or a rule was broken.
     pub stories: usize,
+    /// How many others were told: a fault of theirs found no call, so that they say nothing.
+    pub missed: usize,
     /// How many of them had one fault.
     pub single: usize,
     /// Whether every fault at every call was tried.
@@ -104,17 +110,20 @@ pub fn prove(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Resu
         progress,
         told: AtomicUsize::new(0),
         broken: Vec::new(),
+        missed: 0,
         exits: BTreeMap::new(),
     };
     search.note(&Story::default(), &whole);
     let singles = stories(&Story::default(), &whole.sites);
-    let all_single = singles.len() < bounds.runs || bounds.faults == 0;
+    let all_single = singles.len() < bounds.runs && bounds.faults > 0;
     let mut random = Random(bounds.seed);
     let singles = if bounds.faults == 0 { Vec::new() } else { random.some(singles, bounds.runs.saturating_sub(1)) };
     let deeper = bounds.faults > 1 && singles.len() + 1 < bounds.runs;
+    // The pairs are known only where the calls behind each single fault were noted.
     let sites = search.try_all(&singles, deeper);
     let mut longer: Vec<(Story, Vec<Met>)> = singles.iter().cloned().zip(sites).collect();
-    let (mut all_pairs, mut left) = (bounds.faults > 1, bounds.runs.saturating_sub(singles.len() + 1));
+    let (mut all_pairs, mut left) =
+        (bounds.faults > 1 && (deeper || all_single && singles.is_empty()), bounds.runs.saturating_sub(singles.len() + 1));
     for depth in 2..=bounds.faults {
         let candidates: usize = longer.iter().map(|(story, sites)| count(story, sites)).sum();
         if candidates == 0 || left == 0 {
@@ -133,15 +142,41 @@ pub fn prove(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Resu
         longer = chosen.into_iter().zip(sites).collect();
     }
     let (single, broken, exits) = (singles.len(), search.broken.len(), search.exits.clone());
-    let stories = search.told.load(Ordering::SeqCst) + 1;
+    let missed = search.missed;
+    let stories = search.told.load(Ordering::SeqCst) + 1 - missed;
     let findings = search.findings();
-    Ok(Proof { stories, single, all_single, all_pairs, calls: whole.calls, took: whole.took, exits, findings, broken })
+    Ok(Proof { stories, missed, single, all_single, all_pairs, calls: whole.calls, took: whole.took, exits, findings, broken })
 }
 
 /// Tells one story again.
 pub fn retell(subject: &Subject, story: &Story, bounds: &Bounds) -> Result<Finding, Unprovable> {
     let (start, limits, _) = begin(subject, bounds)?;
-    Ok(finding(story.clone(), tell(subject, &start, story, &limits, Noted { steps: true, sites: false }), &start))
+    let told = tell(subject, &start, story, &limits, Noted { steps: true, sites: true });
+    came_up(story, &told).map_err(|failure| Unprovable::Missed(Box::new(failure)))?;
+    Ok(finding(story.clone(), told, &start))
+}
+
+/// Refuses a story of which a fault found no call, or one that cannot meet it.
+fn came_up(story: &Story, told: &Told) -> Result<(), Failure> {
+    for planned in &story.faults {
+        let written = planned.site.to_string();
+        let met = told.sites.iter().find(|met| met.site == planned.site);
+        if let Some(met) = met
+            && !met.faults.iter().any(|(fault, _)| *fault == planned.fault)
+        {
+            let known: Vec<&str> = met.faults.iter().map(|(fault, _)| fault.word()).collect();
+            let message = format!("the story did not come up: the call `{written}` cannot meet `{}`", planned.fault);
+            return Err(Failure::refused(message).hint(format!("it can meet {}", known.join(", "))));
+        }
+        if told.missed.contains(planned) {
+            let sites: Vec<String> = told.sites.iter().map(|met| met.site.to_string()).collect();
+            let nearest = sites.iter().min_by_key(|site| strsim::damerau_levenshtein(&written, site));
+            let message = format!("the story did not come up: no call `{written}` was met by `{}`", planned.fault);
+            let hint = nearest.map_or_else(|| "no call was made".to_owned(), |site| format!("the nearest call is `{site}`"));
+            return Err(Failure::refused(message).hint(hint));
+        }
+    }
+    Ok(())
 }
 
 fn finding(story: Story, told: Told, start: &World) -> Finding {
@@ -154,7 +189,11 @@ fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits, Told), Un
     let start = before(subject, &first).map_err(Unprovable::Fails)?;
     let whole = tell(subject, &start, &Story::default(), &first, Noted { sites: true, steps: false });
     if whole.breaches.is_empty() && whole.exit != Some(Exit::Done) {
-        return Err(Unprovable::Fails(whole.why.unwrap_or_else(|| "it failed".into())));
+        return Err(Unprovable::Fails(Box::new(
+            whole
+                .diagnostic
+                .unwrap_or_else(|| Diagnostic { message: whole.why.unwrap_or_else(|| "it failed".into()), ..Diagnostic::default() }),
+        )));
     }
     // Whatever goes wrong, a run takes at most so many times as many calls: those of its undo, and of as many tries.
     let limits = Limits { calls: whole.calls * 20 + 1_000, steps: bounds.steps, new: Some(whole.shape()) };
@@ -193,11 +232,16 @@ struct Search<'a> {
     progress: Progress<'a>,
     told: AtomicUsize,
     broken: Vec<(Story, Breach)>,
+    missed: usize,
     exits: BTreeMap<&'static str, usize>,
 }
 
 impl Search<'_> {
     fn note(&mut self, story: &Story, told: &Told) {
+        if !told.missed.is_empty() && told.breaches.is_empty() {
+            self.missed += 1;
+            return;
+        }
         *self.exits.entry(told.exit.map_or("died", Exit::word)).or_default() += 1;
         if let Some(breach) = told.breaches.first() {
             self.broken.push((story.clone(), breach.clone()));
@@ -210,8 +254,9 @@ impl Search<'_> {
         let results: Mutex<Vec<Option<Told>>> = Mutex::new(stories.iter().map(|_| None).collect());
         let noted = Noted { sites: deeper, steps: false };
         let worker = || {
-            while let Some(story) = stories.get(next.fetch_add(1, Ordering::SeqCst)) {
-                let index = stories.iter().position(|known| std::ptr::eq(known, story)).unwrap_or_default();
+            loop {
+                let index = next.fetch_add(1, Ordering::SeqCst);
+                let Some(story) = stories.get(index) else { break };
                 let told = tell(self.subject, self.start, story, self.limits, noted);
                 (self.progress)(self.told.fetch_add(1, Ordering::SeqCst) + 1, self.bounds.runs);
                 results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(told);

@@ -18,14 +18,14 @@ use crate::{
         Branches, Call, Cancellation, Event, Executor, Model, Narrator, Outcome, RunInfo, Terms, Undo, Urgency,
         doubts::{take_back, touched},
         ending::{Ending, State},
-        faults::{Faults, Met, Mortal, Noted, Step, Story, Then},
+        faults::{Faults, Met, Mortal, Noted, Planned, Step, Story, Then},
         record::{Answer, Decide},
     },
     failure::{Failure, FailureKind},
     journal::{Chain, Ended, Entry, How, Intent, Journal, now},
     model::{Period, RunId, Version},
     op::{Build, Op, Release},
-    script::{ScriptRun, Tested},
+    script::{ScriptRun, Tested, diagnostics::Diagnostic},
     world::{
         World,
         shape::{Shape, differences},
@@ -60,6 +60,10 @@ pub struct Told {
     pub exit: Option<Exit>,
     /// Why it failed, where it did.
     pub why: Option<String>,
+    /// The same with its place in the script, where the script failed.
+    pub diagnostic: Option<Diagnostic>,
+    /// The faults that befell nothing: the story did not come up.
+    pub missed: Vec<Planned>,
     /// The rules that were broken.
     pub breaches: Vec<Breach>,
     /// The calls, and what can go wrong with each.
@@ -87,7 +91,7 @@ pub fn tell(subject: &Subject, start: &World, story: &Story, limits: &Limits, no
 }
 
 /// The fleet after the script was run on an empty one, nothing going wrong, with a version of what it builds that came before.
-pub fn before(subject: &Subject, limits: &Limits) -> Result<World, String> {
+pub fn before(subject: &Subject, limits: &Limits) -> Result<World, Box<Diagnostic>> {
     let empty = World::default();
     let story = Story::default();
     let tale = Tale::new(subject, &empty, &story, limits, Noted::default(), BEFORE);
@@ -95,9 +99,9 @@ pub fn before(subject: &Subject, limits: &Limits) -> Result<World, String> {
     let given = tale.given.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (given, ended) {
         (Some(Ok(())), _) | (None, Some((Exit::Done, _))) => {}
-        (Some(Err(failure)), _) => return Err(failure.message),
-        (None, Some((_, why))) => return Err(why.unwrap_or_else(|| "it failed".into())),
-        (None, None) => return Err("it came to no end".into()),
+        (Some(Err(failure)), _) => return Err(tale.diagnosed(failure.message)),
+        (None, Some((_, why))) => return Err(tale.diagnosed(why.unwrap_or_else(|| "it failed".into()))),
+        (None, None) => return Err(tale.diagnosed("it came to no end".into())),
     }
     let mut world = tale.fleet.world();
     world.free();
@@ -132,6 +136,8 @@ struct Tale<'a> {
     disk: Arc<Mutex<String>>,
     run: Arc<RunInfo>,
     steps: u64,
+    /// How the script failed the first time that it did.
+    diagnostic: Mutex<Option<Diagnostic>>,
     /// Whether it makes what the tests begin with, and what came of it where the script says what that is.
     begins: bool,
     gives: Arc<AtomicBool>,
@@ -150,10 +156,17 @@ impl<'a> Tale<'a> {
             disk: Arc::default(),
             run,
             steps: limits.steps,
+            diagnostic: Mutex::default(),
             begins: name == BEFORE,
             gives: Arc::default(),
             given: Arc::default(),
         }
+    }
+
+    /// How the script failed, or in these words where it did not.
+    fn diagnosed(&self, otherwise: String) -> Box<Diagnostic> {
+        let known = self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Box::new(known.unwrap_or_else(|| Diagnostic { message: otherwise, ..Diagnostic::default() }))
     }
 
     fn tell(self, story: &Story, limits: &Limits, start: &World) -> Told {
@@ -192,6 +205,8 @@ impl<'a> Tale<'a> {
         Told {
             exit,
             why,
+            diagnostic: self.diagnostic.into_inner().unwrap_or_else(PoisonError::into_inner),
+            missed: self.fleet.missed(),
             breaches: self.fleet.breaches(),
             sites: self.fleet.sites(),
             steps: self.fleet.steps(),
@@ -304,6 +319,9 @@ impl<'a> Tale<'a> {
         }
         if self.fleet.is_dead() {
             return None;
+        }
+        if let Err(ended) = &ended {
+            self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| ended.diagnostic.clone());
         }
         let records = stack.records();
         let counts = Counts::of(&records);

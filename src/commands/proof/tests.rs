@@ -4,9 +4,9 @@ mod strategies;
 
 use std::{path::Path, sync::Arc};
 
-use super::{Bounds, Desk, Proof, Subject, Unprovable, prove, retell};
+use super::{Bounds, Desk, Finding, Proof, Subject, Unprovable, prove, retell};
 use crate::{
-    executor::{Call, Executor, Outcome, settle::PATIENCE},
+    executor::{Call, Executor, Outcome, faults::Fault, settle::PATIENCE},
     failure::Failure,
     op::Op,
     script::{Checked, SecretNames},
@@ -155,8 +155,57 @@ fn a_stop_before_the_weights_a_forgotten_drain_or_check_do_not_get_far() {
         ),
     ] {
         let Err(Unprovable::Fails(told)) = prove(&subject(&mistake), &SINGLE, &|_, _| {}) else { panic!("it holds: {mistake}") };
-        assert!(told.contains(why), "{told}");
+        assert!(told.message.contains(why) && told.line.is_some(), "{told:?}");
     }
+}
+
+#[test]
+fn a_story_of_which_nothing_comes_up_is_refused() {
+    let subject = subject(&on_one_host());
+    let known = proof(&subject);
+    assert_eq!(known.missed, 0, "what can go wrong once comes up");
+    for (story, what) in [("99:start:fails", "no call `99:start`"), ("0:strat:fails", "no call `0:strat`")] {
+        let Err(Unprovable::Missed(failure)) = retell(&subject, &story.parse().expect("a story"), &SINGLE) else {
+            panic!("{story} is taken")
+        };
+        assert!(failure.message.contains(what) && failure.hints[0].contains("the nearest call is `"), "{failure:?}");
+    }
+}
+
+#[test]
+fn only_what_was_tried_is_said_to_be() {
+    let subject = subject(&on_one_host());
+    let single = proof(&subject).single;
+    let within = |faults, runs| prove(&subject, &Bounds { faults, runs, ..SINGLE }, &|_, _| {}).expect("it works");
+    let just_singles = within(2, single + 1);
+    assert!(just_singles.all_single && !just_singles.all_pairs && just_singles.stories == single + 1);
+    let (fewer, none) = (within(2, single), within(0, 1000));
+    assert!(!fewer.all_single && !fewer.all_pairs && !none.all_single && !none.all_pairs && none.stories == 1);
+}
+
+#[test]
+fn once_all_trouble_has_ended_containers_are_well() {
+    let subject = subject("rolling::deploy(web, img, fleet);");
+    let proof = prove(&subject, &Bounds { faults: 2, runs: 900, ..SINGLE }, &|_, _| {}).expect("it works");
+    let of_ill = |finding: &Finding| finding.story.faults.iter().any(|planned| matches!(planned.fault, Fault::Unhealthy | Fault::Flaps));
+    assert!(!proof.findings.iter().any(of_ill) && proof.exits["mixed"] > 5, "{}", told(&proof));
+}
+
+#[test]
+fn a_commit_within_an_attempt_is_not_one_of_the_fleet() {
+    let script = on_one_host().replace("    healthcheck(next);", "    attempt(|| { pause(\"1s\"); commit(); });\n    healthcheck(next);");
+    let proof = proof(&subject(&script));
+    assert!(proof.findings.is_empty() && proof.exits["undone"] > 0, "{}", told(&proof));
+}
+
+#[test]
+fn a_metric_is_missing_too_high_and_too_low() {
+    let script = |limit: &str| {
+        let script = format!("let value = prometheus(\"http://10.0.0.9:9090\").query(\"up\");\nif value {limit} {{ throw \"bad\"; }}");
+        proof(&subject(&script)).exits.remove("done").unwrap_or_default()
+    };
+    let (never, high, low) = (script("== 0.5"), script("> 5.0"), script("< -5.0"));
+    assert_eq!((high + 1, low + 1), (never, never), "each limit is met by one of the faults");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::{
     executor::{Call, Executor, Outcome, Source, confirm::unanswered},
     failure::{Failure, FailureKind},
     model::{Container, ContainerName, Host, HostName, Lease, Period, RunId},
-    op::{CommandOutput, Drained, HttpResponse, Locking, OnTimeout, Op, TrafficCount},
+    op::{CommandOutput, Drained, HttpResponse, Locking, Measured, OnTimeout, Op, Series, TrafficCount},
 };
 
 /// How long a host is away that comes back: shorter than podlift is patient.
@@ -65,8 +65,9 @@ impl<S: Source> Faults<S> {
             Some(Fault::Unhealthy) => self.ill(call),
             Some(Fault::Flaps | Fault::Crashes) => self.afterwards(call, fault == Some(Fault::Crashes)),
             Some(Fault::NeverEnds) => self.never_ends(call),
-            Some(Fault::NoData) => Ok(Outcome::of(TrafficCount::default())),
+            Some(Fault::NoData) => Ok(no_data(call)),
             Some(Fault::BadData) => Ok(bad_data(call)),
+            Some(Fault::LowData) => Ok(measured("-1e300")),
             Some(Fault::NoAnswer) => match &call.op {
                 Op::Confirm(question) => unanswered(question),
                 _ => self.done(call),
@@ -83,7 +84,8 @@ impl<S: Source> Faults<S> {
             Some(failure) if !matches!(call.op, Op::Reachable(_)) => Err(failure),
             _ => self.model.perform(call),
         };
-        if matches!(call.op, Op::Commit(_)) && result.is_ok() {
+        // A commit within a branch or an attempt is one of its own ops only, and of the rest of the fleet nothing.
+        if matches!(call.op, Op::Commit(_)) && result.is_ok() && call.key.block().is_empty() {
             let mut shape = self.model.with(|world| world.shape(&call.run.id));
             for lines in shape.values_mut() {
                 lines.retain(|line| !line.ends_with(" is leased"));
@@ -237,8 +239,21 @@ fn failed(call: &Call) -> Result<Outcome, Failure> {
     Err(call.op.host().map_or_else(|| failure.clone(), |host| failure.clone().on(&host.name)))
 }
 
+fn no_data(call: &Call) -> Outcome {
+    match &call.op {
+        Op::Measure(_) => Outcome::of(Measured::default()),
+        _ => Outcome::of(TrafficCount::default()),
+    }
+}
+
+/// What a Prometheus answers with one series of this value.
+fn measured(value: &str) -> Outcome {
+    Outcome::of(Measured { count: 1, series: vec![Series { labels: "{}".into(), value: value.into() }] })
+}
+
 fn bad_data(call: &Call) -> Outcome {
     match &call.op {
+        Op::Measure(_) => measured("1e300"),
         Op::Traffic(_) => Outcome::of(TrafficCount { requests: 1000, errors: 1000, milliseconds: [(30_000, 1000)].into() }),
         _ => Outcome::of(HttpResponse { code: 500, body: String::new(), seconds: 30.0 }),
     }

@@ -61,6 +61,8 @@ faults! {
     NoData = "no-data", "there is nothing to measure";
     /// What is measured is bad.
     BadData = "bad-data", "everything is measured to fail";
+    /// What is measured is below every limit.
+    LowData = "low-data", "the value is measured to be below every limit";
     /// Nobody answers.
     NoAnswer = "no-answer", "nobody answers";
     /// The answer is no.
@@ -130,6 +132,7 @@ impl Fault {
             Op::Healthcheck(_) => &[Self::Unhealthy, Self::Flaps, Self::Crashes, Self::Gone, Self::Reboots],
             Op::Drain(_) => &[Self::NeverEnds],
             Op::Traffic(_) => &[Self::NoData, Self::BadData, Self::Fails],
+            Op::Measure(_) => &[Self::NoData, Self::BadData, Self::LowData, Self::Fails],
             Op::HttpGet(_) => &[Self::BadData, Self::Fails],
             Op::Confirm(_) => &[Self::NoAnswer, Self::SaysNo],
             Op::Lock(_) => &[Self::Locked, Self::LostAfter, Self::Gone],

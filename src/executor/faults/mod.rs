@@ -87,6 +87,8 @@ pub struct Faults<S> {
 /// A story on its way.
 struct Going {
     left: Vec<Planned>,
+    /// What was left when all trouble was ended: no call came by that it could befall.
+    missed: Vec<Planned>,
     /// How often an op of this word came by under this key.
     numbers: HashMap<(String, &'static str), usize>,
     watch: Watch,
@@ -113,6 +115,7 @@ impl<S: Source> Faults<S> {
     pub fn new(model: Model<S>, story: &Story, watch: Watch, most: usize, noted: Noted) -> Self {
         let going = Going {
             left: story.faults.clone(),
+            missed: Vec::new(),
             numbers: HashMap::new(),
             watch,
             noted,
@@ -152,16 +155,19 @@ impl<S: Source> Faults<S> {
         going.calls > going.most
     }
 
-    /// Ends all trouble: every host is there again, and nothing more goes wrong.
+    /// Ends all trouble: every host is there again, every container is well, and nothing more goes wrong.
     pub fn calm(&self) {
         let mut going = self.lock();
         going.is_calm = true;
-        going.left.clear();
+        let left = std::mem::take(&mut going.left);
+        going.missed.extend(left);
         going.back.clear();
+        going.ill.clear();
         self.model.with(|world| {
             let hosts: Vec<HostName> = world.hosts().cloned().collect();
             for host in &hosts {
                 world.bring_back(host);
+                world.cure_all(host);
             }
             going.watch.excuse(world);
         });
@@ -205,6 +211,12 @@ impl<S: Source> Faults<S> {
             Some(looks) => looks,
             None => vec![self.model.with(|world| world.look(run))],
         }
+    }
+
+    /// The faults that befell nothing, because no call came by that they were planned for.
+    pub fn missed(&self) -> Vec<Planned> {
+        let going = self.lock();
+        going.missed.iter().chain(&going.left).cloned().collect()
     }
 
     /// How many calls it has met.
@@ -272,7 +284,7 @@ impl<S: Source> Executor for Faults<S> {
             let (key, verb) = (call.key.as_str(), call.op.verb());
             let number = going.numbers.entry((key.to_owned(), verb)).and_modify(|number| *number += 1).or_insert(1);
             let number = *number;
-            if going.noted.sites && !key.starts_with("end/") {
+            if going.noted.sites && !going.is_calm && !key.starts_with("end/") {
                 going.meet(call, number);
             }
             going.take(key, verb, number, |fault| !matches!(fault, Fault::OperatorBeforeIntent | Fault::OperatorAfterOutcome))

@@ -55,3 +55,29 @@ fn a_script_that_fails_by_itself_and_a_story_that_is_none_are_refused() {
     let output = project.podlift(&["test", "deploy.rhai", "--story", "4:start:bang"]);
     assert!(output.code == 2 && output.stderr.contains("lost-after"), "{}", output.stderr);
 }
+
+#[test]
+fn a_story_that_does_not_come_up_and_bounds_of_nothing_are_refused() {
+    let project = Project::new();
+    project.write("deploy.rhai", SCRIPT);
+    let output = project.podlift(&["test", "deploy.rhai", "--json", "--story", "99:start:fails"]);
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    let result: serde_json::Value = serde_json::from_str(&output.stdout).expect("one object");
+    let message = result["failure"]["message"].as_str().expect("why");
+    assert!(message.contains("did not come up") && output.stderr.contains("the nearest call is"), "{message}{}", output.stderr);
+    for bound in ["--faults", "--runs"] {
+        let output = project.podlift(&["test", "deploy.rhai", bound, "0"]);
+        assert!(output.code == 2 && output.stderr.contains("at least one"), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn a_script_that_fails_by_itself_is_told_with_its_line() {
+    let project = Project::new();
+    project.write("deploy.rhai", &SCRIPT.replace("drain(old);", ""));
+    let output = project.podlift(&["test", "deploy.rhai", "--json"]);
+    assert!(output.code == 2 && output.stderr.contains("deploy.rhai:") && output.stderr.contains("stop(old);"), "{}", output.stderr);
+    let result: serde_json::Value = serde_json::from_str(&output.stdout).expect("one object");
+    assert_eq!((&result["holds"], &result["failure"]["file"]), (&false.into(), &"deploy.rhai".into()), "{result}");
+    assert!(result["failure"]["line"].as_u64().is_some_and(|line| line > 10), "{result}");
+}
