@@ -23,6 +23,7 @@ mod podlift;
 mod postgres;
 mod prometheus;
 mod proxies;
+mod pruning;
 mod registries;
 mod registry;
 mod reports;
