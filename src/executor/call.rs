@@ -29,19 +29,30 @@ pub struct Call {
     pub progress: Arc<dyn Progress>,
     /// Tells when to stop.
     pub cancellation: Cancellation,
+    /// What takes it back, as it was found before the first try: a later try may find it done already.
+    pub foreseen: Vec<Op>,
 }
 
 impl Call {
     /// A call of `op` in `run`, nobody listening.
     pub fn new(op: impl Into<Op>, key: Key, origin: Origin, run: Arc<RunInfo>) -> Self {
         let token = key.token(&run.id);
-        Self { op: op.into(), key, token, origin, run, progress: Arc::new(Discard), cancellation: Cancellation::default() }
+        Self {
+            op: op.into(),
+            key,
+            token,
+            origin,
+            run,
+            progress: Arc::new(Discard),
+            cancellation: Cancellation::default(),
+            foreseen: Vec::new(),
+        }
     }
 
     /// The same circumstances with another op: for what an executor has to know before or after the call itself.
     #[must_use]
     pub fn with(&self, op: impl Into<Op>) -> Self {
-        Self { op: op.into(), progress: Arc::new(Discard), ..self.clone() }
+        Self { op: op.into(), progress: Arc::new(Discard), foreseen: Vec::new(), ..self.clone() }
     }
 }
 

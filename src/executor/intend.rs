@@ -40,7 +40,9 @@ impl<E: Executor> Executor for Intend<E> {
         }
         // One that an earlier process left is still true, and knows what was there before.
         if call.op.class().changes() && self.journal.in_doubt(&call.key).is_none() {
-            self.note(call, call.key.clone(), foresee(&self.inner, call)?)?;
+            let foreseen = foresee(&self.inner, call)?;
+            self.note(call, call.key.clone(), foreseen.clone())?;
+            return self.inner.perform(&Call { foreseen, ..call.clone() });
         }
         self.inner.perform(call)
     }

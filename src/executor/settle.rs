@@ -53,7 +53,7 @@ impl<E: Executor> Executor for Settle<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
         let begin = Instant::now();
         let (mut rest, mut rested) = (FIRST, Period::default());
-        let mut inverse = Vec::new();
+        let (mut inverse, mut was_lost) = (Vec::new(), false);
         loop {
             let failure = match self.inner.perform(call) {
                 Ok(outcome) => {
@@ -61,11 +61,15 @@ impl<E: Executor> Executor for Settle<E> {
                         self.reached().extend(call.op.hosts().into_iter().map(|host| host.name.clone()));
                     }
                     // What the first try took away, the last one did not find any more.
+                    if was_lost {
+                        inverse = both(call.op.class(), inverse, call.foreseen.clone());
+                    }
                     return Ok(Outcome { inverse: both(call.op.class(), inverse, outcome.inverse), ..outcome });
                 }
                 Err(failure) => failure,
             };
             inverse = both(call.op.class(), inverse, failure.inverse.clone());
+            was_lost |= failure.lost;
             let failure = Failure { inverse: inverse.clone(), ..failure };
             let host = failure.host.as_ref().or_else(|| call.op.host().map(|host| &host.name)).cloned();
             let known = host.as_ref().is_some_and(|host| self.reached().contains(host));
@@ -191,6 +195,16 @@ mod tests {
     fn note() -> Call {
         let Forget { host, project, service, version, .. } = forget();
         call(Record { host, project, service, version, image: "i:v1".into() })
+    }
+
+    #[test]
+    fn what_was_found_done_at_the_second_try_is_taken_back_as_was_foreseen_before_the_first() {
+        let settle = Settle::new(shaky(1), PATIENCE);
+        let foreseen = vec![Op::from(forget())];
+        let outcome = settle.perform(&Call { foreseen: foreseen.clone(), ..note() }).expect("the second try");
+        assert_eq!(outcome.inverse, foreseen);
+        let outcome = settle.perform(&Call { foreseen, ..note() }).expect("the first try");
+        assert!(outcome.inverse.is_empty(), "it knows best itself: {:?}", outcome.inverse);
     }
 
     #[test]

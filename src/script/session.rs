@@ -333,6 +333,7 @@ impl Session {
             run: Arc::clone(&circumstances.run),
             progress: Arc::new(Discard),
             cancellation: circumstances.cancellation.clone(),
+            foreseen: Vec::new(),
         }
     }
 }

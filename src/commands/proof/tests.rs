@@ -270,6 +270,19 @@ fn a_story_is_told_again_as_it_was() {
     assert_eq!((&again.breaches, again.steps.len()), (&first.breaches, first.steps.len()));
 }
 
+/// The second try finds the change done, and what takes it back is known from before the first.
+#[test]
+fn what_was_done_although_its_answer_was_lost_is_taken_back_by_another_machine() {
+    let subject = subject("rolling::deploy(web, img, fleet);");
+    for story in [
+        "7:set_weights:lost-after, 12[0]:start:operator-dies-before-effect",
+        "16:stop:lost-after, 17:record:operator-dies-after-outcome",
+    ] {
+        let again = retell(&subject, &story.parse().expect("a story"), &SINGLE).expect("it comes up");
+        assert!(again.breaches.is_empty(), "{story}: {:?}", again.breaches);
+    }
+}
+
 #[test]
 fn a_script_says_what_its_tests_begin_with() {
     let script = r#"
