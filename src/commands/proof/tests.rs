@@ -274,10 +274,9 @@ fn a_story_is_told_again_as_it_was() {
 #[test]
 fn what_was_done_although_its_answer_was_lost_is_taken_back_by_another_machine() {
     let subject = subject("rolling::deploy(web, img, fleet);");
-    for story in [
-        "7:set_weights:lost-after, 12[0]:start:operator-dies-before-effect",
-        "16:stop:lost-after, 17:record:operator-dies-after-outcome",
-    ] {
+    for story in
+        ["7:set_weights:lost-after, 12[0]:start:operator-dies-before-effect", "16:stop:lost-after, 17:record:operator-dies-after-outcome"]
+    {
         let again = retell(&subject, &story.parse().expect("a story"), &SINGLE).expect("it comes up");
         assert!(again.breaches.is_empty(), "{story}: {:?}", again.breaches);
     }
@@ -312,7 +311,7 @@ fn a_script_has_invariants_of_its_own() {
     for (wrong, what) in [
         ("world.services.web.containers.filter(|one| one.is_new).is_empty()", "it does not hold"),
         ("world.services.web.serving", "it answers with something else"),
-        ("running(web, fleet) != ()", "it cannot be asked: `find`"),
+        ("running(web, fleet) != ()", "it cannot be asked: `find` failed on 2 of 2 hosts: 10.0.0.1: an invariant looks"),
     ] {
         let proof = of_its_own(wrong);
         let first = &proof.findings.first().unwrap_or_else(|| panic!("{wrong} is taken")).breaches[0];
