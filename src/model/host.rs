@@ -112,6 +112,9 @@ pub struct Proxy {
     /// The program.
     #[serde(default)]
     pub kind: ProxyKind,
+    /// The Docker container that it runs in; not given, it runs on the host itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
     /// The program's path or name, for example `"/usr/local/sbin/nginx"`; not given, `nginx`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,

@@ -82,7 +82,7 @@ impl Kind {
             Self::Answer => "an array of maps, or a number".into(),
             Self::Function => "a closure".into(),
             Self::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
-            Self::Proxy => "\"nginx\", \"haproxy\" or a map: kind, command, folder, logs, template".into(),
+            Self::Proxy => "\"nginx\", \"haproxy\" or a map: kind, container, command, folder, logs, template".into(),
             Self::Balancer => "a host, an array of hosts, or \"none\"".into(),
         }
     }

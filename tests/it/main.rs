@@ -5,6 +5,7 @@ mod at_a_terminal;
 mod bad_input;
 mod beside_a_deploy;
 mod canaries;
+mod contained_proxies;
 mod databases;
 mod documentation;
 mod drains;

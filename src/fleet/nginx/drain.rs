@@ -84,7 +84,7 @@ async fn until_idle(connection: &Connection, script: Script, arguments: &[&str],
         let patience = patience(deadline.saturating_duration_since(Instant::now())).to_string();
         let arguments: Vec<&str> = std::iter::once(patience.as_str()).chain(arguments.iter().copied()).collect();
         let output = match script {
-            Script::Workers => remote::script(connection, WORKERS, &arguments, Vec::new(), look::SHORT).await?,
+            Script::Workers => remote::nginx(connection, WORKERS, &arguments, Vec::new(), look::SHORT).await?,
             Script::Sockets => remote::reading(connection, SOCKETS, &arguments, look::SHORT).await?,
         };
         let Some(left) = still_open(&output) else { return Ok(0) };

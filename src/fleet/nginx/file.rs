@@ -29,6 +29,8 @@ pub struct Settings {
     pub logs: String,
     /// The project's own template in place of the built-in one.
     pub template: Option<String>,
+    /// The address on which services show their generation: the loopback interface, or `*` where the host is elsewhere.
+    pub page: &'static str,
 }
 
 /// A service's files, as text.
@@ -132,6 +134,7 @@ fn values(table: &RouteTable, settings: &Settings) -> Value {
         flag => settings.flag.as_str(),
         log => log(table, &settings.logs),
         page => names::page(&table.project, &table.service),
+        page_address => settings.page,
         page_port => PAGE_PORT,
     }
 }

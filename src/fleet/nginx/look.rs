@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     dump::Dump,
     file::{self, Settings},
+    inside::Inside,
     names,
     version::NginxVersion,
 };
@@ -36,7 +37,7 @@ pub struct Look {
 }
 
 /// Why a proxy cannot be used, and whether its route tables are known all the same.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// What it is, in one sentence.
     pub message: String,
@@ -49,14 +50,22 @@ pub struct Problem {
 /// Where nginx's files are on a host, and what podlift's files depend on.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// The program.
-    pub command: String,
-    /// The folder of podlift's files.
+    /// The container that nginx runs in, where it does. The paths here are the host's; those in the settings are nginx's own.
+    pub inside: Option<Inside>,
+    /// The folder of podlift's files, as nginx knows it.
     pub folder: String,
+    /// The same folder, on the host.
+    there: String,
     /// The master process's pid file.
     pub pid: String,
+    /// The pre-drain flag.
+    pub flag: String,
+    /// The folder of the access logs.
+    pub logs: String,
     /// The main error log; may be no file.
     pub error_log: String,
+    /// Where the host reaches the services' pages.
+    pub address: String,
     /// What goes into the files.
     pub settings: Settings,
 }
@@ -64,12 +73,15 @@ pub struct Place {
 impl Place {
     /// The path of a service's file, without its extension.
     pub fn base(&self, project: &ProjectName, service: &ServiceName) -> String {
-        format!("{}/{}", self.folder, names::base(project, service))
+        format!("{}/{}", self.there, names::base(project, service))
     }
 
     /// The lock that a change at this nginx holds.
     pub fn lock(&self) -> String {
-        format!("{}.podlift-lock", beside(&self.pid))
+        match &self.inside {
+            Some(inside) => format!("/run/nginx-{}.podlift-lock", inside.name),
+            None => format!("{}.podlift-lock", beside(&self.pid)),
+        }
     }
 }
 
@@ -83,8 +95,8 @@ pub async fn look(connection: &Connection) -> Result<Look, Failure> {
     if host.proxy.kind != ProxyKind::Nginx {
         return Err(Failure::refused(format!("{} has another proxy than nginx", host.name)).on(&host.name));
     }
-    let arguments = [command(host), host.proxy.folder.as_deref().unwrap_or_default()];
-    match super::remote::script(connection, SCRIPT, &arguments, Vec::new(), SHORT).await {
+    let arguments = [host.proxy.folder.as_deref().unwrap_or_default()];
+    match super::remote::nginx(connection, SCRIPT, &arguments, Vec::new(), SHORT).await {
         Ok(output) => Ok(read(&output, host)),
         // Without the right to look nothing is known, and the rest of the host can be used all the same.
         Err(failure) if failure.kind == FailureKind::Refused => Ok(Look {
@@ -109,6 +121,7 @@ fn command(host: &Host) -> &str {
 fn read(output: &str, host: &Host) -> Look {
     let mut look = Look { dump: Dump::default(), tables: Vec::new(), problem: None, place: None };
     let (mut version, mut settings, mut ipv6, mut running) = (None, BTreeMap::new(), false, Vec::new());
+    let mut inside = host.proxy.container.as_deref().map(Inside::new);
     let mut rest = output;
     while !rest.is_empty() {
         let (line, behind) = rest.split_once('\n').unwrap_or((rest, ""));
@@ -121,12 +134,11 @@ fn read(output: &str, host: &Host) -> Look {
             ("ipv6", _) => ipv6 = true,
             ("running", file) => running.push(file),
             ("route", line) => look.tables.extend(file::parse(line).ok().flatten()),
-            ("absent", _) => {
-                look.problem = problem(
-                    format!("there is no {} on it", command(host)),
-                    "",
-                    "install nginx there, name its path as the host's `proxy.command`, or give the service `balancer: \"none\"`",
-                );
+            ("mount", text) => inside.iter_mut().for_each(|inside| inside.note_mount(text)),
+            ("network", text) => inside.iter_mut().for_each(|inside| inside.note_network(text)),
+            ("master", pid) => inside.iter_mut().for_each(|inside| inside.master = Some(pid.into())),
+            ("absent" | "dockerless" | "uncontained" | "resting", _) => {
+                look.problem = Some(missing(line, rest, host));
                 return look;
             }
             ("broken", _) => {
@@ -160,27 +172,71 @@ fn read(output: &str, host: &Host) -> Look {
             look.problem = problem("nginx's configuration includes no folder of `*.conf` files inside `http`", "", hint);
         }
         (Some(version), Some(folder)) => {
-            if !running.contains(&pid.as_str()) {
-                look.problem = problem("nginx is not running", "", "start it there, for example with `systemctl start nginx`");
-            }
+            let folder = folder.trim_end_matches('/').to_owned();
+            look.problem = match &inside {
+                Some(inside) if inside.master.is_none() => {
+                    let message = format!("nginx is not running in the container {}", inside.name);
+                    problem(message, "", "start it as what the container runs, with `daemon off;`")
+                }
+                Some(inside) => inside.problem(&folder),
+                None if running.contains(&pid.as_str()) => None,
+                None => problem("nginx is not running", "", "start it there, for example with `systemctl start nginx`"),
+            };
             let error_log = look.dump.error_log.clone().or_else(|| settings.get("error-log-path").map(|path| (*path).to_owned()));
+            let error_log = error_log.unwrap_or_else(|| "/var/log/nginx/error.log".into());
+            let own_loopback = inside.as_ref().is_some_and(Inside::has_own_loopback);
             let settings = Settings {
                 version,
                 ipv6,
-                flag: format!("{}.podlift-drain", beside(&pid)),
+                // A container's folder of files is the one that the host surely shares.
+                flag: if inside.is_some() { format!("{folder}/podlift-drain") } else { format!("{}.podlift-drain", beside(&pid)) },
                 logs: host.proxy.logs.clone().unwrap_or_else(|| "/var/log/nginx".into()),
                 template: host.proxy.template.clone(),
+                page: if own_loopback { "*" } else { "127.0.0.1" },
             };
+            let there = |path: &str| inside.as_ref().map_or_else(|| path.to_owned(), |inside| inside.seen_from_host(path));
             look.place = Some(Place {
-                command: command(host).into(),
-                folder: folder.trim_end_matches('/').into(),
+                there: there(&folder),
+                flag: there(&settings.flag),
+                logs: there(&settings.logs),
+                error_log: there(&error_log),
+                address: inside.as_ref().map_or("127.0.0.1", Inside::address).to_owned(),
+                folder,
                 pid,
-                error_log: error_log.unwrap_or_else(|| "/var/log/nginx/error.log".into()),
                 settings,
+                inside,
             });
         }
     }
     look
+}
+
+/// Why there is no nginx to look at: the script's word for it, and what follows.
+fn missing(line: &str, rest: &str, host: &Host) -> Problem {
+    let Some(container) = &host.proxy.container else {
+        return Problem {
+            message: format!("there is no {} on it", command(host)),
+            words: String::new(),
+            hint: "install nginx there, name its path as the host's `proxy.command`, or give the service `balancer: \"none\"`".into(),
+        };
+    };
+    let (word, words) = line.split_once(' ').unwrap_or((line, ""));
+    let words = format!("{words}\n{rest}").trim().to_owned();
+    let run = format!(
+        "start nginx there, such as by `docker run --detach --name {container} --network host --restart unless-stopped \
+         --volume /srv/nginx:/etc/nginx/conf.d nginx`, or name the right container as the host's `proxy.container`"
+    );
+    let (message, hint) = match word {
+        "dockerless" => ("there is no `docker` command on it".into(), "install Docker's command line there".into()),
+        "resting" => (format!("its container {container} is not running"), format!("start it there: `docker start {container}`")),
+        "uncontained" if words.to_lowercase().contains("no such") => (format!("there is no container {container} on it"), run),
+        "uncontained" => (format!("Docker does not tell of its container {container}"), "look at what it says there".into()),
+        _ => (
+            format!("there is no {} in its container {container}", command(host)),
+            "name the program's path in the container as the host's `proxy.command`".into(),
+        ),
+    };
+    Problem { message, words, hint }
 }
 
 /// The folder of the main file: relative paths start there (`conf-prefix` of nginx's `-c`).
@@ -262,5 +318,43 @@ mod tests {
         assert!(nowhere.contains("includes no folder"), "{nowhere}");
         let cut = message(&format!("{FACTS}running /run/nginx.pid\n{}", DUMP.replace("end", "")));
         assert!(cut.contains("too large"), "a table beyond the cut must not be taken for none: {cut}");
+    }
+
+    const INSIDE: &str = "runs\nnetwork host  \nmount /etc/nginx/conf.d\t/srv/nginx\nmaster 42\n";
+
+    fn contained() -> Host {
+        let mut host = host();
+        host.proxy.container = Some("edge".into());
+        host
+    }
+
+    #[test]
+    fn an_nginx_in_a_container_has_its_files_on_the_host() {
+        let look = read(&format!("{INSIDE}{FACTS}{DUMP}"), &contained());
+        let place = look.usable(&contained()).expect("usable");
+        assert_eq!((place.folder.as_str(), place.there.as_str()), ("/etc/nginx/conf.d", "/srv/nginx"));
+        assert_eq!((place.settings.flag.as_str(), place.flag.as_str()), ("/etc/nginx/conf.d/podlift-drain", "/srv/nginx/podlift-drain"));
+        assert_eq!(place.logs, "/proc/42/root/var/log/nginx");
+        assert_eq!(place.lock(), "/run/nginx-edge.podlift-lock");
+        assert_eq!((place.address.as_str(), place.settings.page), ("127.0.0.1", "127.0.0.1"));
+        let own = INSIDE.replace("host  ", "bridge 172.17.0.2 172.17.0.1");
+        let look = read(&format!("{own}{FACTS}{DUMP}"), &contained());
+        let place = look.usable(&contained()).expect("usable");
+        assert_eq!((place.address.as_str(), place.settings.page), ("172.17.0.2", "*"));
+    }
+
+    #[test]
+    fn a_container_that_is_not_as_it_must_be_is_told() {
+        let message = |output: &str| read(output, &contained()).usable(&contained()).expect_err("a problem").message;
+        let why = |output: &str| message(output).strip_prefix("the proxy on h1 cannot be used: ").expect("it is the proxy's").to_owned();
+        assert_eq!(why("uncontained Error: No such container: edge\n"), "there is no container edge on it");
+        assert_eq!(why("uncontained permission denied\n"), "Docker does not tell of its container edge");
+        assert_eq!(why("resting\n"), "its container edge is not running");
+        assert_eq!(why("dockerless\n"), "there is no `docker` command on it");
+        assert_eq!(why(&format!("{INSIDE}absent\n")), "there is no nginx in its container edge");
+        let idle = INSIDE.replace("master 42\n", "");
+        assert_eq!(why(&format!("{idle}{FACTS}{DUMP}")), "nginx is not running in the container edge");
+        let lost = INSIDE.replace("mount /etc/nginx/conf.d", "mount /data");
+        assert!(why(&format!("{lost}{FACTS}{DUMP}")).contains("is lost with it"));
     }
 }

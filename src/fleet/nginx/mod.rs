@@ -7,6 +7,7 @@
 mod drain;
 mod dump;
 mod file;
+mod inside;
 mod look;
 mod names;
 mod page;
@@ -84,6 +85,7 @@ pub fn usual_file(table: &RouteTable) -> (String, String) {
         flag: "/run/nginx.podlift-drain".into(),
         logs: "/var/log/nginx".into(),
         template: None,
+        page: "127.0.0.1",
     };
     let name = format!("{}.conf", names::base(&table.project, &table.service));
     let text = file::render(table, &settings).map_or_else(|failure| format!("# {failure}\n"), |rendered| rendered.configuration);

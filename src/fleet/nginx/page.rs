@@ -1,4 +1,4 @@
-//! The loopback page where a service shows the generation that nginx serves.
+//! The page, on the loopback interface, where a service shows the generation that nginx serves.
 
 use std::time::Duration;
 
@@ -14,11 +14,16 @@ use crate::{
     model::{ProjectName, ServiceName},
 };
 
-/// The generation that nginx serves now; `None` where it serves no such service.
-pub async fn generation(connection: &Connection, project: &ProjectName, service: &ServiceName) -> Result<Option<u64>, Failure> {
+/// The generation that nginx at this address serves now; `None` where it serves no such service.
+pub async fn generation(
+    connection: &Connection,
+    address: &str,
+    project: &ProjectName,
+    service: &ServiceName,
+) -> Result<Option<u64>, Failure> {
     let request = format!("GET / HTTP/1.0\r\nHost: {}\r\n\r\n", names::page(project, service));
     let exchange = async {
-        let mut stream = connection.tcp("127.0.0.1", PAGE_PORT).await?;
+        let mut stream = connection.tcp(address, PAGE_PORT).await?;
         let mut answer = Vec::new();
         let sent = stream.write_all(request.as_bytes()).await;
         if sent.is_ok() {

@@ -19,6 +19,23 @@ pub async fn script(
     run(connection, script, arguments, Request::new(&[]).stdin(stdin).sudo(true).timeout(timeout)).await
 }
 
+/// What scripts for nginx itself begin with: how it is called, and which its master process is.
+const NGINX: &str = include_str!("scripts/nginx.sh");
+
+/// Runs a script of `sh` for nginx itself, on the host or in a container, as [`script`] does.
+pub async fn nginx(
+    connection: &Connection,
+    script: &str,
+    arguments: &[&str],
+    stdin: Vec<u8>,
+    timeout: Duration,
+) -> Result<String, Failure> {
+    let host = connection.host();
+    let command = host.proxy.command.as_deref().unwrap_or("nginx");
+    let own = [command, host.proxy.container.as_deref().unwrap_or_default(), &host.docker];
+    self::script(connection, &format!("{NGINX}{script}"), &[&own, arguments].concat(), stdin, timeout).await
+}
+
 /// Runs a script of `sh` that needs no rights, and gives back what it printed.
 pub async fn reading(connection: &Connection, script: &str, arguments: &[&str], timeout: Duration) -> Result<String, Failure> {
     run(connection, script, arguments, Request::new(&[]).timeout(timeout)).await

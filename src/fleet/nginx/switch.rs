@@ -155,7 +155,7 @@ impl Change<'_> {
             let in_doubt = |failure: Failure| failure.undone_by([inverse(before)]);
             match send(connection, place, "switch", before, &after).await.map_err(in_doubt)? {
                 Answer::Done => {
-                    self.in_force(connection, &after).await.map_err(in_doubt)?;
+                    self.in_force(connection, place, &after).await.map_err(in_doubt)?;
                     return Ok(Some((after, before.cloned())));
                 }
                 Answer::Kept(failure) => return Err(failure),
@@ -176,18 +176,16 @@ impl Change<'_> {
 
     /// Whether nginx serves what the file says: a change that was killed on its way may have left a file that nobody loaded.
     async fn is_live(&self, connection: &Connection, found: &Look, table: &RouteTable) -> Result<bool, Failure> {
-        if found.usable(connection.host()).is_err() {
-            return Ok(true);
-        }
-        Ok(page::generation(connection, self.project, self.service).await? == Some(table.generation))
+        let Ok(place) = found.usable(connection.host()) else { return Ok(true) };
+        Ok(page::generation(connection, &place.address, self.project, self.service).await? == Some(table.generation))
     }
 
     /// Waits until the service's own page shows the generation.
-    async fn in_force(&self, connection: &Connection, table: &RouteTable) -> Result<(), Failure> {
+    async fn in_force(&self, connection: &Connection, place: &Place, table: &RouteTable) -> Result<(), Failure> {
         let mut shown = None;
         for pause in [0, 50, 100, 200, 400, 800, 1600] {
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            shown = page::generation(connection, self.project, self.service).await?;
+            shown = page::generation(connection, &place.address, self.project, self.service).await?;
             if shown == Some(table.generation) {
                 return Ok(());
             }
@@ -198,7 +196,7 @@ impl Change<'_> {
             table.generation, self.service
         ))
         .on(&connection.host().name)
-        .hint(format!("look which other nginx listens on 127.0.0.1:{} there", super::names::PAGE_PORT)))
+        .hint(format!("look which other nginx listens on {}:{} there", place.address, super::names::PAGE_PORT)))
     }
 }
 
@@ -227,6 +225,11 @@ async fn send(
     before: Option<&RouteTable>,
     after: &RouteTable,
 ) -> Result<Answer, Failure> {
+    if let Some(inside) = &place.inside
+        && let Err(failure) = inside.check_reach(connection.host(), after)
+    {
+        return Ok(Answer::Kept(failure));
+    }
     let Rendered { configuration, locations } =
         file::render(after, &place.settings).map_err(|failure| failure.on(&connection.host().name))?;
     let content = match locations {
@@ -236,8 +239,8 @@ async fn send(
     let base = place.base(&after.project, &after.service);
     let expected = before.map_or(0, |table| table.generation).to_string();
     let lock = place.lock();
-    let arguments = [mode, &place.command, &base, &place.pid, &place.settings.flag, &lock, &expected, &place.error_log];
-    let output = remote::script(connection, SCRIPT, &arguments, content.into_bytes(), LONGEST).await?;
+    let arguments = [mode, &base, &place.pid, &place.flag, &lock, &expected, &place.error_log];
+    let output = remote::nginx(connection, SCRIPT, &arguments, content.into_bytes(), LONGEST).await?;
     match answer(&output, after) {
         Ok(Answer::Kept(failure)) => Ok(Answer::Kept(failure.on(&connection.host().name))),
         other => other.map_err(|failure| failure.on(&connection.host().name)),
@@ -264,7 +267,8 @@ fn answer(output: &str, table: &RouteTable) -> Result<Answer, Failure> {
         }
         "locked" => Failure::new(FailureKind::Locked, "another change of nginx has held its lock for a minute")
             .hint("look which podlift or which script of it still runs there"),
-        "stopped" => Failure::refused("nginx is not running").hint("start it there, for example with `systemctl start nginx`"),
+        "stopped" => Failure::refused("nginx is not running")
+            .hint("start it there, for example with `systemctl start nginx`, or `docker start` where it is in a container"),
         "error" => {
             return Ok(Answer::Kept(
                 Failure::failed(format!("nginx's files could not be changed: {rest}"))

@@ -57,6 +57,7 @@ fn settings() -> Settings {
     Settings {
         version: NginxVersion(1, 22, 1),
         ipv6: true,
+        page: "127.0.0.1",
         flag: "/run/nginx.podlift-drain".into(),
         logs: "/var/log/nginx".into(),
         template: None,
@@ -179,7 +180,8 @@ fn nginx_accepts_what_is_rendered() {
     for table in [canary(), table(Vec::new()), longest, sticky, within_another_server()] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().to_str().expect("a plain path");
-        let settings = Settings { version, flag: format!("{path}/drain"), logs: path.into(), ipv6: false, template: None };
+        let settings =
+            Settings { version, flag: format!("{path}/drain"), logs: path.into(), ipv6: false, template: None, page: "127.0.0.1" };
         let Rendered { configuration, locations } = file::render(&table, &settings).expect("rendered");
         let configuration = configuration.replace("listen 80", "listen 127.0.0.1:18080");
         fs::write(format!("{path}/service.conf"), &configuration).expect("written");

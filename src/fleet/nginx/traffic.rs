@@ -26,7 +26,7 @@ pub async fn traffic(connection: &Connection, op: &Traffic, cancellation: &Cance
     let Some(table) = before.table(&op.project, &op.service) else {
         return Err(Failure::new(FailureKind::NoData, format!("nginx on {} does not serve {}", host.name, op.service)).on(&host.name));
     };
-    let log = file::log(table, &place.settings.logs);
+    let log = file::log(table, &place.logs);
     let mut addresses = addresses(table, &op.containers);
     let mark = remote::script(connection, SCRIPT, &["mark", &log], Vec::new(), SHORT).await?;
     let (inode, size) = mark.trim().split_once(' ').unwrap_or(("0", "0"));

@@ -140,7 +140,7 @@ fn declared(address: &str, options: &Options) -> Result<Host, Trouble> {
 }
 
 fn proxy(map: &Map) -> Result<Proxy, Trouble> {
-    const KEYS: &[&str] = &["kind", "command", "folder", "logs", "template"];
+    const KEYS: &[&str] = &["kind", "container", "command", "folder", "logs", "template"];
     let mut proxy = Proxy::default();
     for (name, value) in map {
         if !KEYS.contains(&name.as_str()) {
@@ -151,6 +151,7 @@ fn proxy(map: &Map) -> Result<Proxy, Trouble> {
         plain(&text).map_err(|problem| Failure::refused(format!("`{name}` of a proxy {problem}")))?;
         match name.as_str() {
             "kind" => proxy.kind = proxy_kind(&text)?,
+            "container" => proxy.container = Some(container_name(text)?),
             "command" => proxy.command = Some(file_path("proxy command", text)?),
             "folder" => proxy.folder = Some(file_path("proxy folder", text)?),
             "logs" => proxy.logs = Some(file_path("proxy logs", text)?),
@@ -158,6 +159,15 @@ fn proxy(map: &Map) -> Result<Proxy, Trouble> {
         }
     }
     Ok(proxy)
+}
+
+/// A name that Docker itself would give a container.
+fn container_name(name: String) -> Result<String, Invalid> {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
+    if name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.chars().all(plain) {
+        return Ok(name);
+    }
+    Err(Invalid::new("proxy container", name, "a container's name: letters, digits, `_`, `.` and `-`, such as \"nginx\""))
 }
 
 fn proxy_kind(word: &str) -> Result<ProxyKind, Failure> {

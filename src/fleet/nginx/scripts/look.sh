@@ -1,14 +1,24 @@
-# Tells what nginx on this host is: $1 its command, $2 a folder to look for podlift's files in, or nothing.
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-nginx=$1
-command -v "$nginx" >/dev/null 2>&1 || { echo absent; exit 0; }
-echo "version $("$nginx" -v 2>&1)"
-settings=$("$nginx" -V 2>&1 | sed -n 's/^configure arguments: //p')
+# Tells what nginx on this host is. $1 is a folder to look for podlift's files in, or nothing.
+if [ -z "$container" ]; then
+  command -v "$program" >/dev/null 2>&1 || { echo absent; exit 0; }
+else
+  command -v docker >/dev/null 2>&1 || { echo dockerless; exit 0; }
+  facts=$(engine inspect --type container --format '{{if .State.Running}}runs{{else}}rests{{end}}
+network {{.HostConfig.NetworkMode}}{{range .NetworkSettings.Networks}} {{.IPAddress}} {{.Gateway}}{{end}}
+{{range .Mounts}}{{printf "mount %s\t%s\n" .Destination .Source}}{{end}}' "$container" 2>&1) || { echo "uncontained $facts"; exit 0; }
+  case $facts in rests*) echo resting; exit 0 ;; esac
+  printf '%s\n' "$facts"
+  master=$(master)
+  [ -z "$master" ] || echo "master $master"
+fi
+about=$(nginx -V 2>&1) || { echo absent; exit 0; }
+echo "version $(printf '%s\n' "$about" | head -n 1)"
+settings=$(printf '%s\n' "$about" | sed -n 's/^configure arguments: //p')
 echo "settings $settings"
-[ ! -e /proc/net/if_inet6 ] || echo ipv6
-dump=$("$nginx" -T 2>/dev/null)
+[ ! -e "/proc/${master:-self}/net/if_inet6" ] || echo ipv6
+dump=$(nginx -T 2>/dev/null)
 code=$?
-{
+[ -n "$container" ] || {
   printf '%s\n' "$dump" | sed -n 's/^[[:space:]]*pid[[:space:]][[:space:]]*"\{0,1\}\([^;"]*\).*/\1/p'
   printf '%s\n' "$settings" | tr ' ' '\n' | sed -n 's/^--pid-path=//p'
 } | while read -r file; do
@@ -24,9 +34,18 @@ if [ $code = 0 ]; then
   echo '# podlift end'
   exit 0
 fi
-for file in "${2:-/etc/nginx/conf.d}"/podlift-*.conf /etc/nginx/http.d/podlift-*.conf; do
-  [ ! -f "$file" ] || echo "route $(head -n 1 "$file")"
+if [ -z "$container" ]; then
+  printf '%s\n' "${1:-/etc/nginx/conf.d}" /etc/nginx/http.d
+else
+  # The folder is the host's, one of these or in one of these.
+  printf '%s\n' "$facts" | cut -s -f 2 | while read -r source; do
+    for folder in "$source" "$source"/*; do [ ! -d "$folder" ] || echo "$folder"; done
+  done
+fi | while read -r folder; do
+  for file in "$folder"/podlift-*.conf; do
+    [ ! -f "$file" ] || echo "route $(head -n 1 "$file")"
+  done
 done
 echo broken
-"$nginx" -t 2>&1
+nginx -t 2>&1
 exit 0

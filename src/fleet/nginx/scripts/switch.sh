@@ -1,7 +1,6 @@
 # Puts a service's files in force, or only tests them. Standard input is the new file; where a line "# podlift locations" stands
 # in it, what follows is the file for the user's own server block. The first word of the output tells how it went.
-mode=$1 nginx=$2 base=$3 pidfile=$4 flag=$5 lock=$6 expected=$7 errors=$8
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+mode=$1 base=$2 pidfile=$3 flag=$4 lock=$5 expected=$6 errors=$7
 umask 022
 main=$base.conf locations=$base.locations folder=${base%/*}
 placed= kept=kept
@@ -34,9 +33,7 @@ fail() {
   exit 0
 }
 
-workers() {
-  grep -l "^PPid:[[:space:]]*$master\$" /proc/[0-9]*/status 2>/dev/null | sed 's|/proc/\([0-9]*\)/status|\1|'
-}
+workers() { children "$master"; }
 
 # The connections that nginx has to the containers of podlift's services, one a line: one for each request in flight.
 upstreams() { connections 's/^[[:space:]]*server [^;]*:\([0-9][0-9]*\) .*/\1/p' 3; }
@@ -48,8 +45,14 @@ clients() { connections 's/^[[:space:]]*listen \(\[::\]:\)*\([0-9][0-9]*\)[ ;].*
 # ports that the sed program $1 finds in podlift's files.
 connections() {
   ports=$(sed -n "$1" "$folder"/podlift-*.conf 2>/dev/null | sort -u | xargs -r printf '%04X ')
-  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+  cat "/proc/$master/net/tcp" "/proc/$master/net/tcp6" 2>/dev/null |
     awk -v ports="$ports" -v end="$2" 'BEGIN { split(ports, list, " "); for (n in list) wanted[list[n]] } { split($end, address, ":") } $4 == "01" && address[2] in wanted { print $2, $3 }'
+}
+
+# What nginx has written to its error log, or its container has said, since the reload.
+complaints() {
+  [ ! -f "$errors" ] || tail -c "+$((size + 1))" "$errors"
+  [ -z "$container" ] || engine logs --since "$begin" "$container" 2>&1
 }
 
 exec 9>>"$lock" || fail error "the lock $lock cannot be opened"
@@ -71,9 +74,8 @@ if [ -f "$main" ]; then
   [ -n "$found" ] || fail error "the first line of $main is not as podlift wrote it"
 fi
 [ "$found" = "$expected" ] || fail conflict "$found"
-master=
-[ ! -r "$pidfile" ] || read -r master <"$pidfile"
-[ -n "$master" ] && [ -d "/proc/$master" ] || fail stopped
+master=$(master "$pidfile")
+[ -n "$master" ] || fail stopped
 
 cat >"$main.new" || fail error "$main.new cannot be written"
 if grep -q '^# podlift locations$' "$main.new"; then
@@ -83,7 +85,7 @@ fi
 
 # Clients whose connections are kept alive get an answer that ends them before the reload could close them under a request. All
 # services share the flag, because a reload closes the connections of all.
-if [ "$mode" = switch ] && grep -qsF -- "$flag" "$folder"/podlift-*.conf "$folder"/podlift-*.locations; then
+if [ "$mode" = switch ] && grep -qsF -- "${flag##*/}" "$folder"/podlift-*.conf "$folder"/podlift-*.locations; then
   : >"$flag" || fail error "the flag $flag cannot be made"
   # What nginx had read before looks at no flag any more: it has its connection to a container by now.
   nap 0.05
@@ -110,17 +112,17 @@ done
 placed=yes
 if [ -f "$locations.new" ]; then mv -f "$locations.new" "$locations"; else rm -f "$locations"; fi
 mv -f "$main.new" "$main" || fail error "$main cannot be written"
-words=$("$nginx" -t 2>&1) || fail refused "$words"
+words=$(nginx -t 2>&1) || fail refused "$words"
 [ "$mode" = switch ] || fail tested
 
 keep
 old=$(workers)
 size=0
 [ ! -f "$errors" ] || size=$(wc -c <"$errors")
-words=$("$nginx" -s reload 2>&1) || fail refused "$words"
+begin=$(date +%s)
+words=$(nginx -s reload 2>&1) || fail refused "$words"
 
 # nginx tells nobody whether it took the new configuration: new workers do, and that the old ones are leaving.
-begin=$(date +%s)
 while :; do
   new= serving=
   for pid in $(workers); do
@@ -139,8 +141,7 @@ while :; do
   [ -z "$new" ] || [ -n "$serving" ] || break
   waited=$(($(date +%s) - begin)) words=
   # nginx tries for 2.5 s to listen before it gives up.
-  [ "$waited" -lt 4 ] || [ ! -f "$errors" ] ||
-    words=$(tail -c "+$((size + 1))" "$errors" | grep -F '[emerg]' | sed 's/^[^[]*//' | sort -u)
+  [ "$waited" -lt 4 ] || words=$(complaints | grep -F '[emerg]' | sed 's/^[^[]*//' | sort -u)
   [ -n "$new" ] || [ -z "$words" ] || fail ignored "$words"
   if [ "$waited" -ge 30 ]; then
     [ -n "$new" ] || fail ignored

@@ -1,11 +1,9 @@
 # Waits until no leaving worker of nginx can still send a request to these ports: $1 how long in hundredths of a second, $2 the pid
 # file, then the ports in hexadecimal. Prints "idle", or "busy" with the number of connections to the ports.
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 patience=$1 pidfile=$2
 shift 2
-master=
-[ ! -r "$pidfile" ] || read -r master <"$pidfile"
-[ -n "$master" ] && [ -d "/proc/$master" ] || { echo idle; exit 0; }
+master=$(master "$pidfile")
+[ -n "$master" ] || { echo idle; exit 0; }
 
 # A leaving worker that stays is harmless if each of its clients has its connection to an upstream, none of them to these ports:
 # a websocket of another service. A client without one may be sending a request that has yet to go anywhere.
@@ -35,7 +33,7 @@ now() { read -r up rest </proc/uptime && echo "${up%.*}${up#*.}"; }
 end=$(($(now) + patience))
 while :; do
   busy= connections=0
-  for pid in $(grep -l "^PPid:[[:space:]]*$master\$" /proc/[0-9]*/status 2>/dev/null | sed 's|/proc/\([0-9]*\)/status|\1|'); do
+  for pid in $(children "$master"); do
     case $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) in
     *'worker process is shutting down'*) harmless "$pid" || busy=yes ;;
     esac

@@ -1,0 +1,155 @@
+//! nginx in a Docker container: which of its folders are the host's, and how the host reaches it.
+
+use super::look::Problem;
+use crate::{
+    failure::Failure,
+    model::{Host, RouteTable},
+};
+
+/// What a container is for the nginx in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inside {
+    /// The container's name.
+    pub name: String,
+    /// Its folders that are the host's: the path in it, and the path on the host.
+    mounts: Vec<(String, String)>,
+    /// Its network.
+    network: Network,
+    /// nginx's master process, by its number on the host.
+    pub master: Option<String>,
+}
+
+/// Which network a container has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Network {
+    /// The host's own.
+    #[default]
+    Host,
+    /// One of its own: the container's address and the host's, as each other sees them.
+    Own { address: String, gateway: String },
+    /// One that the host has no address in, such as another container's.
+    Elsewhere(String),
+}
+
+impl Inside {
+    /// A container that nothing is known of yet.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Notes a mount, as `DESTINATION<TAB>SOURCE`.
+    pub fn note_mount(&mut self, text: &str) {
+        if let Some((inside, outside)) = text.split_once('\t') {
+            self.mounts.push((inside.trim_end_matches('/').into(), outside.trim_end_matches('/').into()));
+        }
+    }
+
+    /// Notes the network: Docker's network mode, then an address and a gateway for each network.
+    pub fn note_network(&mut self, text: &str) {
+        let words: Vec<&str> = text.split(' ').collect();
+        self.network = match words[..] {
+            ["host", ..] => Network::Host,
+            [_, address, gateway, ..] if !address.is_empty() => Network::Own { address: address.into(), gateway: gateway.into() },
+            [mode, ..] => Network::Elsewhere(mode.into()),
+            [] => Network::default(),
+        };
+    }
+
+    /// The path on the host of a path in the container, where that is the host's: by the innermost mount.
+    pub fn on_host(&self, path: &str) -> Option<String> {
+        let within = |(inside, outside): &(String, String)| {
+            let rest = path.strip_prefix(inside.as_str())?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| (inside.len(), format!("{outside}{rest}")))
+        };
+        self.mounts.iter().filter_map(within).max().map(|(_, path)| path)
+    }
+
+    /// The same, or the path by which the host's root sees what belongs to the container alone.
+    pub fn seen_from_host(&self, path: &str) -> String {
+        let alone = || format!("/proc/{}/root{path}", self.master.as_deref().unwrap_or("0"));
+        self.on_host(path).unwrap_or_else(alone)
+    }
+
+    /// Whether the loopback interface in it is another than the host's.
+    pub fn has_own_loopback(&self) -> bool {
+        self.network != Network::Host
+    }
+
+    /// Where the host reaches what listens in it.
+    pub fn address(&self) -> &str {
+        match &self.network {
+            Network::Own { address, .. } => address,
+            Network::Host | Network::Elsewhere(_) => "127.0.0.1",
+        }
+    }
+
+    /// Why podlift's files cannot go to this folder, where that is so.
+    pub fn problem(&self, folder: &str) -> Option<Problem> {
+        let name = &self.name;
+        if let Network::Elsewhere(mode) = &self.network {
+            let message = format!("the container {name} has the network {mode}, in which the host does not reach nginx");
+            return Some(Problem { message, words: String::new(), hint: "start it with `--network host`".into() });
+        }
+        if self.on_host(folder).is_none() {
+            let message = format!("{folder} is a folder of the container {name} alone, and is lost with it");
+            let hint = format!("start the container with a folder of the host there, such as `--volume /srv/nginx:{folder}`");
+            return Some(Problem { message, words: String::new(), hint });
+        }
+        None
+    }
+
+    /// Refuses a table with containers that this nginx cannot reach: those on the host's loopback interface, from another network.
+    pub fn check_reach(&self, host: &Host, table: &RouteTable) -> Result<(), Failure> {
+        let Network::Own { gateway, .. } = &self.network else { return Ok(()) };
+        let shared = table.shares.values().flatten().flat_map(|share| &share.containers);
+        let mut containers = shared.chain(table.previews.values().flatten().flat_map(|preview| &preview.containers));
+        let Some(endpoint) = containers.find(|endpoint| endpoint.address.starts_with("127.") || endpoint.address == "::1") else {
+            return Ok(());
+        };
+        let message =
+            format!("nginx in the container {} cannot reach {}, which listens on {}", self.name, endpoint.container, endpoint.address);
+        let bind = if gateway.is_empty() { "an address that it reaches".into() } else { format!("{gateway:?}") };
+        Err(Failure::refused(message)
+            .on(&host.name)
+            .hint(format!("start the container {} with `--network host`, or give the host `bind: {bind}`", self.name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inside(network: &str) -> Inside {
+        let mut inside = Inside { master: Some("42".into()), ..Inside::new("edge") };
+        inside.note_network(network);
+        inside.note_mount("/etc/nginx\t/srv/edge/");
+        inside.note_mount("/etc/nginx/conf.d\t/srv/routes");
+        inside
+    }
+
+    #[test]
+    fn the_innermost_mount_tells_where_a_path_is() {
+        let inside = inside("host");
+        assert_eq!(inside.on_host("/etc/nginx/conf.d/a.conf").as_deref(), Some("/srv/routes/a.conf"));
+        assert_eq!(inside.on_host("/etc/nginx/http.d").as_deref(), Some("/srv/edge/http.d"));
+        assert_eq!(inside.on_host("/etc/nginx2"), None);
+        assert_eq!(inside.seen_from_host("/var/log/nginx"), "/proc/42/root/var/log/nginx");
+    }
+
+    #[test]
+    fn a_folder_of_its_own_is_refused_because_it_is_lost_with_it() {
+        assert_eq!(inside("host").problem("/etc/nginx/conf.d"), None);
+        let problem = inside("host").problem("/opt/conf.d").expect("a problem");
+        assert_eq!(problem.message, "/opt/conf.d is a folder of the container edge alone, and is lost with it");
+    }
+
+    #[test]
+    fn its_network_tells_how_the_host_reaches_it() {
+        assert_eq!(inside("host  ").address(), "127.0.0.1");
+        assert!(!inside("host  ").has_own_loopback());
+        let bridged = inside("default 172.17.0.2 172.17.0.1");
+        assert_eq!((bridged.address(), bridged.has_own_loopback()), ("172.17.0.2", true));
+        let shared = inside("container:abc").problem("/etc/nginx/conf.d").expect("a problem");
+        assert!(shared.message.contains("container:abc"), "{}", shared.message);
+    }
+}
