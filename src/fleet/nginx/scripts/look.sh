@@ -11,12 +11,12 @@ network {{.HostConfig.NetworkMode}}{{range .NetworkSettings.Networks}} {{.IPAddr
   master=$(master)
   [ -z "$master" ] || echo "master $master"
 fi
-about=$(nginx -V 2>&1) || { echo absent; exit 0; }
+about=$(run_nginx -V 2>&1) || { echo absent; exit 0; }
 echo "version $(printf '%s\n' "$about" | head -n 1)"
 settings=$(printf '%s\n' "$about" | sed -n 's/^configure arguments: //p')
 echo "settings $settings"
 [ ! -e "/proc/${master:-self}/net/if_inet6" ] || echo ipv6
-dump=$(nginx -T 2>/dev/null)
+dump=$(run_nginx -T 2>/dev/null)
 code=$?
 [ -n "$container" ] || {
   printf '%s\n' "$dump" | sed -n 's/^[[:space:]]*pid[[:space:]][[:space:]]*"\{0,1\}\([^;"]*\).*/\1/p'
@@ -47,5 +47,5 @@ fi | while read -r folder; do
   done
 done
 echo broken
-nginx -t 2>&1
+run_nginx -t 2>&1
 exit 0

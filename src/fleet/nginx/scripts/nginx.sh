@@ -5,7 +5,7 @@ shift 3
 
 engine() { docker --host "unix://$socket" "$@"; }
 
-nginx() { if [ -n "$container" ]; then engine exec "$container" "$program" "$@"; else "$program" "$@"; fi; }
+run_nginx() { if [ -n "$container" ]; then engine exec "$container" "$program" "$@"; else "$program" "$@"; fi; }
 
 # The master process, by its number on the host, or nothing: that of the container, or that of the pid file $1.
 master() {

@@ -112,7 +112,7 @@ done
 placed=yes
 if [ -f "$locations.new" ]; then mv -f "$locations.new" "$locations"; else rm -f "$locations"; fi
 mv -f "$main.new" "$main" || fail error "$main cannot be written"
-words=$(nginx -t 2>&1) || fail refused "$words"
+words=$(run_nginx -t 2>&1) || fail refused "$words"
 [ "$mode" = switch ] || fail tested
 
 keep
@@ -120,7 +120,7 @@ old=$(workers)
 size=0
 [ ! -f "$errors" ] || size=$(wc -c <"$errors")
 begin=$(date +%s)
-words=$(nginx -s reload 2>&1) || fail refused "$words"
+words=$(run_nginx -s reload 2>&1) || fail refused "$words"
 
 # nginx tells nobody whether it took the new configuration: new workers do, and that the old ones are leaving.
 while :; do
