@@ -45,6 +45,7 @@ mod step;
 pub mod tasks;
 pub mod test;
 pub mod undo;
+pub mod work;
 
 use self::exit::Exit;
 use crate::{cli::Command, terminal::Printer};

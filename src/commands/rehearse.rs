@@ -5,26 +5,31 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::environment::Environment;
 use crate::{
-    executor::{Call, Cancellation, Event, Executor, Narrator, Outcome, Record, record::Nobody},
+    executor::{Call, Cancellation, Event, Executor, Narrator, Outcome, Record, RunInfo, record::Nobody},
     failure::{Failure, FailureKind},
-    journal::{Header, Journal, Memory},
+    journal::{Journal, Memory},
     script::{Branches, Checked, Ended, ScriptRun, SecretNames},
 };
 
 /// Runs `script` on what is recorded in `journal`, up to the first call that is not.
 ///
 /// Fails where it asks for something else than was recorded, and where secrets that it names are missing.
-pub fn rehearse(script: &Checked, header: &Header, journal: &Journal, environment: &Environment) -> Result<(), Ended> {
+pub fn rehearse(
+    script: &Checked,
+    arguments: &[(String, String)],
+    run: &Arc<RunInfo>,
+    journal: &Journal,
+    known: &Arc<dyn SecretNames>,
+) -> Result<(), Ended> {
     let earlier = Arc::new(Journal::open(Memory, journal.chain()));
     let record = Arc::new(Record::journaled(End, earlier, Arc::new(Nobody)));
-    let secrets = Arc::new(Wanted { environment: environment.clone(), missing: Mutex::default() });
+    let secrets = Arc::new(Wanted { known: known.clone(), missing: Mutex::default() });
     let ended = script.run(ScriptRun {
-        arguments: header.arguments.clone(),
+        arguments: arguments.to_vec(),
         executor: record.clone(),
         narrator: Arc::new(Deaf),
-        run: Arc::new(header.run.clone()),
+        run: run.clone(),
         branches: Branches::InOrder,
         cancellation: Cancellation::default(),
         secrets: secrets.clone(),
@@ -42,7 +47,7 @@ pub fn rehearse(script: &Checked, header: &Header, journal: &Journal, environmen
         return Err(failed(failure));
     }
     let mut missing = secrets.missing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    missing.extend(script.sources().all().iter().flat_map(|(_, text)| literal_secrets(text)).filter(|name| !environment.has(name)));
+    missing.extend(script.sources().all().iter().flat_map(|(_, text)| literal_secrets(text)).filter(|name| !known.has(name)));
     if missing.is_empty() {
         return Ok(());
     }
@@ -70,20 +75,20 @@ impl Narrator for Deaf {
 
 /// Has every secret, and remembers which it has not.
 struct Wanted {
-    environment: Environment,
+    known: Arc<dyn SecretNames>,
     missing: Mutex<BTreeSet<String>>,
 }
 
 impl SecretNames for Wanted {
     fn has(&self, name: &str) -> bool {
-        if !self.environment.has(name) {
+        if !self.known.has(name) {
             self.missing.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into());
         }
         true
     }
 
     fn in_file(&self, path: &str) -> Result<Vec<String>, Failure> {
-        self.environment.in_file(path).inspect_err(|_| {
+        self.known.in_file(path).inspect_err(|_| {
             self.missing.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("the file {path}"));
         })
     }

@@ -107,7 +107,7 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
     }
     let records = stack.records();
     let counts = Counts::of(&records);
-    let ending = (counts.changes + counts.doubtful > 0).then(|| Ending::read(stack.within(), &records, &run));
+    let ending = (counts.changes + counts.doubtful > 0).then(|| Ending::read(stack.within(), &records, &run, stack.branches()));
     let stays = ended.is_err() && counts.standing + counts.doubtful > 0;
     let release = if stays { Release::Left } else { Release::Free };
     stack.release(&run, &release).iter().for_each(|failure| printer.tell(lock::not_given_back(failure)));

@@ -18,7 +18,13 @@ use super::{
     show::complain,
     undo,
 };
-use crate::{cli, failure::Failure, journal::Header, script::Checked, terminal::Printer};
+use crate::{
+    cli,
+    failure::Failure,
+    journal::Header,
+    script::{Checked, SecretNames},
+    terminal::Printer,
+};
 
 /// Goes on with a run that stopped in the middle; one that was being undone goes on being undone.
 pub fn run(options: &cli::Resume, printer: &Printer) -> Exit {
@@ -82,10 +88,11 @@ fn prepare(options: &cli::Resume, found: &Found, printer: &Printer) -> Result<(c
     }
     let (outside, environment) = found::outside(&options.ssh, place.folder())?;
     let journal = Arc::new(journaling::go_on(found, &outside)?);
-    if let Err(ended) = rehearse(&script, header, &journal, &environment) {
+    let run = Arc::new(header.run.clone());
+    let secrets: Arc<dyn SecretNames> = Arc::new(environment.clone());
+    if let Err(ended) = rehearse(&script, &header.arguments, &run, &journal, &secrets) {
         return Err(Unprepared::Ended(Box::new(ended), Box::new(script)));
     }
-    let run = Arc::new(header.run.clone());
     let decide = Arc::new(Doubt { answer: options.in_doubt, printer: printer.clone() });
     let options = options.as_run(&place.file, &header.arguments);
     Ok((options, Resumed { place, script, environment, outside, journal, run, decide }))

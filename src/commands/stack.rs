@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     executor::{
-        Call, Cancellation, Executor, Follow, Guard, Intend, Key, Leased, Model, Narrate, Narrator, Outcome, PlanFile, Record, Recorded,
-        Settle, Source, Step, Steps, Terms,
+        Branches, Call, Cancellation, Executor, Follow, Guard, Intend, Key, Leased, Model, Narrate, Narrator, Outcome, PlanFile, Record,
+        Recorded, Settle, Source, Step, Steps, Terms,
         plan::Surveyed,
         record::{Decide, Nobody},
         regain::{Yielding, regain},
@@ -30,6 +30,7 @@ pub struct Stack {
     journal: Arc<Journal>,
     /// Whether earlier processes of the run have left a journal, and perhaps leases.
     goes_on: bool,
+    branches: Branches,
     narrated: Arc<dyn Executor>,
     within: Arc<dyn Executor>,
 }
@@ -50,7 +51,7 @@ impl Stack {
         decide: Arc<dyn Decide>,
         terms: Terms,
     ) -> Self {
-        let goes_on = journal.goes_on();
+        let (goes_on, branches) = (journal.goes_on(), terms.branches);
         let settle = Settle::new(within.clone(), terms.patience);
         let leased = Arc::new(Leased::new(Guard::new(Intend::new(settle, journal.clone())), terms));
         let (inner, follow): (Arc<dyn Executor>, _) = match plan {
@@ -62,7 +63,7 @@ impl Stack {
         };
         let inner = if goes_on { Arc::new(Yielding(inner)) } else { inner };
         let record = Arc::new(Record::journaled(inner, journal.clone(), decide));
-        Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, follow, leased, journal, goes_on, within }
+        Self { narrated: Arc::new(Narrate::new(record.clone(), narrator)), record, follow, leased, journal, goes_on, branches, within }
     }
 
     /// The same stack, asking `steps` before each call: narrate(record(step(…))).
@@ -87,6 +88,11 @@ impl Stack {
         self.leased.as_ref()
     }
 
+    /// How several hosts are asked, and the parts of a call taken back.
+    pub const fn branches(&self) -> Branches {
+        self.branches
+    }
+
     /// The executor that does things, for reads that are no part of the script.
     pub fn within(&self) -> &dyn Executor {
         self.within.as_ref()
@@ -99,7 +105,7 @@ impl Stack {
     pub fn regain(&self, run: &Arc<RunInfo>, records: &[Recorded], cancellation: &Cancellation) -> Result<(), Failure> {
         let origin = Origin { file: "before the run goes on".into(), line: 1, column: 1 };
         let call = Call::new(Now {}, Key::call("before/", 1), origin, run.clone());
-        regain(self.leased.as_ref(), &Call { cancellation: cancellation.clone(), ..call }, records)
+        regain(self.leased.as_ref(), &Call { cancellation: cancellation.clone(), ..call }, records, self.branches)
     }
 
     /// Gives the run's leases back, those of its earlier processes too; returns why some could not be.

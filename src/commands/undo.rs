@@ -3,7 +3,6 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    changes::Counts,
     complaint,
     doubt::Doubt,
     enter::{enter, has_secrets},
@@ -11,23 +10,23 @@ use super::{
     found::{self, Found},
     interrupt::Interrupt,
     journaling, leftovers, lock,
+    mode::Mode,
     outside::Outside,
     resume::place_of,
     run::Teller,
     show::complain,
     stack::Stack,
+    work::{Finished, Work},
 };
 use crate::{
     cli,
     executor::{
-        Branches, Cancellation, RunInfo, Terms, Undo, Urgency,
-        doubts::{take_back, touched},
-        ending::Ending,
+        Cancellation, RunInfo, Terms,
+        doubts::touched,
         record::Decide,
     },
     failure::Failure,
     journal::{How, Journal},
-    op::Release,
     terminal::{Printer, words},
 };
 
@@ -64,34 +63,23 @@ pub fn undo(options: &cli::Undo, found: &Found, printer: &Printer) -> Exit {
         outside.close();
         return teller.refuse(&failure);
     }
-    journaling::undoing(&journal);
-    let executor = stack.executor();
-    let undo = Undo { executor: executor.as_ref(), run: &run, branches: Branches::default(), cancellation: &cancellation };
-    let failures = take_back(&journal, stack.settling(), decide.as_ref(), &undo);
+    let work = Work { stack: &stack, journal: &journal, run: &run, decide: decide.as_ref(), mode: Mode::Live };
+    let failures = work.take_back(&cancellation);
     drop(interrupt);
     for failure in &failures {
         complaint::tell_failure(printer, failure);
     }
-    let ending = Ending::read(stack.within(), &touched(&journal), &run);
-    let was_stopped = cancellation.urgency() > Urgency::None || failures.iter().any(|failure| failure.kind.leaves_all());
-    let exit = match (was_stopped, failures.is_empty() && ending.is_taken_back()) {
-        (true, _) => Exit::Interrupted,
-        (false, true) => Exit::Undone,
-        (false, false) => Exit::Mixed,
-    };
-    let release = if exit == Exit::Interrupted { Release::Left } else { Release::Free };
-    stack.release(&run, &release).iter().for_each(|failure| printer.tell(lock::not_given_back(failure)));
-    journaling::ended(&journal, exit, Some(&ending), failures.first().map(|failure| failure.message.clone()));
-    if exit != Exit::Undone && !options.json {
-        for line in leftovers::lines(&ending) {
-            printer.tell(format!("! {line}"));
-        }
+    let Finished { exit, counts, ending, kept_leases, .. } = work.finish_undo(&failures, &cancellation);
+    for failure in &kept_leases {
+        printer.tell(lock::not_given_back(failure));
     }
-    let counts = Counts::of(&stack.records());
+    if exit != Exit::Undone && !options.json {
+        ending.as_ref().map(leftovers::lines).into_iter().flatten().for_each(|line| printer.tell(format!("! {line}")));
+    }
     let (end, next) = told(exit, found, counts.standing);
     // What was asked for is done.
     let code = if exit == Exit::Undone { Exit::Done } else { exit };
-    teller.conclude(code, end, next, &counts, Some(&ending), &[]);
+    teller.conclude(code, end, next, &counts, ending.as_ref(), &[]);
     outside.close();
     code
 }

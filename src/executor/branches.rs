@@ -1,6 +1,7 @@
 //! Several things at once: the hosts of one call, the branches of `parallel`, and what undoes them.
 
 use std::{
+    panic,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -69,6 +70,18 @@ pub fn each<T: Sync, R: Send>(
         });
     }
     results.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does `work` for all items at once, however many they are: for what only waits for hosts. In order, one after the other.
+pub fn all<T: Send, R: Send>(branches: Branches, items: impl IntoIterator<Item = T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let work = &work;
+    match branches {
+        Branches::InOrder => items.into_iter().map(work).collect(),
+        Branches::Parallel { .. } => thread::scope(|scope| {
+            let running: Vec<_> = items.into_iter().map(|item| scope.spawn(move || work(item))).collect();
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|payload| panic::resume_unwind(payload))).collect()
+        }),
+    }
 }
 
 #[cfg(test)]

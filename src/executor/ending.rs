@@ -2,15 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    panic,
     sync::Arc,
-    thread,
 };
 
 use serde::Serialize;
 
 use super::{
-    Call, Executor, Key, Recorded,
+    Branches, Call, Executor, Key, Recorded,
+    branches::all,
     pending::{commits, is_final},
 };
 use crate::{
@@ -64,19 +63,15 @@ pub enum State {
 }
 
 impl Ending {
-    /// Reads it through `executor`, for every service and host that these records changed, all at once: it waits for hosts that
-    /// do not answer, and nothing interrupts it.
-    pub fn read(executor: &dyn Executor, records: &[Recorded], run: &Arc<RunInfo>) -> Self {
+    /// Reads it through `executor`, for every service and host that these records changed, all at once where branches are: it
+    /// waits for hosts that do not answer, and nothing interrupts it.
+    pub fn read(executor: &dyn Executor, records: &[Recorded], run: &Arc<RunInfo>, branches: Branches) -> Self {
         let commits = commits(records);
         let is_committed = |record: &&Recorded| !record.key.is_undo() && is_final(&record.key, &commits);
         let committed = places(records.iter().filter(is_committed));
-        let parts = thread::scope(|scope| {
-            let begin = |(seat, place)| {
-                let committed = committed.contains_key(&seat);
-                scope.spawn(move || Part { committed, ..part(executor, place, run) })
-            };
-            let reads: Vec<_> = places(records).into_iter().map(begin).collect();
-            reads.into_iter().map(|read| read.join().unwrap_or_else(|payload| panic::resume_unwind(payload))).collect()
+        let parts = all(branches, places(records), |(seat, place)| {
+            let committed = committed.contains_key(&seat);
+            Part { committed, ..part(executor, place, run) }
         });
         Self { parts }
     }
@@ -230,7 +225,7 @@ mod tests {
             .to_vec();
         let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me".into(), started: "2026-01-01T00:00:00Z".into() };
         let nothing = Nothing::default();
-        Ending::read(&nothing, &records, &Arc::new(run));
+        Ending::read(&nothing, &records, &Arc::new(run), Branches::default());
         assert_eq!(nothing.0.into_inner().unwrap_or_else(PoisonError::into_inner), [["lb1", "lb2"]]);
     }
 }

@@ -2,13 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    panic,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use super::{Call, Executor, Outcome, Urgency, settle::PATIENCE};
+use super::{Branches, Call, Executor, Outcome, Urgency, branches::all, settle::PATIENCE};
 use crate::{
     failure::{Failure, FailureKind},
     model::{Host, HostName, Lease, Period, ProjectName, ServiceName},
@@ -32,11 +31,13 @@ pub struct Terms {
     pub wait: Period,
     /// How long to try to reach a host again that was lost.
     pub patience: Period,
+    /// How several hosts are asked.
+    pub branches: Branches,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { purpose: String::new(), lasting: LASTING, wait: Period::default(), patience: PATIENCE }
+        Self { purpose: String::new(), lasting: LASTING, wait: Period::default(), patience: PATIENCE, branches: Branches::default() }
     }
 }
 
@@ -129,24 +130,20 @@ impl<E: Executor> Leased<E> {
     /// Takes over what earlier processes of the call's run have left on these hosts, whether or not this one needed it: what is not
     /// its own by now, and hosts that do not answer, stay as they are.
     pub fn adopt(&self, call: &Call, places: &BTreeSet<(ProjectName, Host)>) {
-        thread::scope(|scope| {
-            for (project, host) in places {
-                scope.spawn(move || {
-                    let asked = call.with(ReadLeases { host: host.clone(), project: project.clone() });
-                    let answer = self.inner.perform(&asked).map(|outcome| serde_json::from_value::<Vec<Lease>>(outcome.value));
-                    for lease in answer.into_iter().flatten().flatten().filter(|lease| lease.run == call.run.id) {
-                        let _ = self.take(call, project, &lease.service, &[host]);
-                    }
-                });
+        all(self.terms.branches, places, |(project, host)| {
+            let asked = call.with(ReadLeases { host: host.clone(), project: project.clone() });
+            let answer = self.inner.perform(&asked).map(|outcome| serde_json::from_value::<Vec<Lease>>(outcome.value));
+            for lease in answer.into_iter().flatten().flatten().filter(|lease| lease.run == call.run.id) {
+                let _ = self.take(call, project, &lease.service, &[host]);
             }
         });
     }
 
     /// Gives all leases back, side by side: `call` says of which run, `release` what becomes of them. Returns why some could not be.
     pub fn release(&self, call: &Call, release: &Release) -> Vec<Failure> {
-        let all = std::mem::take(&mut *lock(&self.services));
+        let taken = std::mem::take(&mut *lock(&self.services));
         let mut asked: Vec<Unlock> = Vec::new();
-        for ((project, service), held) in all {
+        for ((project, service), held) in taken {
             let held = lock(&held);
             let hosts: BTreeMap<&HostName, &Host> = held.taken.iter().chain(&held.uncertain).collect();
             asked.extend(hosts.into_values().map(|host| Unlock {
@@ -156,14 +153,10 @@ impl<E: Executor> Leased<E> {
                 release: release.clone(),
             }));
         }
-        thread::scope(|scope| {
-            let begin = |unlock: Unlock| {
-                let call = call.with(unlock.clone());
-                scope.spawn(move || self.inner.perform(&call).map_err(|failure| failure.on(&unlock.host.name)))
-            };
-            let running: Vec<_> = asked.into_iter().map(begin).collect();
-            running.into_iter().filter_map(|thread| thread.join().unwrap_or_else(|payload| panic::resume_unwind(payload)).err()).collect()
-        })
+        let given = all(self.terms.branches, asked, |unlock: Unlock| {
+            self.inner.perform(&call.with(unlock.clone())).map_err(|failure| failure.on(&unlock.host.name))
+        });
+        given.into_iter().filter_map(Result::err).collect()
     }
 }
 

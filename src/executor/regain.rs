@@ -1,11 +1,8 @@
 //! How a run that goes on, or is taken back, comes by what it had: before anything else it takes every lease that it needs.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    panic, thread,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Call, Executor, Outcome, Recorded};
+use super::{Branches, Call, Executor, Outcome, Recorded, branches::all};
 use crate::{
     failure::{Failure, FailureKind},
     model::{Host, HostName, Lease, ProjectName, ServiceName},
@@ -20,9 +17,9 @@ type Seat = (ProjectName, ServiceName, HostName);
 ///
 /// # Errors
 /// Where another run, or another process of this one, has one of them: then none is taken that was not left by this run.
-pub fn regain(executor: &dyn Executor, call: &Call, records: &[Recorded]) -> Result<(), Failure> {
+pub fn regain(executor: &dyn Executor, call: &Call, records: &[Recorded], branches: Branches) -> Result<(), Failure> {
     let needed = needed(records);
-    let left = left(executor, call, &needed);
+    let left = left(executor, call, &needed, branches);
     let mut taken = Vec::new();
     for ((project, service, name), host) in &needed {
         let asked = Lock::new(project.clone(), service.clone(), vec![host.clone()]);
@@ -65,22 +62,16 @@ fn needed(records: &[Recorded]) -> BTreeMap<Seat, Host> {
 }
 
 /// Those that the run has now: what an earlier process of it left.
-fn left(executor: &dyn Executor, call: &Call, needed: &BTreeMap<Seat, Host>) -> BTreeSet<Seat> {
+fn left(executor: &dyn Executor, call: &Call, needed: &BTreeMap<Seat, Host>, branches: Branches) -> BTreeSet<Seat> {
     let places: BTreeMap<(&ProjectName, &HostName), &Host> =
         needed.iter().map(|((project, _, name), host)| ((project, name), host)).collect();
-    thread::scope(|scope| {
-        let read = |((project, name), host): ((&ProjectName, &HostName), &Host)| {
-            let asked = call.with(ReadLeases { host: host.clone(), project: project.clone() });
-            let (project, name) = (project.clone(), name.clone());
-            scope.spawn(move || {
-                let answer = executor.perform(&asked).map(|outcome| serde_json::from_value::<Vec<Lease>>(outcome.value));
-                let leases = answer.into_iter().flatten().flatten().filter(|lease| lease.run == asked.run.id);
-                leases.map(|lease| (project.clone(), lease.service, name.clone())).collect::<Vec<_>>()
-            })
-        };
-        let reads: Vec<_> = places.into_iter().map(read).collect();
-        reads.into_iter().flat_map(|read| read.join().unwrap_or_else(|payload| panic::resume_unwind(payload))).collect()
-    })
+    let reads = all(branches, places, |((project, name), host)| {
+        let asked = call.with(ReadLeases { host: host.clone(), project: project.clone() });
+        let answer = executor.perform(&asked).map(|outcome| serde_json::from_value::<Vec<Lease>>(outcome.value));
+        let leases = answer.into_iter().flatten().flatten().filter(|lease| lease.run == asked.run.id);
+        leases.map(|lease| (project.clone(), lease.service, name.clone())).collect::<Vec<_>>()
+    });
+    reads.into_iter().flatten().collect()
 }
 
 /// A run that goes on: where it meets another run's lease it stops and stays as it is, so that it can go on later, in place of
@@ -176,11 +167,13 @@ mod tests {
         first.release(&call("ann", note("h1")), &Release::Left);
         operator(&fleet).perform(&call("bob", note("h4"))).expect("it is free");
 
-        let refused = regain(&operator(&fleet), &call("ann", note("h1")), &noted(&["h1", "h2", "h3", "h4"])).expect_err("bob has h4");
+        let refused = regain(&operator(&fleet), &call("ann", note("h1")), &noted(&["h1", "h2", "h3", "h4"]), Branches::InOrder)
+            .expect_err("bob has h4");
         assert_eq!(refused.kind, FailureKind::Locked);
         assert_eq!(leases(&fleet), ["h1 ann@desk left", "h3 ann@desk left", "h4 bob@desk"]);
 
-        regain(&operator(&fleet), &call("ann", note("h1")), &noted(&["h1", "h2", "h3", "away"])).expect("nobody has these");
+        regain(&operator(&fleet), &call("ann", note("h1")), &noted(&["h1", "h2", "h3", "away"]), Branches::InOrder)
+            .expect("nobody has these");
         assert_eq!(leases(&fleet), ["h1 ann@desk", "h2 ann@desk", "h3 ann@desk", "h4 bob@desk"]);
     }
 

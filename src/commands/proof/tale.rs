@@ -10,21 +10,23 @@ use serde_json::Value;
 use super::{Desk, Subject};
 use crate::{
     commands::{
-        changes::Counts,
-        exit::{Cause, Exit, Remains},
+        enter::enter,
+        exit::Exit,
+        journaling,
+        mode::Mode,
+        rehearse::rehearse,
         stack::Stack,
+        work::{Finished, Work},
     },
     executor::{
-        Branches, Call, Cancellation, Event, Executor, Model, Narrator, Outcome, RunInfo, Terms, Undo, Urgency,
-        doubts::{take_back, touched},
-        ending::{Ending, State},
+        Branches, Call, Cancellation, Event, Executor, Model, Narrator, Outcome, RunInfo, Terms,
         faults::{Faults, Met, Mortal, Noted, Planned, Step, Story, Then},
         record::{Answer, Decide},
     },
-    failure::{Failure, FailureKind},
-    journal::{Chain, Ended, Entry, How, Intent, Journal, now},
+    failure::Failure,
+    journal::{Chain, How, Intent, Journal},
     model::{Period, RunId, Version},
-    op::{Build, Op, Release},
+    op::{Build, Op},
     script::{ScriptRun, Tested, diagnostics::Diagnostic},
     world::{
         World,
@@ -98,10 +100,10 @@ pub fn before(subject: &Subject, limits: &Limits) -> Result<World, Box<Diagnosti
     let ended = tale.process(How::Run);
     let given = tale.given.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (given, ended) {
-        (Some(Ok(())), _) | (None, Some((Exit::Done, _))) => {}
+        (Some(Ok(())), _) | (None, Life::Ended(Exit::Done, _)) => {}
         (Some(Err(failure)), _) => return Err(tale.diagnosed(failure.message)),
-        (None, Some((_, why))) => return Err(tale.diagnosed(why.unwrap_or_else(|| "it failed".into()))),
-        (None, None) => return Err(tale.diagnosed("it came to no end".into())),
+        (None, Life::Ended(_, why) | Life::Refused(why)) => return Err(tale.diagnosed(why.unwrap_or_else(|| "it failed".into()))),
+        (None, Life::Died) => return Err(tale.diagnosed("it came to no end".into())),
     }
     let mut world = tale.fleet.world();
     world.free();
@@ -178,24 +180,29 @@ impl<'a> Tale<'a> {
                 self.fleet.breach(Breach::new("ending", "the run does not come to its end"));
                 break;
             }
-            if let (None, Some((first, told))) = (exit, &ended) {
+            if let (None, Life::Ended(first, told)) = (exit, &ended) {
                 (exit, why) = (Some(*first), told.clone());
             }
             match &ended {
-                Some((Exit::Interrupted, _)) | None if life + 1 < LIVES => {
+                Life::Ended(Exit::Interrupted, _) | Life::Refused(_) | Life::Died if life + 1 < LIVES => {
                     self.fleet.revive();
                     how = if story.then == Then::Resume && how != How::Undo { How::Resume } else { How::Undo };
                 }
-                Some((Exit::Mixed, _)) if life + 1 < LIVES && !self.fleet.is_calm() => {
+                Life::Ended(Exit::Mixed, _) if life + 1 < LIVES && !self.fleet.is_calm() => {
                     // It is said to be mixed. Once all trouble has ended it can be taken back.
                     self.fleet.calm();
                     how = How::Undo;
                 }
-                Some((exit, told)) => {
+                Life::Ended(exit, told) => {
                     self.judge(*exit, told.as_deref(), start, limits);
                     break;
                 }
-                None => {
+                Life::Refused(why) => {
+                    let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                    self.fleet.breach(Breach::new("ending", format!("it cannot be gone on with or taken back{why}")));
+                    break;
+                }
+                Life::Died => {
                     self.fleet.breach(Breach::new("ending", "it cannot be gone on with or taken back"));
                     break;
                 }
@@ -253,8 +260,8 @@ impl<'a> Tale<'a> {
         }
     }
 
-    /// One process that works on the run. `None` where its machine died.
-    fn process(&self, how: How) -> Option<(Exit, Option<String>)> {
+    /// One process that works on the run, as `podlift run`, `resume` and `undo` do.
+    fn process(&self, how: How) -> Life {
         let chain = {
             let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
             let chain = Chain::read(&disk).unwrap_or_else(|failure| {
@@ -269,25 +276,36 @@ impl<'a> Tale<'a> {
         let fleet: Arc<dyn Executor> = self.fleet.clone();
         let within = if self.begins { Arc::new(Earlier { inner: fleet, gives: self.gives.clone() }) } else { (self.subject.around)(fleet) };
         let decide: Arc<dyn Decide> = Arc::new(Truth { fleet: self.fleet.clone(), how });
-        let terms = Terms { patience: self.subject.patience, ..Terms::default() };
+        let terms = Terms { patience: self.subject.patience, branches: Branches::InOrder, ..Terms::default() };
         let stack = Stack::journaled(None, within, Arc::new(Deaf), journal.clone(), decide.clone(), terms);
-        let ended = match how {
-            How::Run | How::Resume => self.runs(&stack, &journal),
-            How::Undo => self.undoes(&stack, &journal, decide.as_ref()),
-        };
-        let (exit, why, ending) = ended?;
-        let release = if exit == Exit::Interrupted { Release::Left } else { Release::Free };
-        stack.release(&self.run, &release);
-        if self.fleet.is_dead() {
-            return None;
+        let cancellation = if how == How::Undo { Cancellation::default() } else { Cancellation::within(self.steps) };
+        if let Err(refused) = self.begin(&stack, &journal, how, &cancellation) {
+            return if self.fleet.is_dead() { Life::Died } else { Life::Refused(Some(refused)) };
         }
-        let state = ending.map(|state| format!("{state:?}"));
-        let _ = journal.append(Entry::Ended(Ended { at: now(), exit: exit.word().into(), state, why: why.clone() }));
-        Some((exit, why))
+        let work = Work { stack: &stack, journal: &journal, run: &self.run, decide: decide.as_ref(), mode: Mode::Live };
+        let ended = match how {
+            How::Run | How::Resume => self.runs(&work, &cancellation),
+            How::Undo => self.undoes(&work, &cancellation),
+        };
+        match ended {
+            Some((Finished { exit, .. }, why)) if !self.fleet.is_dead() => Life::Ended(exit, why),
+            _ => Life::Died,
+        }
     }
 
-    fn runs(&self, stack: &Stack, journal: &Journal) -> Option<(Exit, Option<String>, Option<State>)> {
-        let cancellation = Cancellation::within(self.steps);
+    /// Comes to work on the run, or tells why not.
+    fn begin(&self, stack: &Stack, journal: &Journal, how: How, cancellation: &Cancellation) -> Result<(), String> {
+        if !journal.goes_on() {
+            return journaling::began(journal, how).map_err(|failure| failure.message);
+        }
+        if how == How::Resume {
+            let Subject { script, arguments, secrets, .. } = self.subject;
+            rehearse(script, arguments, &self.run, journal, secrets).map_err(|ended| ended.diagnostic.message)?;
+        }
+        enter(stack, journal, &self.run, how, cancellation).map_err(|failure| failure.message)
+    }
+
+    fn runs(&self, work: &Work<'_>, cancellation: &Cancellation) -> Option<(Finished, Option<String>)> {
         let tested = Arc::new(Test {
             fleet: self.fleet.clone(),
             run: self.run.id.clone(),
@@ -297,10 +315,10 @@ impl<'a> Tale<'a> {
         });
         let run = ScriptRun {
             arguments: self.subject.arguments.clone(),
-            executor: stack.executor(),
+            executor: work.stack.executor(),
             narrator: Arc::new(Deaf),
             run: self.run.clone(),
-            branches: Branches::InOrder,
+            branches: work.stack.branches(),
             cancellation: cancellation.clone(),
             secrets: self.subject.secrets.clone(),
         };
@@ -308,59 +326,40 @@ impl<'a> Tale<'a> {
         if cancellation.is_spent() {
             self.fleet.exhaust();
         }
+        // A dead machine does nothing more.
         if self.fleet.is_dead() || self.fleet.is_endless() {
             return None;
         }
-        if matches!(&ended, Err(ended) if !ended.kind.is_some_and(FailureKind::leaves_all)) {
-            let _ = journal.append(Entry::Undoing { at: now() });
-            let executor = stack.executor();
-            let undo = Undo { executor: executor.as_ref(), run: &self.run, branches: Branches::InOrder, cancellation: &cancellation };
-            undo.block(&stack.records(), "");
-        }
+        work.take_back_failed(&ended, cancellation);
         if self.fleet.is_dead() {
             return None;
         }
-        if let Err(ended) = &ended {
-            self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| ended.diagnostic.clone());
+        let why = ended.as_ref().err().map(|ended| ended.diagnostic.message.clone());
+        let finished = work.finish(&ended, false);
+        if let Err(ended) = ended {
+            self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(ended.diagnostic);
         }
-        let records = stack.records();
-        let counts = Counts::of(&records);
-        let ending = (counts.changes + counts.doubtful > 0).then(|| Ending::read(stack.within(), &records, &self.run));
-        let (state, taken_back) = (ending.as_ref().map(Ending::state), ending.as_ref().is_none_or(Ending::is_taken_back));
-        let (exit, why) = match ended {
-            Ok(()) if !counts.left_out.is_empty() => (Exit::Mixed, Some("hosts were left out".to_owned())),
-            Ok(()) => (Exit::Done, None),
-            Err(ended) => {
-                let cause = match ended.kind {
-                    None => Cause::Script,
-                    Some(FailureKind::Refused) if counts.failed == 0 => Cause::Script,
-                    Some(kind) => Cause::Failure(kind),
-                };
-                (Exit::of(cause, Remains::of(&counts, state.unwrap_or(State::Unchanged), taken_back)), Some(ended.diagnostic.message))
-            }
-        };
-        Some((exit, why, state))
+        let why = why.or_else(|| (!finished.counts.left_out.is_empty()).then(|| "hosts were left out".to_owned()));
+        Some((finished, why))
     }
 
-    fn undoes(&self, stack: &Stack, journal: &Journal, decide: &dyn Decide) -> Option<(Exit, Option<String>, Option<State>)> {
-        let _ = journal.append(Entry::Undoing { at: now() });
-        let cancellation = Cancellation::default();
-        let executor = stack.executor();
-        let undo = Undo { executor: executor.as_ref(), run: &self.run, branches: Branches::InOrder, cancellation: &cancellation };
-        let failures = take_back(journal, stack.settling(), decide, &undo);
+    fn undoes(&self, work: &Work<'_>, cancellation: &Cancellation) -> Option<(Finished, Option<String>)> {
+        let failures = work.take_back(cancellation);
         if self.fleet.is_dead() {
             return None;
         }
-        let ending = Ending::read(stack.within(), &touched(journal), &self.run);
-        let state = ending.state();
-        let was_stopped = cancellation.urgency() > Urgency::None || failures.iter().any(|failure| failure.kind.leaves_all());
-        let exit = match (was_stopped, failures.is_empty() && ending.is_taken_back()) {
-            (true, _) => Exit::Interrupted,
-            (false, true) => Exit::Undone,
-            (false, false) => Exit::Mixed,
-        };
-        Some((exit, failures.first().map(|failure| failure.message.clone()), Some(state)))
+        Some((work.finish_undo(&failures, cancellation), failures.into_iter().next().map(|failure| failure.message)))
     }
+}
+
+/// What became of a process.
+enum Life {
+    /// It came to its end, with this exit, and failed for this reason if it did.
+    Ended(Exit, Option<String>),
+    /// It did not begin.
+    Refused(Option<String>),
+    /// Its machine died.
+    Died,
 }
 
 /// Who answers for a command whose answer was lost knows what became of it.

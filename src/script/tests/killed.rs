@@ -146,7 +146,7 @@ impl Life {
 
     fn state(&self) -> State {
         let records = Journal::open(Memory, Chain::read(&lock(&self.disk)).expect("reads")).records();
-        Ending::read(self.lab.executor().as_ref(), &records, &self.run).state()
+        Ending::read(self.lab.executor().as_ref(), &records, &self.run, Branches::InOrder).state()
     }
 
     fn has_committed(&self) -> bool {

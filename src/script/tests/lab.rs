@@ -137,7 +137,7 @@ impl Lab {
         in_script_order(&mut records);
         let undo = Undo { executor: record.as_ref(), run: &run, branches: Branches::InOrder, cancellation: &cancellation };
         let left = if ended.is_err() { undo.block(&records, "") } else { Vec::new() };
-        let ending = Ending::read(fleet.as_ref(), &records, &run);
+        let ending = Ending::read(fleet.as_ref(), &records, &run, Branches::InOrder);
         let (state, is_taken_back) = (ending.state(), ending.is_taken_back());
         self.give_back(&run);
         let said = lock(&heard.0).clone();

@@ -1,0 +1,317 @@
+//! `podlift run`
+
+mod teller;
+mod words;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use self::words::{Next, again, failed, follow, incomplete, look, new_plan, purpose};
+pub(super) use self::{teller::Teller, words::quoted};
+use super::{
+    afterwards::{self, Over, Then},
+    answers::Answers,
+    changes::Counts,
+    complaint,
+    enter::enter,
+    environment::Environment,
+    exit::{Exit, Remains},
+    identity,
+    interrupt::Interrupt,
+    journaling, leftovers, lock,
+    mode::Mode,
+    outside::Outside,
+    place::Place,
+    stack::{Modelled, Stack},
+    step,
+    work::{Finished, Work},
+};
+use crate::{
+    cli,
+    executor::{
+        Cancellation, Executor, PlanFile, Recorded, RunInfo, Terms, Urgency,
+        confirm::Confirming,
+        ending::{Ending, State},
+        record::{Decide, Nobody},
+    },
+    failure::{Failure, FailureKind},
+    journal::{How, Journal},
+    repl::{places::Places, stops::Break},
+    script::{Branches, Checked, Ended, ScriptRun, diagnostics::Diagnostic},
+    terminal::Printer,
+};
+
+/// Runs a script on the fleet, or on a model of it.
+pub fn run(options: &cli::Run, printer: &Printer) -> Exit {
+    save(options, None, printer)
+}
+
+/// The same; what a dry run found out is saved in `file`.
+pub fn save(options: &cli::Run, file: Option<&Path>, printer: &Printer) -> Exit {
+    let teller = Teller::new(options, printer);
+    match prepare(options, file) {
+        Ok((prepared, options)) => prepared.perform(&options, &teller).decided(&options, printer),
+        Err(Unprepared::Script(script)) => teller.bad(&script.diagnostics(), &script),
+        Err(Unprepared::Failure(failure)) => teller.failed_early(&failure),
+    }
+}
+
+/// A run that goes on behind what its journal has.
+pub(super) struct Resumed {
+    pub(super) place: Place,
+    pub(super) script: Checked,
+    pub(super) environment: Environment,
+    pub(super) outside: Outside,
+    pub(super) journal: Arc<Journal>,
+    pub(super) run: Arc<RunInfo>,
+    pub(super) decide: Arc<dyn Decide>,
+}
+
+/// Goes on with a run.
+pub(super) fn go_on(options: &cli::Run, resumed: Resumed, printer: &Printer) -> Exit {
+    let teller = Teller::new(options, printer);
+    let Resumed { place, script, environment, outside, journal, run, decide } = resumed;
+    Prepared { place, script, environment, outside, plan: None, save: None }
+        .perform_in(journal, &run, decide, None, options, &teller)
+        .decided(options, printer)
+}
+
+/// A run that can begin.
+struct Prepared {
+    place: Place,
+    script: Checked,
+    environment: Environment,
+    outside: Outside,
+    /// The plan that it is held to.
+    plan: Option<PlanFile>,
+    /// Where the plan is saved that it makes.
+    save: Option<PathBuf>,
+}
+
+enum Unprepared {
+    Script(Box<Checked>),
+    Failure(Failure),
+}
+
+impl From<Failure> for Unprepared {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+/// Also returns the options with what a plan says of script and arguments.
+fn prepare(options: &cli::Run, save: Option<&Path>) -> Result<(Prepared, cli::Run), Unprepared> {
+    let plan = options.plan.as_deref().map(PlanFile::read).transpose()?;
+    let mut options = options.clone();
+    if let (None, Some(plan)) = (&options.script, &plan) {
+        options.script = Some(plan.script.clone().into());
+        options.arguments.clone_from(&plan.arguments);
+    }
+    let place = Place::find(options.script.as_deref().unwrap_or(Path::new("")))?;
+    let script = place.check()?;
+    if let Some(plan) = &plan {
+        let texts = script.sources().all();
+        plan.is_for(options.simulate, options.plan.as_deref().unwrap_or(Path::new("")))?;
+        plan.check(&place.name(), &options.arguments, texts.iter().map(|(name, text)| (name.as_str(), text.as_ref())))?;
+    }
+    if !script.diagnostics().is_empty() {
+        return Err(Unprepared::Script(Box::new(script)));
+    }
+    let places = Places::of(&script);
+    options.yes.iter().filter(|name| !name.is_empty()).try_for_each(|name| script.asks(name))?;
+    options.breaks.iter().try_for_each(|place| places.check(&Break::parse(place)))?;
+    let environment = Environment::beside(place.folder())?;
+    let outside = Outside::open(&options.ssh, place.folder(), &environment)?;
+    Ok((Prepared { place, script, environment, outside, plan, save: save.map(Path::to_path_buf) }, options))
+}
+
+impl Prepared {
+    fn perform(self, options: &cli::Run, teller: &Teller<'_>) -> Over {
+        let mode = Mode::of(options);
+        let model = match mode.model(&self.outside) {
+            Ok(model) => model.map(Arc::new),
+            Err(failure) => return teller.failed_early(&failure).into(),
+        };
+        let mut run = identity::new_run();
+        if let Some(plan) = &self.plan {
+            run.id = plan.run.clone();
+        }
+        let run = Arc::new(run);
+        let header = journaling::header(&self.place, &self.script, &options.arguments, &run, self.outside.executor().as_ref());
+        let journal = match mode.journal(&header, &self.outside) {
+            Ok(journal) => Arc::new(journal),
+            Err(failure) => return teller.refuse(&failure).into(),
+        };
+        self.perform_in(journal, &run, Arc::new(Nobody), model, options, teller)
+    }
+
+    /// With `--on-interrupt undo` what was interrupted is taken back as what failed is, and another ctrl-C ends that.
+    fn undone_instead(
+        &self,
+        options: &cli::Run,
+        teller: &Teller<'_>,
+        ended: Result<(), Ended>,
+        cancellation: Cancellation,
+        interrupt: io::Result<Interrupt>,
+    ) -> (Result<(), Ended>, Cancellation, io::Result<Interrupt>) {
+        let is_meant = options.on_interrupt == cli::OnInterrupt::Undo
+            && cancellation.urgency() == Urgency::Finish
+            && matches!(&ended, Err(ended) if ended.kind == Some(FailureKind::Interrupted));
+        if !is_meant {
+            return (ended, cancellation, interrupt);
+        }
+        drop(interrupt);
+        let again = Cancellation::default();
+        let listening = Interrupt::listen(self.outside.runtime(), again.clone(), teller.printer.clone());
+        (ended.map_err(|ended| Ended { kind: Some(FailureKind::Failed), ..ended }), again, listening)
+    }
+
+    /// The same, with what came before in the journal, over a model or the fleet.
+    fn perform_in(
+        self,
+        journal: Arc<Journal>,
+        run: &Arc<RunInfo>,
+        decide: Arc<dyn Decide>,
+        model: Option<Arc<Modelled>>,
+        options: &cli::Run,
+        teller: &Teller<'_>,
+    ) -> Over {
+        let journal = &journal;
+        let mode = Mode::of(options);
+        let within: Arc<dyn Executor> = if let Some(model) = &model {
+            model.clone()
+        } else {
+            let person = Answers::new(options.yes.clone(), teller.printer.clone());
+            Arc::new(Confirming::new(self.outside.executor(), Arc::new(person)))
+        };
+        let terms = Terms {
+            purpose: purpose(options, &self.place.name()),
+            lasting: options.lease,
+            wait: options.wait,
+            patience: options.reconnect,
+            branches: mode.branches(),
+        };
+        let stack = Stack::journaled(self.plan.clone(), within, teller.narrator.clone(), journal.clone(), decide.clone(), terms);
+        let cancellation = Cancellation::default();
+        let stepper = options
+            .step
+            .then(|| step::stepper(options, &self.script, model.as_ref(), &self.outside, journal, &cancellation, teller.printer));
+        let stack = match &stepper {
+            Some(stepper) => stack.stepping(stepper.clone(), teller.narrator.clone()),
+            None => stack,
+        };
+        let interrupt = Interrupt::listen(self.outside.runtime(), cancellation.clone(), teller.printer.clone());
+        if journal.goes_on()
+            && let Err(failure) = enter(&stack, journal, run, How::Resume, &cancellation)
+        {
+            drop(interrupt);
+            self.outside.close();
+            return teller.refuse(&failure).into();
+        }
+        let script = ScriptRun {
+            arguments: options.arguments.clone(),
+            executor: stack.executor(),
+            narrator: teller.narrator.clone(),
+            run: run.clone(),
+            // Whoever steps takes one thing after the other.
+            branches: if options.step { Branches::InOrder } else { mode.branches() },
+            cancellation: cancellation.clone(),
+            secrets: Arc::new(self.environment.clone()),
+        };
+        let ended = match &stepper {
+            Some(stepper) => self.script.step(script, stepper.clone()),
+            None => self.script.run(script),
+        };
+        let by_hand = stepper.map(|stepper| stepper.by_hand()).unwrap_or_default();
+        if !by_hand.is_empty() {
+            let names = by_hand.join("`, `");
+            teller.printer.tell(format!("! `{names}` was set by hand: this run can be undone, but not resumed"));
+        }
+        let ended = ended.and_then(|()| match stack.unmade() {
+            Some(failure) => Err(Ended { kind: Some(failure.kind), diagnostic: Diagnostic::of_failure(&failure, self.script.sources()) }),
+            None => Ok(()),
+        });
+        let (ended, cancellation, interrupt) = self.undone_instead(options, teller, ended, cancellation, interrupt);
+        let work = Work { stack: &stack, journal, run, decide: decide.as_ref(), mode };
+        let failures = work.take_back_failed(&ended, &cancellation);
+        drop(interrupt);
+        let urgency = cancellation.urgency();
+        for failure in &failures {
+            complaint::tell_failure(teller.printer, failure);
+        }
+        let finished = work.finish(&ended, !by_hand.is_empty());
+        finished.kept_leases.iter().for_each(|failure| teller.printer.tell(lock::not_given_back(failure)));
+        if let Some(model) = &model {
+            mode.show(options, teller.printer, teller.json.as_deref(), &finished.records, model);
+        }
+        let kept = model.as_ref().map_or(Ok(()), |model| mode.keep(model));
+        if let (Some(model), Some(file), Ok(())) = (&model, &self.save, &ended)
+            && let Err(failure) = self.plan_of(options, run, &finished.records, model).write(file)
+        {
+            complaint::tell_failure(teller.printer, &failure);
+            teller.conclude(Exit::Error, "the plan was not saved".into(), Some("nothing was touched".into()), &finished.counts, None, &[]);
+            self.outside.close();
+            return Exit::Error.into();
+        }
+        let exit = finished.exit;
+        self.conclude(options, teller, ended, &finished, run);
+        let is_asked = exit == Exit::Interrupted && mode == Mode::Live && !options.step && !options.json && urgency == Urgency::Finish;
+        let then = if is_asked { self.ask(run, &finished.counts, teller) } else { Then::Leave };
+        self.outside.close();
+        match kept {
+            Ok(()) => Over { exit, then },
+            Err(failure) => teller.failed_early(&failure).into(),
+        }
+    }
+
+    /// What the person at the terminal wants to become of the run; another ctrl-C leaves it as it is.
+    fn ask(&self, run: &RunInfo, counts: &Counts, teller: &Teller<'_>) -> Then {
+        let cancellation = Cancellation::default();
+        let _listening = Interrupt::listen(self.outside.runtime(), cancellation.clone(), teller.printer.clone());
+        afterwards::ask(&run.id, counts.can_be_undone, teller.printer, &cancellation)
+    }
+
+    /// What the dry run found out.
+    fn plan_of(&self, options: &cli::Run, run: &RunInfo, records: &[Recorded], model: &Modelled) -> PlanFile {
+        let texts = self.script.sources().all();
+        let texts = texts.iter().map(|(name, text)| (name.as_str(), text.as_ref()));
+        let plan = PlanFile::new(run, &self.place.name(), &options.arguments, texts, model.surveyed(), records);
+        PlanFile { simulated: options.simulate, ..plan }
+    }
+
+    fn conclude(&self, options: &cli::Run, teller: &Teller<'_>, ended: Result<(), Ended>, finished: &Finished, run: &RunInfo) {
+        let mode = Mode::of(options);
+        let script = self.place.name();
+        let Finished { exit, remains, counts, ending, .. } = finished;
+        let (exit, remains, ending) = (*exit, *remains, ending.as_ref());
+        let (again, look) = (again(options, &script), look(options, &script));
+        match ended {
+            Ok(()) if exit == Exit::Mixed => {
+                let (end, next) = incomplete(counts, &again, &look);
+                teller.conclude(exit, end, Some(next), counts, ending, &[]);
+            }
+            Ok(()) => {
+                let again = self.save.as_deref().map_or(again, |file| follow(options, file));
+                let (end, next) = mode.done(counts, ending.map_or(State::Unchanged, Ending::state), &again, &look);
+                teller.conclude(exit, end, next, counts, ending, &[]);
+            }
+            Err(Ended { kind, diagnostic }) => {
+                let diagnostic = complaint::harmless(diagnostic);
+                complaint::tell(teller.printer, std::slice::from_ref(&diagnostic), self.script.sources());
+                if remains != Remains::Nothing && !options.json {
+                    ending.map(leftovers::lines).into_iter().flatten().for_each(|line| teller.printer.tell(format!("! {line}")));
+                }
+                let next = Next { script: &script, again: &again, look: &look, run: run.id.as_str() };
+                let (end, next) = failed(exit, remains, counts, &next, mode);
+                let next = match &options.plan {
+                    Some(plan) if kind == Some(FailureKind::Unplanned) && exit == Exit::Refused => new_plan(options, &script, plan),
+                    _ => next,
+                };
+                teller.conclude(exit, end, Some(next), counts, ending, &[diagnostic]);
+            }
+        }
+    }
+}

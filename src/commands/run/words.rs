@@ -1,0 +1,161 @@
+//! The end of a run in words, with what to do next.
+
+use std::path::Path;
+
+use crate::{
+    cli,
+    commands::{
+        changes::Counts,
+        exit::{Exit, Remains},
+        mode::{Mode, SIMULATED},
+    },
+    terminal::{clean, words},
+};
+
+/// The end of a run that came to its end and left hosts out.
+pub(super) fn incomplete(counts: &Counts, again: &str, look: &str) -> (String, String) {
+    let hosts: Vec<String> = counts.left_out.iter().map(|(host, why)| format!("{host} ({})", clean::line(why))).collect();
+    let end = format!("done without {}, so the fleet is mixed: left out {}", words::count(hosts.len(), "host"), hosts.join(", "));
+    (end, format!("{look}; `{again}` tries again"))
+}
+
+/// The command that does for real, or again, what was done.
+pub(super) fn again(options: &cli::Run, script: &str) -> String {
+    if let Some(plan) = &options.plan {
+        return follow(options, plan);
+    }
+    let simulate = if options.simulate { " --simulate" } else { "" };
+    format!("{}{simulate}", command("run", options, script))
+}
+
+/// What a run is for, told to whoever meets its lease.
+pub(super) fn purpose(options: &cli::Run, script: &str) -> String {
+    let arguments = options.arguments.iter().map(|(key, value)| format!("{key}={value}"));
+    clean::line(&std::iter::once(script.to_owned()).chain(arguments).collect::<Vec<_>>().join(" "))
+}
+
+/// The command that does what was saved.
+pub(super) fn follow(options: &cli::Run, plan: &Path) -> String {
+    let simulate = if options.simulate { " --simulate" } else { "" };
+    format!("podlift run --plan {}{simulate}", quoted(&plan.display().to_string()))
+}
+
+/// What to do where a plan does not fit any more.
+pub(super) fn new_plan(options: &cli::Run, script: &str, plan: &Path) -> String {
+    let simulate = if options.simulate { " --simulate" } else { "" };
+    format!("`{} -o {}{simulate}` makes a new plan, to look at", command("plan", options, script), quoted(&plan.display().to_string()))
+}
+
+/// Where to look at what runs.
+pub(super) fn look(options: &cli::Run, script: &str) -> String {
+    if Mode::of(options).is_modelled() {
+        return format!("the simulated fleet is kept as it is now in {SIMULATED}");
+    }
+    format!("`{}` shows what runs", command("ps", options, script))
+}
+
+fn command(verb: &str, options: &cli::Run, script: &str) -> String {
+    let arguments = options.arguments.iter().map(|(key, value)| format!("{key}={value}"));
+    let words = [script.to_string()].into_iter().chain(arguments);
+    words.fold(format!("podlift {verb}"), |command, word| format!("{command} {}", quoted(&word)))
+}
+
+/// A word as a shell takes it.
+pub(in crate::commands) fn quoted(word: &str) -> String {
+    let word = clean::line(word);
+    let is_plain = word.chars().all(|character| character.is_alphanumeric() || "_-./=:,@%+".contains(character));
+    if is_plain && !word.is_empty() { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// What can be done after a run.
+pub(super) struct Next<'a> {
+    pub(super) script: &'a str,
+    pub(super) again: &'a str,
+    pub(super) look: &'a str,
+    pub(super) run: &'a str,
+}
+
+/// The end state of a run that failed, and what to do next. One that was interrupted can be resumed, one that is mixed undone.
+pub(super) fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: Mode) -> (String, String) {
+    let (end, again) = ended(exit, remains, counts, next, mode);
+    let Next { look, run, .. } = next;
+    match exit {
+        Exit::Interrupted if !mode.is_modelled() && counts.cannot_be_resumed => (end, format!("`podlift undo {run}` takes it back")),
+        Exit::Interrupted if !mode.is_modelled() && !counts.can_be_undone => (end, format!("`podlift resume {run}` goes on")),
+        Exit::Interrupted if !mode.is_modelled() => (end, format!("`podlift resume {run}` goes on, `podlift undo {run}` takes it back")),
+        Exit::Mixed if !mode.is_modelled() && counts.can_be_undone => {
+            (end, format!("{look}, `podlift undo {run}` tries again to take it back"))
+        }
+        _ => (end, again),
+    }
+}
+
+fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: Mode) -> (String, String) {
+    let Next { script, again, look, .. } = next;
+    let what = if exit == Exit::Interrupted { "interrupted" } else { "failed" };
+    if mode.is_modelled() && remains == Remains::Nothing && exit != Exit::Interrupted {
+        let next =
+            if mode.is_plan() { format!("`{again}` would end the same way") } else { format!("correct {script}, and simulate it again") };
+        return (format!("{what}, as a run would; nothing was touched"), next);
+    }
+    let standing = words::count(counts.standing, "change");
+    let undone = if counts.committed > 0 { "everything since the last commit" } else { "everything" };
+    match remains {
+        Remains::Nothing if exit == Exit::Bad => {
+            (format!("{what}: the script is wrong; nothing was changed"), format!("correct {script} and run it again"))
+        }
+        Remains::Nothing if counts.commands > 0 => (
+            format!("{what}; nothing was changed but what {} may have done", words::count(counts.commands, "command")),
+            format!("see what it did; `{again}` tries again"),
+        ),
+        Remains::Nothing => (format!("{what}; nothing was changed"), format!("`{again}` tries again")),
+        Remains::Undone if counts.commands > 0 => (
+            format!("{what}; {undone} was undone but {} without `undo`", words::count(counts.commands, "command")),
+            format!("see what it did; `{again}` tries again"),
+        ),
+        Remains::Undone => (format!("{what}; {undone} was undone"), format!("`{again}` tries again")),
+        Remains::Changes if counts.standing == 0 && counts.doubtful > 0 => (
+            format!("{what}, and the fleet is mixed: what a call did that was given up is not known"),
+            format!("{look}; running the script again makes a new release"),
+        ),
+        Remains::Changes if counts.standing == 0 => (
+            format!("{what}, and the fleet is mixed: {} that a commit made final stay", words::count(counts.committed, "change")),
+            format!("{look}; `{again}` makes it all new"),
+        ),
+        Remains::Changes => (
+            format!("{what}, and the fleet is mixed: {standing} of {} stand", counts.changes),
+            format!("{look}; running the script again makes a new release"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEXT: Next<'_> =
+        Next { script: "deploy.rhai", again: "podlift run deploy.rhai", look: "`podlift ps deploy.rhai` shows what runs", run: "r1" };
+
+    #[test]
+    fn the_next_command_is_one_that_can_be_pasted() {
+        assert_eq!(quoted("version=v2"), "version=v2");
+        assert_eq!(quoted("note=it's $HOME"), r"'note=it'\''s $HOME'");
+    }
+
+    #[test]
+    fn the_last_line_of_a_failure_says_what_stands() {
+        let counts = Counts { calls: 9, failed: 1, changes: 4, standing: 3, can_be_undone: true, ..Counts::default() };
+        let (end, next) = failed(Exit::Mixed, Remains::Changes, &counts, &NEXT, Mode::Live);
+        assert_eq!(end, "failed, and the fleet is mixed: 3 changes of 4 stand");
+        assert_eq!(next, "`podlift ps deploy.rhai` shows what runs, `podlift undo r1` tries again to take it back");
+        let (end, _) = failed(Exit::Unreachable, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
+        assert_eq!(end, "failed; nothing was changed");
+        let (end, next) = failed(Exit::Interrupted, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
+        assert_eq!(end, "interrupted; nothing was changed");
+        assert_eq!(next, "`podlift resume r1` goes on", "there is nothing to take back");
+        let counts = Counts { changes: 4, committed: 4, ..Counts::default() };
+        let (end, next) = failed(Exit::Mixed, Remains::Changes, &counts, &NEXT, Mode::Live);
+        assert_eq!(end, "failed, and the fleet is mixed: 4 changes that a commit made final stay");
+        assert_eq!(next, "`podlift ps deploy.rhai` shows what runs; `podlift run deploy.rhai` makes it all new");
+    }
+}
