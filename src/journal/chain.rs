@@ -51,10 +51,22 @@ impl Chain {
         format!("{BEGIN}{}{MIDDLE}{record}}}\n", hash(&self.head, &record))
     }
 
-    /// Adds the record that a line of this chain is for.
+    /// The chain of these records.
+    pub fn of(entries: &[Entry]) -> Self {
+        let mut chain = Self::default();
+        for entry in entries {
+            let line = chain.line(entry);
+            chain.push(entry.clone(), &line);
+        }
+        chain
+    }
+
+    /// Adds the record that a line of this chain is for; without one where nobody keeps lines.
     pub(super) fn push(&mut self, entry: Entry, line: &str) {
-        line[BEGIN.len()..BEGIN.len() + DIGITS].clone_into(&mut self.head);
-        self.text.push_str(line);
+        if let Some(head) = line.get(BEGIN.len()..BEGIN.len() + DIGITS) {
+            head.clone_into(&mut self.head);
+            self.text.push_str(line);
+        }
         self.entries.push(entry);
     }
 
@@ -76,7 +88,7 @@ impl Chain {
         self.entries.iter().any(|entry| matches!(entry, Entry::Undoing { .. }))
     }
 
-    /// The lines.
+    /// The lines, where they are kept.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -134,17 +146,13 @@ mod tests {
     }
 
     fn whole() -> Chain {
-        let mut chain = Chain::default();
-        for number in 1..=4 {
-            for entry in [
+        let entries = (1..=4).flat_map(|number| {
+            [
                 Entry::Intent(Intent { asked: asked(number), at: "2026-01-01T00:00:00Z".into(), inverse: vec![asked(1).op] }),
                 Entry::Done { asked: asked(number), outcome: Outcome::of("é😀\n"), seconds: 0.25, answered_by: None },
-            ] {
-                let line = chain.line(&entry);
-                chain.push(entry, &line);
-            }
-        }
-        chain
+            ]
+        });
+        Chain::of(&entries.collect::<Vec<_>>())
     }
 
     #[test]
@@ -167,9 +175,7 @@ mod tests {
             assume: Some(assume),
         };
         let entry = Entry::Intent(Intent { asked: Asked { op: op.into(), ..asked(1) }, at: String::new(), inverse: Vec::new() });
-        let mut chain = Chain::default();
-        let line = chain.line(&entry);
-        chain.push(entry, &line);
+        let chain = Chain::of(&[entry]);
         assert_eq!(Chain::read(chain.text()).expect("reads"), chain);
     }
 

@@ -39,6 +39,10 @@ impl<S: Store> Store for Deadly<S> {
         Ok(())
     }
 
+    fn keeps_lines(&self) -> bool {
+        self.inner.keeps_lines()
+    }
+
     fn acknowledge(&mut self, entry: &Entry) -> io::Result<()> {
         self.inner.acknowledge(entry)
     }

@@ -216,8 +216,9 @@ mod tests {
         for exit in ["mixed", "mixed", "undone"] {
             elsewhere.append(ended(exit)).expect("in memory");
         }
-        let journal = runs.open(&id, &elsewhere.chain(), boxed).expect("nobody has it");
-        assert!(matches!(runs.open(&id, &elsewhere.chain(), boxed), Err(failure) if failure.message.contains("still running")));
+        let there = Chain::of(elsewhere.chain().entries());
+        let journal = runs.open(&id, &there, boxed).expect("nobody has it");
+        assert!(matches!(runs.open(&id, &there, boxed), Err(failure) if failure.message.contains("still running")));
         journal.append(ended("done")).expect("writes");
         assert_eq!(runs.find(Some(&id)).expect("it is there").chain.expect("reads"), journal.chain());
     }

@@ -64,7 +64,7 @@ impl Journal {
     /// host could note what has to be known there first: then the change may not begin, and whoever goes on asks about it.
     pub fn append(&self, entry: Entry) -> Result<(), Failure> {
         let mut open = self.lock();
-        let line = open.chain.line(&entry);
+        let line = if open.store.keeps_lines() { open.chain.line(&entry) } else { String::new() };
         open.store.append(&entry, &line).map_err(|error| {
             Failure::failed(format!("the journal cannot be written: {error}"))
                 .hint("make room on this machine's disk, then `podlift resume`")

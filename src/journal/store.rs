@@ -14,6 +14,12 @@ pub trait Store: Send {
     /// there.
     fn append(&mut self, entry: &Entry, line: &str) -> io::Result<()>;
 
+    /// Whether it keeps lines. One that does not is given records only: to write and hash what nobody reads is most of the work of
+    /// a modelled run.
+    fn keeps_lines(&self) -> bool {
+        true
+    }
+
     /// Waits until a record that was added is known elsewhere too, where its change may not begin before that. What fails here is
     /// added all the same.
     fn acknowledge(&mut self, _entry: &Entry) -> io::Result<()> {
@@ -26,18 +32,26 @@ impl Store for Box<dyn Store> {
         self.as_mut().append(entry, line)
     }
 
+    fn keeps_lines(&self) -> bool {
+        self.as_ref().keeps_lines()
+    }
+
     fn acknowledge(&mut self, entry: &Entry) -> io::Result<()> {
         self.as_mut().acknowledge(entry)
     }
 }
 
-/// Keeps nothing: the chain itself is in memory.
+/// Keeps nothing: the records are in memory.
 #[derive(Debug, Default)]
 pub struct Memory;
 
 impl Store for Memory {
     fn append(&mut self, _: &Entry, _: &str) -> io::Result<()> {
         Ok(())
+    }
+
+    fn keeps_lines(&self) -> bool {
+        false
     }
 }
 

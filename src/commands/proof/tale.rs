@@ -96,7 +96,7 @@ pub fn tell(subject: &Subject, start: &World, story: &Story, limits: &Limits, no
 pub fn before(subject: &Subject, limits: &Limits) -> Result<World, Box<Diagnostic>> {
     let empty = World::default();
     let story = Story::default();
-    let tale = Tale::new(subject, &empty, &story, limits, Noted::default(), BEFORE);
+    let mut tale = Tale::new(subject, &empty, &story, limits, Noted::default(), BEFORE);
     let ended = tale.process(How::Run);
     let given = tale.given.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (given, ended) {
@@ -135,7 +135,8 @@ fn id(name: &str) -> RunId {
 struct Tale<'a> {
     subject: &'a Subject,
     fleet: Arc<Faults<Arc<Desk>>>,
-    disk: Arc<Mutex<String>>,
+    /// The run's journal, as the last process left it.
+    journal: Option<Arc<Journal>>,
     run: Arc<RunInfo>,
     steps: u64,
     /// How the script failed the first time that it did.
@@ -155,7 +156,7 @@ impl<'a> Tale<'a> {
         Self {
             subject,
             fleet,
-            disk: Arc::default(),
+            journal: None,
             run,
             steps: limits.steps,
             diagnostic: Mutex::default(),
@@ -171,7 +172,7 @@ impl<'a> Tale<'a> {
         Box::new(known.unwrap_or_else(|| Diagnostic { message: otherwise, ..Diagnostic::default() }))
     }
 
-    fn tell(self, story: &Story, limits: &Limits, start: &World) -> Told {
+    fn tell(mut self, story: &Story, limits: &Limits, start: &World) -> Told {
         let (mut exit, mut why) = (None, None);
         let mut how = How::Run;
         for life in 0.. {
@@ -261,18 +262,17 @@ impl<'a> Tale<'a> {
     }
 
     /// One process that works on the run, as `podlift run`, `resume` and `undo` do.
-    fn process(&self, how: How) -> Life {
-        let chain = {
-            let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
-            let chain = Chain::read(&disk).unwrap_or_else(|failure| {
+    fn process(&mut self, how: How) -> Life {
+        let chain = self.journal.take().map_or_else(Chain::default, |journal| {
+            // As another machine reads it.
+            Chain::read(Chain::of(journal.chain().entries()).text()).unwrap_or_else(|failure| {
                 self.fleet.breach(Breach::new("ending", format!("the journal cannot be read again: {failure}")));
                 Chain::default()
-            });
-            disk.truncate(chain.text().len());
-            chain
-        };
+            })
+        });
         let how = if chain.is_undoing() { How::Undo } else { how };
-        let journal = Arc::new(Journal::open(Mortal::new(self.fleet.clone(), self.disk.clone()), chain));
+        let journal = Arc::new(Journal::open(Mortal::new(self.fleet.clone()), chain));
+        self.journal = Some(journal.clone());
         let fleet: Arc<dyn Executor> = self.fleet.clone();
         let within = if self.begins { Arc::new(Earlier { inner: fleet, gives: self.gives.clone() }) } else { (self.subject.around)(fleet) };
         let decide: Arc<dyn Decide> = Arc::new(Truth { fleet: self.fleet.clone(), how });
