@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
+    changes::Counts,
     complaint,
     doubt::Doubt,
     enter::{enter, has_secrets},
@@ -20,11 +21,7 @@ use super::{
 };
 use crate::{
     cli,
-    executor::{
-        Cancellation, RunInfo, Terms,
-        doubts::touched,
-        record::Decide,
-    },
+    executor::{Cancellation, RunInfo, Terms, doubts::touched, record::Decide},
     failure::Failure,
     journal::{How, Journal},
     terminal::{Printer, words},
@@ -76,7 +73,7 @@ pub fn undo(options: &cli::Undo, found: &Found, printer: &Printer) -> Exit {
     if exit != Exit::Undone && !options.json {
         ending.as_ref().map(leftovers::lines).into_iter().flatten().for_each(|line| printer.tell(format!("! {line}")));
     }
-    let (end, next) = told(exit, found, counts.standing);
+    let (end, next) = told(exit, found, &counts, failures.is_empty());
     // What was asked for is done.
     let code = if exit == Exit::Undone { Exit::Done } else { exit };
     teller.conclude(code, end, next, &counts, ending.as_ref(), &[]);
@@ -84,12 +81,20 @@ pub fn undo(options: &cli::Undo, found: &Found, printer: &Printer) -> Exit {
     code
 }
 
-fn told(exit: Exit, found: &Found, standing: usize) -> (String, Option<String>) {
+fn told(exit: Exit, found: &Found, counts: &Counts, is_all_it_can: bool) -> (String, Option<String>) {
     let again = format!("`podlift undo {}` goes on", found.id);
+    let standing = words::count(counts.standing, "change");
     match exit {
+        Exit::Undone if counts.commands > 0 => {
+            let commands = words::count(counts.commands, "command");
+            (format!("undone: everything is as it was, but for what {commands} without `undo` did"), None)
+        }
         Exit::Undone => ("undone: everything is as it was".into(), None),
-        Exit::Interrupted => (format!("interrupted while undoing: {} may stand", words::count(standing, "change")), Some(again)),
-        _ => (format!("the fleet is mixed: {} may stand", words::count(standing, "change")), Some(again)),
+        Exit::Interrupted => (format!("interrupted while undoing: {standing} may stand"), Some(again)),
+        _ if is_all_it_can && !counts.can_be_undone => {
+            (format!("the fleet is mixed: {standing} that nothing takes back, such as a `remove`"), None)
+        }
+        _ => (format!("the fleet is mixed: {standing} may stand"), Some(again)),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     },
     failure::{Failure, FailureKind},
     journal::Journal,
-    op::Release,
+    op::{Op, Release},
     script::Ended,
 };
 
@@ -96,7 +96,13 @@ impl Work<'_> {
     pub fn finish_undo(&self, failures: &[Failure], cancellation: &Cancellation) -> Finished {
         let ending = self.read();
         let was_stopped = cancellation.urgency() > Urgency::None || failures.iter().any(|failure| failure.kind.leaves_all());
-        let (exit, remains) = match (was_stopped, failures.is_empty() && ending.is_taken_back()) {
+        let records = self.stack.records();
+        let mut counts = Counts::of(&records);
+        // What was deleted once a commit had made the rest final nothing brings back; where nobody knows, it may be gone.
+        let doubts = self.journal.doubts();
+        counts.standing += doubts.iter().filter(|intent| matches!(intent.asked.op, Op::Remove(_))).count();
+        let is_undone = failures.is_empty() && ending.is_taken_back() && counts.standing == 0;
+        let (exit, remains) = match (was_stopped, is_undone) {
             (true, _) => (Exit::Interrupted, Remains::Changes),
             (false, true) => (Exit::Undone, Remains::Undone),
             (false, false) => (Exit::Mixed, Remains::Changes),
@@ -104,8 +110,7 @@ impl Work<'_> {
         let release = if exit == Exit::Interrupted { Release::Left } else { Release::Free };
         let why = failures.first().map(|failure| failure.message.clone());
         let kept_leases = self.end(exit, release, Some(&ending), why);
-        let records = self.stack.records();
-        Finished { exit, remains, counts: Counts::of(&records), records, ending: Some(ending), kept_leases }
+        Finished { exit, remains, counts, records, ending: Some(ending), kept_leases }
     }
 
     fn read(&self) -> Ending {
