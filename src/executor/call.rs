@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU8, Ordering},
+    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
 };
 
 use super::event::{Discard, Progress};
@@ -64,8 +64,9 @@ pub struct Cancellation(Arc<Told>);
 struct Told {
     urgency: AtomicU8,
     notify: tokio::sync::Notify,
-    /// How many steps the script's own code may take.
+    /// How many steps the script's own code may take, and how many it has taken.
     steps: u64,
+    taken: AtomicU64,
     is_spent: AtomicBool,
 }
 
@@ -90,15 +91,27 @@ impl Cancellation {
     /// One that also stops a script whose own code takes more steps than this.
     pub fn within(steps: u64) -> Self {
         let (urgency, is_spent) = (AtomicU8::new(Urgency::None as u8), AtomicBool::new(false));
-        Self(Arc::new(Told { urgency, notify: tokio::sync::Notify::new(), steps, is_spent }))
+        Self(Arc::new(Told { urgency, notify: tokio::sync::Notify::new(), steps, taken: AtomicU64::new(0), is_spent }))
     }
 
-    /// Takes note of how many steps the script's code has taken.
+    /// One that nobody has asked for yet, with as many steps.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self::within(self.0.steps)
+    }
+
+    /// Takes note that the script's code has taken so many steps more, wherever it took them: its closures are counted too.
     pub fn spends(&self, steps: u64) {
-        if steps > self.0.steps {
+        let taken = self.0.taken.fetch_add(steps, Ordering::Relaxed).saturating_add(steps);
+        if taken > self.0.steps {
             self.0.is_spent.store(true, Ordering::SeqCst);
             self.request(Urgency::Finish);
         }
+    }
+
+    /// How many steps the script's code has taken.
+    pub fn taken(&self) -> u64 {
+        self.0.taken.load(Ordering::Relaxed)
     }
 
     /// Whether the script's code took more steps than it may.

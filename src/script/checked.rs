@@ -89,8 +89,8 @@ impl Checked {
         self.begin(|tree| run.perform(tree, &self.resolver))
     }
 
-    /// The same, as a test of it.
-    pub fn test(&self, run: ScriptRun, tested: Arc<dyn Tested>) -> Result<(), Ended> {
+    /// The same, as a test of it, on this thread: it has the stack that scripts need.
+    pub fn test(&self, run: ScriptRun, tested: &Arc<dyn Tested>) -> Result<(), Ended> {
         self.begin(|tree| run.test(tree, &self.resolver, tested))
     }
 

@@ -36,7 +36,7 @@ pub use self::{
     functions::{REPLACED, signatures},
     run::{ScriptRun, Stopped},
     session::{SecretNames, Session},
-    tested::Tested,
+    tested::{Invariants, Tested},
 };
 
 pub use crate::executor::Branches;

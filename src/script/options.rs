@@ -254,6 +254,8 @@ pub const SPECS: &[OptionSpec] = &[
             key("healthy", Kind::Bool, "no op gives traffic to a container that is not healthy (true)"),
             key("min_capacity", Kind::Part, "the fewest healthy containers with traffic, or a part of those that served in the beginning"),
             key("versions", Kind::Whole(1, 100), "the most releases of a service that serve at once (2)"),
+            key("lease", Kind::Bool, "no op changes a service whose lease another run has (true)"),
+            key("schema", Kind::Bool, "no op takes away from a schema what code that still runs may need (true)"),
             key("ending", Kind::Bool, "what is there in the end is what the run says (true)"),
         ],
     },

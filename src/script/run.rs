@@ -13,12 +13,12 @@ use super::{
     debugger::{self, Watcher},
     engine,
     evaluator::Evaluator,
-    functions::raise,
+    functions::{aside, raise},
     ledger::Ledger,
     placeholders::{Placeholders, foreign},
     resolver::Resolver,
-    session::{Circumstances, Project, SecretNames, Session},
-    tested::Tested,
+    session::{Circumstances, Project, SecretNames, Session, lock},
+    tested::{Invariants, Tested},
 };
 use crate::{
     executor::{Branches, Cancellation, Executor, Narrator, RunInfo, branches::STACK, call::Urgency},
@@ -75,10 +75,16 @@ impl ScriptRun {
         begun.on_a_thread(|engine, session| engine.run_ast(script).and_then(|()| finish(session)))
     }
 
-    /// The same, as a test of the script.
-    pub fn test(self, script: &AST, resolver: &Resolver, tested: Arc<dyn Tested>) -> Result<(), Stopped> {
-        let begun = self.takes_its_arguments(script)?.begin_tested(resolver, Some(tested));
-        begun.on_a_thread(|engine, session| engine.run_ast(script).and_then(|()| finish(session)))
+    /// The same, as a test of the script, on this thread: it has the stack that scripts need.
+    pub fn test(self, script: &AST, resolver: &Resolver, tested: &Arc<dyn Tested>) -> Result<(), Stopped> {
+        let begun = self.takes_its_arguments(script)?.begin_tested(resolver, Some(tested.clone()));
+        let ended = begun.engine.run_ast(script).and_then(|()| finish(&begun.session));
+        let named = lock(&begun.session.circumstances().invariants).clone();
+        if !named.is_empty() {
+            let engine = engine(aside(&begun.session), resolver, begun.cancellation.again());
+            tested.keeps(Invariants { engine, tree: script.clone(), named });
+        }
+        ended.map_err(|error| Stopped { error, placeholders: begun.placeholders })
     }
 
     /// The same, with someone who watches each step.
@@ -169,8 +175,8 @@ fn engine(session: Session, resolver: &Resolver, cancellation: Cancellation) -> 
     let mut engine = engine::language();
     engine.set_module_resolver(resolver.clone());
     engine.set_default_tag(Dynamic::from(session));
-    engine.on_progress(move |steps| {
-        cancellation.spends(steps);
+    engine.on_progress(move |_| {
+        cancellation.spends(1);
         let told = cancellation.urgency() > Urgency::None;
         told.then(|| Dynamic::from(Failure::new(FailureKind::Interrupted, "the run was told to stop")))
     });

@@ -8,7 +8,7 @@ use std::{
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::{Printer, Style, clean};
+use super::{Printer, Style, clean, words};
 use crate::{
     executor::faults::{Step, What},
     model::Period,
@@ -50,24 +50,60 @@ impl Drop for Progress<'_> {
     }
 }
 
-/// The steps of a story by time and host, from `start` on. What is tried again and again is told once.
+/// The most rows of a story of which none is left out.
+const SHORT: usize = 8;
+
+/// One row of a story.
+struct Row {
+    at: String,
+    host: String,
+    place: String,
+    words: String,
+    /// Whether something goes wrong here.
+    matters: bool,
+}
+
+/// The steps of a story by time, host and line of the script, from `start` on. What is tried again and again is told once, and of a
+/// long story what goes wrong, with the step before and the one after it.
 pub fn timeline(steps: &[Step], start: Period, style: Style) -> String {
-    let mut rows: Vec<([String; 3], String)> = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     for step in steps.iter().filter(|step| !is_rest(step)) {
-        let host = step.host.as_ref().map(|host| clean::line(host.as_str())).unwrap_or_default();
-        let (place, words) = ([since(step.at, start), host, clean::line(&step.key)], words(&step.what, style));
-        let is_again = rows.last().is_some_and(|(known, told)| known[1..] == place[1..] && *told == words);
-        if !is_again {
-            rows.push((place, words));
+        let row = Row {
+            at: since(step.at, start),
+            host: step.host.as_ref().map(|host| clean::line(host.as_str())).unwrap_or_default(),
+            place: step.origin.as_ref().map(|origin| clean::line(&origin.to_string())).unwrap_or_default(),
+            words: told(&step.what, style),
+            matters: !matches!(&step.what, What::Op(_, None)),
+        };
+        let is_again = |known: &Row| (&known.host, &known.place, &known.words) == (&row.host, &row.place, &row.words);
+        if !rows.last().is_some_and(is_again) {
+            rows.push(row);
         }
     }
-    let width = |column: usize| rows.iter().map(|(place, _)| place[column].chars().count()).max().unwrap_or(0);
-    let (at, host, key) = (width(0), width(1), width(2));
-    let line = |(place, words): &([String; 3], String)| {
-        let time = style.faint(format!("{:>at$}", place[0]));
-        format!("  {time}  {:<host$}  {}  {words}", place[1], style.faint(format!("{:<key$}", place[2])))
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    let matters = |index: Option<usize>| index.and_then(|index| rows.get(index)).is_some_and(|row| row.matters);
+    let is_told =
+        |index: usize| rows.len() <= SHORT || matters(Some(index)) || matters(index.checked_sub(1)) || matters(index.checked_add(1));
+    let width = |of: fn(&Row) -> &str| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0);
+    let (at, host, place) = (width(|row| &row.at), width(|row| &row.host), width(|row| &row.place));
+    let mut lines = Vec::new();
+    let mut left_out = 0;
+    for (index, row) in rows.iter().enumerate() {
+        if !is_told(index) {
+            left_out += 1;
+            continue;
+        }
+        lines.extend(gap(&mut left_out, at, style));
+        let (time, line) = (format!("{:>at$}", row.at), format!("{:<place$}", row.place));
+        lines.push(format!("  {}  {:<host$}  {}  {}", style.faint(time), row.host, style.faint(line), row.words));
+    }
+    lines.extend(gap(&mut left_out, at, style));
+    lines.join("\n")
+}
+
+/// The line that stands for steps which are left out.
+fn gap(left_out: &mut usize, indent: usize, style: Style) -> Option<String> {
+    let count = std::mem::take(left_out);
+    (count > 0).then(|| format!("  {:>indent$}  {}", "…", style.faint(words::count(count, "step"))))
 }
 
 /// A wait before a lost host is tried again.
@@ -75,7 +111,7 @@ fn is_rest(step: &Step) -> bool {
     matches!(&step.what, What::Op(words, None) if words.starts_with("pause "))
 }
 
-fn words(what: &What, style: Style) -> String {
+fn told(what: &What, style: Style) -> String {
     match what {
         What::Op(words, None) => clean::line(words),
         What::Op(words, Some(why)) => format!("{}: {}", clean::line(words), style.warning(clean::line(why))),
@@ -99,7 +135,7 @@ pub fn steps(steps: &[Step], start: Period) -> Value {
             What::Back => ("back", "the host is there again".to_owned(), None),
             What::Breach(breach) => ("breach", format!("{}: {}", breach.rule, breach.what), None),
         };
-        json!({ "milliseconds": milliseconds, "host": step.host, "key": step.key, "kind": kind, "text": text, "failed": why })
+        json!({ "milliseconds": milliseconds, "host": step.host, "key": step.key, "origin": step.origin, "kind": kind, "text": text, "failed": why })
     };
     Value::Array(steps.iter().map(step).collect())
 }
@@ -107,29 +143,48 @@ pub fn steps(steps: &[Step], start: Period) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{executor::faults::Fault, model::HostName, world::watch::Breach};
+    use crate::{executor::faults::Fault, failure::Origin, model::HostName, world::watch::Breach};
 
-    #[test]
-    fn a_timeline_tells_tries_once_and_what_broke() {
-        let step = |seconds: u64, host: Option<&str>, what: What| Step {
+    fn step(seconds: u64, host: Option<&str>, what: What) -> Step {
+        Step {
             at: Period::seconds(30 + seconds),
             host: host.map(|host| HostName::new(host).expect("valid")),
             key: "5[0]".into(),
+            origin: Some(Origin { file: "deploy.rhai".into(), line: 14, column: 1 }),
             what,
-        };
+        }
+    }
+
+    #[test]
+    fn a_timeline_tells_tries_once_and_what_broke() {
         let away = || What::Op("start 2 × web v2".into(), Some("10.0.0.1 does not answer".into()));
         let steps = [
             step(4, Some("10.0.0.1"), What::Fault(Fault::Gone)),
             step(5, None, What::Op("pause 500ms".into(), None)),
             step(5, Some("10.0.0.1"), away()),
             step(6, Some("10.0.0.1"), away()),
-            step(36, None, What::Breach(Breach::new("ending", "a lease is left"))),
+            Step { origin: None, ..step(36, None, What::Breach(Breach::new("ending", "a lease is left"))) },
         ];
         let text = timeline(&steps, Period::seconds(30), Style::PLAIN);
         assert_eq!(
             text,
-            "   4s  10.0.0.1  5[0]  ! the host is cut off for good\n   5s  10.0.0.1  5[0]  start 2 × web v2: 10.0.0.1 does not answer\n  \
-             36s            5[0]  ✗ ending: a lease is left"
+            "   4s  10.0.0.1  deploy.rhai:14  ! the host is cut off for good\n   \
+             5s  10.0.0.1  deploy.rhai:14  start 2 × web v2: 10.0.0.1 does not answer\n  \
+             36s                            ✗ ending: a lease is left"
         );
+    }
+
+    #[test]
+    fn of_a_long_story_only_what_goes_wrong_is_told_with_what_is_beside_it() {
+        let done = |second: u64| step(second, Some("h1"), What::Op(format!("start {second}"), None));
+        let mut steps: Vec<Step> = (0..20).map(done).collect();
+        steps.insert(5, step(5, Some("h1"), What::Fault(Fault::Fails)));
+        steps.push(step(20, Some("h1"), What::Breach(Breach::new("dropped", "it had traffic"))));
+        let text = timeline(&steps, Period::seconds(30), Style::PLAIN);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert_eq!(lines.len(), 7, "{text}");
+        assert_eq!((lines[0], lines[4]), ("…  4 steps", "…  13 steps"));
+        assert!(lines[1].ends_with("start 4") && lines[2].ends_with("! it fails") && lines[3].ends_with("start 5"), "{text}");
+        assert!(lines[5].ends_with("start 19") && lines[6].ends_with("✗ dropped: it had traffic"), "{text}");
     }
 }

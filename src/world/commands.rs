@@ -1,9 +1,51 @@
 //! What a model takes for granted, and how long it takes.
 
+use super::World;
 use crate::{
-    model::{ContainerName, Period},
-    op::{CommandOutput, HttpGet, HttpResponse, HttpTarget, Invocation, LogText, Measure, Measured, Op, Outcome, Series, TrafficCount},
+    model::{ContainerName, Period, Token},
+    op::{
+        CommandLine, CommandOutput, Hook, HttpGet, HttpResponse, HttpTarget, Invocation, LogText, Measure, Measured, Op, Outcome, Place,
+        Series, TrafficCount,
+    },
 };
+
+/// A command that was done, and whose `undo` was not.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    token: Token,
+    place: Place,
+    words: String,
+    undo: CommandLine,
+}
+
+impl World {
+    /// A command is done. What it does is known to its author only: a model knows whether its `undo` has followed.
+    pub(super) fn command(&mut self, op: &Hook, token: &Token) -> Outcome {
+        let Invocation { place, command, .. } = &op.invocation;
+        if let Some(undo) = &op.undo {
+            if !self.commands.iter().any(|known| known.token == *token) {
+                let (token, place, words) = (token.clone(), place.clone(), command.to_string());
+                self.commands.push(Standing { token, place, words, undo: undo.clone() });
+            }
+        } else if let Some(index) = self.commands.iter().rposition(|known| known.place == *place && known.undo == *command) {
+            self.commands.remove(index);
+        }
+        assumed(&op.invocation).undone_by(op.inverse())
+    }
+
+    /// The commands that stand, by where they ran.
+    pub(super) fn standing(&self) -> impl Iterator<Item = (String, String)> {
+        self.commands.iter().map(|known| {
+            let place = known.place.host().map_or_else(|| "this machine".to_owned(), |host| host.name.to_string());
+            (place, format!("what `{}` did stands", known.words))
+        })
+    }
+
+    /// Takes what commands did for what was there in the beginning.
+    pub fn settle_commands(&mut self) {
+        self.commands.clear();
+    }
+}
 
 /// How long an op takes in a model.
 pub(super) const fn duration(op: &Op) -> Period {

@@ -3,7 +3,8 @@
 use super::{ModelledHost, World};
 use crate::{
     failure::{Failure, FailureKind},
-    model::{ContainerName, ContainerState, Host, HostName, Period},
+    model::{ContainerName, ContainerState, Host, HostName, Lease, Period, RunId, ServiceName},
+    op::Op,
 };
 
 impl World {
@@ -26,6 +27,28 @@ impl World {
                 container.state = ContainerState::Restarting;
             }
         }
+    }
+
+    /// Gives a lease to another run, which is at work there.
+    pub fn occupy(&mut self, host: &HostName, lease: Lease) {
+        if let Some(known) = self.hosts.get_mut(host) {
+            known.renewed.insert(lease.service.clone(), self.clock);
+            known.state.leases.insert(lease.service.clone(), lease);
+        }
+    }
+
+    /// Another run has come to its end, and gives its lease back.
+    pub fn vacate(&mut self, host: &HostName, service: &ServiceName, run: &RunId) {
+        if let Some(known) = self.hosts.get_mut(host) {
+            known.state.leases.retain(|_, lease| lease.service != *service || lease.run != *run);
+        }
+    }
+
+    /// The other run that has the lease which this run needs for this op.
+    pub fn held_by_another(&self, op: &Op, run: &RunId) -> Option<&Lease> {
+        let (_, service, hosts) = op.leased()?;
+        let leases = hosts.into_iter().filter_map(|host| self.hosts.get(&host.name)?.state.leases.get(service));
+        leases.into_iter().find(|lease| lease.run != *run)
     }
 
     /// Brings a host back that was cut off or had no power. What ran there runs again, by its restart policy; what was stopped stays so.

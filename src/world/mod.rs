@@ -4,7 +4,7 @@
 
 mod commands;
 mod containers;
-mod databases;
+pub mod databases;
 mod faults;
 mod images;
 mod leases;
@@ -37,6 +37,8 @@ pub struct World {
     clock: Period,
     traffic: TrafficSeen,
     changed: bool,
+    databases: BTreeMap<String, databases::Schema>,
+    commands: Vec<commands::Standing>,
 }
 
 /// One host of it.
@@ -185,7 +187,7 @@ impl World {
             Op::Stop(op) => self.stop(op),
             Op::Remove(op) => self.remove(op),
             Op::Prune(op) => self.prune(op),
-            Op::Hook(op) => Ok(commands::assumed(&op.invocation).undone_by(op.inverse())),
+            Op::Hook(op) => Ok(self.command(op, token)),
             Op::Probe(op) => Ok(commands::assumed(&op.invocation)),
             Op::HttpGet(op) => Ok(commands::assumed_page(op)),
             Op::Traffic(op) => Ok(commands::assumed_traffic(op.assume.as_ref())),
@@ -193,7 +195,7 @@ impl World {
             Op::Query(op) => Ok(databases::rows(op)),
             Op::Measure(op) => Ok(commands::assumed_value(op)),
             Op::Sessions(_) => Ok(databases::sessions()),
-            Op::Sql(op) => Ok(databases::statements(op)),
+            Op::Sql(op) => Ok(self.statements(op, token)),
             Op::Backfill(_) => Ok(databases::backfilled()),
             Op::Backup(op) => Ok(databases::backed_up(op, token)),
             Op::Pause(_) | Op::Commit(_) | Op::Notify(_) => Ok(Outcome::of(())),

@@ -1,19 +1,25 @@
 //! What a fleet has in common with another that came about otherwise: what runs and serves where, without names that a run makes up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::World;
-use crate::model::{ContainerState, HostName, HostState, RunId};
+use crate::model::{ContainerState, HostState, RunId};
 
-/// What there is of a project's services on each host, a line each, in order; hosts with nothing are left out.
-pub type Shape = BTreeMap<HostName, Vec<String>>;
+/// What there is of a project's services on each host, and of what the script has done to a database or by a command, a line each, in
+/// order; places with nothing are left out.
+pub type Shape = BTreeMap<String, Vec<String>>;
 
 impl World {
     /// Its shape, seen by this run: what the run has made is *new*. A container that crashed counts as one that runs, for nobody has
     /// stopped it. A lease on a host that does not answer is not seen: it runs out by itself.
     pub fn shape(&self, run: &RunId) -> Shape {
-        let hosts = self.hosts.iter().map(|(name, host)| (name.clone(), lines(&host.state, run, host.unreachable.is_none())));
-        hosts.filter(|(_, lines)| !lines.is_empty()).collect()
+        let hosts = self.hosts.iter().map(|(name, host)| (name.to_string(), lines(&host.state, run, host.unreachable.is_none())));
+        let mut shape: Shape = hosts.chain(self.schemas().map(|(name, lines)| (name.to_owned(), lines))).collect();
+        for (place, line) in self.standing() {
+            shape.entry(place).or_default().push(line);
+        }
+        shape.retain(|_, lines| !lines.is_empty());
+        shape
     }
 }
 
@@ -43,21 +49,22 @@ fn lines(state: &HostState, run: &RunId, answers: bool) -> Vec<String> {
         lines.extend(entries.iter().map(|entry| format!("{service} {} ({}) is in the history", entry.version, age(&entry.run))));
     }
     if answers {
-        lines.extend(state.leases.keys().map(|service| format!("{service} is leased")));
+        let own = state.leases.values().filter(|lease| lease.run == *run);
+        lines.extend(own.map(|lease| format!("{} is leased", lease.service)));
     }
     lines.sort();
     lines
 }
 
-/// How one shape differs from another, a line each: `host: what is missing or too much`.
+/// How one shape differs from another, a line each: `place: what is missing or too much`.
 pub fn differences(found: &Shape, expected: &Shape) -> Vec<String> {
     let mut told = Vec::new();
-    let hosts: std::collections::BTreeSet<&HostName> = found.keys().chain(expected.keys()).collect();
-    for host in hosts {
+    let places: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+    for place in places {
         let none = Vec::new();
-        let (found, expected) = (found.get(host).unwrap_or(&none), expected.get(host).unwrap_or(&none));
-        told.extend(beyond(found, expected).into_iter().map(|line| format!("{host}: {line}")));
-        told.extend(beyond(expected, found).into_iter().map(|line| format!("{host}: not {line}")));
+        let (found, expected) = (found.get(place).unwrap_or(&none), expected.get(place).unwrap_or(&none));
+        told.extend(beyond(found, expected).into_iter().map(|line| format!("{place}: {line}")));
+        told.extend(beyond(expected, found).into_iter().map(|line| format!("{place}: not {line}")));
     }
     told
 }

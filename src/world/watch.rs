@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::World;
 use crate::{
-    model::{ContainerName, HostName, Period, ProjectName, ReleaseId, ServiceName},
+    model::{Container, ContainerName, HostName, Lease, Period, ProjectName, ReleaseId, RunId, ServiceName},
     op::{Op, Outcome},
 };
 
@@ -27,13 +27,26 @@ pub struct Rules {
     pub min_capacity: Option<Least>,
     /// No op has more releases of a service serve at once.
     pub versions: Option<usize>,
+    /// No op changes a service on a host whose lease another run has.
+    pub lease: bool,
+    /// No op takes away from a schema what code that still runs may need.
+    pub schema: bool,
     /// The end is all-new, all-old, or reported as mixed; nothing is left over.
     pub ending: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { dropped: true, downtime: true, healthy: true, min_capacity: None, versions: Some(2), ending: true }
+        Self {
+            dropped: true,
+            downtime: true,
+            healthy: true,
+            min_capacity: None,
+            versions: Some(2),
+            lease: true,
+            schema: true,
+            ending: true,
+        }
     }
 }
 
@@ -77,6 +90,8 @@ pub struct Watch {
     capacity: BTreeMap<Service, usize>,
     /// The fronts that served in the beginning.
     fronts: BTreeSet<(HostName, Service)>,
+    /// What was contracted in the beginning.
+    contracted: BTreeSet<String>,
 }
 
 /// What is to be seen of a world at one moment.
@@ -87,6 +102,10 @@ struct Seen {
     healthy: BTreeSet<Place>,
     running: BTreeSet<Place>,
     fronts: BTreeSet<(HostName, Service)>,
+    /// What code of earlier versions may miss.
+    contracted: Vec<String>,
+    /// Containers that run code of a version that another one has come after; looked for where something is contracted.
+    outdated: BTreeMap<Place, String>,
 }
 
 impl Seen {
@@ -111,6 +130,10 @@ impl Seen {
                 seen.running.insert(place);
             }
         }
+        seen.contracted = world.contracted();
+        if !seen.contracted.is_empty() {
+            seen.outdated = outdated(world);
+        }
         seen
     }
 
@@ -132,8 +155,8 @@ impl Watch {
     pub fn new(rules: Rules, world: &World) -> Self {
         let before = Seen::of(world);
         let capacity = before.serving.keys().map(|service| (service.clone(), before.capacity(service))).collect();
-        let fronts = before.fronts.clone();
-        Self { rules, before, busy: BTreeMap::new(), capacity, fronts }
+        let (fronts, contracted) = (before.fronts.clone(), before.contracted.iter().cloned().collect());
+        Self { rules, before, busy: BTreeMap::new(), capacity, fronts, contracted }
     }
 
     /// The rules.
@@ -153,8 +176,8 @@ impl Watch {
         self.before = now;
     }
 
-    /// Looks at the world after an op, and says which rules the op has broken.
-    pub fn look(&mut self, op: &Op, outcome: Option<&Outcome>, world: &World) -> Vec<Breach> {
+    /// Looks at the world after an op of this run, and says which rules the op has broken.
+    pub fn look(&mut self, op: &Op, outcome: Option<&Outcome>, run: &RunId, world: &World) -> Vec<Breach> {
         if !op.class().changes() {
             return Vec::new();
         }
@@ -166,6 +189,15 @@ impl Watch {
         }
         if self.rules.healthy && !allowed {
             breaches.extend(self.unhealthy(&now));
+        }
+        if self.rules.lease && outcome.is_some() {
+            breaches.extend(world.held_by_another(op, run).map(|lease| {
+                let Lease { service, owner, run, .. } = lease;
+                Breach::new("lease", format!("{service} was changed although the run {run} of {owner} has its lease"))
+            }));
+        }
+        if self.rules.schema {
+            breaches.extend(self.too_early(&now));
         }
         breaches.extend(self.too_few(&now));
         breaches.extend(self.too_many(&now));
@@ -196,6 +228,14 @@ impl Watch {
         let gaining = now.serving.values().flat_map(BTreeMap::keys).filter(|place| !self.before.serves(place));
         let sick = gaining.filter(|place| !now.healthy.contains(*place));
         sick.map(|(host, container)| Breach::new("healthy", format!("{container} on {host} gets traffic and is not healthy"))).collect()
+    }
+
+    /// Code that runs on a schema which was made for the code that came after it.
+    fn too_early(&self, now: &Seen) -> Option<Breach> {
+        let first = now.contracted.iter().find(|what| !self.contracted.contains(*what))?;
+        let was_so = |place: &Place| self.before.outdated.contains_key(place) && self.before.contracted.contains(first);
+        let ((host, container), version) = now.outdated.iter().find(|(place, _)| !was_so(place))?;
+        Some(Breach::new("schema", format!("{container} on {host} runs {version}, and the schema is contracted under it: {first}")))
     }
 
     fn too_few(&self, now: &Seen) -> Vec<Breach> {
@@ -239,6 +279,24 @@ impl Watch {
         self.busy.retain(|place, until| *until > clock && !now.serves(place));
         self.before = now;
     }
+}
+
+/// Containers that run, though another version of their service was deployed after theirs.
+fn outdated(world: &World) -> BTreeMap<Place, String> {
+    let containers = || world.hosts.iter().flat_map(|(name, host)| host.state.containers.values().map(move |container| (name, container)));
+    let mut latest: BTreeMap<(&ProjectName, &ServiceName), &Container> = BTreeMap::new();
+    for (_, container) in containers() {
+        let known = latest.entry((&container.project, &container.service)).or_insert(container);
+        if container.deployed_at > known.deployed_at {
+            *known = container;
+        }
+    }
+    let is_outdated = |container: &Container| {
+        let last = latest.get(&(&container.project, &container.service));
+        container.is_running() && last.is_some_and(|last| last.deployed_at > container.deployed_at && last.version != container.version)
+    };
+    let outdated = containers().filter(|(_, container)| is_outdated(container));
+    outdated.map(|(name, container)| ((name.clone(), container.name.clone()), container.version.to_string())).collect()
 }
 
 fn allows_downtime(op: &Op) -> bool {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -99,8 +100,21 @@ pub struct Finding {
 /// The most kinds of findings that are shrunk and told.
 const KINDS: usize = 5;
 
+/// Does something on a thread with the stack that scripts need.
+fn deep<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let running = thread::Builder::new().name("script".into()).stack_size(STACK).spawn_scoped(scope, work);
+        let running = running.expect("a thread can be had: a run has one too");
+        running.join().unwrap_or_else(|payload| panic::resume_unwind(payload))
+    })
+}
+
 /// Tries everything within these bounds.
 pub fn prove(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<Proof, Unprovable> {
+    deep(|| proven(subject, bounds, progress))
+}
+
+fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<Proof, Unprovable> {
     let (start, limits, whole) = begin(subject, bounds)?;
     let mut search = Search {
         subject,
@@ -150,6 +164,10 @@ pub fn prove(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Resu
 
 /// Tells one story again.
 pub fn retell(subject: &Subject, story: &Story, bounds: &Bounds) -> Result<Finding, Unprovable> {
+    deep(|| told_again(subject, story, bounds))
+}
+
+fn told_again(subject: &Subject, story: &Story, bounds: &Bounds) -> Result<Finding, Unprovable> {
     let (start, limits, _) = begin(subject, bounds)?;
     let told = tell(subject, &start, story, &limits, Noted { steps: true, sites: true });
     came_up(story, &told).map_err(|failure| Unprovable::Missed(Box::new(failure)))?;
@@ -196,7 +214,8 @@ fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits, Told), Un
         )));
     }
     // Whatever goes wrong, a run takes at most so many times as many calls: those of its undo, and of as many tries.
-    let limits = Limits { calls: whole.calls * 20 + 1_000, steps: bounds.steps, new: Some(whole.shape()) };
+    let steps = (whole.spent * 20 + 100_000).min(bounds.steps);
+    let limits = Limits { calls: whole.calls * 20 + 1_000, steps, new: Some(whole.shape()) };
     Ok((start, limits, whole))
 }
 

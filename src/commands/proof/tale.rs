@@ -1,13 +1,12 @@
 //! One run with what befalls it, from its beginning to an end that nobody has to see to.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{
+    Desk, Subject,
+    given::{BEFORE, Earlier, Test},
+    judge::{End, judge},
 };
-
-use serde_json::Value;
-
-use super::{Desk, Subject};
 use crate::{
     commands::{
         enter::enter,
@@ -19,19 +18,17 @@ use crate::{
         work::{Finished, Work},
     },
     executor::{
-        Branches, Call, Cancellation, Event, Executor, Model, Narrator, Outcome, RunInfo, Terms,
+        Branches, Cancellation, Event, Executor, Model, Narrator, RunInfo, Terms,
         faults::{Faults, Met, Mortal, Noted, Planned, Step, Story, Then},
         record::{Answer, Decide},
     },
-    failure::Failure,
     journal::{Chain, How, Intent, Journal},
-    model::{Period, RunId, Version},
-    op::{Build, Op},
+    model::{Period, RunId},
     script::{ScriptRun, Tested, diagnostics::Diagnostic},
     world::{
         World,
-        shape::{Shape, differences},
-        watch::{Breach, Rules, Watch},
+        shape::Shape,
+        watch::{Breach, Watch},
     },
 };
 
@@ -42,15 +39,13 @@ const LIVES: usize = 6;
 const OPERATOR: &str = "operator@test";
 /// The run that is tested.
 const TESTED: &str = "tested";
-/// The run that came before it.
-const BEFORE: &str = "before";
 
 /// What a tale is measured by.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
     /// The most calls.
     pub calls: usize,
-    /// The most steps that the script's own code may take in one block.
+    /// The most steps that the script's own code may take.
     pub steps: u64,
     /// What there is when all is done, where that is known.
     pub new: Option<Shape>,
@@ -74,6 +69,8 @@ pub struct Told {
     pub steps: Vec<Step>,
     /// How many calls there were.
     pub calls: usize,
+    /// How many steps the script's own code took.
+    pub spent: u64,
     /// How long it took, on the modelled fleet.
     pub took: Period,
     /// The fleet at the end.
@@ -98,7 +95,7 @@ pub fn before(subject: &Subject, limits: &Limits) -> Result<World, Box<Diagnosti
     let story = Story::default();
     let mut tale = Tale::new(subject, &empty, &story, limits, Noted::default(), BEFORE);
     let ended = tale.process(How::Run);
-    let given = tale.given.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let given = tale.test.what_was_given();
     match (given, ended) {
         (Some(Ok(())), _) | (None, Life::Ended(Exit::Done, _)) => {}
         (Some(Err(failure)), _) => return Err(tale.diagnosed(failure.message)),
@@ -107,25 +104,12 @@ pub fn before(subject: &Subject, limits: &Limits) -> Result<World, Box<Diagnosti
     }
     let mut world = tale.fleet.world();
     world.free();
-    Ok(world)
-}
-
-/// Builds what came before, until the script itself says what that is.
-struct Earlier {
-    inner: Arc<dyn Executor>,
-    gives: Arc<AtomicBool>,
-}
-
-impl Executor for Earlier {
-    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        match &call.op {
-            Op::Build(build) if !self.gives.load(Ordering::SeqCst) => {
-                let version = Version::new(BEFORE).expect("a word is a version");
-                self.inner.perform(&call.with(Build { version, ..build.clone() }))
-            }
-            _ => self.inner.perform(call),
-        }
+    if !tale.test.is_given() {
+        // What the script does to a schema is still to be done, and so is what its commands do.
+        world.settle_schemas();
+        world.settle_commands();
     }
+    Ok(world)
 }
 
 fn id(name: &str) -> RunId {
@@ -139,12 +123,11 @@ struct Tale<'a> {
     journal: Option<Arc<Journal>>,
     run: Arc<RunInfo>,
     steps: u64,
+    /// How many steps of the script's own code were taken.
+    spent: u64,
     /// How the script failed the first time that it did.
     diagnostic: Mutex<Option<Diagnostic>>,
-    /// Whether it makes what the tests begin with, and what came of it where the script says what that is.
-    begins: bool,
-    gives: Arc<AtomicBool>,
-    given: Arc<Mutex<Option<Result<(), Failure>>>>,
+    test: Arc<Test>,
 }
 
 impl<'a> Tale<'a> {
@@ -153,17 +136,8 @@ impl<'a> Tale<'a> {
         let fleet = Arc::new(Faults::new(model, story, Watch::new(subject.rules.clone(), start), limits.calls, noted));
         let started = format!("2026-01-0{}T00:00:00Z", if name == BEFORE { 1 } else { 2 });
         let run = Arc::new(RunInfo { id: id(name), operator: OPERATOR.into(), started });
-        Self {
-            subject,
-            fleet,
-            journal: None,
-            run,
-            steps: limits.steps,
-            diagnostic: Mutex::default(),
-            begins: name == BEFORE,
-            gives: Arc::default(),
-            given: Arc::default(),
-        }
+        let test = Arc::new(Test::new(fleet.clone(), run.id.clone()));
+        Self { subject, fleet, journal: None, run, steps: limits.steps, spent: 0, diagnostic: Mutex::default(), test }
     }
 
     /// How the script failed, or in these words where it did not.
@@ -186,6 +160,9 @@ impl<'a> Tale<'a> {
             }
             match &ended {
                 Life::Ended(Exit::Interrupted, _) | Life::Refused(_) | Life::Died if life + 1 < LIVES => {
+                    if let Life::Refused(_) = &ended {
+                        self.fleet.wait_for_others();
+                    }
                     self.fleet.revive();
                     how = if story.then == Then::Resume && how != How::Undo { How::Resume } else { How::Undo };
                 }
@@ -195,7 +172,7 @@ impl<'a> Tale<'a> {
                     how = How::Undo;
                 }
                 Life::Ended(exit, told) => {
-                    self.judge(*exit, told.as_deref(), start, limits);
+                    judge(&self.fleet, &self.run.id, &End { exit: *exit, why: told.as_deref(), start, limits });
                     break;
                 }
                 Life::Refused(why) => {
@@ -219,45 +196,9 @@ impl<'a> Tale<'a> {
             sites: self.fleet.sites(),
             steps: self.fleet.steps(),
             calls: self.fleet.calls(),
+            spent: self.spent,
             took: Period::milliseconds(world.clock().as_milliseconds() - start.clock().as_milliseconds()),
             world,
-        }
-    }
-
-    /// Whether what is there is what the exit says.
-    fn judge(&self, exit: Exit, why: Option<&str>, start: &World, limits: &Limits) {
-        if !self.fleet.rules().ending {
-            return;
-        }
-        let (found, run) = (self.fleet.world().shape(&self.run.id), &self.run.id);
-        let old = self.fleet.committed().unwrap_or_else(|| start.shape(run));
-        let left = differences(&found, &old);
-        let broken = |what: String| self.fleet.breach(Breach::new("ending", what));
-        match exit {
-            Exit::Done => {
-                let Some(new) = &limits.new else { return };
-                let missing = differences(&found, new);
-                if !missing.is_empty() && !left.is_empty() {
-                    broken(format!("the run says that it is done, and what there is differs from what it makes: {}", missing.join("; ")));
-                }
-            }
-            Exit::Error | Exit::Bad | Exit::Refused | Exit::Undone | Exit::Unreachable if !left.is_empty() => {
-                broken(format!(
-                    "the run says that it left nothing ({}), and what there is differs from before: {}",
-                    exit.word(),
-                    left.join("; ")
-                ));
-            }
-            // What was committed on the way stays, as the script said.
-            Exit::Mixed if left.is_empty() => {}
-            Exit::Mixed | Exit::Interrupted => {
-                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-                broken(format!(
-                    "with every host there and nothing going wrong, it cannot be taken back{why}; what differs from before: {}",
-                    left.join("; ")
-                ));
-            }
-            _ => {}
         }
     }
 
@@ -274,7 +215,10 @@ impl<'a> Tale<'a> {
         let journal = Arc::new(Journal::open(Mortal::new(self.fleet.clone()), chain));
         self.journal = Some(journal.clone());
         let fleet: Arc<dyn Executor> = self.fleet.clone();
-        let within = if self.begins { Arc::new(Earlier { inner: fleet, gives: self.gives.clone() }) } else { (self.subject.around)(fleet) };
+        let within: Arc<dyn Executor> = match self.run.id.as_str() {
+            BEFORE => Arc::new(Earlier { inner: fleet, test: self.test.clone() }),
+            _ => (self.subject.around)(fleet),
+        };
         let decide: Arc<dyn Decide> = Arc::new(Truth { fleet: self.fleet.clone(), how });
         let terms = Terms { patience: self.subject.patience, branches: Branches::InOrder, ..Terms::default() };
         let stack = Stack::journaled(None, within, Arc::new(Deaf), journal.clone(), decide.clone(), terms);
@@ -287,6 +231,7 @@ impl<'a> Tale<'a> {
             How::Run | How::Resume => self.runs(&work, &cancellation),
             How::Undo => self.undoes(&work, &cancellation),
         };
+        self.spent += cancellation.taken();
         match ended {
             Some((Finished { exit, .. }, why)) if !self.fleet.is_dead() => Life::Ended(exit, why),
             _ => Life::Died,
@@ -306,13 +251,7 @@ impl<'a> Tale<'a> {
     }
 
     fn runs(&self, work: &Work<'_>, cancellation: &Cancellation) -> Option<(Finished, Option<String>)> {
-        let tested = Arc::new(Test {
-            fleet: self.fleet.clone(),
-            run: self.run.id.clone(),
-            begins: self.begins,
-            gives: self.gives.clone(),
-            given: self.given.clone(),
-        });
+        let tested: Arc<dyn Tested> = self.test.clone();
         let run = ScriptRun {
             arguments: self.subject.arguments.clone(),
             executor: work.stack.executor(),
@@ -322,7 +261,7 @@ impl<'a> Tale<'a> {
             cancellation: cancellation.clone(),
             secrets: self.subject.secrets.clone(),
         };
-        let ended = self.subject.script.test(run, tested);
+        let ended = self.subject.script.test(run, &tested);
         if cancellation.is_spent() {
             self.fleet.exhaust();
         }
@@ -331,6 +270,7 @@ impl<'a> Tale<'a> {
             return None;
         }
         work.take_back_failed(&ended, cancellation);
+        self.test.ask();
         if self.fleet.is_dead() {
             return None;
         }
@@ -345,6 +285,7 @@ impl<'a> Tale<'a> {
 
     fn undoes(&self, work: &Work<'_>, cancellation: &Cancellation) -> Option<(Finished, Option<String>)> {
         let failures = work.take_back(cancellation);
+        self.test.ask();
         if self.fleet.is_dead() {
             return None;
         }
@@ -379,43 +320,6 @@ impl Decide for Truth {
 
     fn who(&self) -> String {
         OPERATOR.into()
-    }
-}
-
-/// What the script says of its own tests.
-struct Test {
-    fleet: Arc<Faults<Arc<Desk>>>,
-    run: RunId,
-    begins: bool,
-    gives: Arc<AtomicBool>,
-    given: Arc<Mutex<Option<Result<(), Failure>>>>,
-}
-
-impl Tested for Test {
-    fn begins(&self) -> bool {
-        self.begins
-    }
-
-    fn gives(&self) {
-        self.gives.store(true, Ordering::SeqCst);
-    }
-
-    fn given(&self, done: Result<(), Failure>) {
-        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
-    }
-
-    fn rules(&self, change: &dyn Fn(&mut Rules)) {
-        self.fleet.change_rules(change);
-    }
-
-    fn looks(&self) -> Vec<Value> {
-        self.fleet.looks(&self.run)
-    }
-
-    fn broken(&self, breach: Breach) {
-        if !self.begins {
-            self.fleet.breach(breach);
-        }
     }
 }
 

@@ -1,27 +1,35 @@
 //! What each fault does to a call and to the fleet.
 
-use super::{Fault, Faults, Going, What};
+use super::{Fault, Faults, Going, What, place};
 use crate::{
     executor::{Call, Executor, Outcome, Source, confirm::unanswered},
     failure::{Failure, FailureKind},
     model::{Container, ContainerName, Host, HostName, Lease, Period, RunId},
-    op::{CommandOutput, Drained, HttpResponse, Locking, Measured, OnTimeout, Op, Series, TrafficCount},
+    op::{CommandOutput, Drained, HttpResponse, Measured, OnTimeout, Op, Series, Sql, TrafficCount},
+    world::databases::first_of,
 };
 
 /// How long a host is away that comes back: shorter than podlift is patient.
 const AWAY: Period = Period::seconds(20);
 /// How long a container is ill that recovers.
 const ILL: Period = Period::seconds(5);
+/// How long another run is at work.
+const ANOTHER: Period = Period::seconds(30);
 /// How long something takes that takes long.
 const SLOW: Period = Period::seconds(600);
 
 impl<S: Source> Faults<S> {
     /// Brings the hosts back whose time has come.
     pub(super) fn bring_back(&self, going: &mut Going) {
-        if going.back.is_empty() && going.ill.is_empty() {
+        if going.back.is_empty() && going.ill.is_empty() && going.others.is_empty() {
             return;
         }
         let now = self.model.with(|world| world.clock());
+        let (over, others): (Vec<_>, Vec<_>) = std::mem::take(&mut going.others).into_iter().partition(|(until, ..)| *until <= now);
+        going.others = others;
+        for (_, host, service) in over {
+            self.model.with(|world| world.vacate(&host, &service, &another()));
+        }
         let (well, ill): (Vec<_>, Vec<_>) = std::mem::take(&mut going.ill).into_iter().partition(|(until, ..)| *until <= now);
         going.ill = ill;
         for (_, host, containers) in well {
@@ -37,7 +45,7 @@ impl<S: Source> Faults<S> {
                 world.bring_back(&host);
                 going.watch.excuse(world);
             });
-            going.step(now, Some(&host), "", || What::Back);
+            going.step(now, Some(&host), None, || What::Back);
         }
     }
 
@@ -45,7 +53,7 @@ impl<S: Source> Faults<S> {
     pub(super) fn befall(&self, call: &Call, fault: Option<Fault>) -> Result<Outcome, Failure> {
         if let Some(fault) = fault {
             let at = self.model.with(|world| world.clock());
-            self.lock().step(at, call.op.host().map(|host| &host.name), call.key.as_str(), || What::Fault(fault));
+            self.lock().step(at, call.op.host().map(|host| &host.name), Some(place(call)), || What::Fault(fault));
         }
         match fault {
             None => self.done(call),
@@ -58,6 +66,7 @@ impl<S: Source> Faults<S> {
             Some(Fault::Reboots) => self.away(call, true, Some(AWAY)),
             Some(Fault::Dies) => self.away(call, true, None),
             Some(Fault::Fails) => failed(call),
+            Some(Fault::FailsHalfway) => self.halfway(call),
             Some(Fault::Slow) => {
                 self.model.with(|world| world.wait(SLOW));
                 self.done(call)
@@ -106,11 +115,12 @@ impl<S: Source> Faults<S> {
             looks.push(self.model.with(|world| world.look(&call.run.id)));
         }
         let host = call.op.host().map(|host| &host.name);
-        let (at, breaches) = self.model.with(|world| (world.clock(), going.watch.look(&call.op, result.as_ref().ok(), world)));
+        let (at, breaches) =
+            self.model.with(|world| (world.clock(), going.watch.look(&call.op, result.as_ref().ok(), &call.run.id, world)));
         let why = result.as_ref().err().map(|failure| failure.message.clone());
-        going.step(at, host, call.key.as_str(), || What::Op(format!("{} {}", call.op.verb(), call.op.describe()), why));
+        going.step(at, host, Some(place(call)), || What::Op(format!("{} {}", call.op.verb(), call.op.describe()), why));
         for breach in breaches {
-            going.breached(at, host, call.key.as_str(), breach);
+            going.breached(at, Some(call), breach);
         }
         result
     }
@@ -188,12 +198,13 @@ impl<S: Source> Faults<S> {
         Ok(Outcome { inverse: outcome.inverse, ..Outcome::of(drained) })
     }
 
+    /// Another run is at work there, and has the lease until it ends.
     fn locked(&self, call: &Call) -> Result<Outcome, Failure> {
         let Op::Lock(op) = &call.op else { return self.done(call) };
         let Some(host) = op.hosts.first() else { return self.done(call) };
         let lease = Lease {
             service: op.service.clone(),
-            run: RunId::new("another").expect("a word is a run's id"),
+            run: another(),
             owner: "somebody@elsewhere".into(),
             purpose: String::new(),
             since: call.run.started.clone(),
@@ -202,8 +213,29 @@ impl<S: Source> Faults<S> {
             left: false,
             generation: 1,
         };
-        Ok(Outcome::of(Locking::Held { host: host.name.clone(), lease: Box::new(lease) }))
+        let mut going = self.lock();
+        let at = self.model.with(|world| {
+            world.occupy(&host.name, lease);
+            world.clock()
+        });
+        going.others.push((after(at, ANOTHER), host.name.clone(), op.service.clone()));
+        drop(going);
+        self.done(call)
     }
+
+    /// The first of several statements is done, and what comes behind it fails.
+    fn halfway(&self, call: &Call) -> Result<Outcome, Failure> {
+        let Op::Sql(op) = &call.op else { return self.done(call) };
+        let Some(text) = first_of(&op.text) else { return self.done(call) };
+        self.model.with(|world| world.fails_on_the_way(op));
+        let outcome = self.done(&Call { op: Sql { text, ..op.clone() }.into(), ..call.clone() })?;
+        Err(Failure::failed("the second statement fails").undone_by(outcome.inverse))
+    }
+}
+
+/// The other run.
+pub(super) fn another() -> RunId {
+    RunId::new("another").expect("a word is a run's id")
 }
 
 fn after(at: Period, period: Period) -> Period {

@@ -4,7 +4,8 @@ use std::{fmt, str::FromStr};
 
 use crate::{
     model::Host,
-    op::{Class, Op},
+    op::{Class, Op, Transactions},
+    world::databases::first_of,
 };
 
 macro_rules! faults {
@@ -47,6 +48,8 @@ faults! {
     Dies = "dies", "the host loses its power";
     /// It is tried in vain, and nothing was done.
     Fails = "fails", "it fails";
+    /// A part of it is done, then it fails.
+    FailsHalfway = "fails-halfway", "it fails behind its first statement";
     /// It takes long.
     Slow = "slow", "it takes ten minutes";
     /// The containers do not become healthy.
@@ -126,7 +129,15 @@ impl Fault {
                 Self::OperatorAfterOutcome,
             ]);
         }
+        // A database that is reached without a host is lost and found again all the same.
+        if !is_remote && matches!(op, Op::Sql(_) | Op::Backfill(_) | Op::Query(_)) {
+            faults.push(Self::LostBefore);
+            if class.changes() {
+                faults.push(Self::LostAfter);
+            }
+        }
         faults.extend_from_slice(match op {
+            Op::Sql(sql) if sql.transaction != Transactions::One && first_of(&sql.text).is_some() => &[Self::FailsHalfway],
             Op::Ship(_) | Op::SetWeights(_) => &[Self::Slow],
             Op::Start(_) => &[Self::Slow, Self::Unhealthy],
             Op::Healthcheck(_) => &[Self::Unhealthy, Self::Flaps, Self::Crashes, Self::Gone, Self::Reboots],

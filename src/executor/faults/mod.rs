@@ -24,14 +24,18 @@ pub use self::{
 };
 use super::{Call, Executor, Model, Outcome, Source, Urgency};
 use crate::{
-    failure::{Failure, FailureKind},
-    model::{ContainerName, HostName, Period, RunId},
+    failure::{Failure, FailureKind, Origin},
+    journal::Asked,
+    model::{ContainerName, HostName, Period, RunId, ServiceName},
     world::{
         World,
         shape::Shape,
         watch::{Breach, Rules, Watch},
     },
 };
+
+/// How long somebody waits who was refused because another run is at work.
+const LATER: Period = Period::seconds(60);
 
 /// One op that reached the fleet, or a fault, or a breach: what a story is told by.
 #[derive(Clone, Debug)]
@@ -42,6 +46,8 @@ pub struct Step {
     pub host: Option<HostName>,
     /// Which call.
     pub key: String,
+    /// The place in the script.
+    pub origin: Option<Origin>,
     /// What it was.
     pub what: What,
 }
@@ -97,6 +103,8 @@ struct Going {
     back: BTreeMap<HostName, Period>,
     /// Containers that are ill, and until when.
     ill: Vec<(Period, HostName, Vec<ContainerName>)>,
+    /// Leases that another run has, and until when.
+    others: Vec<(Period, HostName, ServiceName)>,
     calls: usize,
     most: usize,
     sites: Vec<Met>,
@@ -121,6 +129,7 @@ impl<S: Source> Faults<S> {
             noted,
             back: BTreeMap::new(),
             ill: Vec::new(),
+            others: Vec::new(),
             calls: 0,
             most,
             sites: Vec::new(),
@@ -149,6 +158,11 @@ impl<S: Source> Faults<S> {
         self.is_dead.store(false, Ordering::SeqCst);
     }
 
+    /// Lets the time pass in which another run, which has the lease, comes to its end.
+    pub fn wait_for_others(&self) {
+        self.model.with(|world| world.wait(LATER));
+    }
+
     /// Whether the run was ended because it did not come to its end.
     pub fn is_endless(&self) -> bool {
         let going = self.lock();
@@ -163,7 +177,11 @@ impl<S: Source> Faults<S> {
         going.missed.extend(left);
         going.back.clear();
         going.ill.clear();
+        let others = std::mem::take(&mut going.others);
         self.model.with(|world| {
+            for (_, host, service) in &others {
+                world.vacate(host, service, &befall::another());
+            }
             let hosts: Vec<HostName> = world.hosts().cloned().collect();
             for host in &hosts {
                 world.bring_back(host);
@@ -242,7 +260,7 @@ impl<S: Source> Faults<S> {
     /// Notes a rule that was broken.
     pub fn breach(&self, breach: Breach) {
         let at = self.model.with(|world| world.clock());
-        self.lock().breached(at, None, "", breach);
+        self.lock().breached(at, None, breach);
     }
 
     fn lock(&self) -> MutexGuard<'_, Going> {
@@ -250,7 +268,8 @@ impl<S: Source> Faults<S> {
     }
 
     /// The operator's machine dies, if that is what is planned here.
-    fn dies_at(&self, key: &str, verb: &'static str, point: Fault) -> bool {
+    fn dies_at(&self, asked: &Asked, point: Fault) -> bool {
+        let (key, verb) = (asked.key.as_str(), asked.op.verb());
         if self.is_dead() {
             return true;
         }
@@ -262,7 +281,7 @@ impl<S: Source> Faults<S> {
             return false;
         }
         let at = self.model.with(|world| world.clock());
-        going.step(at, None, key, || What::Fault(point));
+        going.step(at, None, Some((key, &asked.origin)), || What::Fault(point));
         self.is_dead.store(true, Ordering::SeqCst);
         true
     }
@@ -313,16 +332,25 @@ impl Going {
         }
     }
 
-    fn step(&mut self, at: Period, host: Option<&HostName>, key: &str, what: impl FnOnce() -> What) {
+    /// Notes a step, with the key of its call and the place of that in the script.
+    fn step(&mut self, at: Period, host: Option<&HostName>, call: Option<(&str, &Origin)>, what: impl FnOnce() -> What) {
         if self.noted.steps {
-            self.steps.push(Step { at, host: host.cloned(), key: key.to_owned(), what: what() });
+            let (key, origin) = call.unzip();
+            let (key, origin) = (key.unwrap_or_default().to_owned(), origin.cloned());
+            self.steps.push(Step { at, host: host.cloned(), key, origin, what: what() });
         }
     }
 
-    fn breached(&mut self, at: Period, host: Option<&HostName>, key: &str, breach: Breach) {
-        self.step(at, host, key, || What::Breach(breach.clone()));
+    fn breached(&mut self, at: Period, of: Option<&Call>, breach: Breach) {
+        let host = of.and_then(|call| call.op.host()).map(|host| &host.name);
+        self.step(at, host, of.map(place), || What::Breach(breach.clone()));
         self.breaches.push(breach);
     }
+}
+
+/// A call's key, and its place in the script.
+fn place(call: &Call) -> (&str, &Origin) {
+    (call.key.as_str(), &call.origin)
 }
 
 fn dead() -> Failure {

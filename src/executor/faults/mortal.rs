@@ -25,11 +25,7 @@ impl<S: Source> Store for Mortal<S> {
             return dead();
         }
         match entry {
-            Entry::Intent(intent)
-                if self.0.dies_at(intent.asked.key.as_str(), intent.asked.op.verb(), Fault::OperatorBeforeIntent) =>
-            {
-                dead()
-            }
+            Entry::Intent(intent) if self.0.dies_at(&intent.asked, Fault::OperatorBeforeIntent) => dead(),
             _ => Ok(()),
         }
     }
@@ -41,11 +37,7 @@ impl<S: Source> Store for Mortal<S> {
 
     fn acknowledge(&mut self, entry: &Entry) -> io::Result<()> {
         match entry {
-            Entry::Done { asked, .. } | Entry::Failed { asked, .. }
-                if self.0.dies_at(asked.key.as_str(), asked.op.verb(), Fault::OperatorAfterOutcome) =>
-            {
-                dead()
-            }
+            Entry::Done { asked, .. } | Entry::Failed { asked, .. } if self.0.dies_at(asked, Fault::OperatorAfterOutcome) => dead(),
             _ => Ok(()),
         }
     }

@@ -1,11 +1,13 @@
 //! SQL as text: where one statement ends, what it does, and whether old code survives it.
 
+mod effects;
 mod lint;
 mod objects;
 mod query;
 mod split;
 mod unparsed;
 
+pub use effects::{Effect, Item, effects};
 pub use lint::{Phase, Verdict, lint, undo_of};
 pub use objects::{
     ConcurrentIndex, Object, concurrent_index, conditional, first_words, is_transaction_control, locked, stands_alone, without,

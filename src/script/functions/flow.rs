@@ -151,7 +151,7 @@ fn is_interruption(error: &EvalAltResult) -> bool {
 }
 
 /// The failure that an error carries, or its words as one.
-pub(super) fn failure_of(error: &EvalAltResult) -> Failure {
+pub(in crate::script) fn failure_of(error: &EvalAltResult) -> Failure {
     match error.unwrap_inner() {
         EvalAltResult::ErrorRuntime(thrown, _) | EvalAltResult::ErrorTerminated(thrown, _) => {
             thrown.clone().try_cast::<Failure>().unwrap_or_else(|| Failure::failed(thrown.to_string()))

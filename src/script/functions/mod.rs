@@ -31,6 +31,7 @@ use rhai::{Dynamic, EvalAltResult, FnNamespace, FuncRegistration, Module, Native
 
 use self::arguments::Arguments;
 pub(super) use self::parameters::Required;
+pub(super) use self::{flow::failure_of, testing::aside};
 use super::{
     options::{self, OptionSpec},
     session::Session,

@@ -11,8 +11,12 @@ use super::{
 use crate::{
     executor::{Call, Executor, Key, Outcome},
     failure::{Failure, FailureKind},
-    script::{parallel::detach, session::lock, values::json},
-    world::watch::{Breach, Least},
+    script::{
+        parallel::detach,
+        session::{Session, lock},
+        tested::ask,
+    },
+    world::watch::Least,
 };
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -69,6 +73,8 @@ fn invariants(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic,
             rules.dropped = options.bool("dropped").unwrap_or(rules.dropped);
             rules.downtime = options.bool("downtime").unwrap_or(rules.downtime);
             rules.healthy = options.bool("healthy").unwrap_or(rules.healthy);
+            rules.lease = options.bool("lease").unwrap_or(rules.lease);
+            rules.schema = options.bool("schema").unwrap_or(rules.schema);
             rules.ending = options.bool("ending").unwrap_or(rules.ending);
             rules.versions = options.whole("versions").or(rules.versions);
             rules.min_capacity = least.or(rules.min_capacity);
@@ -80,23 +86,16 @@ fn invariants(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic,
 /// Asks the script's own invariants about every state that the fleet was in since they were last asked.
 pub(super) fn look(caller: &Caller<'_>) {
     let Some(tested) = caller.session.tested() else { return };
-    let invariants = lock(&caller.session.circumstances().invariants).clone();
-    if invariants.is_empty() {
-        return;
+    let named = lock(&caller.session.circumstances().invariants).clone();
+    if !named.is_empty() {
+        let aside = aside(&caller.session);
+        ask(tested.as_ref(), &named, |holds, world| in_session(caller, &aside, holds, (world,)));
     }
-    let aside = caller.session.over(Key::aside(0).branch(), Arc::new(Still));
-    for world in tested.looks() {
-        let world = json::dynamic(world);
-        for (name, holds) in &invariants {
-            let what = match in_session(caller, &aside, holds, (world.clone(),)) {
-                Ok(answer) if answer.as_bool() == Ok(true) => continue,
-                Ok(answer) if answer.is_bool() => "it does not hold".to_owned(),
-                Ok(_) => "it answers with something else than true or false".to_owned(),
-                Err(error) => format!("it cannot be asked: {}", failure_of(&error).message),
-            };
-            tested.broken(Breach::new(name, what));
-        }
-    }
+}
+
+/// What invariants are asked in: they look, and do nothing.
+pub(in crate::script) fn aside(session: &Session) -> Session {
+    session.over(Key::aside(0).branch(), Arc::new(Still))
 }
 
 /// Where an invariant asks for something: it looks, and does nothing.

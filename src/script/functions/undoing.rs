@@ -107,9 +107,14 @@ fn leave_out(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, 
     Ok(Dynamic::UNIT)
 }
 
+/// How many steps of a script's own code one attempt counts as.
+const ATTEMPT: u64 = 100;
+
 /// What a closure returns when it is called in a block of its own, or why it failed; then all that it did is undone.
 fn attempted(caller: &Caller<'_>, action: &FnPtr) -> Result<Result<Dynamic, Failure>, Trouble> {
     caller.session.goes_on()?;
+    // A closure that does nothing but fail is tried as often as it is told, and a test of the script has to come to its end.
+    caller.session.circumstances().cancellation.spends(ATTEMPT);
     let block = caller.session.block(&caller.next_key());
     match in_session(caller, &block, action, ()) {
         Ok(value) => {

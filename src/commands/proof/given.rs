@@ -1,0 +1,113 @@
+//! What a script says of its own tests: where they begin, and what must hold.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use serde_json::Value;
+
+use super::Desk;
+use crate::{
+    executor::{Call, Executor, Outcome, faults::Faults},
+    failure::Failure,
+    model::{RunId, Version},
+    op::{Build, Op},
+    script::{Invariants, Tested},
+    world::watch::{Breach, Rules},
+};
+
+/// What came before the run that is tested.
+pub const BEFORE: &str = "before";
+
+/// A test of a script, as the script sees it.
+pub struct Test {
+    fleet: Arc<Faults<Arc<Desk>>>,
+    run: RunId,
+    /// Whether it makes what the tests begin with, and what came of it where the script says what that is.
+    begins: bool,
+    gives: AtomicBool,
+    given: Mutex<Option<Result<(), Failure>>>,
+    invariants: Mutex<Option<Invariants>>,
+}
+
+impl Test {
+    /// A test of the script on this fleet, by this run.
+    pub fn new(fleet: Arc<Faults<Arc<Desk>>>, run: RunId) -> Self {
+        let begins = run.as_str() == BEFORE;
+        Self { fleet, run, begins, gives: AtomicBool::new(false), given: Mutex::default(), invariants: Mutex::default() }
+    }
+
+    /// Whether the script says what its tests begin with.
+    pub fn is_given(&self) -> bool {
+        self.gives.load(Ordering::SeqCst)
+    }
+
+    /// What came of it.
+    pub fn what_was_given(&self) -> Option<Result<(), Failure>> {
+        lock(&self.given).clone()
+    }
+
+    /// Asks the script's own invariants about what happened when it had ended.
+    pub fn ask(&self) {
+        if let Some(invariants) = &*lock(&self.invariants) {
+            invariants.ask(self);
+        }
+    }
+}
+
+impl Tested for Test {
+    fn begins(&self) -> bool {
+        self.begins
+    }
+
+    fn gives(&self) {
+        self.gives.store(true, Ordering::SeqCst);
+    }
+
+    fn given(&self, done: Result<(), Failure>) {
+        *lock(&self.given) = Some(done);
+    }
+
+    fn rules(&self, change: &dyn Fn(&mut Rules)) {
+        self.fleet.change_rules(change);
+    }
+
+    fn looks(&self) -> Vec<Value> {
+        self.fleet.looks(&self.run)
+    }
+
+    fn broken(&self, breach: Breach) {
+        if !self.begins {
+            self.fleet.breach(breach);
+        }
+    }
+
+    fn keeps(&self, invariants: Invariants) {
+        *lock(&self.invariants) = Some(invariants);
+    }
+}
+
+/// Builds what came before, until the script itself says what that is.
+pub struct Earlier {
+    /// The fleet.
+    pub inner: Arc<dyn Executor>,
+    /// The test that it begins.
+    pub test: Arc<Test>,
+}
+
+impl Executor for Earlier {
+    fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        match &call.op {
+            Op::Build(build) if !self.test.is_given() => {
+                let version = Version::new(BEFORE).expect("a word is a version");
+                self.inner.perform(&call.with(Build { version, ..build.clone() }))
+            }
+            _ => self.inner.perform(call),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,80 @@
+//! Whether what is there in the end is what the run says.
+
+use super::{Desk, tale::Limits};
+use crate::{
+    commands::exit::Exit,
+    executor::faults::Faults,
+    model::RunId,
+    world::{World, shape::differences, watch::Breach},
+};
+
+/// How a tale ended, and what it is measured by.
+pub struct End<'a> {
+    /// What the run says.
+    pub exit: Exit,
+    /// Why it failed, where it did.
+    pub why: Option<&'a str>,
+    /// The fleet in the beginning.
+    pub start: &'a World,
+    /// What there is when all is done.
+    pub limits: &'a Limits,
+}
+
+/// Notes the breaches of a run that has ended.
+pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
+    let (world, rules) = (fleet.world(), fleet.rules());
+    if rules.schema
+        && let Some(what) = old_code(&world, run, end)
+    {
+        fleet.breach(Breach::new("schema", what));
+    }
+    if !rules.ending {
+        return;
+    }
+    let End { exit, why, start, limits } = end;
+    let found = world.shape(run);
+    let old = fleet.committed().unwrap_or_else(|| start.shape(run));
+    let left = differences(&found, &old);
+    let broken = |what: String| fleet.breach(Breach::new("ending", what));
+    match exit {
+        Exit::Done => {
+            let Some(new) = &limits.new else { return };
+            let missing = differences(&found, new);
+            if !missing.is_empty() && !left.is_empty() {
+                broken(format!("the run says that it is done, and what there is differs from what it makes: {}", missing.join("; ")));
+            }
+        }
+        Exit::Error | Exit::Bad | Exit::Refused | Exit::Undone | Exit::Unreachable if !left.is_empty() => {
+            broken(format!(
+                "the run says that it left nothing ({}), and what there is differs from before: {}",
+                exit.word(),
+                left.join("; ")
+            ));
+        }
+        // What was committed on the way stays, as the script said; and what was deleted behind that, nothing brings back.
+        Exit::Mixed if left.iter().all(|line| line.contains(": not ") && line.ends_with(" stopped")) => {}
+        Exit::Mixed | Exit::Interrupted => {
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            broken(format!(
+                "with every host there and nothing going wrong, it cannot be taken back{why}; what differs from before: {}",
+                left.join("; ")
+            ));
+        }
+        _ => {}
+    }
+}
+
+/// Code from before the run that runs in the end on a schema which the run has contracted, of a service that the run deploys.
+fn old_code(world: &World, run: &RunId, end: &End<'_>) -> Option<String> {
+    let before = end.start.contracted();
+    let first = world.contracted().into_iter().find(|what| !before.contains(what))?;
+    let new = end.limits.new.as_ref()?;
+    let is_deployed = |service: &str| {
+        let of = format!("{service} ");
+        new.values().flatten().any(|line| line.starts_with(&of) && line.contains("(new)"))
+    };
+    let states = world.states();
+    let mut containers = states.values().flat_map(|state| state.containers.values());
+    let old = containers.find(|one| one.is_running() && one.run != *run && is_deployed(one.service.as_str()))?;
+    Some(format!("in the end {} on {} runs {}, and the schema is contracted under it: {first}", old.name, old.host, old.version))
+}

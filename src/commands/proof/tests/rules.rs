@@ -1,0 +1,147 @@
+//! Rules beyond traffic: schemas, commands, leases, a script's own invariants, and an end within bounds.
+
+use std::sync::Arc;
+
+use super::{BY_HAND, Bounds, SINGLE, broken, on_one_host, proof, subject, told};
+use crate::{
+    commands::proof::{Subject, Unprovable, prove, retell},
+    executor::{Call, Executor, Outcome},
+    failure::Failure,
+    op::{Locking, Op},
+};
+
+const DATABASE: &str = "let db = database(\"postgres://app@db/shop\");\n";
+
+/// A migration with this `undo`, then a deploy.
+fn migrated(statement: &str, undo: &str) -> Subject {
+    subject(&format!("{DATABASE}db.sql(\"{statement}\", #{{ undo: \"{undo}\" }});\n{}", on_one_host()))
+}
+
+#[test]
+fn a_migration_is_taken_back_with_the_run() {
+    let proof = proof(&migrated(
+        "ALTER TABLE users ADD COLUMN mail text; CREATE INDEX CONCURRENTLY users_mail ON users (mail)",
+        "DROP INDEX CONCURRENTLY IF EXISTS users_mail; ALTER TABLE users DROP COLUMN IF EXISTS mail",
+    ));
+    assert!(proof.findings.is_empty(), "{}", told(&proof));
+}
+
+#[test]
+fn an_undo_that_does_not_take_its_migration_back_is_found() {
+    for (statement, undo, left) in [
+        ("ALTER TABLE users ADD COLUMN mail text", "ALTER TABLE users DROP COLUMN IF EXISTS email", "column users.mail is there"),
+        ("ALTER TABLE users ADD COLUMN mail text; CREATE TABLE mails (id int)", "DROP TABLE mails", "column users.mail is there"),
+    ] {
+        let proof = proof(&migrated(statement, undo));
+        let first = proof.findings.first().unwrap_or_else(|| panic!("{undo} is taken for right"));
+        assert!(first.breaches.iter().any(|breach| breach.rule == "ending" && breach.what.contains(left)), "{:?}", first.breaches);
+        assert_eq!(first.story.faults.len(), 1);
+    }
+}
+
+const CONTRACT: &str = "db.sql(\"ALTER TABLE users DROP COLUMN email\");\n";
+
+#[test]
+fn a_contract_before_the_old_code_is_gone_is_found() {
+    for script in [
+        format!("{DATABASE}{CONTRACT}{}", on_one_host()),
+        format!("{DATABASE}{}", on_one_host().replace("    drain(old);\n", &format!("{CONTRACT}    drain(old);\n"))),
+    ] {
+        let proof = prove(&subject(&script), &Bounds { faults: 0, ..SINGLE }, &|_, _| {}).expect("it works");
+        let breach = &proof.findings[0].breaches[0];
+        assert_eq!(breach.rule, "schema");
+        assert!(breach.what.contains("runs before, and the schema is contracted under it: column users.email is gone"), "{breach:?}");
+    }
+    let last = format!("{DATABASE}{}commit();\n{CONTRACT}", on_one_host());
+    let proof = prove(&subject(&last), &Bounds { faults: 0, ..SINGLE }, &|_, _| {}).expect("it works");
+    assert!(proof.findings.is_empty(), "{}", told(&proof));
+}
+
+#[test]
+fn old_code_that_is_brought_back_to_a_contracted_schema_is_found() {
+    let late = format!("{DATABASE}{}{CONTRACT}hook(fleet[0], \"true\");", on_one_host());
+    let rules: Vec<String> = broken(&subject(&late)).into_iter().map(|(rule, _)| rule).collect();
+    assert!(rules.contains(&"schema".to_owned()), "{rules:?}");
+}
+
+#[test]
+fn expand_and_contract_holds() {
+    let script = format!(
+        "import \"std/expand_contract\" as change;\n{DATABASE}{}",
+        r#"change::run(db, "users-mail", #{
+    services: [[web, img]], fleet: [fleet[0]],
+    expand: "ALTER TABLE users ADD COLUMN mail text", backfill: #{ table: "users", key: "id", set: "mail = email" },
+    contract: "ALTER TABLE users DROP COLUMN email",
+});"#
+    );
+    let proof = proof(&subject(&script));
+    assert!(proof.findings.is_empty(), "{}", told(&proof));
+}
+
+/// Forgets what takes a command back.
+fn forgetful(inner: Arc<dyn Executor>) -> Arc<dyn Executor> {
+    struct Forgetful(Arc<dyn Executor>);
+    impl Executor for Forgetful {
+        fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+            let outcome = self.0.perform(call)?;
+            let inverse = if matches!(call.op, Op::Hook(_)) { Vec::new() } else { outcome.inverse };
+            Ok(Outcome { inverse, ..outcome })
+        }
+    }
+    Arc::new(Forgetful(inner))
+}
+
+#[test]
+fn what_a_command_did_is_taken_back_with_the_run() {
+    let with = |catching: &str| subject(&format!("hook(fleet[0], \"migrate up\", #{{ undo: \"migrate down\" }});\n{catching}"));
+    let held = proof(&with(&on_one_host()));
+    assert!(held.findings.is_empty(), "{}", told(&held));
+    let proof = proof(&Subject { around: forgetful, ..with(&on_one_host()) });
+    let what: Vec<&str> = proof.findings.iter().map(|finding| finding.breaches[0].what.as_str()).collect();
+    assert!(what.iter().any(|what| what.contains("10.0.0.1: what `migrate up` did stands")), "{what:?}");
+}
+
+#[test]
+fn a_deploy_that_goes_on_beyond_anothers_lease_is_found() {
+    /// Takes a lease for its own, whoever has it.
+    fn ruthless(inner: Arc<dyn Executor>) -> Arc<dyn Executor> {
+        struct Ruthless(Arc<dyn Executor>);
+        impl Executor for Ruthless {
+            fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+                let outcome = self.0.perform(call)?;
+                Ok(if matches!(call.op, Op::Lock(_)) { Outcome::of(Locking::Taken) } else { outcome })
+            }
+        }
+        Arc::new(Ruthless(inner))
+    }
+    let script = on_one_host();
+    assert!(broken(&Subject { around: ruthless, ..subject(&script) }).contains(&("lease".into(), 1)));
+    // Whoever waits for it, and whoever comes later, meets the other run until that has ended.
+    let waits = format!("for n in 0..5 {{ try {{ lock(web, fleet[0]); break; }} catch (held) {{ pause(\"10s\"); }} }}\n{script}");
+    let proof = proof(&subject(&waits));
+    assert!(proof.findings.is_empty(), "{}", told(&proof));
+}
+
+/// The new containers get traffic, and the run fails: what takes it back ends them one by one.
+#[test]
+fn a_scripts_own_invariants_are_asked_while_it_is_taken_back() {
+    let script = format!(
+        "invariant(\"nothing was ever stopped\", |world| !(\"web\" in world.services) || world.services.web.containers.all(|one| one.state != \"stopped\"));\n{}",
+        BY_HAND.replace("    stop(old);\n", "").replace("in fleet", "in [fleet[0]]")
+    );
+    let proof = proof(&subject(&script));
+    let finding = proof.findings.first().expect("an undo stops what it has started");
+    assert_eq!(finding.breaches[0].rule, "nothing was ever stopped");
+    assert!(finding.story.faults.len() == 1 && finding.exit.is_some(), "{finding:?}");
+    let again = retell(&subject(&script), &finding.story, &SINGLE).expect("it comes up");
+    assert_eq!(again.breaches, finding.breaches);
+}
+
+#[test]
+fn a_retry_without_an_end_is_found_and_no_hang() {
+    for endless in ["fail(\"again\")", "hook(fleet[0], \"true\"); fail(\"again\")"] {
+        let script = format!("try {{ retry(1_000_000_000, \"0s\", || {{ {endless} }}); }} catch (problem) {{ }}");
+        let outcome = prove(&subject(&script), &Bounds { calls: 2_000, ..SINGLE }, &|_, _| {});
+        assert!(matches!(outcome, Err(Unprovable::Fails(_))), "{endless}: it comes to no end by itself");
+    }
+}

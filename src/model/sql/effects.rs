@@ -1,0 +1,162 @@
+//! What a statement makes and takes away, as far as the parser understands it: so that a model knows a schema.
+
+use sqlparser::ast::{
+    AlterColumnOperation, AlterTable, AlterTableOperation, Ident, ObjectName, ObjectType, RenameTableNameKind, Statement, TableConstraint,
+};
+
+use super::objects::{beside, full, ident, parse};
+
+/// Something of a schema, in words such as `column users.mail`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// What it is called.
+    pub words: String,
+    /// The table that it goes with.
+    pub table: Option<String>,
+}
+
+/// One thing that a statement does to a schema. What it does to rows is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It is there afterwards.
+    Makes(Item),
+    /// It is not there any more.
+    Takes(Item),
+}
+
+/// What a statement does to a schema, in order; nothing where the parser does not know it.
+pub fn effects(statement: &str) -> Vec<Effect> {
+    use Effect::{Makes, Takes};
+    let Ok(parsed) = parse(statement) else { return Vec::new() };
+    match &parsed {
+        Statement::CreateTable(create) => vec![Makes(item("table", &create.name))],
+        Statement::CreateView(create) => vec![Makes(item("view", &create.name))],
+        Statement::CreateFunction(create) => vec![Makes(item("function", &create.name))],
+        Statement::CreateSequence { name, .. } => vec![Makes(item("sequence", name))],
+        Statement::CreateType { name, .. } => vec![Makes(item("type", name))],
+        Statement::CreateTrigger(create) => vec![Makes(of("trigger", &create.table_name, &plain(&full(&create.name))))],
+        Statement::CreateIndex(create) => {
+            let named = |name| Item { words: format!("index {}", plain(&beside(&create.table_name, name))), table: None };
+            let table = plain(&full(&create.table_name));
+            create.name.iter().map(|name| Makes(Item { table: Some(table.clone()), ..named(name) })).collect()
+        }
+        Statement::DropFunction(drop) => drop.func_desc.iter().map(|function| Takes(item("function", &function.name))).collect(),
+        Statement::DropTrigger(drop) => {
+            drop.table_name.iter().map(|table| Takes(of("trigger", table, &plain(&full(&drop.trigger_name))))).collect()
+        }
+        Statement::Drop { object_type, names, .. } => {
+            let word = match object_type {
+                ObjectType::Table => "table",
+                ObjectType::View | ObjectType::MaterializedView => "view",
+                ObjectType::Index => "index",
+                ObjectType::Sequence => "sequence",
+                ObjectType::Type => "type",
+                _ => return Vec::new(),
+            };
+            names.iter().map(|name| Takes(item(word, name))).collect()
+        }
+        Statement::AlterTable(alter) => alter.operations.iter().flat_map(|operation| altered(alter, operation)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn altered(alter: &AlterTable, operation: &AlterTableOperation) -> Vec<Effect> {
+    use Effect::{Makes, Takes};
+    let part = |word: &str, name: &Ident| of(word, &alter.name, &plain(&ident(name)));
+    match operation {
+        AlterTableOperation::AddColumn { column_def, .. } => vec![Makes(part("column", &column_def.name))],
+        AlterTableOperation::DropColumn { column_names, .. } => column_names.iter().map(|name| Takes(part("column", name))).collect(),
+        AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
+            vec![Takes(part("column", old_column_name)), Makes(part("column", new_column_name))]
+        }
+        AlterTableOperation::RenameTable { table_name: RenameTableNameKind::As(name) | RenameTableNameKind::To(name) } => {
+            vec![Takes(item("table", &alter.name)), Makes(item("table", name))]
+        }
+        AlterTableOperation::AddConstraint { constraint, .. } => {
+            constraint_name(constraint).map(|name| Makes(part("constraint", name))).into_iter().collect()
+        }
+        AlterTableOperation::DropConstraint { name, .. } => vec![Takes(part("constraint", name))],
+        AlterTableOperation::RenameConstraint { old_name, new_name } => {
+            vec![Takes(part("constraint", old_name)), Makes(part("constraint", new_name))]
+        }
+        AlterTableOperation::AlterColumn { column_name, op: AlterColumnOperation::SetNotNull } => {
+            vec![Makes(part("NOT NULL of", column_name))]
+        }
+        AlterTableOperation::AlterColumn { column_name, op: AlterColumnOperation::DropNotNull } => {
+            vec![Takes(part("NOT NULL of", column_name))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn constraint_name(constraint: &TableConstraint) -> Option<&Ident> {
+    match constraint {
+        TableConstraint::Check(check) => check.name.as_ref(),
+        TableConstraint::ForeignKey(key) => key.name.as_ref(),
+        TableConstraint::Unique(unique) => unique.name.as_ref(),
+        TableConstraint::PrimaryKey(key) => key.name.as_ref(),
+        TableConstraint::UniqueUsingIndex(using) | TableConstraint::PrimaryKeyUsingIndex(using) => using.name.as_ref(),
+        _ => None,
+    }
+}
+
+fn item(word: &str, name: &ObjectName) -> Item {
+    Item { words: format!("{word} {}", plain(&full(name))), table: None }
+}
+
+fn of(word: &str, table: &ObjectName, name: &str) -> Item {
+    let table = plain(&full(table));
+    Item { words: format!("{word} {table}.{name}"), table: Some(table) }
+}
+
+fn plain(name: &str) -> String {
+    name.replace('"', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(statement: &str) -> Vec<String> {
+        let told = |effect: Effect| match effect {
+            Effect::Makes(item) => format!("+{}", item.words),
+            Effect::Takes(item) => format!("-{}", item.words),
+        };
+        effects(statement).into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn what_is_made_has_the_same_words_as_what_takes_it_back() {
+        for (make, take) in [
+            ("CREATE TABLE IF NOT EXISTS Mails (id int)", "DROP TABLE IF EXISTS mails"),
+            ("ALTER TABLE users ADD COLUMN mail text", "ALTER TABLE users DROP COLUMN IF EXISTS mail"),
+            ("CREATE UNIQUE INDEX CONCURRENTLY users_mail ON users (mail)", "DROP INDEX CONCURRENTLY IF EXISTS users_mail"),
+            ("CREATE INDEX a ON shop.users (mail)", "DROP INDEX shop.a"),
+            ("CREATE TRIGGER t BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION f()", "DROP TRIGGER IF EXISTS t ON users"),
+            ("CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$", "DROP FUNCTION IF EXISTS f"),
+            ("CREATE VIEW v AS SELECT 1", "DROP VIEW v"),
+            ("CREATE SEQUENCE s", "DROP SEQUENCE s"),
+            ("CREATE TYPE mood AS ENUM ('ok')", "DROP TYPE mood"),
+            ("ALTER TABLE users ADD CONSTRAINT c CHECK (a > 0) NOT VALID", "ALTER TABLE users DROP CONSTRAINT c"),
+            ("ALTER TABLE users ALTER COLUMN a SET NOT NULL", "ALTER TABLE users ALTER COLUMN a DROP NOT NULL"),
+        ] {
+            let (made, taken) = (told(make), told(take));
+            assert_eq!(made.len(), 1, "{make}");
+            assert_eq!(made[0].replacen('+', "-", 1), taken[0], "{make}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_taken_away_and_another_made() {
+        assert_eq!(told("ALTER TABLE users RENAME COLUMN email TO mail"), ["-column users.email", "+column users.mail"]);
+        assert_eq!(told("ALTER TABLE users RENAME TO people"), ["-table users", "+table people"]);
+        assert_eq!(told("ALTER TABLE u DROP COLUMN a, ADD COLUMN b int"), ["-column u.a", "+column u.b"]);
+    }
+
+    #[test]
+    fn rows_are_no_schema() {
+        for text in ["UPDATE users SET a = 1", "INSERT INTO t VALUES (1)", "SELECT 1", "what is this"] {
+            assert_eq!(told(text), Vec::<String>::new(), "{text}");
+        }
+    }
+}
