@@ -1,29 +1,35 @@
 //! A host within reach: its Docker engine, its commands, its ports.
-#![expect(clippy::disallowed_types, reason = "fleet/ speaks to engines and starts programs")]
+#![expect(clippy::disallowed_types, reason = "fleet/ speaks to engines")]
+
+mod program;
+mod request;
+mod stream;
 
 use std::{
     io,
     path::{Path, PathBuf},
-    pin::Pin,
-    process::Stdio,
     sync::{Arc, PoisonError},
-    task::{Context, Poll},
     time::Duration,
 };
 
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::future::join_all;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
     sync::{Mutex, OnceCell, Semaphore},
     task::JoinHandle,
     time::timeout,
 };
 
+use self::program::{first_words, here, there};
+pub use self::{
+    program::{exit_code, quoted},
+    request::Request,
+    stream::Stream,
+};
 use super::{
     lease::Leases,
-    ssh::{Forward, OpenSession, RunFolder, Target},
+    ssh::{OpenSession, RunFolder, Target},
     trouble::{self, SocketLook},
 };
 use crate::{
@@ -46,56 +52,6 @@ const TIDYING: Duration = Duration::from_secs(20);
 const CONFIRMATION: Duration = Duration::from_secs(20);
 /// What is kept of a command's output, in bytes.
 pub const OUTPUT_LIMIT: usize = 1 << 20;
-
-/// A command for a host.
-#[derive(Clone, Debug)]
-pub struct Request<'a> {
-    /// The program and its arguments; each is quoted.
-    pub program: &'a [&'a str],
-    /// What it reads.
-    pub stdin: Vec<u8>,
-    /// Whether it needs root: `sudo -n` unless the user is root.
-    pub sudo: bool,
-    /// How long it may take.
-    pub timeout: Duration,
-    /// What people call it, where its first words say too little.
-    pub name: Option<&'a str>,
-}
-
-impl<'a> Request<'a> {
-    /// A command that reads nothing, needs no root and takes at most 30 s.
-    pub const fn new(program: &'a [&'a str]) -> Self {
-        Self { program, stdin: Vec::new(), sudo: false, timeout: Duration::from_secs(30), name: None }
-    }
-
-    /// Gives it something to read.
-    #[must_use]
-    pub fn stdin(mut self, stdin: impl Into<Vec<u8>>) -> Self {
-        self.stdin = stdin.into();
-        self
-    }
-
-    /// Says whether it needs root.
-    #[must_use]
-    pub const fn sudo(mut self, sudo: bool) -> Self {
-        self.sudo = sudo;
-        self
-    }
-
-    /// Gives it a name for messages.
-    #[must_use]
-    pub const fn called(mut self, name: &'a str) -> Self {
-        self.name = Some(name);
-        self
-    }
-
-    /// Says how long it may take.
-    #[must_use]
-    pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-}
 
 /// A host within reach. Opened on first use and again where it broke; `local` has the same face without SSH.
 pub struct Connection {
@@ -402,7 +358,7 @@ impl Connection {
             None => {
                 let stream =
                     timeout(CONNECT, TcpStream::connect((address, port))).await.unwrap_or_else(|_| Err(late())).map_err(refused)?;
-                Ok(Stream(Inner::Direct(stream)))
+                Ok(Stream::direct(stream))
             }
             Some(session) => {
                 let forward = session
@@ -410,7 +366,7 @@ impl Connection {
                     .await
                     .map_err(|error| trouble::lost(&self.host, &format!("the forwarding of {}", to())).detail("ssh", error.to_string()))?;
                 let stream = timeout(CONNECT, UnixStream::connect(&forward.path)).await.unwrap_or_else(|_| Err(late())).map_err(refused)?;
-                Ok(Stream(Inner::Forwarded { stream, _forward: forward }))
+                Ok(Stream::forwarded(stream, forward))
             }
         }
     }
@@ -420,166 +376,17 @@ fn late() -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
 
-/// A connection to a port of a host.
-pub struct Stream(Inner);
-
-enum Inner {
-    Direct(TcpStream),
-    /// The forward may be closed once nobody holds it.
-    Forwarded {
-        stream: UnixStream,
-        _forward: Arc<Forward>,
-    },
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
-            Inner::Direct(stream) => Pin::new(stream).poll_read(context, buffer),
-            Inner::Forwarded { stream, .. } => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.0 {
-            Inner::Direct(stream) => Pin::new(stream).poll_write(context, bytes),
-            Inner::Forwarded { stream, .. } => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
-            Inner::Direct(stream) => Pin::new(stream).poll_flush(context),
-            Inner::Forwarded { stream, .. } => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
-            Inner::Direct(stream) => Pin::new(stream).poll_shutdown(context),
-            Inner::Forwarded { stream, .. } => Pin::new(stream).poll_shutdown(context),
-        }
-    }
-}
-
 /// Docker's API behind a local socket, if an engine answers there.
 async fn answering(path: &Path) -> Option<Docker> {
     let docker = Docker::connect_with_unix(path.to_str()?, API_SECONDS, API_DEFAULT_VERSION).ok()?;
     timeout(FIRST_ANSWER, docker.negotiate_version()).await.ok()?.ok()
 }
-
-/// Runs a program on the operator's own machine.
-async fn here(program: &[&str], stdin: &[u8]) -> io::Result<CommandOutput> {
-    let (program, arguments) = program.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    let child = tokio::process::Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .process_group(0)
-        .spawn();
-    let mut child = match child {
-        // As the shell on a host says it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(CommandOutput { code: 127, stdout: String::new(), stderr: format!("{program}: not found\n") });
-        }
-        child => child?,
-    };
-    let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let (stdout, stderr) = converse(streams, stdin).await?;
-    Ok(CommandOutput { code: exit_code(child.wait().await?), stdout, stderr })
-}
-
-/// Runs a program on a host.
-async fn there(session: &OpenSession, program: &[&str], stdin: &[u8]) -> Result<CommandOutput, openssh::Error> {
-    use openssh::Stdio;
-    let line = quoted(program);
-    let mut child =
-        session.session().arc_raw_command(&line).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().await?;
-    let streams = (child.stdin().take(), child.stdout().take(), child.stderr().take());
-    let (stdout, stderr) = converse(streams, stdin).await.map_err(openssh::Error::Remote)?;
-    let code = match child.wait().await {
-        Ok(status) => exit_code(status),
-        // The crate takes a shell's "command not found" for an error of its own.
-        Err(openssh::Error::Remote(error)) if error.kind() == io::ErrorKind::NotFound => 127,
-        // A signal ended it; the protocol does not tell which.
-        Err(openssh::Error::RemoteProcessTerminated) if session.is_alive().await => 128,
-        Err(error) => return Err(error),
-    };
-    Ok(CommandOutput { code, stdout, stderr })
-}
-
-/// Writes what a program reads, and reads what it writes, at once.
-async fn converse<I, O, E>((input, output, error): (Option<I>, Option<O>, Option<E>), stdin: &[u8]) -> io::Result<(String, String)>
-where
-    I: AsyncWrite + Unpin,
-    O: AsyncRead + Unpin,
-    E: AsyncRead + Unpin,
-{
-    let write = async {
-        if let Some(mut input) = input {
-            // A program may end without having read everything.
-            let _ = input.write_all(stdin).await;
-            let _ = input.shutdown().await;
-        }
-    };
-    let ((), output, error) = tokio::join!(write, limited(output), limited(error));
-    Ok((output?, error?))
-}
-
-/// Reads to the end, and keeps the beginning.
-async fn limited(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
-    let Some(mut stream) = stream else { return Ok(String::new()) };
-    let mut kept = Vec::new();
-    let mut chunk = vec![0; 16 << 10];
-    loop {
-        match stream.read(&mut chunk).await? {
-            0 => return Ok(String::from_utf8_lossy(&kept).into_owned()),
-            count => kept.extend_from_slice(&chunk[..count.min(OUTPUT_LIMIT - kept.len())]),
-        }
-    }
-}
-
-/// The exit code; a signal counts as 128 and its number.
-pub fn exit_code(status: std::process::ExitStatus) -> i64 {
-    use std::os::unix::process::ExitStatusExt;
-    status.code().map(i64::from).or_else(|| status.signal().map(|signal| 128 + i64::from(signal))).unwrap_or(-1)
-}
-
-/// The words as a POSIX shell takes them for exactly these words.
-pub fn quoted(program: &[&str]) -> String {
-    let plain = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:@%+,".contains(c));
-    let quote = |word: &&str| if plain(word) { (*word).to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) };
-    program.iter().map(quote).collect::<Vec<_>>().join(" ")
-}
-
-/// The beginning of a command, for people.
-fn first_words(program: &[&str]) -> String {
-    let line = program.join(" ");
-    let line = line.lines().next().unwrap_or_default();
-    let cut: String = line.chars().take(60).collect();
-    if cut.len() < line.len() { format!("{cut}…") } else { cut }
-}
-
 fn last_line(text: &str) -> String {
     text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_shell_sees_each_word_as_it_is() {
-        assert_eq!(quoted(&["nginx", "-t"]), "nginx -t");
-        assert_eq!(
-            quoted(&["echo", "", "a b", "$(id)", "it's", "a\nb", ";", "~", "{a,b}"]),
-            "echo '' 'a b' '$(id)' 'it'\\''s' 'a\nb' ';' '~' '{a,b}'"
-        );
-    }
 
     #[tokio::test]
     async fn the_local_machine_runs_commands_as_a_host_does() {
