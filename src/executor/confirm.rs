@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Call, Executor, Outcome};
 use crate::{
     failure::{Failure, FailureKind},
+    model::HostName,
     op::{Confirm, Op},
 };
 
@@ -39,6 +40,10 @@ impl<E: Executor> Executor for Confirming<E> {
 
     fn recall(&self, call: &Call, outcome: &Outcome) {
         self.inner.recall(call, outcome);
+    }
+
+    fn give_up(&self, host: &HostName) {
+        self.inner.give_up(host);
     }
 }
 

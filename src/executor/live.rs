@@ -14,7 +14,7 @@ use crate::{
         Connection, Fleet, build, command, containers, engine, health, history, http, lease, local, nginx, postgres, prometheus, registry,
         ship, survey,
     },
-    model::{Host, RouteTable},
+    model::{Host, HostName, RouteTable},
     op::{Drain, Drained, Healthcheck, OnTimeout, Op, Pause, Preview, SetWeights, Start, Traffic},
 };
 
@@ -45,6 +45,10 @@ impl Executor for Live {
             let failure = call.op.host().map_or_else(|| failure.clone(), |host| failure.clone().on(&host.name));
             self.fleet.secrets().redact_failure(failure).from(&call.origin)
         })
+    }
+
+    fn give_up(&self, host: &HostName) {
+        self.fleet.give_up(host);
     }
 }
 

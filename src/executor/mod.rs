@@ -43,7 +43,7 @@ pub use self::{
     undo::Undo,
 };
 
-use crate::failure::Failure;
+use crate::{failure::Failure, model::HostName};
 pub use crate::{
     journal::Recorded,
     model::{Key, RunInfo},
@@ -61,6 +61,9 @@ pub trait Executor: Send + Sync {
     /// Takes note that a call, or a branch, is not made because another branch has failed: so it is when the run is resumed,
     /// whichever branch is faster then.
     fn forgo(&self, _key: &Key) {}
+
+    /// Takes note that nobody waits for this host any longer: later calls do not wait for it as long again.
+    fn give_up(&self, _host: &HostName) {}
 }
 
 impl<E: Executor + ?Sized> Executor for std::sync::Arc<E> {
@@ -74,5 +77,9 @@ impl<E: Executor + ?Sized> Executor for std::sync::Arc<E> {
 
     fn forgo(&self, key: &Key) {
         self.as_ref().forgo(key);
+    }
+
+    fn give_up(&self, host: &HostName) {
+        self.as_ref().give_up(host);
     }
 }

@@ -43,6 +43,14 @@ impl<E: Executor> Settle<E> {
         self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The next ops for a host do not wait for it as long again, nor does what is read from it at the end.
+    fn give_up(&self, host: Option<&HostName>) {
+        if let Some(host) = host {
+            self.reached().remove(host);
+            self.inner.give_up(host);
+        }
+    }
+
     /// Waits before a host is tried again: an op too, so that a model's clock goes on.
     fn rest(&self, call: &Call, period: Period) -> Result<(), Failure> {
         self.inner.perform(&call.with(Pause { period })).map(drop)
@@ -51,9 +59,9 @@ impl<E: Executor> Settle<E> {
 
 impl<E: Executor> Executor for Settle<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        let begin = Instant::now();
-        let (mut rest, mut rested) = (FIRST, Period::default());
+        let (mut rest, mut rested, mut since) = (FIRST, Period::default(), None);
         let (mut inverse, mut was_lost) = (Vec::new(), false);
+        let mut first: Option<String> = None;
         loop {
             let failure = match self.inner.perform(call) {
                 Ok(outcome) => {
@@ -71,20 +79,31 @@ impl<E: Executor> Executor for Settle<E> {
             inverse = both(call.op.class(), inverse, failure.inverse.clone());
             was_lost |= failure.lost;
             let failure = Failure { inverse: inverse.clone(), ..failure };
+            // Why the host cannot be reached does not tell what was on its way when it was lost.
+            let failure = match &first {
+                Some(first) if *first != failure.message => failure.detail("it began with", first),
+                _ => failure,
+            };
+            first.get_or_insert_with(|| failure.message.clone());
             let host = failure.host.as_ref().or_else(|| call.op.host().map(|host| &host.name)).cloned();
             let known = host.as_ref().is_some_and(|host| self.reached().contains(host));
-            if failure.kind != FailureKind::Unreachable || !(failure.lost || known) {
+            if failure.kind != FailureKind::Unreachable {
+                return Err(failure);
+            }
+            if !(failure.lost || known) {
+                self.give_up(host.as_ref());
                 return Err(failure);
             }
             if call.op.is_known_by_its_answer_only() && failure.lost {
                 return Err(unanswered(call, failure));
             }
-            let is_over = rested >= self.patience || begin.elapsed() >= self.patience.duration();
-            if is_over && let Some(host) = &host {
-                self.reached().remove(host);
+            let since = *since.get_or_insert_with(Instant::now);
+            let is_over = rested >= self.patience || since.elapsed() >= self.patience.duration();
+            if !is_over {
+                call.progress.doing(&format!("{}; trying again", failure.message));
             }
-            call.progress.doing(&format!("{}; trying again", failure.message));
             if is_over || call.cancellation.urgency() > Urgency::None || self.rest(call, rest).is_err() {
+                self.give_up(host.as_ref());
                 return Err(failure);
             }
             rested = plus(rested, rest);
@@ -94,6 +113,10 @@ impl<E: Executor> Executor for Settle<E> {
 
     fn recall(&self, call: &Call, outcome: &Outcome) {
         self.inner.recall(call, outcome);
+    }
+
+    fn give_up(&self, host: &HostName) {
+        self.inner.give_up(host);
     }
 }
 
@@ -149,6 +172,7 @@ mod tests {
     struct Shaky {
         losses: Mutex<usize>,
         asked: Mutex<Vec<&'static str>>,
+        given_up: Mutex<Vec<String>>,
         inverse: bool,
     }
 
@@ -163,10 +187,14 @@ mod tests {
             let inverse = self.inverse.then(|| Op::from(forget()));
             Err(Failure::new(FailureKind::Unreachable, "the connection to h1 was lost").lost().undone_by(inverse))
         }
+
+        fn give_up(&self, host: &HostName) {
+            self.given_up.lock().expect("nobody panics").push(host.to_string());
+        }
     }
 
     fn shaky(losses: usize) -> Shaky {
-        Shaky { losses: Mutex::new(losses), asked: Mutex::default(), inverse: false }
+        Shaky { losses: Mutex::new(losses), asked: Mutex::default(), given_up: Mutex::default(), inverse: false }
     }
 
     fn forget() -> Forget {
@@ -213,6 +241,7 @@ mod tests {
         let outcome = settle.perform(&note()).expect("the third try");
         assert_eq!(outcome.inverse, [Op::from(forget())]);
         assert_eq!(*settle.inner.asked.lock().expect("nobody panics"), ["record", "pause", "record", "pause", "record"]);
+        assert!(settle.inner.given_up.lock().expect("nobody panics").is_empty());
     }
 
     #[test]
@@ -251,8 +280,30 @@ mod tests {
         let failure = settle.perform(&note()).expect_err("it stays away");
         assert_eq!(failure.kind, FailureKind::Unreachable);
         assert!(settle.reached().is_empty());
+        assert_eq!(*settle.inner.given_up.lock().expect("nobody panics"), ["h1"]);
         // 0.5 + 1 + 2 + 4 + 5 × 5: the model's clock, which no test waits for.
         assert_eq!(settle.inner.asked.lock().expect("nobody panics").iter().filter(|verb| **verb == "pause").count(), 9);
+    }
+
+    #[test]
+    fn what_had_been_at_work_for_long_when_its_host_was_lost_is_tried_again_all_the_same() {
+        struct Slow(Mutex<usize>);
+
+        impl Executor for Slow {
+            fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+                if matches!(call.op, Op::Pause(_)) {
+                    return Ok(Outcome::of(()));
+                }
+                *self.0.lock().expect("nobody panics") += 1;
+                if *self.0.lock().expect("nobody panics") > 1 {
+                    return Ok(Outcome::of(()));
+                }
+                std::thread::sleep(PATIENCE_OF_A_TEST.duration());
+                Err(Failure::new(FailureKind::Unreachable, "the connection to h1 was lost").lost())
+            }
+        }
+        const PATIENCE_OF_A_TEST: Period = Period::milliseconds(20);
+        Settle::new(Slow(Mutex::new(0)), PATIENCE_OF_A_TEST).perform(&note()).expect("its host is there again");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use self::{
 };
 use crate::{
     failure::Failure,
-    model::{Host, ProjectName, ServiceName},
+    model::{Host, HostName, ProjectName, ServiceName},
 };
 
 /// All hosts of a run, each reached on first use.
@@ -92,6 +92,11 @@ impl Fleet {
         };
         connection.open().await?;
         Ok(connection)
+    }
+
+    /// Takes note that nobody waits for this host any longer; see [`Connection::give_up`].
+    pub fn give_up(&self, host: &HostName) {
+        self.connections().iter().filter(|connection| connection.host().name == *host).for_each(|connection| connection.give_up());
     }
 
     /// The values of secrets.

@@ -28,10 +28,6 @@ use crate::{
     model::Host,
 };
 
-/// How long a host may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(10);
-/// How long the whole way to a usable session may take: `ConnectTimeout` leaves the authentication out.
-const LOGIN: Duration = Duration::from_secs(30);
 /// How long the local master may take to answer.
 const LOCAL: Duration = Duration::from_secs(5);
 /// A silent host is given up after this many unanswered questions, one each three seconds: 9 to 12 seconds.
@@ -102,6 +98,33 @@ async fn end_master(socket: &Path) {
     let _ = timeout(LOCAL, ssh.status()).await;
 }
 
+/// How long an attempt to open a session may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// As long as a slow host may need.
+    Full,
+    /// A few seconds: it is most likely in vain.
+    Brief,
+}
+
+impl Effort {
+    /// How long a host may take to accept a connection.
+    const fn connect(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Full => 10,
+            Self::Brief => 4,
+        })
+    }
+
+    /// How long the whole way to a usable session may take: `ConnectTimeout` leaves the authentication out.
+    const fn login(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Full => 30,
+            Self::Brief => 5,
+        })
+    }
+}
+
 /// A session that was opened.
 pub struct OpenSession {
     session: Arc<Session>,
@@ -128,7 +151,7 @@ pub struct Forward {
 
 impl OpenSession {
     /// Logs in.
-    pub async fn open(host: &Host, config: Option<&Path>, run: &RunFolder) -> Result<Self, Failure> {
+    pub async fn open(host: &Host, config: Option<&Path>, run: &RunFolder, effort: Effort) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new()
             .prefix("")
             .rand_bytes(4)
@@ -136,11 +159,11 @@ impl OpenSession {
             .map_err(|error| Failure::failed(format!("no folder for SSH's sockets could be made: {error}")))?;
         let log = folder.path().join("log");
         let mut ssh = tokio::process::Command::new("ssh");
-        ssh.args(arguments(host, config, folder.path()));
+        ssh.args(arguments(host, config, folder.path(), effort));
         ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         // A ctrl-C at the terminal is podlift's to handle.
         ssh.process_group(0);
-        let status = match timeout(LOGIN, ssh.status()).await {
+        let status = match timeout(effort.login(), ssh.status()).await {
             Ok(Ok(status)) => status,
             Ok(Err(error)) if error.kind() == ErrorKind::NotFound => {
                 return Err(Failure::failed("there is no `ssh` on this machine").hint("install the OpenSSH client"));
@@ -149,7 +172,7 @@ impl OpenSession {
             Err(_) => {
                 return Err(Failure::new(
                     FailureKind::Unreachable,
-                    format!("{} did not let ssh in within {} s", host.name, LOGIN.as_secs()),
+                    format!("{} did not let ssh in within {} s", host.name, effort.login().as_secs()),
                 )
                 .on(&host.name));
             }
@@ -233,7 +256,7 @@ impl OpenSession {
 }
 
 /// What ssh is started with: the user's own configuration holds, but host keys are strict and nothing is asked.
-fn arguments(host: &Host, config: Option<&Path>, folder: &Path) -> Vec<std::ffi::OsString> {
+fn arguments(host: &Host, config: Option<&Path>, folder: &Path, effort: Effort) -> Vec<std::ffi::OsString> {
     let mut arguments: Vec<std::ffi::OsString> = vec!["-E".into(), folder.join("log").into()];
     arguments.extend(["-S".into(), folder.join("master").into()]);
     arguments.extend(["-M", "-N", "-f"].map(Into::into));
@@ -241,7 +264,7 @@ fn arguments(host: &Host, config: Option<&Path>, folder: &Path) -> Vec<std::ffi:
         "ControlPersist=yes".to_owned(),
         "BatchMode=yes".into(),
         "StrictHostKeyChecking=yes".into(),
-        format!("ConnectTimeout={}", CONNECT.as_secs()),
+        format!("ConnectTimeout={}", effort.connect().as_secs()),
         "ServerAliveInterval=3".into(),
         format!("ServerAliveCountMax={UNANSWERED}"),
         "LogLevel=INFO".into(),
@@ -276,7 +299,7 @@ mod tests {
     fn ssh_is_asked_strictly() {
         let mut host = Host::parse("deploy@10.0.0.11:2222").expect("valid");
         host.identity = Some("/k/id".into());
-        let arguments = arguments(&host, Some(Path::new("/c")), Path::new("/s/x"));
+        let arguments = arguments(&host, Some(Path::new("/c")), Path::new("/s/x"), Effort::Full);
         let words: Vec<_> = arguments.iter().map(|word| word.to_str().expect("UTF-8")).collect();
         assert_eq!(
             words.join(" "),

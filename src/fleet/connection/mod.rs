@@ -1,6 +1,7 @@
 //! A host within reach: its Docker engine, its commands, its ports.
 #![expect(clippy::disallowed_types, reason = "fleet/ speaks to engines")]
 
+mod attempts;
 mod program;
 mod request;
 mod stream;
@@ -9,7 +10,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -21,7 +22,10 @@ use tokio::{
     time::timeout,
 };
 
-use self::program::{first_words, here, there};
+use self::{
+    attempts::Attempts,
+    program::{first_words, here, there},
+};
 pub use self::{
     program::{exit_code, quoted},
     request::Request,
@@ -60,8 +64,7 @@ pub struct Connection {
     state: PathBuf,
     folder: Arc<OnceCell<RunFolder>>,
     opened: Mutex<Option<Arc<Opened>>>,
-    /// How many attempts to open it have failed, and what the last one said.
-    failed: std::sync::Mutex<(usize, Option<Failure>)>,
+    attempts: Attempts,
     commands: Semaphore,
     user: OnceCell<User>,
     /// What runs besides the eight: one at a time.
@@ -98,7 +101,7 @@ impl Connection {
             state,
             folder,
             opened: Mutex::default(),
-            failed: std::sync::Mutex::default(),
+            attempts: Attempts::default(),
             commands: Semaphore::new(COMMANDS_AT_ONCE),
             user: OnceCell::new(),
             aside: Semaphore::new(1),
@@ -129,6 +132,13 @@ impl Connection {
         self.opened().await.map(drop)
     }
 
+    /// Takes note that nobody waits for the host any longer, where it is the host that could not be reached. From now on what it is
+    /// needed for fails at once with the same reason, but for a brief new attempt every ten seconds, by which a host that came
+    /// back is used again.
+    pub fn give_up(&self) {
+        self.attempts.give_up();
+    }
+
     /// Does this without being waited for: it tidies up behind work that was given up. Only [`Self::close`] waits for it.
     pub fn afterwards(&self, work: impl Future<Output = ()> + Send + 'static) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -150,7 +160,7 @@ impl Connection {
     }
 
     async fn opened(&self) -> Result<Arc<Opened>, Failure> {
-        let failed_before = self.failed().0;
+        let known = self.attempts.failed();
         let mut slot = self.opened.lock().await;
         if let Some(opened) = slot.as_ref() {
             match &opened.session {
@@ -162,30 +172,20 @@ impl Connection {
         if let Some(lost) = self.leases.lost() {
             return Err(lost);
         }
-        // Who waited for an attempt that failed has its answer: another one would take as long again.
-        if let (failed, Some(failure)) = &*self.failed()
-            && *failed > failed_before
-        {
-            return Err(failure.clone());
-        }
         let session = if self.host.is_local() {
             None
         } else {
+            let effort = self.attempts.next(known, Instant::now())?;
             let run = self.folder.get_or_try_init(|| RunFolder::make(&self.state)).await?;
-            let session = OpenSession::open(&self.host, self.config.as_deref(), run).await.inspect_err(|failure| {
-                let mut failed = self.failed();
-                *failed = (failed.0 + 1, Some(failure.clone()));
-            })?;
+            let opened = OpenSession::open(&self.host, self.config.as_deref(), run, effort).await;
+            let session = opened.inspect_err(|failure| self.attempts.note(failure, Instant::now()))?;
+            self.attempts.succeeded();
             self.confirm_leases(&session).await?;
             Some(session)
         };
         let opened = Arc::new(Opened { session, docker: Mutex::default() });
         *slot = Some(opened.clone());
         Ok(opened)
-    }
-
-    fn failed(&self) -> std::sync::MutexGuard<'_, (usize, Option<Failure>)> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Renews the leases of this run through a new session, before anything else goes through it: whoever has taken one over has
