@@ -19,6 +19,7 @@ pub const MODULES: &[(&str, &str)] = embedded![
     "migrations",
     "notify",
     "places",
+    "policy",
     "recreate",
     "restart",
     "rollback",

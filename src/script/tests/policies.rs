@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::lab::{Fault, Lab, Told};
 use crate::{
-    executor::ending::State,
+    executor::{Call, ending::State},
     failure::{Failure, FailureKind},
     model::HostName,
     op::Op,
@@ -64,6 +64,89 @@ fn a_deploy_that_holds_keeps_what_stands_and_is_mixed() {
     assert!(told.ended.is_err() && told.left.is_empty());
     assert_eq!(told.state, State::Mixed);
     assert_eq!(lab.serving(), ["10.0.0.1: v2 100; 2 run", "10.0.0.2: v1 100; 4 run"]);
+}
+
+#[test]
+fn a_canary_that_holds_stays_at_its_step() {
+    let mut lab = Lab::serving_v1();
+    let watched =
+        |_: usize, call: &Call| matches!(&call.op, Op::Traffic(_)).then(|| Failure::new(FailureKind::NoData, "nobody counts the requests"));
+    let deploy = "canary::deploy(web, img, fleet, #{ steps: [10, 100], on_failure: \"hold\" });";
+    let told = lab.run_with(deploy, "v2", Box::new(watched));
+    assert!(told.ended.is_err() && told.left.is_empty());
+    assert_eq!(told.state, State::Mixed);
+    assert_eq!(lab.serving(), ["10.0.0.1: v1 90, v2 10; 4 run", "10.0.0.2: v1 90, v2 10; 4 run"]);
+}
+
+#[test]
+fn a_blue_green_that_holds_keeps_both_and_the_old_one_has_the_traffic() {
+    let deploy = "blue_green::deploy(web, img, fleet, #{ on_failure: \"hold\", test: |green| fail(\"it looks wrong\") });";
+    let broken = "blue_green::deploy(web, img, fleet, #{ on_failure: \"hold\", soak: \"1m\", gates: [gates::error_rate_under(0.01)] });";
+    for (deploy, is_late) in [(deploy, false), (broken, true)] {
+        let mut lab = Lab::serving_v1();
+        let fault: Fault = Box::new(move |_, call| {
+            (is_late && matches!(&call.op, Op::Traffic(_))).then(|| Failure::new(FailureKind::NoData, "nobody counts the requests"))
+        });
+        let told = lab.run_with(deploy, "v2", fault);
+        assert!(told.ended.is_err() && told.left.is_empty());
+        assert_eq!(lab.serving(), ["10.0.0.1: v1 100; 4 run", "10.0.0.2: v1 100; 4 run"], "{deploy}");
+    }
+}
+
+#[test]
+fn a_recreate_that_holds_leaves_what_it_did() {
+    let mut lab = Lab::serving_v1();
+    let told = lab.run_with("recreate::deploy(web, img, fleet, #{ on_failure: \"hold\" });", "v2", sick(&["10.0.0.2"]));
+    assert!(told.ended.is_err() && told.left.is_empty());
+    for host in ["10.0.0.1", "10.0.0.2"] {
+        let there = on(&lab.fleet(), host);
+        let of = |version: &str, state: &str| there.iter().filter(|line| line.contains(version) && line.ends_with(state)).count();
+        assert_eq!((of("-v1-", "stopped"), of("-v2-", "running")), (2, 2), "{there:?}");
+    }
+}
+
+#[test]
+fn workers_of_a_host_are_skipped_or_held_as_a_rolling_deploy_does() {
+    let workers = |policy: &str| {
+        format!(
+            "let jobs = service(\"jobs\", #{{ image: \"shop-web\", health: no_health() }}); \
+             workers::deploy(jobs, img, fleet, #{{ on_failure: \"{policy}\" }});"
+        )
+    };
+    let run = |lab: &Lab, host: &str| {
+        let running = on(&lab.fleet(), host).into_iter().filter(|line| line.contains("shop-jobs") && line.ends_with("running"));
+        running.map(|line| line.split('-').nth(2).unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    for (policy, ends_well, on_the_other) in [("skip", true, "v2"), ("hold", false, "v1")] {
+        let mut lab = Lab::new();
+        lab.does(&workers("undo"), "v1");
+        let told = lab.run_with(&workers(policy), "v2", sick(&["10.0.0.1"]));
+        assert_eq!(told.ended.is_ok(), ends_well, "{policy}");
+        assert!(told.left.is_empty());
+        let expected: &[&str] = if ends_well { &["v1"] } else { &["v1", "v2"] };
+        assert_eq!(run(&lab, "10.0.0.1"), expected, "{policy}");
+        assert_eq!(run(&lab, "10.0.0.2"), [on_the_other], "{policy}");
+    }
+}
+
+#[test]
+fn a_policy_that_makes_no_sense_is_refused_before_anything_is_done() {
+    for (strategy, why) in [
+        ("canary", "no host can be skipped: a canary is judged as a whole"),
+        ("blue_green", "no host can be skipped: blue-green switches all of the traffic at once"),
+        ("recreate", "no host can be skipped: recreate stops the old release everywhere"),
+    ] {
+        let told = Lab::serving_v1().run(&format!("{strategy}::deploy(web, img, fleet, #{{ on_failure: \"skip\" }});"), "v2");
+        let message = told.ended.expect_err("it is refused").diagnostic.message;
+        assert!(message.starts_with(why), "{message}");
+        let done: Vec<&str> = told.records.iter().map(|record| record.op.verb()).filter(|verb| !["build", "ship"].contains(verb)).collect();
+        assert!(done.is_empty(), "{strategy}: {done:?}");
+    }
+    for strategy in ["rolling", "canary", "blue_green", "recreate"] {
+        let script = format!("let policy = \"ignore\"; {strategy}::deploy(web, img, fleet, #{{ on_failure: policy }});");
+        let ended = Lab::serving_v1().run(&script, "v2").ended.expect_err("there is no such policy");
+        assert_eq!(ended.diagnostic.message, "on_failure is \"undo\", \"hold\" or \"skip\", not \"ignore\"", "{strategy}");
+    }
 }
 
 #[test]

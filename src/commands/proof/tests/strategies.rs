@@ -28,6 +28,9 @@ strategies! {
     rolling_that_skips: "rolling::deploy(web, img, fleet, #{ on_failure: \"skip\" });";
     rolling_that_holds: "rolling::deploy(web, img, fleet, #{ on_failure: \"hold\" });";
     rolling_that_stops_first: "rolling::deploy(web, img, fleet, #{ order: \"stop-first\", allow_downtime: true });";
+    recreate_that_holds: "recreate::deploy(web, img, fleet, #{ on_failure: \"hold\" });";
+    blue_green_that_holds: "blue_green::deploy(web, img, fleet, #{ on_failure: \"hold\", soak: \"1m\", gates: gates::guide() });";
+    canary_that_holds: "canary::deploy(web, img, fleet, #{ steps: [5, 50], on_failure: \"hold\" });";
     recreate: "recreate::deploy(web, img, fleet);";
     blue_green_that_keeps: "blue_green::deploy(web, img, fleet, #{ soak: \"1m\", gates: gates::guide(), standby: true });";
     canary_by_weight: "canary::deploy(web, img, fleet, #{ steps: [5, 50] });";
