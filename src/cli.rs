@@ -112,6 +112,9 @@ pub struct Run {
     /// Run on a modelled fleet, which needs nothing installed and is kept in .podlift/simulated.json.
     #[arg(long)]
     pub simulate: bool,
+    /// Deploy a release even where what is live is newer, by the commits of the repository that the script is in.
+    #[arg(long, conflicts_with = "plan")]
+    pub allow_older: bool,
     /// Answer every question of the script with yes; --yes=NAME only the one of that name.
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub yes: Vec<String>,
@@ -175,6 +178,9 @@ pub struct Plan {
     /// Plan for the modelled fleet that is kept in .podlift/simulated.json.
     #[arg(long)]
     pub simulate: bool,
+    /// Deploy a release even where what is live is newer, by the commits of the repository that the script is in.
+    #[arg(long)]
+    pub allow_older: bool,
     /// Print one event a line as JSON, the last with the result.
     #[arg(long)]
     pub json: bool,

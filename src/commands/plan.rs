@@ -10,7 +10,7 @@ use crate::{
 
 /// Shows what a run would do, and saves it.
 pub fn run(options: &cli::Plan, printer: &Printer) -> Exit {
-    let cli::Plan { script, arguments, output, diff, simulate, json, verbose, ssh } = options.clone();
+    let cli::Plan { script, arguments, output, diff, simulate, allow_older, json, verbose, ssh } = options.clone();
     let (wait, lease) = (Period::default(), LASTING);
     let dry_run = cli::Run {
         wait,
@@ -25,6 +25,7 @@ pub fn run(options: &cli::Plan, printer: &Printer) -> Exit {
         breaks: Vec::new(),
         diff,
         simulate,
+        allow_older,
         yes: Vec::new(),
         json,
         verbose,

@@ -53,7 +53,10 @@ impl Stack {
     ) -> Self {
         let (goes_on, branches) = (journal.goes_on(), terms.branches);
         let settle = Settle::new(within.clone(), terms.patience);
-        let leased = Arc::new(Leased::new(Guard::new(Intend::new(settle, journal.clone())), terms));
+        // Whoever began the run, or made its plan, has decided that.
+        let allow_older = terms.allow_older || goes_on || plan.is_some();
+        let guard = Guard::new(Intend::new(settle, journal.clone())).allowing_older(allow_older);
+        let leased = Arc::new(Leased::new(guard, terms));
         let (inner, follow): (Arc<dyn Executor>, _) = match plan {
             Some(plan) => {
                 let follow = Arc::new(Follow::new(leased.clone(), plan));

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Call, Executor, Outcome,
+    ages::Ages,
     departures::{Departing, Departures},
 };
 use crate::{
@@ -30,6 +31,8 @@ pub struct Guard<E> {
     /// Fronts that were found free, by proxy and service.
     free_fronts: Mutex<BTreeSet<(HostName, ServiceName)>>,
     departures: Departures,
+    /// How old versions are, compared with others.
+    ages: Ages,
 }
 
 impl<E: Executor> Guard<E> {
@@ -41,7 +44,15 @@ impl<E: Executor> Guard<E> {
             unchecked: Mutex::new(BTreeSet::new()),
             free_fronts: Mutex::new(BTreeSet::new()),
             departures: Departures::default(),
+            ages: Ages::default(),
         }
+    }
+
+    /// Says whether a release may be deployed that is older than what is live.
+    #[must_use]
+    pub fn allowing_older(mut self, allowed: bool) -> Self {
+        self.ages = Ages::new(allowed);
+        self
     }
 
     /// The executor within.
@@ -116,9 +127,11 @@ impl<E: Executor> Guard<E> {
         Ok(())
     }
 
-    fn start(&self, call: &Call, op: &Start) -> Result<(), Failure> {
+    /// Returns what is assumed about it.
+    fn start(&self, call: &Call, op: &Start) -> Result<Option<String>, Failure> {
         reachable_from_its_proxies(op)?;
-        let found = self.find(call, &op.host, &op.project, &op.service.name, &[])?;
+        let proxies = op.service.proxies(std::slice::from_ref(&op.host));
+        let found = self.find(call, &op.host, &op.project, &op.service.name, proxies)?;
         if let Some(container) = found.containers.iter().find(|container| container.dependency) {
             return Err(Failure::refused(format!(
                 "{} is a dependency on {} ({}): a deploy never replaces it",
@@ -127,7 +140,8 @@ impl<E: Executor> Guard<E> {
             .on(&op.host.name)
             .hint("`dependency` finds it and starts it again; to replace it, `stop` and `remove` it with `allow_downtime: true` first"));
         }
-        self.front_is_free(call, &op.host, &op.project, &op.service)
+        self.front_is_free(call, &op.host, &op.project, &op.service)?;
+        self.ages.is_not_older(op, &found, |compare| self.read(call, compare))
     }
 
     /// Traffic goes only to containers that are healthy now, and a proxy keeps at least one.
@@ -294,9 +308,9 @@ impl<E: Executor> Guard<E> {
 
 impl<E: Executor> Executor for Guard<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        let mut departing = None;
+        let (mut departing, mut assumed) = (None, None);
         match &call.op {
-            Op::Start(op) => self.start(call, op)?,
+            Op::Start(op) => assumed = self.start(call, op)?,
             Op::SetWeights(op) => departing = self.set_weights(call, op)?,
             Op::Preview(op) => self.preview(call, op)?,
             Op::Drain(op) => departing = self.drain(call, op)?,
@@ -311,7 +325,10 @@ impl<E: Executor> Executor for Guard<E> {
         let outcome = self.inner.perform(call)?;
         drop(departing);
         self.learn(call, &outcome);
-        Ok(outcome)
+        Ok(match assumed {
+            Some(what) => outcome.assuming(what),
+            None => outcome,
+        })
     }
 
     fn recall(&self, call: &Call, outcome: &Outcome) {

@@ -33,11 +33,20 @@ pub struct Terms {
     pub patience: Period,
     /// How several hosts are asked.
     pub branches: Branches,
+    /// Whether a release may be deployed that is older than what is live.
+    pub allow_older: bool,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { purpose: String::new(), lasting: LASTING, wait: Period::default(), patience: PATIENCE, branches: Branches::default() }
+        Self {
+            purpose: String::new(),
+            lasting: LASTING,
+            wait: Period::default(),
+            patience: PATIENCE,
+            branches: Branches::default(),
+            allow_older: false,
+        }
     }
 }
 

@@ -84,6 +84,7 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
         Op::HttpGet(op) => plain(http::get(fleet, op)).await,
         Op::Reachable(op) => Ok(Outcome::of(answers(fleet, &op.host).await)),
         Op::Git(_) => plain(local::git(fleet)).await,
+        Op::CompareVersions(op) => Ok(Outcome::of(local::compare(fleet, op).await)),
         Op::ReadEnv(op) => Ok(Outcome::of(secrets.variable(&op.name))),
         Op::ReadFile(op) => plain(local::read_file(fleet, &op.path)).await,
         Op::Now(_) => Ok(Outcome::of(local::now())),

@@ -1,6 +1,7 @@
 //! How an op gets done. Two executors do anything ([`live`](self) over the fleet, and [`model`] over a [`World`](crate::world::World));
 //! the rest wrap another. A mode is a stack of them, never a flag.
 
+pub mod ages;
 pub mod branches;
 pub mod call;
 pub mod confirm;

@@ -92,7 +92,7 @@ impl<S: Source> Model<S> {
     fn is_still_real(&self, op: &Op) -> bool {
         let world = self.lock();
         match op {
-            Op::Git(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_) => true,
+            Op::Git(_) | Op::CompareVersions(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_) => true,
             Op::Resolve(op) => !world.was_pushed(&op.reference),
             Op::Logs(op) => op.containers.iter().all(|container| !world.was_changed(&op.host.name, container)),
             Op::HttpGet(op) => match &op.target {
@@ -131,6 +131,7 @@ fn needs_state(op: &Op) -> bool {
             | Op::HttpGet(_)
             | Op::Logs(_)
             | Op::Build(_)
+            | Op::CompareVersions(_)
             | Op::Resolve(_)
             | Op::Commit(_)
             | Op::Confirm(_)

@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 use super::Fleet;
 use crate::{
     failure::Failure,
-    model::{Period, Text},
-    op::{CommandLine, CommandOutput, GitState, Invocation, Place},
+    model::{Period, Text, Version},
+    op::{Age, CommandLine, CommandOutput, CompareVersions, Compared, GitState, Invocation, Place},
 };
 
 /// The largest file that `read_file` reads.
@@ -35,6 +35,48 @@ pub async fn git(fleet: &Fleet) -> Result<GitState, Failure> {
         difference,
         message,
     })
+}
+
+/// Compares a version with others, as far as git knows their commits.
+pub async fn compare(fleet: &Fleet, op: &CompareVersions) -> Compared {
+    let Some(commit) = commit_of(fleet, &op.version).await else { return Compared::unknown(op.others.len()) };
+    let mut others = Vec::new();
+    for other in &op.others {
+        others.push(match commit_of(fleet, other).await {
+            Some(other) => age(fleet, &commit, &other).await.unwrap_or(Age::Unknown),
+            None => Age::Unknown,
+        });
+    }
+    Compared { known: true, others }
+}
+
+/// The commit that a version stands for: of the tag of its name, or the commit that begins with it. A branch of its name says
+/// nothing: it goes on.
+async fn commit_of(fleet: &Fleet, version: &Version) -> Option<String> {
+    let name = version.as_str().split_once("-dirty-").map_or(version.as_str(), |(commit, _)| commit);
+    let is_commit = (7..=40).contains(&name.len()) && name.chars().all(|digit| digit.is_ascii_hexdigit());
+    for name in [Some(format!("refs/tags/{name}")), is_commit.then(|| name.to_owned())].into_iter().flatten() {
+        let asked = ["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{name}^{{commit}}")];
+        let answer = git_output(fleet, &asked).await.ok()?;
+        if answer.code == 0 {
+            return Some(answer.stdout.trim().to_owned());
+        }
+    }
+    None
+}
+
+async fn age(fleet: &Fleet, commit: &str, other: &str) -> Option<Age> {
+    if commit == other {
+        return Some(Age::NotOlder);
+    }
+    match git_output(fleet, &["merge-base", "--is-ancestor", commit, other]).await.ok()?.code {
+        0 => {
+            let more = git_output(fleet, &["rev-list", "--count", &format!("{commit}..{other}")]).await.ok()?;
+            more.stdout.trim().parse().ok().map(Age::Older)
+        }
+        1 => Some(Age::NotOlder),
+        _ => None,
+    }
 }
 
 /// A hash over what differs from the commit: tracked files by their difference, new ones by their content's hash.
@@ -109,6 +151,55 @@ pub fn now() -> String {
 mod tests {
     use super::*;
     use crate::fleet::{FleetOptions, Secrets};
+
+    fn fleet(folder: &Path) -> Fleet {
+        Fleet::new(FleetOptions { ssh_config: None, state: folder.into(), folder: folder.into(), secrets: Secrets::new(|_| None) })
+    }
+
+    /// Runs git in a folder, as somebody.
+    #[expect(clippy::disallowed_types, reason = "a test makes a repository")]
+    fn run_git(folder: &Path, arguments: &[&str]) -> String {
+        let who = ["-c", "user.name=me", "-c", "user.email=me@here", "-c", "init.defaultBranch=main", "-c", "commit.gpgsign=false"];
+        let output = std::process::Command::new("git").current_dir(folder).args(who).args(arguments).output().expect("git is there");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    #[tokio::test]
+    async fn versions_are_as_old_as_their_commits() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let git = |arguments: &[&str]| run_git(folder.path(), arguments);
+        let commit = |message: &str| {
+            git(&["commit", "-q", "--allow-empty", "-m", message]);
+            git(&["rev-parse", "--short=7", "HEAD"])
+        };
+        git(&["init", "-q"]);
+        let first = commit("first");
+        git(&["tag", "-a", "v1.0", "-m", "the first"]);
+        git(&["branch", "v2.0"]);
+        commit("second");
+        let third = commit("third");
+        git(&["checkout", "-q", "-b", "aside", "v1.0"]);
+        let aside = commit("aside");
+
+        let fleet = fleet(folder.path());
+        let version = |text: &str| Version::new(text).expect("valid");
+        let compare = async |one: &str, others: &[&str]| {
+            compare(&fleet, &CompareVersions { version: version(one), others: others.iter().copied().map(version).collect() }).await
+        };
+        let dirty = format!("{first}-dirty-0123abcd");
+        let compared = compare(&first, &[&third, &first, "v1.0", &dirty, &aside, "0123456789", "v2.0"]).await;
+        let [same, unknown] = [Age::NotOlder, Age::Unknown];
+        assert_eq!(compared, Compared { known: true, others: vec![Age::Older(2), same, same, same, Age::Older(1), unknown, unknown] });
+        for older in ["v1.0", &dirty] {
+            assert_eq!(compare(older, &[&third]).await.others, [Age::Older(2)], "{older}");
+        }
+        assert_eq!(compare(&third, &["v1.0", &aside]).await.others, [same, same], "a branch is not older than another one");
+        assert_eq!(compare("v3", &[&third]).await, Compared::unknown(1));
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        let op = CompareVersions { version: version(&first), others: vec![version(&third)] };
+        assert_eq!(super::compare(&self::fleet(elsewhere.path()), &op).await, Compared::unknown(1), "no repository");
+    }
 
     #[tokio::test]
     async fn only_text_inside_the_scripts_folder_is_read() {

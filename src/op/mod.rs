@@ -37,8 +37,8 @@ pub use self::{
     prune::{Needed, OldImage, Prune, Pruned},
     put::{Forget, Preview, Record, SetWeights, TestWeights},
     read::{
-        CheckNow, CheckedContainer, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse, HttpTarget, LogText, Logs, Now, Probe,
-        Reachable, ReadEnv, ReadFile, Routes, Sought, Survey, Traffic, TrafficCount,
+        Age, CheckNow, CheckedContainer, CompareVersions, Compared, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse,
+        HttpTarget, LogText, Logs, Now, Probe, Reachable, ReadEnv, ReadFile, Routes, Sought, Survey, Traffic, TrafficCount,
     },
     registry::{Pull, Pulled, Push, Resolve},
     run::{Commit, Confirm, LeaveOut, Notify},
@@ -147,6 +147,8 @@ operations! {
     Reachable: Read, "reachable" => bool;
     /// Reads the state of the project's git repository.
     Git: Read, "git" => GitState;
+    /// Compares versions by their commits.
+    CompareVersions: Read, "git" => Compared;
     /// Reads an environment variable of the operator.
     ReadEnv: Read, "env" => Option<String>;
     /// Reads a file of the operator.

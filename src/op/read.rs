@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{list, once::Invocation};
-use crate::model::{Container, ContainerName, ContainerState, Host, HostName, Period, ProjectName, RouteTable, ServiceName};
+use crate::model::{Container, ContainerName, ContainerState, Host, HostName, Period, ProjectName, RouteTable, ServiceName, Version};
 
 /// Reads all that podlift knows of a host. Not called by scripts: the world is seeded by it, and guards and `check --hosts` use it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -380,6 +380,46 @@ pub struct GitState {
     pub difference: String,
     /// The commit message's first line.
     pub message: String,
+}
+
+/// Compares a version with others by the commits of the repository that the script is in. A version stands for the commit or tag
+/// of its name, as those do that `build` chooses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CompareVersions {
+    /// The version.
+    pub version: Version,
+    /// The others.
+    pub others: Vec<Version>,
+}
+
+local_read!(CompareVersions, |op| format!("how old {} is", op.version));
+
+/// How old a version is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compared {
+    /// Whether git knows its commit.
+    pub known: bool,
+    /// How it stands to each of the others.
+    pub others: Vec<Age>,
+}
+
+impl Compared {
+    /// Nothing is known about a version and so many others.
+    pub fn unknown(others: usize) -> Self {
+        Self { known: false, others: vec![Age::Unknown; others] }
+    }
+}
+
+/// How a version stands to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Age {
+    /// The other one has all of its commits, and this many more.
+    Older(u64),
+    /// It is the same commit, or has commits of its own.
+    NotOlder,
+    /// Git does not know the commit of either.
+    Unknown,
 }
 
 /// Reads an environment variable of the operator, or of `.env` beside the script.

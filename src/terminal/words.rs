@@ -45,6 +45,7 @@ const fn is_aside(op: &Op) -> bool {
             | Op::TestWeights(_)
             | Op::Reachable(_)
             | Op::Git(_)
+            | Op::CompareVersions(_)
             | Op::ReadEnv(_)
             | Op::ReadFile(_)
             | Op::Now(_)

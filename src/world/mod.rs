@@ -24,7 +24,7 @@ pub use self::traffic::{Seen, TrafficSeen};
 use crate::{
     failure::{Failure, FailureKind},
     model::{ContainerName, Host, HostName, HostState, Period, ProjectName, RunInfo, ServiceName, StoredImage, Token},
-    op::{Op, Outcome},
+    op::{Compared, Op, Outcome},
 };
 
 /// A modelled fleet.
@@ -201,6 +201,8 @@ impl World {
             Op::Pause(_) | Op::Commit(_) | Op::Notify(_) => Ok(Outcome::of(())),
             Op::Confirm(_) => Ok(Outcome::of(true).assuming("the answer is yes")),
             Op::LeaveOut(op) => Ok(Outcome::of(()).undone_by([op.inverse()])),
+            // Whoever has no repository knows no commit.
+            Op::CompareVersions(op) => Ok(Outcome::of(Compared::unknown(op.others.len()))),
             Op::Git(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_) => {
                 Err(Failure::failed(format!("`{}` cannot be answered by a model", op.verb())))
             }

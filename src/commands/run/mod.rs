@@ -192,6 +192,7 @@ impl Prepared {
             lasting: options.lease,
             wait: options.wait,
             patience: options.reconnect,
+            allow_older: options.allow_older,
             branches: mode.branches(),
         };
         let stack = Stack::journaled(self.plan.clone(), within, teller.narrator.clone(), journal.clone(), decide.clone(), terms);
