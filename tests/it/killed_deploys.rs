@@ -1,5 +1,5 @@
-//! A deploy whose process is killed: it is resumed or undone, from here or from a machine that has nothing of it, and no request is
-//! lost. A few points at which it dies, which a seed chooses; `scripts/kill-sweep` does all.
+//! A deploy whose process is killed, by each strategy: it is resumed or undone, from here or from a machine that has nothing of it,
+//! and no request is lost. A few points at which it dies, which a seed chooses; `scripts/kill-sweep` does all.
 
 use std::env;
 use std::time::{Duration, Instant};
@@ -9,18 +9,77 @@ use crate::podlift::Project;
 use crate::rig::{Output, Rig, RigOptions};
 
 const DEPLOY: &str = r#"
+import "std/blue_green" as blue_green;
+import "std/canary" as canary;
+import "std/deploy" as deploy;
+import "std/recreate" as recreate;
+import "std/rollback" as rollback;
 import "std/rolling" as rolling;
+import "std/workers" as workers;
 project("PROJECT");
 let p = params(#{ version: "v1" });
 let fleet = hosts(["h1", "h2"]);
-let web = service("web", #{ port: 8000, replicas: 1, health: http("/health") });
-let img = build(web, #{ tag: p.version, args: #{ VERSION: p.version } });
-ship(img, fleet);
-rolling::deploy(web, img, fleet);
+let web = service("web", SERVICE);
+let args = #{ VERSION: p.version };
+fn image(web, version, fleet) {
+    let img = build(web, #{ tag: version, args: #{ VERSION: version } });
+    ship(img, fleet);
+    img
+}
+HOW
 "#;
+
+/// A strategy, and what can be asked of it.
+struct Strategy {
+    service: &'static str,
+    how: &'static str,
+    /// How many points one of its deploys has, at least.
+    points: u64,
+    /// Whether there is no moment without a release that serves.
+    is_seamless: bool,
+    serves: bool,
+}
+
+const SERVICE: &str = "#{ port: 8000, replicas: 1, health: http(\"/health\") }";
+const ROLLING: Strategy = Strategy {
+    service: SERVICE,
+    how: "rolling::deploy(web, image(web, p.version, fleet), fleet);",
+    points: 52,
+    is_seamless: true,
+    serves: true,
+};
+const BLUE_GREEN: Strategy = Strategy {
+    how: "blue_green::deploy(web, image(web, p.version, fleet), fleet, #{
+        preview: #{ header: \"X-Preview: green\" }, soak: \"1s\",
+        test: |green| for page in http_get([green, \"/version\"]) { ensure(page.code == 200, page.body) },
+    });",
+    ..ROLLING
+};
+const CANARY: Strategy = Strategy {
+    how: "canary::deploy(web, image(web, p.version, fleet), fleet, #{ steps: [20, 100], pause: \"1s\", sticky: \"seat\", gates: [] });",
+    ..ROLLING
+};
+const RECREATE: Strategy = Strategy { how: "recreate::deploy(web, image(web, p.version, fleet), fleet);", is_seamless: false, ..ROLLING };
+const WHOLE: Strategy = Strategy {
+    how: "deploy::run(web, fleet, #{ tag: p.version, build: #{ args: args }, after: [|release| ensure(release.version == p.version, \"\")] });",
+    ..ROLLING
+};
+const ROLLBACK: Strategy = Strategy {
+    // Two releases first, then from one to the other.
+    how: "if releases(web, fleet).len < 2 { rolling::deploy(web, image(web, p.version, fleet), fleet) } else { rollback::to(web, fleet, p.version) }",
+    ..ROLLING
+};
+const WORKERS: Strategy = Strategy {
+    service: "#{ replicas: 1, health: no_health() }",
+    how: "workers::deploy(web, image(web, p.version, fleet), fleet, #{ watch: \"1s\" });",
+    serves: false,
+    is_seamless: false,
+    ..ROLLING
+};
 
 /// Two hosts on which a version serves, and what was seen there so far.
 struct Serving {
+    strategy: &'static Strategy,
     rig: Rig,
     project: Project,
     version: String,
@@ -29,30 +88,43 @@ struct Serving {
 }
 
 impl Serving {
-    fn new() -> Self {
+    fn new(strategy: &'static Strategy) -> Self {
         let rig = Rig::up(RigOptions { hosts: 2, client: true, ..RigOptions::default() });
-        let project = project(&rig);
-        let first = project.podlift(&["run", "deploy.rhai"]);
-        assert_eq!(first.code, 0, "{}", first.stderr);
-        Self { rig, project, version: "v1".into(), deploys: 1, requests: 0 }
+        let project = project(&rig, strategy);
+        for version in ["v1", "v2"] {
+            let first = project.podlift(&["run", "deploy.rhai", &format!("version={version}")]);
+            assert_eq!(first.code, 0, "{}", first.stderr);
+        }
+        Self { strategy, rig, project, version: "v2".into(), deploys: 2, requests: 0 }
+    }
+
+    /// The version that comes next: a new one, or for a rollback the other of two.
+    fn next(&self) -> String {
+        match self.version.as_str() {
+            "v2" if self.strategy.how.contains("rollback") => "v1".into(),
+            "v1" => "v2".into(),
+            _ => format!("v{}", self.deploys),
+        }
     }
 
     /// Kills the deploy of a next version, sees to it that all is new or all is old, and that no request was lost. Whether it was
     /// killed: `kill` may come too late.
     fn round(&mut self, how: &str, is_undo: bool, kill: impl FnOnce(&Project, &str) -> bool) -> bool {
         self.deploys += 1;
-        let next = format!("v{}", self.deploys);
+        let next = self.next();
         let before = self.fleet();
-        let load = Load::start(&self.rig, LoadOptions { kept: 12, fresh: 6, ..LoadOptions::on(&self.rig) });
+        let load = || Load::start(&self.rig, LoadOptions { kept: 12, fresh: 6, ..LoadOptions::on(&self.rig) });
+        let load = self.strategy.is_seamless.then(load);
         let was_killed = kill(&self.project, &next);
         if was_killed {
             let settled = self.settled(if is_undo { "undo" } else { "resume" });
             println!("{}", settled.stderr);
             assert_eq!(settled.code, 0, "{how}: {}{}", settled.stdout, settled.stderr);
         }
-        let summary = load.finish();
-        summary.assert_nothing_lost();
-        self.requests += summary.total;
+        let summary = load.map(Load::finish);
+        summary.iter().for_each(crate::load::Summary::assert_nothing_lost);
+        let requests = summary.map_or(0, |summary| summary.total);
+        self.requests += requests;
         let after = self.fleet();
         if was_killed && is_undo {
             assert_eq!(after, before, "{how}: an undo leaves everything as it was");
@@ -62,7 +134,8 @@ impl Serving {
         for host in ["h1", "h2"] {
             let running: Vec<&String> = after.iter().filter(|line| line.starts_with(host) && line.ends_with("running")).collect();
             assert_eq!(running, [&format!("{host} {} running", self.version)], "{how}: {after:#?}");
-            assert!(after.contains(&format!("{host} serves {}", self.version)), "{how}: {after:#?}");
+            let serves = format!("{host} serves {}", self.version);
+            assert!(!self.strategy.serves || after.contains(&serves), "{how}: {after:#?}");
         }
         assert!(!after.iter().any(|line| line.ends_with("created")), "{how}: {after:#?}");
         let ended = if !was_killed {
@@ -72,13 +145,13 @@ impl Serving {
         } else {
             "resumed"
         };
-        println!("--- {how}: {ended}, 0 of {} requests failed", summary.total);
+        println!("--- {how}: {ended}, 0 of {requests} requests failed");
         was_killed
     }
 
     /// Settles the killed run from a machine that has nothing of it; before any host had a copy, from where it was begun.
     fn settled(&self, verb: &str) -> Output {
-        let there = project(&self.rig).podlift(&[verb, "--from", "h1", "--from", "h2"]);
+        let there = project(&self.rig, self.strategy).podlift(&[verb, "--from", "h1", "--from", "h2"]);
         let words = if verb == "undo" { "cannot be undone" } else { "cannot be resumed" };
         if there.stderr.contains("no such run is kept") || there.stderr.contains(words) {
             println!("no host had a copy yet: from where it was begun");
@@ -93,19 +166,22 @@ impl Serving {
             .flat_map(|host| {
                 let format = "{{.Label \"podlift.version\"}} {{.State}}";
                 let containers = self.rig.exec(host, &["docker", "ps", "-a", "--format", format]).text().to_owned();
-                let served = self.rig.exec(host, &["curl", "-sS", "http://127.0.0.1/version"]).text().to_owned();
                 let mut lines: Vec<String> = containers.lines().map(|line| format!("h{host} {line}")).collect();
                 lines.sort();
-                lines.push(format!("h{host} serves {served}"));
+                if self.strategy.serves {
+                    let served = self.rig.exec(host, &["curl", "-sS", "http://127.0.0.1/version"]).text().to_owned();
+                    lines.push(format!("h{host} serves {served}"));
+                }
                 lines
             })
             .collect()
     }
 }
 
-fn project(rig: &Rig) -> Project {
+fn project(rig: &Rig, strategy: &Strategy) -> Project {
     let project = Project::on(rig);
-    project.write("deploy.rhai", &DEPLOY.replace("PROJECT", &format!("shop{}", rig.id())));
+    let script = DEPLOY.replace("SERVICE", strategy.service).replace("HOW", strategy.how);
+    project.write("deploy.rhai", &script.replace("PROJECT", &format!("shop{}", rig.id())));
     project
 }
 
@@ -132,26 +208,64 @@ fn is_killed_after(wait: Duration) -> impl FnOnce(&Project, &str) -> bool {
 }
 
 /// Numbers that only the seed decides.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, below: u64) -> u64 {
+    pub fn below(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % below
     }
 }
 
-fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
+/// A setting of `scripts/kill-sweep`.
+pub fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
     let text = env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text}")))
 }
 
 #[test]
 fn a_deploy_that_is_killed_is_resumed_or_undone_and_loses_no_request() {
+    survives(&ROLLING, 2);
+}
+
+#[test]
+fn a_killed_blue_green_is_resumed_or_undone() {
+    survives(&BLUE_GREEN, 1);
+}
+
+#[test]
+fn a_killed_canary_is_resumed_or_undone() {
+    survives(&CANARY, 1);
+}
+
+#[test]
+fn a_killed_recreate_is_resumed_or_undone() {
+    survives(&RECREATE, 1);
+}
+
+#[test]
+fn a_killed_whole_deploy_is_resumed_or_undone() {
+    survives(&WHOLE, 1);
+}
+
+#[test]
+fn a_killed_rollback_is_resumed_or_undone() {
+    survives(&ROLLBACK, 1);
+}
+
+#[test]
+fn a_killed_deploy_of_workers_is_resumed_or_undone() {
+    survives(&WORKERS, 1);
+}
+
+/// Kills deploys of a strategy at so many points, each in one part of it, or at those that the environment names.
+fn survives(strategy: &'static Strategy, samples: u64) {
     let seed = setting("PODLIFT_SEED").unwrap_or(1);
     let mut random = Random(seed);
-    // One of each host's part of a deploy, or all from one on until the deploy survives.
-    let sample = [(12, 20), (32, 20)].map(|(from, count)| usize::try_from(from + random.below(count)).expect("it is small"));
+    // One in each part of a deploy behind its build, or all from one on until the deploy survives.
+    let part = (strategy.points - 12) / samples;
+    let sample = (0..samples).map(|sample| usize::try_from(12 + sample * part + random.below(part)).expect("it is small"));
+    let sample: Vec<usize> = sample.collect();
     let first: Option<usize> = setting("PODLIFT_KILL_FROM");
     let last = setting("PODLIFT_KILL_TO").unwrap_or(usize::MAX);
     let points: Box<dyn Iterator<Item = usize>> = match first {
@@ -161,7 +275,7 @@ fn a_deploy_that_is_killed_is_resumed_or_undone_and_loses_no_request() {
     let end = setting("PODLIFT_KILL_MINUTES").map(|minutes: u64| Instant::now() + Duration::from_secs(60 * minutes));
     let is_over = || end.is_some_and(|end| Instant::now() >= end);
 
-    let mut serving = Serving::new();
+    let mut serving = Serving::new(strategy);
     let mut killed = 0;
     for point in points {
         if is_over() {

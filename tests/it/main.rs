@@ -12,6 +12,7 @@ mod drains;
 mod dry_runs;
 mod failing_deploys;
 mod interruptions;
+mod killed_changes;
 mod killed_deploys;
 mod leases;
 mod load;
