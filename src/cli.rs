@@ -215,7 +215,7 @@ pub struct Check {
     pub ssh: Ssh,
 }
 
-/// Show the containers of a project on its hosts.
+/// Show the containers of a project on its hosts, and changes of a schema that are between their halves.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -225,7 +225,7 @@ pub struct Ps {
     /// Where to look.
     #[command(flatten)]
     pub place: Where,
-    /// Print a JSON array with an object for each container.
+    /// Print JSON: an object with `containers` and `changes`, each an array of objects.
     #[arg(long)]
     pub json: bool,
 }

@@ -45,6 +45,6 @@ pub fn read(about: &About, narrator: &Arc<dyn Narrator>) -> (Vec<Between>, Vec<(
 fn between(row: &Row, database: &Database) -> Between {
     let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let versions = row.get("versions").and_then(Value::as_object).into_iter().flatten();
-    let floor: Vec<String> = versions.map(|(service, version)| format!("{service} {}", version.as_str().unwrap_or_default())).collect();
-    Between { change: text("name"), state: text("state"), since: text("since"), floor: floor.join(", "), database: database.to_string() }
+    let versions = versions.map(|(service, version)| (service.clone(), version.as_str().unwrap_or_default().to_owned())).collect();
+    Between { change: text("name"), state: text("state"), since: text("since"), versions, database: database.to_string() }
 }

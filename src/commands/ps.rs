@@ -21,29 +21,28 @@ pub fn run(options: &cli::Ps, printer: &Printer) -> Exit {
     };
     let (states, failures) = split(look::survey(&about, spinner(printer)));
     let rows = containers::rows(&states);
+    let changes = changes(&about, printer);
     if options.json {
-        printer.data(serde_json::json!(rows));
+        printer.data(serde_json::json!({ "containers": rows, "changes": changes }));
     } else if rows.is_empty() && failures.is_empty() {
         printer.tell(format!("no container of the project {} is on {}", about.inventory.project, hosts(&about.inventory)));
     } else if !rows.is_empty() {
         printer.data(containers::table(&rows, Timestamp::now(), printer.data_style()));
     }
-    if !options.json {
-        tell_changes(&about, printer);
+    if !options.json && !changes.is_empty() {
+        printer.data(format!("\n{}", schema::table(&changes, Timestamp::now(), printer.data_style())));
     }
     about.outside.close();
     tell_all(&failures, printer)
 }
 
 /// A database that cannot be asked from here is told, and no reason to fail: the containers are there.
-fn tell_changes(about: &about::About, printer: &Printer) {
+fn changes(about: &about::About, printer: &Printer) -> Vec<schema::Between> {
     let (changes, failures) = between::read(about, &spinner(printer));
-    if !changes.is_empty() {
-        printer.data(format!("\n{}", schema::table(&changes, Timestamp::now(), printer.data_style())));
-    }
     for (database, failure) in failures {
         printer.tell(format!("whether a change of {database} is between its halves could not be read: {}", failure.message));
     }
+    changes
 }
 
 fn hosts(inventory: &super::inventory::Inventory) -> String {

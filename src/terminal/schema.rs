@@ -1,11 +1,14 @@
 //! Changes of a schema that are between their halves.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::{containers::age, style::Style, table::Table};
 
 /// A change that has expanded and not contracted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Between {
     /// Its name.
     pub change: String,
@@ -13,8 +16,8 @@ pub struct Between {
     pub state: String,
     /// When that was noted, in RFC 3339, UTC.
     pub since: String,
-    /// The oldest version of each service that knows the new schema: `web v2`.
-    pub floor: String,
+    /// The oldest version of each service that knows the new schema.
+    pub versions: BTreeMap<String, String>,
     /// The database, as people may see it.
     pub database: String,
 }
@@ -24,7 +27,8 @@ pub fn table(changes: &[Between], now: Timestamp, style: Style) -> String {
     let mut table = Table::new(["CHANGE", "STATE", "SINCE", "KNOWN TO", "DATABASE"]);
     for change in changes {
         let since = age(&change.since, now);
-        table.row([change.change.clone(), change.state.clone(), since, change.floor.clone(), change.database.clone()]);
+        let versions: Vec<String> = change.versions.iter().map(|(service, version)| format!("{service} {version}")).collect();
+        table.row([change.change.clone(), change.state.clone(), since, versions.join(", "), change.database.clone()]);
     }
     table.render(style)
 }
@@ -39,7 +43,7 @@ mod tests {
             change: "users-mail".into(),
             state: "expanded".into(),
             since: "2026-01-01T00:00:00Z".into(),
-            floor: "web v2".into(),
+            versions: [("web".into(), "v2".into())].into(),
             database: "db:5432/shop".into(),
         };
         let now = "2026-01-03T00:00:00Z".parse().expect("a time");

@@ -227,7 +227,7 @@ fn ps_and_logs_tell_what_runs() {
     }
     let rows = project.podlift(&["ps", "script.rhai", "--json"]);
     let rows: Value = serde_json::from_str(rows.text()).expect("JSON");
-    assert!(rows.to_string().matches("\"running\"").count() == 2, "{rows:#}");
+    assert!(rows["containers"].to_string().matches("\"running\"").count() == 2 && rows["changes"] == serde_json::json!([]), "{rows:#}");
     let logs = project.podlift(&["logs", "web", "script.rhai"]);
     assert!(logs.code == 0 && logs.stdout.contains("demo v2 listens on port 8000"), "{logs:?}");
 }

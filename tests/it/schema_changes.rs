@@ -2,6 +2,8 @@
 
 use std::process::{Child, Command, Stdio};
 
+use serde_json::json;
+
 use crate::podlift::Project;
 use crate::postgres::{PASSWORD, Postgres, program};
 use crate::until::until;
@@ -140,6 +142,10 @@ fn a_column_is_renamed_under_both_versions_and_not_before_the_old_one_is_gone() 
     let between = project.podlift(&["ps", "deploy.rhai"]);
     assert_eq!(between.code, 0, "{}", between.stderr);
     assert!(["users-email", "expanded", "web v2", "/shop"].iter().all(|word| between.stdout.contains(word)), "{}", between.stdout);
+    let json: serde_json::Value = serde_json::from_str(project.podlift(&["ps", "deploy.rhai", "--json"]).text()).expect("JSON");
+    let change = &json["changes"][0];
+    assert_eq!((&json["containers"], &change["change"], &change["state"]), (&json!([]), &json!("users-email"), &json!("expanded")));
+    assert_eq!(change["versions"], json!({ "web": "v2" }));
     let new =
         Clients::start(&postgres, "web@v2", "UPDATE users SET mail = 'y' || :id WHERE id = :id;\nSELECT mail FROM users WHERE id = :id;");
     let finish = format!(
