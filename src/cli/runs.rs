@@ -38,7 +38,7 @@ pub struct Show {
     /// The run; not given, the last one.
     #[arg(value_name = "RUN", value_parser = run_id)]
     pub run: Option<RunId>,
-    /// Also look at the copy that a host keeps. May be repeated; the longest counts.
+    /// Also look at the copy that a host keeps. May be repeated.
     #[arg(long, value_name = "HOST", value_parser = Host::parse)]
     pub from: Vec<Host>,
     /// Print one JSON object.
@@ -68,9 +68,12 @@ pub struct Resume {
     /// The run; not given, the last one.
     #[arg(value_name = "RUN", value_parser = run_id)]
     pub run: Option<RunId>,
-    /// Also look at the copy that a host keeps. May be repeated; the longest counts.
+    /// Also look at the copy that a host keeps. May be repeated.
     #[arg(long, value_name = "HOST", value_parser = Host::parse)]
     pub from: Vec<Host>,
+    /// Go by this copy of the journal where copies have gone apart: the name of the host that keeps it, or "here".
+    #[arg(long, value_name = "HOST|here")]
+    pub journal: Option<String>,
     /// Go on with this script: it has to ask for the same as far as the run came.
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
@@ -104,9 +107,12 @@ pub struct Undo {
     /// The run; not given, the last one.
     #[arg(value_name = "RUN", value_parser = run_id)]
     pub run: Option<RunId>,
-    /// Also look at the copy that a host keeps. May be repeated; the longest counts.
+    /// Also look at the copy that a host keeps. May be repeated.
     #[arg(long, value_name = "HOST", value_parser = Host::parse)]
     pub from: Vec<Host>,
+    /// Go by this copy of the journal where copies have gone apart: the name of the host that keeps it, or "here".
+    #[arg(long, value_name = "HOST|here")]
+    pub journal: Option<String>,
     /// What became of a command that was begun and not answered: done runs its undo, skip does not.
     #[arg(long, value_name = "ANSWER")]
     pub in_doubt: Option<InDoubt>,
@@ -140,8 +146,8 @@ pub enum InDoubt {
 impl Resume {
     /// What goes on with the undo of such a run.
     pub fn as_undo(&self) -> Undo {
-        let Self { run, from, in_doubt, wait, json, verbose, ssh, .. } = self.clone();
-        Undo { run, from, in_doubt, wait, json, verbose, ssh }
+        let Self { run, from, journal, in_doubt, wait, json, verbose, ssh, .. } = self.clone();
+        Undo { run, from, journal, in_doubt, wait, json, verbose, ssh }
     }
 
     /// What its run is told and shown by.
@@ -161,7 +167,18 @@ impl Run {
     /// What goes on with its run.
     pub fn resumed(&self, run: RunId) -> Resume {
         let Self { yes, json, verbose, ssh, .. } = self.clone();
-        Resume { run: Some(run), from: Vec::new(), script: None, in_doubt: None, wait: Period::default(), yes, json, verbose, ssh }
+        Resume {
+            run: Some(run),
+            from: Vec::new(),
+            journal: None,
+            script: None,
+            in_doubt: None,
+            wait: Period::default(),
+            yes,
+            json,
+            verbose,
+            ssh,
+        }
     }
 
     /// What takes its run back.

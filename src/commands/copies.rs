@@ -13,7 +13,7 @@ use super::outside::Outside;
 use crate::{
     failure::Failure,
     fleet::{Fleet, journals},
-    journal::{Chain, Entry, Store, chain::head},
+    journal::{Chain, Entry, Store, chain::head, forks::Copy},
     model::{Host, HostName, RunId},
     op::{Class, Op},
 };
@@ -44,7 +44,8 @@ impl Copies {
     pub fn over<S: Store>(self, inner: S, run: RunId, chain: &Chain) -> Copied<S> {
         let (length, _) = watch::channel(chain.text().len());
         let text = Arc::new(Mutex::new(chain.text().to_owned()));
-        let mut copied = Copied { inner, copies: self, run, text, length, hosts: BTreeMap::new(), writers: JoinSet::new() };
+        let begin = chain.text().len();
+        let mut copied = Copied { inner, copies: self, run, text, begin, length, hosts: BTreeMap::new(), writers: JoinSet::new() };
         for entry in chain.entries() {
             copied.meet(entry);
         }
@@ -58,6 +59,8 @@ pub struct Copied<S> {
     copies: Copies,
     run: RunId,
     text: Arc<Mutex<String>>,
+    /// How much there was before this process: nothing is copied until that is more, and so tells who has taken the run over.
+    begin: usize,
     length: watch::Sender<usize>,
     /// How much each host has; `None` of one that was given up.
     hosts: BTreeMap<HostName, watch::Receiver<Option<usize>>>,
@@ -75,7 +78,7 @@ impl<S> Copied<S> {
         for host in intent.asked.op.hosts().into_iter().filter(|host| !host.is_local()) {
             if !self.hosts.contains_key(&host.name) {
                 let (kept, has) = watch::channel(Some(0));
-                let writer = Writer { host: host.clone(), run: self.run.clone(), text: self.text.clone(), kept };
+                let writer = Writer { host: host.clone(), run: self.run.clone(), text: self.text.clone(), begin: self.begin, kept };
                 self.writers.spawn_on(writer.write(self.copies.fleet.clone(), self.length.subscribe()), &self.copies.runtime);
                 self.hosts.insert(host.name.clone(), has);
             }
@@ -153,6 +156,7 @@ struct Writer {
     host: Host,
     run: RunId,
     text: Arc<Mutex<String>>,
+    begin: usize,
     kept: watch::Sender<Option<usize>>,
 }
 
@@ -160,7 +164,7 @@ impl Writer {
     async fn write(self, fleet: Fleet, mut length: watch::Receiver<usize>) {
         let mut has = 0;
         let mut failed = 0;
-        while length.wait_for(|length| *length > has).await.is_ok() {
+        while length.wait_for(|length| *length > has.max(self.begin)).await.is_ok() {
             let lines = lock(&self.text)[has..].to_owned();
             match self.append(&fleet, has, &lines).await {
                 Ok(journals::Answer::Kept) => {
@@ -183,13 +187,14 @@ impl Writer {
 
     async fn append(&self, fleet: &Fleet, has: usize, lines: &str) -> Result<journals::Answer, Failure> {
         let before = head(&lock(&self.text)[..has]).to_owned();
-        journals::append(&*fleet.host(&self.host).await?, &self.run, has, &before, lines).await
+        let all = if has == 0 { Chain::read(lines)? } else { Chain::default() };
+        let instead_of: Vec<&str> = all.instead_of().collect();
+        journals::append(&*fleet.host(&self.host).await?, &self.run, has, &before, &instead_of, lines).await
     }
 }
 
-/// The journals that these hosts keep: of this run, or of all. Of several copies of one run the longest counts. A host that does
-/// not answer is an error only where none does.
-pub fn read(outside: &Outside, hosts: &[Host], run: Option<&RunId>) -> Result<Vec<(RunId, Chain)>, Failure> {
+/// The journals that these hosts keep: of this run, or of all. A host that does not answer is an error only where none does.
+pub fn read(outside: &Outside, hosts: &[Host], run: Option<&RunId>) -> Result<Vec<(RunId, Copy)>, Failure> {
     let fleet = outside.fleet();
     let of_host = |host: Host| async move {
         let connection = fleet.host(&host).await?;
@@ -201,30 +206,22 @@ pub fn read(outside: &Outside, hosts: &[Host], run: Option<&RunId>) -> Result<Ve
         for run in runs {
             let text = journals::read(&connection, &run).await?;
             if !text.is_empty() {
-                found.push((run, Chain::read(&text)?));
+                found.push((run, Copy { place: host.name.to_string(), chain: Chain::read(&text)? }));
             }
         }
         Ok::<_, Failure>(found)
     };
     let answers = outside.runtime().block_on(futures_util::future::join_all(hosts.iter().cloned().map(of_host)));
-    let mut best: BTreeMap<RunId, Chain> = BTreeMap::new();
-    let mut failures = Vec::new();
+    let (mut copies, mut failures) = (Vec::new(), Vec::new());
     for answer in answers {
         match answer {
-            Ok(found) => {
-                for (run, chain) in found {
-                    let known = best.entry(run).or_default();
-                    if chain.entries().len() > known.entries().len() {
-                        *known = chain;
-                    }
-                }
-            }
+            Ok(mut found) => copies.append(&mut found),
             Err(failure) => failures.push(failure),
         }
     }
     match failures.into_iter().next() {
-        Some(failure) if best.is_empty() => Err(failure),
-        _ => Ok(best.into_iter().collect()),
+        Some(failure) if copies.is_empty() => Err(failure),
+        _ => Ok(copies),
     }
 }
 

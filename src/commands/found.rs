@@ -7,9 +7,11 @@ use crate::{
     failure::Failure,
     journal::{
         Chain, Entry, Header, State,
-        folder::{Kept, Runs},
+        folder::Runs,
+        forks::{Chosen, Copy, HERE, choose, take},
     },
     model::{Host, HostName, RunId},
+    terminal::{Printer, clean},
 };
 
 use super::{copies, journaling, outside::Outside};
@@ -18,58 +20,95 @@ use super::{copies, journaling, outside::Outside};
 pub struct Found {
     /// Its id.
     pub id: RunId,
-    /// The longest whole chain of records that is known.
+    /// The chain of records that counts.
     pub chain: Chain,
     /// What became of it.
     pub state: State,
     /// Where runs are kept here.
     pub runs: Runs,
+    /// Copies that went another way and do not count.
+    pub left_out: Vec<Copy>,
+    /// Why nobody but a person can tell which copy counts; the longest is taken until then.
+    pub apart: Option<Failure>,
+    copies: Vec<Copy>,
 }
 
 impl Found {
-    /// Finds the run that is named, or the last one. With hosts their copies are looked at too, and the longest chain counts.
+    /// Finds the run that is named, or the last one. With hosts their copies are looked at too.
     pub fn find(run: Option<&RunId>, from: &[Host], outside: &Outside) -> Result<Self, Failure> {
         let runs = journaling::runs();
-        let mut kept = match (runs.find(run), from) {
-            (Ok(kept), _) => vec![kept],
+        let kept = match (runs.find(run), from) {
+            (Ok(kept), _) => Some(kept),
             (Err(failure), []) => return Err(failure),
-            (Err(_), _) => Vec::new(),
+            (Err(_), _) => None,
         };
         let copies = copies::read(outside, from, run)?;
-        kept.extend(copies.into_iter().map(|(id, chain)| Kept { state: State::of(&chain, false), id, chain: Ok(chain) }));
         let id = match run {
             Some(id) => id.clone(),
-            None => kept.iter().map(|kept| &kept.id).max().cloned().ok_or_else(|| nothing_there(from))?,
+            None => copies
+                .iter()
+                .map(|(id, _)| id)
+                .chain(kept.as_ref().map(|kept| &kept.id))
+                .max()
+                .cloned()
+                .ok_or_else(|| nothing_there(from))?,
         };
-        let of_run = kept.into_iter().filter(|kept| kept.id == id);
-        let mut best: Option<(Chain, State)> = None;
-        for kept in of_run {
-            let chain = kept.chain?;
-            if best.as_ref().is_none_or(|(known, state)| *state != State::Running && chain.entries().len() > known.entries().len()) {
-                best = Some((chain, kept.state));
-            }
+        let mut of_run: Vec<Copy> = copies.into_iter().filter(|(of, _)| *of == id).map(|(_, copy)| copy).collect();
+        let mut is_running = false;
+        if let Some(kept) = kept.filter(|kept| kept.id == id) {
+            is_running = kept.state == State::Running;
+            of_run.insert(0, Copy { place: HERE.into(), chain: kept.chain? });
         }
-        let (chain, state) = best.ok_or_else(|| nothing_there(from))?;
-        Ok(Self { id, chain, state, runs })
+        if is_running {
+            // It is written here and now.
+            of_run.truncate(1);
+        }
+        let (chosen, apart) = best(&id, of_run.clone());
+        let Chosen { copy, left_out } = chosen.ok_or_else(|| nothing_there(from))?;
+        let state = State::of(&copy.chain, is_running);
+        Ok(Self { id, chain: copy.chain, state, runs, left_out, apart, copies: of_run })
     }
 
-    /// The same with what the run's own hosts have of it, where that is more: another machine may have gone on with it.
-    #[must_use]
-    pub fn with_copies(mut self, outside: &Outside) -> Self {
+    /// The same with what the run's own hosts have of it: another machine may have gone on with it. `journal` is the place of the
+    /// copy that counts, where a person has decided.
+    ///
+    /// # Errors
+    /// Where copies have gone apart and nothing tells which one counts.
+    pub fn with_copies(mut self, outside: &Outside, journal: Option<&str>) -> Result<Self, Failure> {
+        if self.state == State::Running {
+            return Ok(self);
+        }
         let mut hosts: BTreeMap<&HostName, &Host> = BTreeMap::new();
-        for entry in self.chain.entries() {
+        for entry in self.copies.iter().flat_map(|copy| copy.chain.entries()) {
             if let Entry::Intent(intent) = entry {
                 hosts.extend(intent.asked.op.hosts().into_iter().filter(|host| !host.is_local()).map(|host| (&host.name, host)));
             }
         }
-        let hosts: Vec<Host> = hosts.into_values().cloned().collect();
-        for (_, chain) in copies::read(outside, &hosts, Some(&self.id)).unwrap_or_default() {
-            if chain.entries().len() > self.chain.entries().len() && self.state != State::Running {
-                self.state = State::of(&chain, false);
-                self.chain = chain;
-            }
+        let hosts: Vec<Host> =
+            hosts.into_values().filter(|host| self.copies.iter().all(|copy| copy.place != host.name.as_str())).cloned().collect();
+        let more = copies::read(outside, &hosts, Some(&self.id)).unwrap_or_default();
+        self.copies.extend(more.into_iter().map(|(_, copy)| copy));
+        let chosen = match journal {
+            Some(place) => Some(take(&self.id, self.copies.clone(), place)?),
+            None => choose(&self.id, self.copies.clone())?,
+        };
+        if let Some(Chosen { copy, left_out }) = chosen {
+            self.state = State::of(&copy.chain, false);
+            self.chain = copy.chain;
+            self.left_out = left_out;
         }
-        self
+        self.apart = None;
+        Ok(self)
+    }
+
+    /// Tells of copies that do not count.
+    pub fn tell_left_out(&self, printer: &Printer) {
+        for copy in &self.left_out {
+            let where_it_is = if copy.place == HERE { "this machine".into() } else { clean::line(&copy.place) };
+            printer.tell(format!(
+                "! the journal on {where_it_is} went another way and is left out: what it alone tells of is looked for on the hosts"
+            ));
+        }
     }
 
     /// What is run.
@@ -106,6 +145,17 @@ impl Found {
             State::Done => failure.hint("deploy the version that is wanted; `podlift runs` lists what can be resumed or undone"),
             _ => failure.hint("run the script again"),
         })
+    }
+}
+
+/// The copy of a run that counts, for whoever only looks: where nothing tells which one does, the longest, and why.
+pub fn best(id: &RunId, copies: Vec<Copy>) -> (Option<Chosen>, Option<Failure>) {
+    match choose(id, copies.clone()) {
+        Ok(chosen) => (chosen, None),
+        Err(failure) => {
+            let longest = copies.into_iter().max_by_key(|copy| copy.chain.entries().len());
+            (longest.map(|copy| Chosen { copy, left_out: Vec::new() }), Some(failure))
+        }
     }
 }
 

@@ -70,7 +70,8 @@ pub fn go_on(found: &Found, outside: &Outside) -> Result<Journal, Failure> {
     let secrets: BTreeSet<String> = found.chain.entries().iter().flat_map(Entry::ops).flat_map(Op::secrets).collect();
     outside.fleet().secrets().hide(secrets);
     let copies = copies::of(outside);
-    found.runs.open(&found.id, &found.chain, |file| store(copies.over(file, found.id.clone(), &found.chain)))
+    let journal = found.runs.open(&found.id, &found.chain, |file| store(copies.over(file, found.id.clone(), &found.chain)))?;
+    Ok(journal.instead_of(found.left_out.iter().map(|copy| copy.chain.head().to_owned()).collect()))
 }
 
 /// The store of a journal. Tests make it deadly.
@@ -85,7 +86,7 @@ fn store(store: impl Store + 'static) -> Box<dyn Store> {
 pub fn began(journal: &Journal, how: How) -> Result<(), Failure> {
     let by = identity::new_run().operator;
     let podlift = env!("CARGO_PKG_VERSION").into();
-    journal.append(Entry::Began(Began { at: now(), by, process: std::process::id(), podlift, how }))
+    journal.append(Entry::Began(Began { at: now(), by, process: std::process::id(), podlift, how, instead_of: journal.left_out() }))
 }
 
 /// Notes that the run is being taken back. What cannot be noted is undone all the same.

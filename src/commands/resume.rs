@@ -34,10 +34,12 @@ pub fn run(options: &cli::Resume, printer: &Printer) -> Exit {
     };
     let as_run = options.as_run(Path::new("resume"), &[]);
     let refuse = |failure: &Failure| Teller::new(&as_run, printer).refuse(failure);
-    let found = match Found::find(options.run.as_ref(), &options.from, &outside) {
-        Ok(found) => found.with_copies(&outside),
+    let found = Found::find(options.run.as_ref(), &options.from, &outside);
+    let found = match found.and_then(|found| found.with_copies(&outside, options.journal.as_deref())) {
+        Ok(found) => found,
         Err(failure) => return refuse(&failure),
     };
+    found.tell_left_out(printer);
     if found.chain.is_undoing() && found.is_open("resumed").is_ok() {
         printer.tell(format!("run {} was being undone when it stopped: it goes on being undone", found.id));
         outside.close();

@@ -1,5 +1,7 @@
 //! `podlift runs`
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::{
@@ -10,7 +12,7 @@ use super::{
 use crate::{
     cli,
     failure::Failure,
-    journal::{Chain, State},
+    journal::{Chain, State, forks::Copy},
     model::RunId,
     terminal::{Printer, clean, table::Table},
 };
@@ -60,13 +62,16 @@ fn list(options: &cli::Runs) -> Result<Vec<(RunId, Chain, State)>, Failure> {
     let (outside, _) = found::outside(&options.ssh, std::path::Path::new("."))?;
     let copies = copies::read(&outside, &options.from, None)?;
     outside.close();
-    Ok(copies
-        .into_iter()
-        .map(|(id, chain)| {
-            let state = State::of(&chain, false);
-            (id, chain, state)
-        })
-        .collect())
+    let mut runs: BTreeMap<RunId, Vec<Copy>> = BTreeMap::new();
+    for (id, copy) in copies {
+        runs.entry(id).or_default().push(copy);
+    }
+    let look = |(id, copies): (RunId, Vec<Copy>)| {
+        let chain = found::best(&id, copies).0?.copy.chain;
+        let state = State::of(&chain, false);
+        Some((id, chain, state))
+    };
+    Ok(runs.into_iter().filter_map(look).collect())
 }
 
 fn row_json(id: &RunId, chain: &Chain, state: State) -> serde_json::Value {

@@ -27,6 +27,9 @@ pub fn run(options: &cli::Show, printer: &Printer) -> Exit {
         outside.close();
         found
     });
+    if let Ok(Found { apart: Some(failure), .. }) = &found {
+        complaint::tell_failure(printer, failure);
+    }
     match found {
         Ok(found) if options.json => {
             printer.data(as_json(&found));

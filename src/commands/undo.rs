@@ -33,9 +33,10 @@ pub fn run(options: &cli::Undo, printer: &Printer) -> Exit {
         Ok(outside) => outside,
         Err(failure) => return complain(printer, &failure),
     };
-    match Found::find(options.run.as_ref(), &options.from, &outside) {
+    let found = Found::find(options.run.as_ref(), &options.from, &outside);
+    match found.and_then(|found| found.with_copies(&outside, options.journal.as_deref())) {
         Ok(found) => {
-            let found = found.with_copies(&outside);
+            found.tell_left_out(printer);
             outside.close();
             undo(options, &found, printer)
         }

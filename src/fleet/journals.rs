@@ -24,15 +24,33 @@ umask 077
 "#;
 
 /// Puts what it reads behind the first `$2` bytes of the run `$1`, whose last line has the hash `$4` (behind `{"hash":"`, so in the
-/// columns 10 to 73); says `other` if those are not there. What is sent from the beginning takes the place of what is there, unless
-/// that is longer: then it says `ahead`. Of all runs this one and the newest are kept, `$3` in all.
+/// columns 10 to 73); says `other` if those are not there. Of all runs this one and the newest are kept, `$3` in all.
+///
+/// What is sent from the beginning takes the place of what is there where it continues that. Where that continues it, it says
+/// `ahead`. Where the two have gone apart it says `apart`, unless more processes have begun to work on what is sent: then it took
+/// over from what is there; or a person has decided against that, whose last hash is in `$5` then. What is replaced so is kept
+/// beside it.
 const APPEND: &str = r#"
 mkdir -p "$d/$1" || exit
 f=$d/$1/journal.jsonl
 have=0; [ ! -f "$f" ] || have=$(wc -c <"$f")
+last() { if [ -z "$(tail -c 1 "$1")" ]; then tail -n 1 "$1"; else tail -n 2 "$1" | head -n 1; fi | cut -c 10-73; }
+has() { grep -q "^{\"hash\":\"$2\"" "$1"; }
+began() { grep -c '^.\{73\}","record":{"kind":"began"' "$1"; }
 if [ "$2" -eq 0 ]; then
   cat >"$f.new" || exit
-  [ "$have" -le "$(wc -c <"$f.new")" ] || { rm -f "$f.new"; echo ahead; exit 0; }
+  if [ "$have" -gt 0 ]; then
+    old=$(last "$f")
+    if has "$f.new" "$old"; then :
+    elif has "$f" "$(last "$f.new")"; then rm -f "$f.new"; echo ahead; exit 0
+    else
+      case " $5 " in
+        *" $old "*) ;;
+        *) [ "$(began "$f.new")" -gt "$(began "$f")" ] || { rm -f "$f.new"; echo apart; exit 0; } ;;
+      esac
+      mv "$f" "$d/$1/journal.apart.jsonl" || exit
+    fi
+  fi
   mv "$f.new" "$f" || exit
   n=$(ls -1 "$d" | wc -l)
   [ "$n" -le "$3" ] || ls -1 "$d" | grep -vxF -e "$1" | sort | head -n "$((n - $3))" | while read -r old; do
@@ -60,17 +78,28 @@ pub enum Answer {
     Kept,
     /// Its copy does not begin with what comes before them: all is to be sent.
     Other,
-    /// Its copy is longer than all that was sent: another machine has gone on with the run.
+    /// Its copy continues all that was sent: another machine has gone on with the run.
     Ahead,
+    /// Its copy went another way, and nothing tells which one counts.
+    Apart,
 }
 
 /// Puts lines behind the first `offset` bytes of the host's copy, whose last line has the hash `head`.
-pub async fn append(connection: &Connection, run: &RunId, offset: usize, head: &str, lines: &str) -> Result<Answer, Failure> {
-    let said = script(connection, APPEND, &[run.as_str(), &offset.to_string(), KEPT, head], lines).await?;
+/// `instead_of` are the last hashes of copies that a person has decided against.
+pub async fn append(
+    connection: &Connection,
+    run: &RunId,
+    offset: usize,
+    head: &str,
+    instead_of: &[&str],
+    lines: &str,
+) -> Result<Answer, Failure> {
+    let said = script(connection, APPEND, &[run.as_str(), &offset.to_string(), KEPT, head, &instead_of.join(" ")], lines).await?;
     match said.trim() {
         "kept" => Ok(Answer::Kept),
         "other" => Ok(Answer::Other),
         "ahead" => Ok(Answer::Ahead),
+        "apart" => Ok(Answer::Apart),
         _ => Err(Failure::failed(format!("the copy of the journal on {} was answered with something else", connection.host().name))),
     }
 }
@@ -157,14 +186,14 @@ mod tests {
         assert_eq!(read("2-b"), format!("{one}{three}"));
         assert_eq!(sh(home.path(), READ, &["2-b", "2", "4"], ""), "\"has");
         for run in ["3-c", "4-d"] {
-            append(run, 0, ' ', "x\n");
+            append(run, 0, ' ', &one);
         }
-        append("1-a", 0, ' ', "x\n");
+        append("1-a", 0, ' ', &one);
         assert_eq!(sh(home.path(), LIST, &[], ""), "1-a\n3-c\n4-d\n", "the run that goes on is kept, however old");
     }
 
     #[test]
-    fn a_copy_of_another_chain_is_not_continued_and_a_longer_one_stays() {
+    fn a_copy_of_another_chain_is_not_continued_and_one_that_goes_on_stays() {
         let home = tempfile::tempdir().expect("a folder");
         let append = |offset: usize, hash: char, text: &str| sh(home.path(), APPEND, &["r1", &offset.to_string(), "3", &head(hash)], text);
         let read = || sh(home.path(), READ, &["r1", "1", "1000"], "");
@@ -173,7 +202,29 @@ mod tests {
         assert_eq!(append(one.len() + two.len(), 'c', &other), "other\n", "as long, and another");
         assert_eq!(append(0, ' ', &one), "ahead\n");
         assert_eq!(read(), format!("{one}{two}"));
-        assert_eq!(append(0, ' ', &format!("{one}{other}")), "kept\n");
-        assert_eq!(read(), format!("{one}{other}"));
+        assert_eq!(append(0, ' ', &format!("{one}{two}{other}")), "kept\n");
+        assert_eq!(append(one.len(), 'a', "{\"hash\":\"tor"), "kept\n", "an answer that was cut off");
+        assert_eq!(append(0, ' ', &format!("{one}{two}{other}")), "kept\n", "the torn line is nobody's");
+        assert_eq!(read(), format!("{one}{two}{other}"));
+    }
+
+    #[test]
+    fn of_copies_that_went_apart_the_one_that_took_over_stays_and_the_other_is_kept_beside_it() {
+        let home = tempfile::tempdir().expect("a folder");
+        let append = |instead_of: &str, text: &str| sh(home.path(), APPEND, &["r1", "0", "3", " ", instead_of], text);
+        let kept = |name: &str| std::fs::read_to_string(home.path().join(".local/share/podlift/runs/r1").join(name)).unwrap_or_default();
+        let began = |hash| line(hash, r#"{"kind":"began","by":"me"}}"#);
+        let base = format!("{}{}", line('a', "1"), began('b'));
+        let cut_off = format!("{base}{}{}{}", line('c', "3"), line('d', "4"), line('e', "5"));
+        let resumed = format!("{base}{}", began('f'));
+        let undone = format!("{base}{}", began('9'));
+        append("", &cut_off);
+        assert_eq!(append("", &resumed), "kept\n", "shorter, and it took over");
+        assert_eq!((kept("journal.jsonl"), kept("journal.apart.jsonl")), (resumed.clone(), cut_off.clone()));
+        assert_eq!(append("", &cut_off), "apart\n", "longer, and it was cut off");
+        assert_eq!(append("", &undone), "apart\n", "nobody knows which one counts");
+        assert_eq!(kept("journal.jsonl"), resumed);
+        assert_eq!(append(&format!("{} {}", head('1'), head('f')), &undone), "kept\n", "a person has decided");
+        assert_eq!((kept("journal.jsonl"), kept("journal.apart.jsonl")), (undone, resumed));
     }
 }

@@ -88,6 +88,22 @@ impl Chain {
         self.entries.iter().any(|entry| matches!(entry, Entry::Undoing { .. }))
     }
 
+    /// How many of the first records this one and another one have in common.
+    pub fn in_common(&self, other: &Self) -> usize {
+        self.text.lines().zip(other.text.lines()).take_while(|(one, other)| one == other).count()
+    }
+
+    /// The hash of the last line, and so of all of them; empty where there is none.
+    pub fn head(&self) -> &str {
+        &self.head
+    }
+
+    /// The hashes of the last lines of the copies in whose place this one stands.
+    pub fn instead_of(&self) -> impl Iterator<Item = &str> {
+        let began = self.entries.iter().filter_map(|entry| if let Entry::Began(began) = entry { Some(began) } else { None });
+        began.flat_map(|began| &began.instead_of).map(String::as_str)
+    }
+
     /// The lines, where they are kept.
     pub fn text(&self) -> &str {
         &self.text

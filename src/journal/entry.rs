@@ -127,6 +127,9 @@ pub struct Began {
     pub podlift: String,
     /// What it does.
     pub how: How,
+    /// The hashes of the last lines of copies that had gone another way and were left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instead_of: Vec<String>,
 }
 
 /// What a process does with a run.

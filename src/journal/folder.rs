@@ -14,6 +14,9 @@ use crate::{failure::Failure, model::RunId};
 /// A journal's file in its run's folder.
 const FILE: &str = "journal.jsonl";
 
+/// What was in it before another machine's took its place.
+const APART: &str = "journal.apart.jsonl";
+
 /// How many runs are kept; of those beyond it only the unfinished.
 const KEPT: usize = 50;
 
@@ -102,7 +105,8 @@ impl Runs {
                     Failure::refused(format!("run {id} has gone on meanwhile")).hint("say it again: what is done next depends on that")
                 );
             }
-            None => file.replace(chain.text()),
+            // What only this machine told of is kept beside it.
+            None => fs::write(self.file(id).with_file_name(APART), known.text()).and_then(|()| file.replace(chain.text())),
         };
         put.map_err(|error| unusable(&self.file(id), &error))?;
         Ok(Journal::open(wrap(file), chain.clone()))
@@ -221,5 +225,7 @@ mod tests {
         assert!(matches!(runs.open(&id, &there, boxed), Err(failure) if failure.message.contains("still running")));
         journal.append(ended("done")).expect("writes");
         assert_eq!(runs.find(Some(&id)).expect("it is there").chain.expect("reads"), journal.chain());
+        let beside = runs.file(&id).with_file_name(APART);
+        assert_eq!(Chain::read(&fs::read_to_string(beside).expect("it is kept")).expect("reads").entries().len(), 2);
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! - [`entry`]: the records. - [`chain`]: a record as a line, and lines as records again, torn ones left out.
 //! - [`store`]: where lines are kept: a file that is locked and synced, or memory. - [`folder`]: the runs of a project.
-//! - [`state`]: what became of a run. `docs/journal.md` tells the format.
+//! - [`forks`]: copies that have gone apart. - [`state`]: what became of a run. `docs/journal.md` tells the format.
 
 pub mod chain;
 pub mod deadly;
 pub mod entry;
 pub mod folder;
+pub mod forks;
 pub mod recorded;
 pub mod state;
 pub mod store;
@@ -41,16 +42,36 @@ struct Open {
     forgone: Vec<Key>,
     /// How many entries an earlier process left.
     earlier: usize,
+    instead_of: Vec<String>,
 }
 
 impl Journal {
     /// Goes on with what is in the chain; `store` has it already.
     pub fn open(store: impl Store + 'static, chain: Chain) -> Self {
         let earlier = chain.entries().len();
-        let mut open =
-            Open { store: Box::new(store), chain, outcomes: HashMap::new(), intents: HashMap::new(), forgone: Vec::new(), earlier };
+        let mut open = Open {
+            store: Box::new(store),
+            chain,
+            outcomes: HashMap::new(),
+            intents: HashMap::new(),
+            forgone: Vec::new(),
+            earlier,
+            instead_of: Vec::new(),
+        };
         (0..earlier).for_each(|index| open.index(index));
         Self(Mutex::new(open))
+    }
+
+    /// Says in place of which copies, that went another way, it is gone on with: the hashes of their last lines.
+    #[must_use]
+    pub fn instead_of(self, heads: Vec<String>) -> Self {
+        self.lock().instead_of = heads;
+        self
+    }
+
+    /// The hashes of the last lines of the copies in whose place it is gone on with.
+    pub fn left_out(&self) -> Vec<String> {
+        self.lock().instead_of.clone()
     }
 
     /// A journal that nobody reads after this process: of a dry run or a simulation.
