@@ -1,6 +1,6 @@
 //! What a run is to happen in: the fleet, a model of the fleet as it is, or a simulated one.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use super::{
     changes::Counts,
@@ -14,7 +14,7 @@ use crate::{
     cli,
     executor::{
         Real, Recorded, Simulated,
-        ending::State,
+        ending::{Ending, State},
         simulated::{read_kept, write_kept},
     },
     failure::Failure,
@@ -135,13 +135,13 @@ impl Mode {
     }
 
     /// How it ended well, and what to do next.
-    pub fn done(self, counts: &Counts, state: State, again: &str, look: &str) -> (String, Option<String>) {
+    pub fn done(self, counts: &Counts, ending: Option<&Ending>, again: &str, look: &str) -> (String, Option<String>) {
         let did = format!("{} on {}", words::count(counts.changes, "change"), words::count(counts.hosts.len(), "host"));
         match self {
             Self::Plan | Self::SimulatedPlan => (format!("plan: {did}, nothing was touched"), Some(format!("`{again}` does it"))),
             Self::Simulation => (format!("simulated: {did}"), Some(format!("the fleet is kept in {SIMULATED}"))),
             Self::Live if counts.changes == 0 => ("done: nothing changed".into(), None),
-            Self::Live => (format!("done: {did}{}", serving(state)), Some(look.into())),
+            Self::Live => (format!("done: {did}{}", serving(ending)), Some(look.into())),
         }
     }
 
@@ -156,10 +156,15 @@ impl Mode {
     }
 }
 
-fn serving(state: State) -> &'static str {
-    match state {
-        State::AllNew => ", all new",
-        State::Mixed => ", old and new side by side",
-        State::AllOld | State::Unchanged => "",
+fn serving(ending: Option<&Ending>) -> String {
+    let unread: BTreeSet<&str> =
+        ending.iter().flat_map(|ending| &ending.parts).filter(|part| part.unknown.is_some()).map(|part| part.host.as_str()).collect();
+    match ending.map_or(State::Unchanged, Ending::state) {
+        State::AllNew => ", all new".into(),
+        State::Mixed if !unread.is_empty() => {
+            format!(", but what is live on {} could not be read", unread.into_iter().collect::<Vec<_>>().join(", "))
+        }
+        State::Mixed => ", old and new side by side".into(),
+        State::AllOld | State::Unchanged => String::new(),
     }
 }

@@ -21,11 +21,7 @@ use super::{
 };
 use crate::{
     cli,
-    executor::{
-        Cancellation, Executor, Narrator, Real, Terms,
-        ending::{Ending, State},
-        record::Nobody,
-    },
+    executor::{Cancellation, Executor, Narrator, Real, Terms, ending::Ending, record::Nobody},
     failure::Failure,
     op::Release,
     repl::{
@@ -113,7 +109,7 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
     stack.release(&run, &release).iter().for_each(|failure| printer.tell(lock::not_given_back(failure)));
     let kept = model.as_ref().map_or(Ok(()), |model| mode.keep(model));
     let exit = if ended.is_ok() { Exit::Done } else { Exit::Interrupted };
-    let (end, _) = mode.done(&counts, ending.as_ref().map_or(State::Unchanged, Ending::state), "", "");
+    let (end, _) = mode.done(&counts, ending.as_ref(), "", "");
     printer.tell(Conclusion { good: exit == Exit::Done, end, took: began.elapsed(), next: None }.render(printer.style()));
     journaling::ended(&journal, exit, ending.as_ref(), None);
     outside.close();

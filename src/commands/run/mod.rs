@@ -34,7 +34,6 @@ use crate::{
     executor::{
         Cancellation, Executor, PlanFile, Recorded, RunInfo, Terms, Urgency,
         confirm::Confirming,
-        ending::{Ending, State},
         record::{Decide, Nobody},
     },
     failure::{Failure, FailureKind},
@@ -296,7 +295,7 @@ impl Prepared {
             }
             Ok(()) => {
                 let again = self.save.as_deref().map_or(again, |file| follow(options, file));
-                let (end, next) = mode.done(counts, ending.map_or(State::Unchanged, Ending::state), &again, &look);
+                let (end, next) = mode.done(counts, ending, &again, &look);
                 teller.conclude(exit, end, next, counts, ending, &[]);
             }
             Err(Ended { kind, diagnostic }) => {

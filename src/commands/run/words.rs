@@ -91,7 +91,7 @@ pub(super) fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<
 }
 
 fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: Mode) -> (String, String) {
-    let Next { script, again, look, .. } = next;
+    let Next { script, again, look, run } = next;
     let what = if exit == Exit::Interrupted { "interrupted" } else { "failed" };
     if mode.is_modelled() && remains == Remains::Nothing && exit != Exit::Interrupted {
         let next =
@@ -117,6 +117,10 @@ fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: M
         Remains::Changes if counts.standing == 0 && counts.doubtful > 0 => (
             format!("{what}, and the fleet is mixed: what a call did that was given up is not known"),
             format!("{look}; running the script again makes a new release"),
+        ),
+        Remains::Changes if counts.standing == 0 && counts.committed == 0 => (
+            format!("{what}, and the fleet is mixed: {undone} was undone, but not every host shows that"),
+            format!("{look}; `podlift undo {run}` tries again"),
         ),
         Remains::Changes if counts.standing == 0 => (
             format!("{what}, and the fleet is mixed: {} that a commit made final stay", words::count(counts.committed, "change")),
@@ -153,6 +157,10 @@ mod tests {
         let (end, next) = failed(Exit::Interrupted, Remains::Nothing, &Counts::default(), &NEXT, Mode::Live);
         assert_eq!(end, "interrupted; nothing was changed");
         assert_eq!(next, "`podlift resume r1` goes on", "there is nothing to take back");
+        let counts = Counts { changes: 4, ..Counts::default() };
+        let (end, next) = failed(Exit::Mixed, Remains::Changes, &counts, &NEXT, Mode::Live);
+        assert_eq!(end, "failed, and the fleet is mixed: everything was undone, but not every host shows that");
+        assert_eq!(next, "`podlift ps deploy.rhai` shows what runs; `podlift undo r1` tries again");
         let counts = Counts { changes: 4, committed: 4, ..Counts::default() };
         let (end, next) = failed(Exit::Mixed, Remains::Changes, &counts, &NEXT, Mode::Live);
         assert_eq!(end, "failed, and the fleet is mixed: 4 changes that a commit made final stay");
