@@ -81,6 +81,45 @@ fn a_container_that_dies_between_its_health_check_and_the_switch_gets_no_traffic
 }
 
 #[test]
+fn where_a_proxy_cannot_be_switched_back_the_new_containers_keep_serving_and_it_is_said() {
+    let rig = Rig::up(RigOptions { hosts: 2, client: true, ..RigOptions::default() });
+    let project = Project::on(&rig);
+    project.write(
+        "deploy.rhai",
+        r#"
+        import "std/rolling" as rolling;
+        project("shop");
+        let p = params(#{ version: "v1" });
+        let fleet = hosts(["h1", "h2"]);
+        let web = service("web", #{ port: 8000, health: http("/health") });
+        let img = build(web, #{ tag: p.version, args: #{ VERSION: p.version } });
+        ship(img, fleet);
+        rolling::deploy(web, img, fleet);
+        if p.version == "v2" {
+            hook(fleet[0], "echo broken >/etc/nginx/conf.d/broken.conf");
+            fail("nobody wants v2");
+        }
+        "#,
+    );
+    assert_eq!(project.podlift(&["run", "deploy.rhai"]).code, 0);
+    let served = || [1, 2].map(|host| rig.exec(host, &["curl", "-sS", "http://127.0.0.1/version"]).text().to_owned());
+    let load = Load::start(&rig, LoadOptions { kept: 16, fresh: 8, ..LoadOptions::on(&rig) });
+    let failed = project.podlift(&["run", "deploy.rhai", "version=v2"]);
+    println!("{}", failed.stderr);
+    assert_eq!(failed.code, 6, "{}", failed.stderr);
+    let told = "what serves web on h1 stays: its traffic could not be given back to what had it";
+    for words in [told, "web is new on h1 (v2), as before on h2 (v1)", "podlift undo"] {
+        assert!(failed.stderr.contains(words), "{words:?} is not in\n{}", failed.stderr);
+    }
+    assert_eq!(served(), ["v2", "v1"]);
+    rig.exec(1, &["rm", "/etc/nginx/conf.d/broken.conf"]).text();
+    let undone = project.podlift(&["undo"]);
+    assert_eq!(undone.code, 0, "{}", undone.stderr);
+    load.finish().assert_nothing_lost();
+    assert_eq!(served(), ["v1", "v1"]);
+}
+
+#[test]
 fn a_failing_run_and_its_dry_run_fail_alike() {
     let (_rig, project) = serving();
     project.write(
