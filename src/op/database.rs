@@ -115,8 +115,9 @@ pub struct Backfill {
     pub batch: u32,
     /// How long a batch is to take; later batches grow and shrink to it.
     pub target: Period,
-    /// How long to wait between two batches.
-    pub pause: Period,
+    /// How long to wait between two batches; not given, as long as the last one took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Period>,
     /// How long a batch may wait for a lock.
     pub lock_timeout: Period,
     /// How long this part of it may go on; not given, to the end.

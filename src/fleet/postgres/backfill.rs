@@ -21,6 +21,9 @@ use crate::{
 
 /// The smallest and the largest batch.
 const BATCHES: (f64, f64) = (10.0, 100_000.0);
+/// Which part of a table a batch may have at most: a writer waits for the batch that has its row, and fewer than one in a hundred is
+/// to wait.
+const PART: f64 = 0.005;
 /// How often one batch is tried again that met a lock.
 const TRIES: u32 = 30;
 
@@ -123,7 +126,8 @@ impl Work<'_> {
     }
 
     async fn go(&self, mut progress: Progress, began: Instant) -> Result<Backfilled, Failure> {
-        let mut size = f64::from(self.op.batch);
+        let most = largest(self.target.about);
+        let mut size = f64::from(self.op.batch).min(most);
         let (mut batches, mut seen, mut tries) = (0, 0.0, 0);
         let part = self.op.part.map(crate::model::Period::duration);
         let is_over = |batches: u64| batches > 0 && part.is_some_and(|part| began.elapsed() >= part);
@@ -133,15 +137,17 @@ impl Work<'_> {
                 return Err(Failure::new(FailureKind::Interrupted, message));
             }
             let at = Instant::now();
-            match self.batch(&progress, size).await {
+            let took = match self.batch(&progress, size).await {
                 Ok(batch) => {
                     progress.rows += batch.rows;
                     progress.done = batch.last.is_none();
                     progress.last = batch.last.or(progress.last);
                     (batches, tries) = (batches + 1, 0);
                     seen += batch.seen;
-                    size = next_size(size, at.elapsed(), self.op.target.duration());
+                    let took = at.elapsed();
+                    size = next_size(size, took, self.op.target.duration()).min(most);
                     self.tell(&progress, seen, began);
+                    took
                 }
                 Err(failure) if failure.kind == FailureKind::Locked && tries < TRIES => {
                     tries += 1;
@@ -150,9 +156,9 @@ impl Work<'_> {
                     continue;
                 }
                 Err(failure) => return Err(failure.hint("its progress is kept: doing the same call again goes on from there")),
-            }
+            };
             if !progress.done {
-                sleep(self.op.pause.duration()).await;
+                sleep(self.op.pause.map_or(took, crate::model::Period::duration)).await;
             }
         }
         Ok(Backfilled { rows: progress.rows, batches, key: progress.last, done: progress.done, seconds: began.elapsed().as_secs_f64() })
@@ -224,6 +230,11 @@ fn next_size(size: f64, took: Duration, target: Duration) -> f64 {
     (size * factor.clamp(0.5, 2.0)).clamp(BATCHES.0, BATCHES.1)
 }
 
+/// The largest batch for a table of about so many rows; how many is not known of one that was never analyzed.
+fn largest(about: f64) -> f64 {
+    if about > 0.0 { (about * PART).clamp(BATCHES.0, BATCHES.1) } else { BATCHES.1 }
+}
+
 /// A length of time in words.
 fn words(seconds: f64) -> String {
     if seconds < 90.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) }
@@ -242,5 +253,11 @@ mod tests {
         assert_eq!(next_size(1000.0, Duration::from_secs(10), target), 500.0);
         assert_eq!(next_size(10.0, Duration::from_secs(10), target), 10.0);
         assert_eq!(next_size(100_000.0, Duration::from_millis(1), target), 100_000.0);
+    }
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "the limits are exact")]
+    fn a_batch_is_a_small_part_of_its_table() {
+        assert_eq!([1_000_000.0, 100.0, 0.0, 1e9].map(largest), [5000.0, 10.0, 100_000.0, 100_000.0]);
     }
 }

@@ -183,8 +183,8 @@ fn backfill(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
         set: caller.session.text(&set),
         condition: text("where"),
         batch: options.whole("batch").unwrap_or(1000),
-        target: options.period("target").unwrap_or(Period::milliseconds(200)),
-        pause: options.period("pause").unwrap_or(Period::milliseconds(50)),
+        target: options.period("target").unwrap_or(Period::milliseconds(50)),
+        pause: options.period("pause"),
         lock_timeout: options.period("lock_timeout").unwrap_or(Period::seconds(2)),
         part: throttle.as_ref().map(|_| Period::seconds(1)),
     };
