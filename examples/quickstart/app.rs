@@ -15,6 +15,7 @@
 //! - `HEALTH_STATUS`: what `/health` answers, 200 if not given; `HEALTH_STATUS=503` makes a release that never gets healthy
 //! - `START_DELAY_MS`: how long it takes to start
 //! - `ERROR_PERCENT`: how many of a hundred requests for `/work` it answers with 500; `ERROR_PERCENT=5` makes a bad release
+//! - `WORK_DELAY_MS`: how much longer it takes for `/work`; `WORK_DELAY_MS=150` makes a slow release
 //! - `SHOW_ENV`: the name of the one variable whose value `/env` shows
 
 use std::env;
@@ -44,6 +45,7 @@ struct App {
     version: String,
     health_status: u16,
     error_percent: u64,
+    work_delay: u64,
     work_done: AtomicU64,
     shown_env: Option<String>,
 }
@@ -67,6 +69,7 @@ impl App {
             version: env::var("VERSION").unwrap_or_else(|_| "unknown".to_string()),
             health_status: number("HEALTH_STATUS", 200),
             error_percent: number("ERROR_PERCENT", 0),
+            work_delay: number("WORK_DELAY_MS", 0),
             work_done: AtomicU64::new(0),
             shown_env: env::var("SHOW_ENV").ok(),
         }
@@ -96,7 +99,7 @@ impl App {
                 None => not_found(),
             },
             ("GET", "/work") | ("POST", "/work") => {
-                thread::sleep(Duration::from_millis(query_number(&request.query, "ms")));
+                thread::sleep(Duration::from_millis(self.work_delay + query_number(&request.query, "ms")));
                 // Spread evenly: with 5 percent, every twentieth.
                 if self.work_done.fetch_add(1, Ordering::Relaxed) * self.error_percent % 100 < self.error_percent {
                     return Response { status: 500, body: "an error, as asked\n".to_string() };

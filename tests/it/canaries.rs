@@ -14,9 +14,9 @@ import "std/gates" as gates;
 import "std/rollback" as rollback;
 import "std/rolling" as rolling;
 project("shop");
-let p = params(#{ version: "v1", errors: 0, weight: 0 });
+let p = params(#{ version: "v1", errors: 0, slower: 0, weight: 0 });
 let fleet = hosts(["h1", "h2"]);
-let web = service("web", #{ port: 8000, replicas: 2, health: http("/health"), env: #{ ERROR_PERCENT: p.errors } });
+let web = service("web", #{ port: 8000, replicas: 2, health: http("/health"), env: #{ ERROR_PERCENT: p.errors, WORK_DELAY_MS: p.slower } });
 let limits = [gates::error_rate_under(0.02), gates::error_rate_up_by(0.5), gates::p95_up_by(1000)];
 
 fn image(web, version, fleet) {
@@ -38,6 +38,11 @@ fn shop() -> (Rig, Project) {
              #{ steps: [25, 50, 100], pause: \"4s\", gates: limits, holds: 1, min_requests: 200 });",
         ),
         (
+            "judged",
+            "canary::deploy(web, image(web, p.version, fleet), fleet, \
+             #{ steps: [25, 100], pause: \"4s\", gates: gates::rollback_limits(), holds: 1, min_requests: 200 });",
+        ),
+        (
             "blue_green",
             "blue_green::deploy(web, image(web, p.version, fleet), fleet, #{ standby: true, soak: \"2s\", gates: limits, \
              test: |green| for page in http_get([green, \"/version\"]) { ensure(page.body.contains(p.version), page.body) } });",
@@ -49,6 +54,7 @@ fn shop() -> (Rig, Project) {
             "let all = releases(web, fleet); \
              set_weights([[all[1], 100 - p.weight], [all[0], p.weight]], #{ sticky: \"seat\" });",
         ),
+        ("split", "let all = releases(web, fleet); set_weights([[all[1], 100 - p.weight], [all[0], p.weight]]);"),
         ("beside", "let next = start(web, image(web, p.version, fleet), fleet); healthcheck(next);"),
     ] {
         project.write(&format!("{name}.rhai"), &format!("{SHOP}{script}\n"));
@@ -112,6 +118,38 @@ fn a_canary_grows_as_asked_a_bad_one_is_taken_back_and_so_is_one_that_nobody_see
         let left = rig.snapshot(number);
         let is_left = |line: &&String| line.starts_with("container shop-web-v3-") || line.starts_with("container shop-web-v4-");
         assert_eq!(left.iter().filter(is_left).collect::<Vec<_>>(), Vec::<&String>::new());
+    }
+}
+
+#[test]
+fn a_canary_that_is_150_ms_slower_is_taken_back_by_the_guides_limits() {
+    let (rig, project) = shop();
+    let load = Load::start(&rig, LoadOptions { kept: 32, fresh: 16, ..LoadOptions::on(&rig) });
+    let slow = project.podlift(&["run", "judged.rhai", "version=v2", "slower=150"]);
+    load.finish().assert_nothing_lost();
+    assert_eq!(slow.code, 4, "{}", slow.stderr);
+    assert!(slow.stderr.contains("p95 up by at most 100 ms: it is "), "{}", slow.stderr);
+    for number in 1..=2 {
+        let left: Vec<String> = rig.snapshot(number).into_iter().filter(|line| line.starts_with("container shop-web-")).collect();
+        assert!(left.len() == 2 && left.iter().all(|line| line.contains("-v1-") && line.contains("running")), "{left:?}");
+    }
+}
+
+#[test]
+fn ten_thousand_requests_are_split_as_asked_within_two_points() {
+    let (rig, project) = shop();
+    succeeds(&project, &["run", "beside.rhai", "version=v2"]);
+    for weight in [5.0, 25.0, 60.0] {
+        succeeds(&project, &["run", "split.rhai", &format!("weight={weight}")]);
+        let mut load = Load::start(&rig, LoadOptions::on(&rig));
+        load.more(9_500);
+        let summary = load.finish();
+        summary.assert_nothing_lost();
+        let (new, all) = (summary.versions.get("v2").copied().unwrap_or(0), summary.versions.values().sum::<usize>());
+        #[expect(clippy::cast_precision_loss, reason = "there are fewer requests than a float can count")]
+        let share = 100.0 * new as f64 / all as f64;
+        println!("{weight} % asked: {share:.2} % of {all} requests");
+        assert!(all >= 10_000 && (share - weight).abs() <= 2.0, "{weight} % asked: {share} % of {all} requests");
     }
 }
 

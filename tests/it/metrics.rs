@@ -66,14 +66,15 @@ fn a_canary_is_judged_by_a_prometheus_that_only_its_host_reaches_and_what_it_doe
         let img = build(web, #{{ tag: p.version, args: #{{ VERSION: p.version }} }});
         ship(img, fleet);
         let metrics = prometheus("http://127.0.0.1:9090", #{{ via: fleet[0] }});
-        let of = |release| `sum(shop_orders{{version="${{release.version}}"}})`;
+        // Only v2 has metrics.
+        let of = |release| `sum(scrape_samples_scraped{{release="${{release.version}}"}})`;
         let limits = if p.known {{
             [
                 gates::metric_over("targets that are up", metrics, "sum(up)", 1),
                 gates::metric_up_by("builds", metrics, |release| "count(prometheus_build_info)", 0.5),
             ]
         }} else {{
-            [gates::metric_over("orders", metrics, of, 1)]
+            [gates::metric_up_by("samples", metrics, of, 0.5)]
         }};
         canary::deploy(web, img, fleet, #{{ steps: [50, 100], pause: "1s", gates: limits, on_inconclusive: "undo" }});
         "#,
@@ -91,6 +92,6 @@ fn a_canary_is_judged_by_a_prometheus_that_only_its_host_reaches_and_what_it_doe
     }
     let run = project.podlift(&["run", "deploy.rhai", "version=v3", "known=false"]);
     assert_eq!(run.code, 4, "{}", run.stderr);
-    assert!(run.stderr.contains("inconclusive: orders: sum(shop_orders{version=\"v3\"}) has no data"), "{}", run.stderr);
+    assert!(run.stderr.contains("inconclusive: samples: sum(scrape_samples_scraped{release=\"v3\"}) has no data"), "{}", run.stderr);
     assert_eq!(serves(), "v2");
 }

@@ -62,7 +62,7 @@ pub fn start_on(rig: &Rig, number: usize, port: u16) {
 
 fn configuration(port: u16, login: &str) -> String {
     format!(
-        "global: {{ scrape_interval: 1s }}\nscrape_configs:\n- job_name: itself\n  static_configs: [{{ targets: ['127.0.0.1:{port}'] }}]{login}\n"
+        "global: {{ scrape_interval: 1s }}\nscrape_configs:\n- job_name: itself\n  static_configs: [{{ targets: ['127.0.0.1:{port}'], labels: {{ release: v2 }} }}]{login}\n"
     )
 }
 
