@@ -10,6 +10,7 @@ mod databases;
 mod documentation;
 mod drains;
 mod dry_runs;
+mod each_strategy;
 mod failing_deploys;
 mod interruptions;
 mod killed_changes;
