@@ -77,6 +77,10 @@ impl<E: Executor> Executor for Settle<E> {
                 Err(failure) => failure,
             };
             inverse = both(call.op.class(), inverse, failure.inverse.clone());
+            // What was on its way may have been done, whatever the next try says.
+            if was_lost && !failure.lost {
+                inverse = both(call.op.class(), inverse, call.foreseen.clone());
+            }
             was_lost |= failure.lost;
             let failure = Failure { inverse: inverse.clone(), ..failure };
             // Why the host cannot be reached does not tell what was on its way when it was lost.
@@ -242,6 +246,29 @@ mod tests {
         assert_eq!(outcome.inverse, [Op::from(forget())]);
         assert_eq!(*settle.inner.asked.lock().expect("nobody panics"), ["record", "pause", "record", "pause", "record"]);
         assert!(settle.inner.given_up.lock().expect("nobody panics").is_empty());
+    }
+
+    #[test]
+    fn what_was_on_its_way_and_failed_at_the_second_try_may_have_been_done() {
+        struct LostThenFailed(Mutex<usize>);
+
+        impl Executor for LostThenFailed {
+            fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+                if matches!(call.op, Op::Pause(_)) {
+                    return Ok(Outcome::of(()));
+                }
+                let mut tries = self.0.lock().expect("nobody panics");
+                *tries += 1;
+                let lost = Failure::new(FailureKind::Unreachable, "the connection to h1 was lost").lost();
+                Err(if *tries == 1 { lost } else { Failure::failed("the disk is full") })
+            }
+        }
+        let foreseen = vec![Op::from(forget())];
+        let settle = Settle::new(LostThenFailed(Mutex::new(0)), PATIENCE);
+        let failure = settle.perform(&Call { foreseen: foreseen.clone(), ..note() }).expect_err("the second try fails");
+        assert_eq!(failure.inverse, foreseen);
+        let settle = Settle::new(LostThenFailed(Mutex::new(1)), PATIENCE);
+        assert_eq!(settle.perform(&Call { foreseen, ..note() }).expect_err("the first try fails").inverse, [], "it has done nothing");
     }
 
     #[test]
