@@ -115,7 +115,7 @@ impl Mode {
             return;
         }
         let style = printer.data_style();
-        let traffic = plan::traffic(world.traffic(), style);
+        let traffic = plan::traffic(&world.traffic(), style);
         match self {
             Self::Live | Self::Simulation => printer.data(traffic),
             Self::Plan => printer.data(plan.render(options.verbose, style)),

@@ -1,6 +1,6 @@
 //! Leases in a model.
 
-use super::World;
+use super::{ModelledHost, World};
 use crate::{
     failure::{Failure, FailureKind},
     model::{Lease, Period, RunId, RunInfo},
@@ -15,7 +15,7 @@ impl World {
         for host in &op.hosts {
             let known = self.at(host)?;
             if let Some(lease) = known.state.leases.get(&op.service).filter(|lease| lease.run != run.id) {
-                let lease = Box::new(known.lease_now(lease, self.clock));
+                let lease = Box::new(self.lease_now(known, lease));
                 return Ok(Outcome::of(Locking::Held { host: host.name.clone(), lease }));
             }
         }
@@ -57,24 +57,22 @@ impl World {
 
     pub(super) fn leases(&self, op: &ReadLeases) -> Result<Outcome, Failure> {
         let known = self.at(&op.host)?;
-        Ok(Outcome::of(known.state.leases.values().map(|lease| known.lease_now(lease, self.clock)).collect::<Vec<_>>()))
+        Ok(Outcome::of(known.state.leases.values().map(|lease| self.lease_now(known, lease)).collect::<Vec<_>>()))
     }
 
-    /// A run that does something renews its leases: in a model there is no background.
-    pub(super) fn renew_leases(&mut self, run: &RunId) {
-        let clock = self.clock;
-        for host in self.hosts.values_mut() {
-            for lease in host.state.leases.values().filter(|lease| lease.run == *run) {
-                host.renewed.insert(lease.service.clone(), clock);
-            }
+    /// A run that does something renews its leases.
+    pub(super) fn is_active(&mut self, run: &RunId) {
+        match self.active.get_mut(run) {
+            Some(last) => *last = self.clock,
+            None => drop(self.active.insert(run.clone(), self.clock)),
         }
     }
-}
 
-impl super::ModelledHost {
-    fn lease_now(&self, lease: &Lease, clock: Period) -> Lease {
-        let renewed = self.renewed.get(&lease.service).copied().unwrap_or_default();
-        let passed = clock.as_milliseconds().saturating_sub(renewed.as_milliseconds());
+    /// A lease of this host, as it is now.
+    fn lease_now(&self, known: &ModelledHost, lease: &Lease) -> Lease {
+        let taken = known.renewed.get(&lease.service).copied().unwrap_or_default();
+        let renewed = taken.max(self.active.get(&lease.run).copied().unwrap_or_default());
+        let passed = self.clock.as_milliseconds().saturating_sub(renewed.as_milliseconds());
         let minus = |period: Period| Period::milliseconds(period.as_milliseconds().saturating_sub(passed));
         let age = Period::milliseconds(lease.age.as_milliseconds() + passed);
         Lease { age, remaining: minus(lease.remaining), ..lease.clone() }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use self::traffic::{Seen, TrafficSeen};
 use crate::{
     failure::{Failure, FailureKind},
-    model::{ContainerName, Host, HostName, HostState, Period, ProjectName, RunInfo, ServiceName, StoredImage, Token},
+    model::{ContainerName, Host, HostName, HostState, Period, ProjectName, RunId, RunInfo, ServiceName, StoredImage, Token},
     op::{Compared, Op, Outcome},
 };
 
@@ -39,6 +39,8 @@ pub struct World {
     changed: bool,
     databases: BTreeMap<String, databases::Schema>,
     commands: Vec<commands::Standing>,
+    /// When each run did something last: in a model there is no background that renews its leases.
+    active: BTreeMap<RunId, Period>,
 }
 
 /// One host of it.
@@ -51,8 +53,10 @@ struct ModelledHost {
     sick: BTreeSet<ContainerName>,
     /// Containers that are no longer what they really are.
     changed: BTreeSet<ContainerName>,
-    /// When its leases were last renewed.
+    /// When its leases were taken.
     renewed: BTreeMap<ServiceName, Period>,
+    /// Until when the traffic of its fronts was counted.
+    counted: Period,
 }
 
 /// What is kept of a world between two simulated runs: the hosts' states as each project sees them.
@@ -75,7 +79,7 @@ impl World {
         let Some(known) = self.hosts.get_mut(host) else {
             let projects = project.cloned().into_iter().collect();
             let renewed = state.leases.keys().map(|service| (service.clone(), self.clock)).collect();
-            self.hosts.insert(host.clone(), ModelledHost { state, projects, renewed, ..ModelledHost::default() });
+            self.hosts.insert(host.clone(), ModelledHost { state, projects, renewed, counted: self.clock, ..ModelledHost::default() });
             return;
         };
         let Some(project) = project else { return };
@@ -134,11 +138,6 @@ impl World {
         self.clock
     }
 
-    /// The traffic that a steady load would have seen.
-    pub const fn traffic(&self) -> &TrafficSeen {
-        &self.traffic
-    }
-
     /// Whether an op changed anything.
     pub const fn was_changed_at_all(&self) -> bool {
         self.changed
@@ -151,10 +150,13 @@ impl World {
 
     /// Does to the model what the op does to a fleet; `token` marks what it makes.
     pub fn apply(&mut self, op: &Op, token: &Token, run: &RunInfo) -> Result<Outcome, Failure> {
+        if op.class().changes() {
+            self.count(&op.hosts());
+        }
         let outcome = self.apply_op(op, token, run)?;
         self.changed |= op.class().changes();
         self.pass(commands::duration(op));
-        self.renew_leases(&run.id);
+        self.is_active(&run.id);
         Ok(outcome)
     }
 

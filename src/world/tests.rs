@@ -330,7 +330,8 @@ fn the_load_sees_both_versions_and_no_failure() {
     fleet.perform(record).expect("records");
     let Fleet { executor, .. } = fleet;
     let world = executor.into_inner().world();
-    let seen = &world.traffic()[&ServiceName::new("web").expect("valid")];
+    let traffic = world.traffic();
+    let seen = &traffic[&ServiceName::new("web").expect("valid")];
     assert!(seen.failed == 0.0 && seen.answered["v2"] > 400.0 && seen.answered["v1"] > 400.0, "{seen:?}");
 }
 
