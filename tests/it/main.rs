@@ -20,6 +20,7 @@ mod load;
 mod load_works;
 mod local_commands;
 mod metrics;
+mod modelled_faults;
 mod notifications;
 mod pages;
 mod podlift;

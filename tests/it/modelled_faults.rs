@@ -1,0 +1,131 @@
+//! What goes wrong on real hosts goes wrong in the model in the same way: the same script with the same fault, record by record,
+//! and with the same end.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::podlift::{Events, Project};
+use crate::rig::{Rig, RigOptions};
+
+/// What every script of this file begins with. A command that makes the fault does nothing in a model: there it is told.
+const PRELUDE: &str = r#"
+import "std/rolling" as rolling;
+project("shop");
+let p = params(#{ version: "v1", health: 200, fault: "true" });
+let h1 = host("h1");
+let h2 = host("h2");
+let fleet = [h1, h2];
+let web = service("web", #{
+    port: 8000, replicas: 2, health: http("/health", #{ timeout: "2s" }), env: #{ HEALTH_STATUS: `${p.health}` },
+});
+let img = build(web, #{ tag: p.version, args: #{ VERSION: p.version } });
+ship(img, fleet);
+"#;
+
+/// The second host is deployed by hand: with a place for the fault between what is healthy and its traffic.
+const BY_HAND: &str = r"
+rolling::deploy(web, img, h1);
+let old = running(web, h2);
+let next = start(web, img, h2);
+healthcheck(next);
+hook(h2, p.fault);
+set_weights([[old, 0], [next, 100]]);
+drain(old);
+stop(old);
+record(next);
+";
+
+/// Hosts that serve `v1`.
+struct Shop {
+    rig: Rig,
+    project: Project,
+}
+
+impl Shop {
+    fn new(options: RigOptions) -> Self {
+        let rig = Rig::up(options);
+        let project = Project::on(&rig);
+        let shop = Self { rig, project };
+        shop.project.write("deploy.rhai", &format!("{PRELUDE}{BY_HAND}"));
+        shop.run(&["version=v1"], 0);
+        shop
+    }
+
+    #[track_caller]
+    fn run(&self, arguments: &[&str], code: i32) -> Events {
+        let run = self.project.events(&[&["run", "deploy.rhai", "--reconnect", "3s"], arguments].concat());
+        assert_eq!(run.output.code, code, "{arguments:?}\n{}\n{:#?}", run.output.stderr, run.result());
+        run
+    }
+
+    /// Deploys `v2`, which fails and is undone, and has the model tell it with this fault at the last call of this verb that was made by
+    /// then.
+    #[track_caller]
+    fn fails_alike(&self, verb: &str, fault: &str, arguments: &[&str]) {
+        let arguments = [&["version=v2"], arguments].concat();
+        let run = self.run(&arguments, 4);
+        let failed = run.events.iter().position(|event| event["event"] == "failed").expect("it fails");
+        let site = run.events[..=failed].iter().rev().find(|event| event["verb"] == verb).expect("it is called");
+        let story = format!("{}:{verb}:{fault}", site["key"].as_str().expect("a key"));
+        let done = records(&run.events);
+        let told = self.project.podlift(&[&["test", "deploy.rhai"], &arguments[..], &["--story", &story, "--json"]].concat());
+        let told: Value = serde_json::from_str(&told.stdout).unwrap_or_else(|error| panic!("{error}\n{}", told.stderr));
+        assert_eq!(told["holds"], true, "{told:#}");
+        let tale = &told["stories"][0];
+        let modelled = records(tale["records"].as_array().expect("what its journal has"));
+        let only = |these: &BTreeMap<String, String>, those: &BTreeMap<String, String>| {
+            these.iter().filter(|(key, what)| those.get(*key) != Some(what)).map(|(key, what)| format!("{key} {what}")).collect::<Vec<_>>()
+        };
+        let (real, model) = (only(&done, &modelled), only(&modelled, &done));
+        assert!(real.is_empty() && model.is_empty(), "{story}\nonly on the hosts: {real:#?}\nonly in the model: {model:#?}");
+        assert_eq!(tale["exit"], run.result()["result"], "{story}");
+        for (number, host) in [(1, "h1"), (2, "h2")] {
+            assert_eq!(self.containers(number), there(tale, host), "{story}: {host}");
+        }
+    }
+
+    /// The service's containers on a host: `VERSION running` or `VERSION stopped`.
+    fn containers(&self, number: usize) -> Vec<String> {
+        let format = "{{.Label \"podlift.version\"}} {{.State}}";
+        let listed = self.rig.exec(number, &["docker", "ps", "--all", "--filter", "label=podlift.service=web", "--format", format]);
+        let mut lines: Vec<String> = listed.text().lines().map(|line| line.replace("exited", "stopped")).collect();
+        lines.sort();
+        lines
+    }
+}
+
+/// What each call came to, the last of each key.
+fn records(events: &[Value]) -> BTreeMap<String, String> {
+    let is_end = |event: &&Value| event.get("event").is_none_or(|event| event == "done" || event == "failed");
+    let told = |event: &Value| {
+        let failure = event.get("failed").filter(|kind| !kind.is_null()).or_else(|| event.get("failure").map(|failure| &failure["kind"]));
+        let how = failure.and_then(Value::as_str).unwrap_or("done");
+        let text = |name: &str| event[name].as_str().unwrap_or("here").to_owned();
+        (text("key"), format!("{} on {}: {how}", text("verb"), text("host")))
+    };
+    events.iter().filter(is_end).map(told).collect()
+}
+
+/// The same containers in the model, where what came before is called so.
+fn there(tale: &Value, host: &str) -> Vec<String> {
+    let lines = tale["there"][host].as_array().cloned().unwrap_or_default();
+    let container = |line: &Value| {
+        let words: Vec<&str> = line.as_str()?.split(' ').collect();
+        let [_, version, _, state @ ("running" | "stopped")] = words[..] else { return None };
+        Some(format!("{} {state}", version.replace("before", "v1")))
+    };
+    let mut containers: Vec<String> = lines.iter().filter_map(container).collect();
+    containers.sort();
+    containers
+}
+
+#[test]
+fn faults_on_real_hosts_end_as_they_do_in_the_model() {
+    let shop = Shop::new(RigOptions { hosts: 2, ..RigOptions::default() });
+    // The containers never become healthy.
+    shop.fails_alike("healthcheck", "unhealthy", &["health=503"]);
+    // One is found healthy, and then it ends.
+    let ends = "fault=docker kill $(docker ps --quiet --filter label=podlift.version=v2 | head -n 1)";
+    shop.fails_alike("healthcheck", "crashes", &[ends]);
+}
