@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     cli,
-    executor::{faults::Story, settle::PATIENCE},
+    executor::{Recorded, faults::Story, settle::PATIENCE},
     failure::Failure,
     script::{SecretNames, diagnostics::Diagnostic},
     terminal::{Conclusion, Printer, proof, words},
@@ -187,15 +187,23 @@ fn exit_word(finding: Option<&Finding>) -> &'static str {
 }
 
 fn as_json(options: &cli::Test, proof: Option<&Proof>, findings: &[Finding], exit: Exit, took: Duration) -> Value {
+    let record = |record: &Recorded| {
+        let failure = record.result.as_ref().err();
+        json!({
+            "key": record.key, "verb": record.op.verb(), "host": record.op.host().map(|host| &host.name), "origin": record.origin,
+            "failed": failure.map(|failure| failure.kind),
+        })
+    };
     let finding = |finding: &Finding| {
         json!({
             "story": finding.story.to_string(), "command": command(options, &finding.story), "breaches": finding.breaches,
             "exit": finding.exit, "why": finding.why, "steps": proof::steps(&finding.steps, finding.start),
+            "records": finding.records.iter().map(record).collect::<Vec<_>>(), "there": finding.there,
         })
     };
     let extent = proof.map(|proof| {
         json!({
-            "stories": proof.stories, "missed": proof.missed, "broken": proof.broken, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
+            "stories": proof.stories, "missed": proof.missed, "broken": proof.broken, "by_faults": proof.by_faults, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
             "all_single": proof.all_single, "all_pairs": proof.all_pairs, "exits": proof.exits, "seed": options.seed,
         })
     });

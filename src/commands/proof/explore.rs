@@ -17,13 +17,14 @@ use super::{
 use crate::{
     commands::exit::Exit,
     executor::{
+        Recorded,
         branches::STACK,
         faults::{Met, Noted, Planned, Step, Story, Then},
     },
     failure::Failure,
     model::Period,
     script::diagnostics::Diagnostic,
-    world::{World, watch::Breach},
+    world::{World, shape::Shape, watch::Breach},
 };
 
 /// How much is tried.
@@ -64,6 +65,8 @@ pub struct Proof {
     pub missed: usize,
     /// How many of them had one fault.
     pub single: usize,
+    /// How many stories of so many faults came up.
+    pub by_faults: BTreeMap<usize, usize>,
     /// Whether every fault at every call was tried.
     pub all_single: bool,
     /// Whether every pair was.
@@ -95,6 +98,10 @@ pub struct Finding {
     pub steps: Vec<Step>,
     /// When it began.
     pub start: Period,
+    /// What the run's journal has of each call, in the script's order.
+    pub records: Vec<Recorded>,
+    /// What is there in the end.
+    pub there: Shape,
 }
 
 /// The most kinds of findings that are shrunk and told.
@@ -126,6 +133,7 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
         broken: Vec::new(),
         missed: 0,
         exits: BTreeMap::new(),
+        by_faults: BTreeMap::new(),
     };
     search.note(&Story::default(), &whole);
     let singles = stories(&Story::default(), &whole.sites);
@@ -156,10 +164,10 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
         longer = chosen.into_iter().zip(sites).collect();
     }
     let (single, broken, exits) = (singles.len(), search.broken.len(), search.exits.clone());
-    let missed = search.missed;
+    let (missed, by_faults) = (search.missed, search.by_faults.clone());
     let stories = search.told.load(Ordering::SeqCst) + 1 - missed;
     let findings = search.findings();
-    Ok(Proof { stories, missed, single, all_single, all_pairs, calls: whole.calls, took: whole.took, exits, findings, broken })
+    Ok(Proof { stories, missed, single, by_faults, all_single, all_pairs, calls: whole.calls, took: whole.took, exits, findings, broken })
 }
 
 /// Tells one story again.
@@ -198,7 +206,9 @@ fn came_up(story: &Story, told: &Told) -> Result<(), Failure> {
 }
 
 fn finding(story: Story, told: Told, start: &World) -> Finding {
-    Finding { start: start.clock(), story, breaches: told.breaches, exit: told.exit, why: told.why, steps: told.steps }
+    let there = told.shape();
+    let Told { breaches, exit, why, steps, records, .. } = told;
+    Finding { start: start.clock(), story, breaches, exit, why, steps, records, there }
 }
 
 /// The fleet that the run meets, what it is measured by, and the story in which nothing goes wrong.
@@ -253,6 +263,7 @@ struct Search<'a> {
     broken: Vec<(Story, Breach)>,
     missed: usize,
     exits: BTreeMap<&'static str, usize>,
+    by_faults: BTreeMap<usize, usize>,
 }
 
 impl Search<'_> {
@@ -260,6 +271,9 @@ impl Search<'_> {
         if !told.missed.is_empty() && told.breaches.is_empty() {
             self.missed += 1;
             return;
+        }
+        if !story.faults.is_empty() {
+            *self.by_faults.entry(story.faults.len()).or_default() += 1;
         }
         *self.exits.entry(told.exit.map_or("died", Exit::word)).or_default() += 1;
         if let Some(breach) = told.breaches.first() {

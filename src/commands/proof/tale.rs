@@ -18,9 +18,9 @@ use crate::{
         work::{Finished, Work},
     },
     executor::{
-        Branches, Cancellation, Event, Executor, Model, Narrator, RunInfo, Terms,
+        Branches, Cancellation, Event, Executor, Model, Narrator, Recorded, RunInfo, Terms,
         faults::{Faults, Met, Mortal, Noted, Planned, Step, Story, Then},
-        record::{Answer, Decide},
+        record::{Answer, Decide, in_script_order},
     },
     journal::{Chain, How, Intent, Journal},
     model::{Period, RunId},
@@ -67,6 +67,8 @@ pub struct Told {
     pub sites: Vec<Met>,
     /// What happened.
     pub steps: Vec<Step>,
+    /// What the run's journal has of each call, where steps are noted.
+    pub records: Vec<Recorded>,
     /// How many calls there were.
     pub calls: usize,
     /// How many steps the script's own code took.
@@ -86,7 +88,7 @@ impl Told {
 
 /// Tells a story of the script on a fleet that is `start` in the beginning.
 pub fn tell(subject: &Subject, start: &World, story: &Story, limits: &Limits, noted: Noted) -> Told {
-    Tale::new(subject, start, story, limits, noted, TESTED).tell(story, limits, start)
+    Tale::new(subject, start, story, limits, noted, TESTED).tell(story, limits, noted, start)
 }
 
 /// The fleet after the script was run on an empty one, nothing going wrong, with a version of what it builds that came before.
@@ -146,7 +148,7 @@ impl<'a> Tale<'a> {
         Box::new(known.unwrap_or_else(|| Diagnostic { message: otherwise, ..Diagnostic::default() }))
     }
 
-    fn tell(mut self, story: &Story, limits: &Limits, start: &World) -> Told {
+    fn tell(mut self, story: &Story, limits: &Limits, noted: Noted, start: &World) -> Told {
         let (mut exit, mut why) = (None, None);
         let mut how = How::Run;
         for life in 0.. {
@@ -187,6 +189,11 @@ impl<'a> Tale<'a> {
             }
         }
         let world = self.fleet.world();
+        let mut records = Vec::new();
+        if noted.steps {
+            records.extend(self.journal.iter().flat_map(|journal| journal.records()));
+            in_script_order(&mut records);
+        }
         Told {
             exit,
             why,
@@ -195,6 +202,7 @@ impl<'a> Tale<'a> {
             breaches: self.fleet.breaches(),
             sites: self.fleet.sites(),
             steps: self.fleet.steps(),
+            records,
             calls: self.fleet.calls(),
             spent: self.spent,
             took: Period::milliseconds(world.clock().as_milliseconds() - start.clock().as_milliseconds()),

@@ -18,13 +18,26 @@ use crate::{
 const PRELUDE: &str = r#"
 import "std/blue_green" as blue_green;
 import "std/canary" as canary;
+import "std/deploy" as deploy;
 import "std/gates" as gates;
 import "std/recreate" as recreate;
+import "std/restart" as restart;
+import "std/rollback" as rollback;
 import "std/rolling" as rolling;
+import "std/workers" as workers;
 project("shop");
 let p = params(#{ v: "v2" });
 let fleet = hosts(["10.0.0.1", "10.0.0.2"]);
 let web = service("web", #{ port: 8000, replicas: 2, health: http("/health") });
+let job = service("job", #{ image: "shop-web", balancer: "none", replicas: 2 });
+fn two(service, fleet, action) {
+    for tag in ["one", "two"] {
+        let img = build(service, #{ tag: tag });
+        ship(img, fleet);
+        action.call(img);
+        commit();
+    }
+}
 let img = build(web, #{ tag: p.v });
 ship(img, fleet);
 "#;

@@ -35,4 +35,16 @@ strategies! {
     blue_green_that_keeps: "blue_green::deploy(web, img, fleet, #{ soak: \"1m\", gates: gates::guide(), standby: true });";
     canary_by_weight: "canary::deploy(web, img, fleet, #{ steps: [5, 50] });";
     canary_by_hosts: "canary::deploy(web, img, fleet, #{ by: \"hosts\", steps: [1] });";
+    canary_by_replicas: "canary::deploy(web, img, fleet, #{ by: \"replicas\", steps: [1] });";
+    rolling_that_begins_with_one: "rolling::deploy(web, img, fleet, #{ first: 1, pause: \"10s\", keep: 1 });";
+    retiring_a_host: "given(|| rolling::deploy(web, img, fleet)); rolling::retire(web, [fleet[1]], #{ allow_downtime: true });";
+    blue_green_that_asks: "blue_green::deploy(web, img, fleet, #{ preview: #{ header: \"X-Preview: green\" }, test: |next| confirm(\"switch?\") });";
+    switching_back: "given(|| two(web, fleet, |i| blue_green::deploy(web, i, fleet, #{ standby: true }))); blue_green::switch_back(web, fleet);";
+    cleaning_up: "given(|| two(web, fleet, |i| blue_green::deploy(web, i, fleet, #{ standby: true }))); blue_green::cleanup(web, fleet);";
+    rolling_back_to_a_version: "given(|| two(web, fleet, |i| rolling::deploy(web, i, fleet))); rollback::to(web, fleet, \"one\", #{ drain: \"5s\" });";
+    restarting: "given(|| rolling::deploy(web, img, fleet)); restart::one_by_one(web, fleet);";
+    workers_one_by_one: "workers::deploy(job, img, fleet);";
+    workers_that_are_told: "workers::deploy(job, img, fleet, #{ quiet: \"stop-taking\", loud: \"take-again\", pause: \"10s\" });";
+    a_whole_deploy: "deploy::run(web, fleet, #{ image: img });";
+    a_whole_deploy_by_canary: "deploy::run(web, fleet, #{ image: img, before: [\"migrate\"], after: [\"warm-up\"], strategy: \"canary\", how: #{ steps: [50] } });";
 }
