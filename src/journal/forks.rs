@@ -7,7 +7,7 @@
 //! other's leases, nobody but a person can tell.
 
 use super::{Began, Chain, Entry, State, entry::How};
-use crate::{failure::Failure, model::RunId};
+use crate::{failure::Failure, model::RunId, op::Op};
 
 /// A copy of a run's journal.
 #[derive(Clone, Debug)]
@@ -104,9 +104,10 @@ fn takes_the_place(records: &[Entry], of: &Chain) -> bool {
     began.any(|began| began.instead_of.iter().any(|head| head == of.head()))
 }
 
-/// Whether these records begin with somebody who took the run over.
+/// Whether these records begin with somebody who took the run over: behind its leases, which are taken before that is noted.
 fn takes_over(records: &[Entry]) -> bool {
-    matches!(records.first(), Some(Entry::Began(_)))
+    let is_lease = |entry: &&Entry| matches!(entry, Entry::Intent(intent) if matches!(intent.asked.op, Op::Lock(_)));
+    matches!(records.iter().find(|entry| !is_lease(entry)), Some(Entry::Began(_)))
 }
 
 fn changes_nothing(records: &[Entry]) -> bool {
@@ -177,7 +178,7 @@ mod tests {
         failure::Origin,
         journal::{Asked, Intent},
         model::{Host, Key, Period, ProjectName, ServiceName, Version},
-        op::{Hook, Op, Pause, Record},
+        op::{Hook, Lock, Pause, Record},
     };
 
     fn run() -> RunId {
@@ -209,6 +210,10 @@ mod tests {
     fn command(number: usize) -> Entry {
         let hook = json!({ "place": { "where": "local" }, "command": ["migrate"], "env": {}, "timeout": "30s", "check": true });
         intent(number, serde_json::from_value::<Hook>(hook).expect("a hook"))
+    }
+
+    fn lease() -> Entry {
+        intent(1, Lock::new(ProjectName::default(), ServiceName::new("web").expect("valid"), Vec::new()))
     }
 
     fn read(number: usize) -> Entry {
@@ -251,7 +256,7 @@ mod tests {
     #[test]
     fn whoever_took_the_run_over_counts_however_long_the_copy_is_of_whom_it_was_taken_from() {
         let cut_off = copy(HERE, &base(), [change(3), change(4), change(5), change(6)]);
-        let resumed = copy("h1", &base(), [began("bob", How::Resume, &[]), change(3)]);
+        let resumed = copy("h1", &base(), [lease(), lease(), began("bob", How::Resume, &[]), change(3)]);
         let further = copy("h2", &resumed.chain, [change(4)]);
         assert_eq!(chosen(&[&cut_off, &resumed]).expect("bob has the leases"), ("h1".into(), vec!["here".into()]));
         assert_eq!(chosen(&[&resumed, &cut_off, &further]).expect("bob went on"), ("h2".into(), vec!["here".into()]));
