@@ -74,11 +74,13 @@ pub fn go_on(found: &Found, outside: &Outside) -> Result<Journal, Failure> {
     Ok(journal.instead_of(found.left_out.iter().map(|copy| copy.chain.head().to_owned()).collect()))
 }
 
-/// The store of a journal. Tests make it deadly.
+/// The store of a journal. Tests make it deadly, or let it halt.
 fn store(store: impl Store + 'static) -> Box<dyn Store> {
-    match std::env::var("PODLIFT_TEST_KILL_AT").ok().and_then(|point| point.parse().ok()) {
-        Some(point) => Box::new(Deadly::new(store, point)),
-        None => Box::new(store),
+    let point = |name: &str| std::env::var(name).ok().and_then(|point| point.parse().ok());
+    match (point("PODLIFT_TEST_KILL_AT"), point("PODLIFT_TEST_HALT_AT"), std::env::var_os("PODLIFT_TEST_HALT")) {
+        (Some(point), ..) => Box::new(Deadly::new(store, point)),
+        (None, Some(point), Some(file)) => Box::new(Deadly::halting(store, point, file.into())),
+        _ => Box::new(store),
     }
 }
 

@@ -30,7 +30,7 @@ HOW
 "#;
 
 /// A strategy, and what can be asked of it.
-struct Strategy {
+pub struct Strategy {
     service: &'static str,
     how: &'static str,
     /// How many points one of its deploys has, at least.
@@ -41,7 +41,7 @@ struct Strategy {
 }
 
 const SERVICE: &str = "#{ port: 8000, replicas: 1, health: http(\"/health\") }";
-const ROLLING: Strategy = Strategy {
+pub const ROLLING: Strategy = Strategy {
     service: SERVICE,
     how: "rolling::deploy(web, image(web, p.version, fleet), fleet);",
     points: 52,
@@ -78,17 +78,17 @@ const WORKERS: Strategy = Strategy {
 };
 
 /// Two hosts on which a version serves, and what was seen there so far.
-struct Serving {
+pub struct Serving {
     strategy: &'static Strategy,
-    rig: Rig,
-    project: Project,
-    version: String,
+    pub rig: Rig,
+    pub project: Project,
+    pub version: String,
     deploys: usize,
-    requests: usize,
+    pub requests: usize,
 }
 
 impl Serving {
-    fn new(strategy: &'static Strategy) -> Self {
+    pub fn new(strategy: &'static Strategy) -> Self {
         let rig = Rig::up(RigOptions { hosts: 2, client: true, ..RigOptions::default() });
         let project = project(&rig, strategy);
         for version in ["v1", "v2"] {
@@ -99,7 +99,8 @@ impl Serving {
     }
 
     /// The version that comes next: a new one, or for a rollback the other of two.
-    fn next(&self) -> String {
+    pub fn next(&mut self) -> String {
+        self.deploys += 1;
         match self.version.as_str() {
             "v2" if self.strategy.how.contains("rollback") => "v1".into(),
             "v1" => "v2".into(),
@@ -110,7 +111,6 @@ impl Serving {
     /// Kills the deploy of a next version, sees to it that all is new or all is old, and that no request was lost. Whether it was
     /// killed: `kill` may come too late.
     fn round(&mut self, how: &str, is_undo: bool, kill: impl FnOnce(&Project, &str) -> bool) -> bool {
-        self.deploys += 1;
         let next = self.next();
         let before = self.fleet();
         let load = || Load::start(&self.rig, LoadOptions { kept: 12, fresh: 6, ..LoadOptions::on(&self.rig) });
@@ -131,13 +131,7 @@ impl Serving {
         } else {
             self.version = next;
         }
-        for host in ["h1", "h2"] {
-            let running: Vec<&String> = after.iter().filter(|line| line.starts_with(host) && line.ends_with("running")).collect();
-            assert_eq!(running, [&format!("{host} {} running", self.version)], "{how}: {after:#?}");
-            let serves = format!("{host} serves {}", self.version);
-            assert!(!self.strategy.serves || after.contains(&serves), "{how}: {after:#?}");
-        }
-        assert!(!after.iter().any(|line| line.ends_with("created")), "{how}: {after:#?}");
+        self.assert_runs(&self.version, &[1, 2], how);
         let ended = if !was_killed {
             "came to its end"
         } else if is_undo {
@@ -160,25 +154,38 @@ impl Serving {
         there
     }
 
+    /// On each of these hosts only this version runs and serves, and nothing is half made.
+    #[track_caller]
+    pub fn assert_runs(&self, version: &str, hosts: &[usize], how: &str) {
+        for host in hosts {
+            let there = self.on(*host);
+            let running: Vec<&String> = there.iter().filter(|line| line.ends_with("running")).collect();
+            assert_eq!(running, [&format!("h{host} {version} running")], "{how}: {there:#?}");
+            assert!(!self.strategy.serves || there.contains(&format!("h{host} serves {version}")), "{how}: {there:#?}");
+            assert!(!there.iter().any(|line| line.ends_with("created")), "{how}: {there:#?}");
+        }
+    }
+
     /// The containers on both hosts, and the versions that serve there.
-    fn fleet(&self) -> Vec<String> {
-        (1..=2)
-            .flat_map(|host| {
-                let format = "{{.Label \"podlift.version\"}} {{.State}}";
-                let containers = self.rig.exec(host, &["docker", "ps", "-a", "--format", format]).text().to_owned();
-                let mut lines: Vec<String> = containers.lines().map(|line| format!("h{host} {line}")).collect();
-                lines.sort();
-                if self.strategy.serves {
-                    let served = self.rig.exec(host, &["curl", "-sS", "http://127.0.0.1/version"]).text().to_owned();
-                    lines.push(format!("h{host} serves {served}"));
-                }
-                lines
-            })
-            .collect()
+    pub fn fleet(&self) -> Vec<String> {
+        (1..=2).flat_map(|host| self.on(host)).collect()
+    }
+
+    /// The containers on a host, and the version that serves there.
+    pub fn on(&self, host: usize) -> Vec<String> {
+        let format = "{{.Label \"podlift.version\"}} {{.State}}";
+        let containers = self.rig.exec(host, &["docker", "ps", "-a", "--format", format]).text().to_owned();
+        let mut lines: Vec<String> = containers.lines().map(|line| format!("h{host} {line}")).collect();
+        lines.sort();
+        if self.strategy.serves {
+            let served = self.rig.exec(host, &["curl", "-sS", "http://127.0.0.1/version"]).text().to_owned();
+            lines.push(format!("h{host} serves {served}"));
+        }
+        lines
     }
 }
 
-fn project(rig: &Rig, strategy: &Strategy) -> Project {
+pub fn project(rig: &Rig, strategy: &Strategy) -> Project {
     let project = Project::on(rig);
     let script = DEPLOY.replace("SERVICE", strategy.service).replace("HOW", strategy.how);
     project.write("deploy.rhai", &script.replace("PROJECT", &format!("shop{}", rig.id())));

@@ -19,6 +19,7 @@ mod leases;
 mod load;
 mod load_works;
 mod local_commands;
+mod lost_hosts;
 mod metrics;
 mod modelled_faults;
 mod notifications;
