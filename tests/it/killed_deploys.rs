@@ -296,6 +296,7 @@ fn survives(strategy: &'static Strategy, samples: u64) {
         }
         killed += 1;
     }
+    assert!(first.is_some() || killed == samples, "a deploy has fewer points than its strategy says");
     let mut random = Random(seed);
     let mut from_outside = 0;
     while from_outside < setting("PODLIFT_KILLS").unwrap_or(0) && !is_over() {
