@@ -5,7 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{failure::Failure, script::Checked};
+use super::tasks;
+use crate::{
+    failure::Failure,
+    script::{Checked, options::nearest},
+};
 
 /// A script's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,10 @@ impl Place {
         if script.components().count() == 1 && meant.is_file() {
             return Err(failure.hint(format!("did you mean {}?", meant.display())));
         }
+        let failure = match likely(script) {
+            Some(likely) => failure.hint(format!("did you mean `{likely}`?")),
+            None => failure,
+        };
         Err(if is_name { failure.hint(format!("a task of that name would be {}", task.display())) } else { failure })
     }
 
@@ -64,6 +72,21 @@ impl Place {
         }
         fs::read_to_string(&self.file).map_err(|error| unreadable(error.to_string()))
     }
+}
+
+/// The script beside the one that is not there, or the task, whose name is most like it.
+fn likely(script: &Path) -> Option<String> {
+    let folder = script.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let files = fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    let files = files.filter_map(|file| file.file_name().into_string().ok()).filter(|name| name.strip_suffix(".rhai").is_some());
+    let tasks = tasks::all().unwrap_or_default().into_iter().map(|task| task.name).filter(|_| folder.is_none());
+    let known: Vec<String> = files.chain(tasks).collect();
+    // What all names end in makes none of them likely.
+    let bare = |name: &str| name.trim_end_matches(".rhai").to_owned();
+    let bares: Vec<String> = known.iter().map(|name| bare(name)).collect();
+    let near = nearest(&bare(script.file_name()?.to_str()?), &bares.iter().map(String::as_str).collect::<Vec<_>>())?.to_owned();
+    let name = known.iter().find(|name| bare(name) == near)?;
+    Some(folder.map_or_else(|| name.clone(), |folder| folder.join(name).display().to_string()))
 }
 
 #[cfg(test)]

@@ -97,8 +97,11 @@ async fn asked(fleet: &Fleet, arguments: &[&str]) -> Result<String, Failure> {
     if output.code == 0 {
         return Ok(output.stdout.trim().to_owned());
     }
-    let place = fleet.folder().display();
-    Err(Failure::failed(format!("git does not know a commit of {place}"))
+    let place = match fleet.folder() {
+        here if here == Path::new(".") => "here".to_owned(),
+        folder => format!("in {}", folder.display()),
+    };
+    Err(Failure::failed(format!("there is no commit of git {place}"))
         .detail("git", output.stderr)
         .hint("commit once, or name the version: build(service, #{ tag: \"v1\" })"))
 }
@@ -125,7 +128,7 @@ pub async fn read_file(fleet: &Fleet, path: &str) -> Result<String, Failure> {
     let root = tokio::fs::canonicalize(fleet.folder()).await.map_err(|error| unreadable(error.to_string()))?;
     let full = tokio::fs::canonicalize(root.join(path)).await.map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
-            unreadable("there is no such file".into()).hint(format!("paths are relative to {}", fleet.folder().display()))
+            unreadable("there is no such file".into()).hint(format!("it is looked for beside the script: {}", root.join(path).display()))
         }
         _ => unreadable(error.to_string()),
     })?;

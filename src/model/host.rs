@@ -136,8 +136,6 @@ pub enum ProxyKind {
     /// nginx, from Debian's 1.22 to current.
     #[default]
     Nginx,
-    /// HAProxy.
-    Haproxy,
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::{
     resolver::{Resolver, project_folder},
     signatures,
     sources::Sources,
+    types,
 };
 use crate::failure::{Failure, FailureKind};
 
@@ -131,11 +132,15 @@ impl Checked {
 /// What scripts may say.
 fn vocabulary() -> Vocabulary {
     let known = Vocabulary::of(&engine::language()).replacing(REPLACED);
-    signatures().fold(known, |known, function| match function.options() {
-        Some((_, spec)) => {
-            let keys = spec.keys.iter().map(|key| OptionKey { name: key.name.into(), fits: Arc::new(|value| key.kind.fits(value)) });
-            known.with_options(function.name, keys)
+    signatures().fold(known, |known, function| {
+        let forms = function.arity().map(|count| &function.parameters[..count]);
+        let known = forms.fold(known, |known, parameters| known.with_form(function.name, parameters, types::returned(function.returns)));
+        match function.options() {
+            Some((_, spec)) => {
+                let keys = spec.keys.iter().map(|key| OptionKey { name: key.name.into(), fits: Arc::new(|value| key.kind.fits(value)) });
+                known.with_options(function.name, keys)
+            }
+            None => known,
         }
-        None => known,
     })
 }

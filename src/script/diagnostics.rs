@@ -171,6 +171,7 @@ pub(super) fn message(error: &EvalAltResult) -> String {
 /// Rhai's signature `start (Service, Image, &str | …)` in a form that reads like a call.
 fn readable(signature: &str) -> String {
     let plain = signature.replace("&str | ImmutableString | String", "string").replace("&str | ImmutableString", "string");
+    let plain = plain.replace("i64", "int").replace("f64", "float");
     match plain.split_once(" (") {
         Some((name, types)) => format!("`{name}` that takes ({types}"),
         None => format!("`{plain}`"),
@@ -254,7 +255,7 @@ mod tests {
         let (diagnostic, _) = run("import \"lib\" as lib;", "\nlet = 1;");
         assert_eq!((diagnostic.line, diagnostic.stack.len()), (Some(2), 1));
         let (diagnostic, _) = run("\nnosuch(1, \"a\")", "");
-        assert_eq!(diagnostic.message, "there is no function `nosuch` that takes (i64, string)");
+        assert_eq!(diagnostic.message, "there is no function `nosuch` that takes (int, string)");
     }
 
     #[test]

@@ -122,7 +122,13 @@ fn parameter(name: &str, value: &Expr) -> Parameter {
         }
         _ => None,
     };
-    Parameter { name: name.into(), default: value.get_literal_value(None).map(|value| as_argument(&value)), required }
+    let default = match value {
+        Expr::FnCall(call, _) if call.name == "one_of" => {
+            call.args.first().and_then(|words| words.get_literal_value(None)).map(|words| as_argument(&words).replace(',', "|"))
+        }
+        value => value.get_literal_value(None).map(|value| as_argument(&value)),
+    };
+    Parameter { name: name.into(), default, required }
 }
 
 /// A default as it would be given behind the script: a list's items with commas between them.
@@ -150,7 +156,7 @@ mod tests {
     use super::*;
 
     const TASK: &str = "//! Ships the shop. Nightly.\n//!\n//! podlift run shop version=v2\n\nlet p = params(#{ version: required(\"the tag\"), batch: 1, hosts: \
-                        \"a,b\", n: 1 + 1, on: [\"h1\", \"h2\"] });\n/// Does it.\n///\n/// Well.\nfn second(a, b) { a + b }\nfn third() { [1].map(|x| x) }\nprivate fn hidden() { 1 }\n";
+                        \"a,b\", n: 1 + 1, on: [\"h1\", \"h2\"], by: one_of([\"weight\", \"hosts\"]) });\n/// Does it.\n///\n/// Well.\nfn second(a, b) { a + b }\nfn third() { [1].map(|x| x) }\nprivate fn hidden() { 1 }\n";
 
     #[test]
     fn a_script_is_documented_by_its_comments() {
@@ -160,7 +166,10 @@ mod tests {
         assert_eq!(functions, ["second(a, b)", "third()"]);
         assert_eq!(documentation.functions[0].text, "Does it.\n\nWell.");
         let parameters: Vec<String> = documentation.parameters.iter().map(ToString::to_string).collect();
-        assert_eq!(parameters, ["`version`: the tag (required)", "`batch` (1)", "`hosts` (\"a,b\")", "`n`", "`on` (h1,h2)"]);
+        assert_eq!(
+            parameters,
+            ["`version`: the tag (required)", "`batch` (1)", "`hosts` (\"a,b\")", "`n`", "`on` (h1,h2)", "`by` (weight|hosts)"]
+        );
         let markdown = documentation.markdown("shop");
         assert!(
             markdown.starts_with("# shop\n\nShips the shop. Nightly.\n") && markdown.contains("\n## `second(a, b)`\n\nDoes it."),

@@ -52,7 +52,7 @@ pub enum Kind {
     Function,
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// `"nginx"`, `"haproxy"`, or a map that says where it lives.
+    /// `"nginx"`, or a map that says where it lives.
     Proxy,
     /// A Host, an array of Hosts, or `"none"`.
     Balancer,
@@ -82,7 +82,7 @@ impl Kind {
             Self::Answer => "an array of maps, or a number".into(),
             Self::Function => "a closure".into(),
             Self::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
-            Self::Proxy => "\"nginx\", \"haproxy\" or a map: kind, container, command, folder, logs, template".into(),
+            Self::Proxy => "\"nginx\", the proxy that podlift speaks to, or a map: kind, container, command, folder, logs, template".into(),
             Self::Balancer => "a host, an array of hosts, or \"none\"".into(),
         }
     }
@@ -139,7 +139,7 @@ impl Kind {
             Self::Health => value.is::<Health>(),
             Self::Host => value.is::<Host>() || text.is_some_and(|text| text.as_str() == "local"),
             Self::OneOf(words) => text.is_some_and(|text| words.contains(&text.as_str())),
-            Self::Proxy => value.is_map() || text.is_some_and(|text| ["nginx", "haproxy"].contains(&text.as_str())),
+            Self::Proxy => value.is_map() || text.is_some_and(|text| text.as_str() == "nginx"),
             Self::Balancer => {
                 value.is::<Host>()
                     || text.is_some_and(|text| text.as_str() == "none")

@@ -26,6 +26,7 @@ pub mod session;
 pub mod sources;
 pub mod stdlib;
 mod tested;
+mod types;
 pub mod values;
 mod yaml;
 

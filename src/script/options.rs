@@ -286,11 +286,17 @@ impl OptionSpec {
 /// A refusal of a name that is not one of these: it names the nearest, and all.
 pub fn unknown(message: &str, name: &str, known: &[&str]) -> Failure {
     let failure = Failure::refused(message);
-    let failure = match nearest(name, known) {
+    let near = nearest(name, known);
+    let failure = match near {
         Some(nearest) => failure.hint(format!("did you mean `{nearest}`?")),
         None => failure,
     };
-    if known.is_empty() { failure.hint("there are none") } else { failure.hint(format!("there are {}", known.join(", "))) }
+    match (known, near) {
+        ([], _) => failure.hint("there are none"),
+        ([_], Some(_)) => failure,
+        ([only], None) => failure.hint(format!("there is only `{only}`")),
+        _ => failure.hint(format!("there are {}", known.join(", "))),
+    }
 }
 
 /// The known name that this one is most likely meant to be.
@@ -412,7 +418,7 @@ mod tests {
             ("service", "#{ volumes: [1] }", "at [0] is to be a string, and got 1"),
             ("service", "#{ health: \"http\" }", "a health check: http(…)"),
             ("http", "#{ expect: [99] }", "at [0] is to be a whole number from 100 to 599, and got 99"),
-            ("host", "#{ proxy: \"caddy\" }", "\"nginx\", \"haproxy\" or a map"),
+            ("host", "#{ proxy: \"haproxy\" }", "is to be \"nginx\", the proxy that podlift speaks to, or a map"),
             ("service", "#{ domain: \"a\u{F0000}\" }", "cannot hold a secret"),
         ] {
             let error = read(function, map).err().unwrap_or_else(|| panic!("{map} was taken"));

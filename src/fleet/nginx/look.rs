@@ -12,7 +12,7 @@ use super::{
 use crate::{
     failure::{Failure, FailureKind},
     fleet::connection::Connection,
-    model::{Host, ProjectName, ProxyKind, RouteTable, ServiceName},
+    model::{Host, ProjectName, RouteTable, ServiceName},
 };
 
 const SCRIPT: &str = include_str!("scripts/look.sh");
@@ -92,9 +92,6 @@ fn beside(pid: &str) -> &str {
 /// Takes the look.
 pub async fn look(connection: &Connection) -> Result<Look, Failure> {
     let host = connection.host();
-    if host.proxy.kind != ProxyKind::Nginx {
-        return Err(Failure::refused(format!("{} has another proxy than nginx", host.name)).on(&host.name));
-    }
     let arguments = [host.proxy.folder.as_deref().unwrap_or_default()];
     match super::remote::nginx(connection, SCRIPT, &arguments, Vec::new(), SHORT).await {
         Ok(output) => Ok(read(&output, host)),

@@ -29,7 +29,7 @@ pub use self::{
 use super::connection::Connection;
 use crate::{
     failure::{Failure, FailureKind},
-    model::{ProjectName, ProxyKind, RouteTable, ServiceName, TakenFront},
+    model::{ProjectName, RouteTable, ServiceName, TakenFront},
 };
 
 /// What a host's nginx is for a project.
@@ -47,9 +47,6 @@ pub struct Found {
 
 /// Looks at a host's nginx. A host without it, or one that does not let podlift look, is no failure.
 pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<Found, Failure> {
-    if connection.host().proxy.kind != ProxyKind::Nginx {
-        return Ok(Found { problem: Some("podlift cannot change this kind of proxy yet".into()), ..Found::default() });
-    }
     let found = match look::look(connection).await {
         Ok(found) => found,
         // Hosts without a proxy of podlift's need neither nginx nor the right to look at it.

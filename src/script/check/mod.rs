@@ -15,12 +15,14 @@ mod statements;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod types;
 mod vocabulary;
 
 use std::collections::BTreeSet;
 
 use rhai::{AST, Engine};
 
+pub use self::options::declared as declared_options;
 use self::program::Program;
 pub use self::syntax::{message as parse_message, uncapitalised};
 pub use self::vocabulary::{Fits, OptionKey, Vocabulary};
@@ -80,6 +82,7 @@ pub fn check(engine: &Engine, resolver: &Resolver, vocabulary: &Vocabulary, entr
         calls::unknown,
         shadowing::shadowing,
         options::options,
+        types::wrong,
         interpolation::quoted,
         captures::lost,
         literals::grammar,

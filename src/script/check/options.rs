@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, Expr, ImmutableString, Position};
+use rhai::{AST, ASTNode, Array, Dynamic, Expr, Position};
 
 use super::{
     Finding,
     nearest::nearest,
-    program::{Called, Function, Program, Script, each_call, only},
+    program::{Called, Program, Script, each_call, only},
     vocabulary::{Fits, OptionKey, Vocabulary},
 };
-use crate::model::Period;
+use crate::script::functions::{Choice, fits};
 
 /// Finds them, for host functions and for functions of modules that read their options with `options(given, #{…})`.
 pub fn options(script: &Script, program: &Program, vocabulary: &Vocabulary) -> Vec<Finding> {
@@ -31,7 +31,8 @@ fn known(called: &Called<'_>, script: &Script, program: &Program, vocabulary: &V
     let count = called.call.args.len();
     let defines = |script: &Script| {
         let function = script.functions.iter().find(|function| function.name == name && function.parameters.len() == count)?;
-        declared(script, function)
+        let parameters: Vec<&str> = function.parameters.iter().map(String::as_str).collect();
+        declared(script.tree(), &function.name, &parameters)
     };
     if called.call.is_qualified() {
         let [alias] = &called.call.namespace.path[..] else { return None };
@@ -44,51 +45,50 @@ fn known(called: &Called<'_>, script: &Script, program: &Program, vocabulary: &V
 }
 
 /// The options that a script function declares for its last parameter with `options(parameter, #{ key: default })`.
-fn declared(script: &Script, function: &Function) -> Option<Vec<OptionKey>> {
-    let parameter = function.parameters.last()?;
-    let body = only(script.tree(), &function.name, Some(function.parameters.len()));
+pub fn declared(tree: &AST, function: &str, parameters: &[&str]) -> Option<Vec<OptionKey>> {
+    let parameter = parameters.last()?;
+    let body = only(tree, function, Some(parameters.len()));
     let mut keys = None;
     each_call(&body, &mut |called: &Called<'_>| {
-        if let ("options", [Expr::Variable(given, ..), Expr::Map(defaults, _)]) = (called.call.name.as_str(), &called.call.args[..])
-            && given.1 == parameter.as_str()
+        if let ("options", [Expr::Variable(given, ..), defaults]) = (called.call.name.as_str(), &called.call.args[..])
+            && given.1 == *parameter
+            && let Some(defaults) = defaults_of(tree, defaults)
         {
-            let all = defaults.0.iter().map(|(key, default)| OptionKey { name: key.name.to_string(), fits: like(default) });
+            let all = defaults.into_iter().map(|(name, default)| OptionKey { name, fits: like(&default) });
             keys = Some(all.collect());
         }
     });
     keys
 }
 
-/// What fits where this default stands: a value of its type, and a duration where it is one.
-fn like(default: &Expr) -> Fits {
-    let Some(default) = default.get_literal_value(None) else { return Arc::new(|_| Ok(())) };
-    let expected = if is_duration(&default) { "a duration such as \"30s\"" } else { words(&default) };
-    Arc::new(move |value| {
-        let fits = match () {
-            () if is_duration(&default) => is_duration(value),
-            () if default.is_float() => value.is_float() || value.is_int(),
-            // `batch: 1` may be given as "25%": what an integer stands for, only the function knows.
-            () if default.is_unit() || default.is_int() => true,
-            () => default.type_id() == value.type_id(),
-        };
-        if fits { Ok(()) } else { Err(format!("is to be {expected}, and got {}", words(value))) }
-    })
-}
-
-fn is_duration(value: &Dynamic) -> bool {
-    value.read_lock::<ImmutableString>().is_some_and(|text| Period::parse(&text).is_ok())
-}
-
-fn words(value: &Dynamic) -> &'static str {
-    match () {
-        () if value.is_bool() => "true or false",
-        () if value.is_int() => "an integer",
-        () if value.is_float() => "a number",
-        () if value.is_string() => "a string",
-        () if value.is_array() => "an array",
-        () if value.is_map() => "a map",
-        () => "another value",
+/// The defaults by key, also where a function of the script returns them.
+fn defaults_of(script: &AST, defaults: &Expr) -> Option<Vec<(String, Expr)>> {
+    match defaults {
+        Expr::Map(map, _) => Some(map.0.iter().map(|(key, value)| (key.name.to_string(), value.clone())).collect()),
+        Expr::FnCall(call, _) if call.args.is_empty() && !call.is_qualified() => {
+            let mut found = None;
+            only(script, &call.name, Some(0)).walk(&mut |path: &[ASTNode<'_>]| {
+                if let Some(ASTNode::Expr(map @ Expr::Map(..))) = path.last() {
+                    found = defaults_of(script, map);
+                }
+                found.is_none()
+            });
+            found
+        }
+        _ => None,
     }
+}
+
+/// What fits where this default stands; anything where only a run knows it.
+fn like(default: &Expr) -> Fits {
+    let known = match default {
+        Expr::FnCall(call, _) if call.name == "one_of" => {
+            let words = call.args.first().and_then(|words| words.get_literal_value(None)).and_then(Dynamic::try_cast::<Array>);
+            words.as_ref().and_then(Choice::of).map(Dynamic::from)
+        }
+        default => default.get_literal_value(None),
+    };
+    Arc::new(move |value| known.as_ref().map_or(Ok(()), |default| fits(value, default)))
 }
 
 fn one(program: &Program, function: &str, keys: &[OptionKey], (name, position): (&str, Position), value: &Expr) -> Option<Finding> {

@@ -26,6 +26,7 @@ pub fn message(kind: &ParseErrorType) -> String {
         }
         ParseErrorType::AssignmentToConstant(name) => format!("`{name}` is a constant and cannot be changed"),
         ParseErrorType::MissingToken(token, purpose) => format!("`{token}` is missing {purpose}"),
+        ParseErrorType::BadInput(LexError::UnterminatedString) => "this string does not end: its closing quote is missing".into(),
         ParseErrorType::UnexpectedEOF => "the script ends in the middle of something".into(),
         ParseErrorType::ExprTooDeep => "this expression is nested too deeply".into(),
         other => uncapitalised(&other.to_string()),

@@ -90,7 +90,7 @@ fn modules_are_checked_with_what_calls_them() {
             "3:6+6 `lib` has no function `deplpy` (did you mean `deploy`?)",
             "4:6+5 `lib` has no function `inner` (it is private there)",
             "5:19+4 `deploy` has no option `bach` (did you mean `batch`?)",
-            "5:35+1 the option `force` of `deploy` is to be true or false, and got an integer",
+            "5:35+1 the option `force` of `deploy` is to be true or false, and got 1",
             "6:1+6 there is no function `deploy` (did you mean `lib::deploy`?)",
             "lib 1:74+4 there is no function `wolf`",
         ]

@@ -26,7 +26,11 @@ pub struct Vocabulary {
     rhai: BTreeSet<(String, usize)>,
     options: BTreeMap<String, Vec<OptionKey>>,
     replaced: BTreeMap<(String, usize), String>,
+    forms: BTreeMap<(String, usize), Form>,
 }
+
+/// The names of a function's parameters, and the type of what it returns, where that is known.
+type Form = (Vec<&'static str>, Option<&'static str>);
 
 /// A key of a function's option map.
 #[derive(Clone)]
@@ -67,6 +71,13 @@ impl Vocabulary {
         self
     }
 
+    /// Adds what a function's parameters are called where it is called with all of them, and the type of what it returns.
+    #[must_use]
+    pub fn with_form(mut self, function: impl Into<String>, parameters: &[&'static str], returned: Option<&'static str>) -> Self {
+        self.forms.insert((function.into(), parameters.len()), (parameters.to_vec(), returned));
+        self
+    }
+
     /// Adds functions of Rhai that scripts do without: name, argument count, and what to use in their place.
     #[must_use]
     pub fn replacing<'a>(mut self, functions: impl IntoIterator<Item = &'a (&'a str, usize, &'a str)>) -> Self {
@@ -77,6 +88,16 @@ impl Vocabulary {
     /// The keys of a function's option map, where it has one.
     pub fn options(&self, function: &str) -> Option<&[OptionKey]> {
         self.options.get(function).map(Vec::as_slice)
+    }
+
+    /// The names of the parameters of a function that is called with so many arguments.
+    pub fn parameters(&self, function: &str, arity: usize) -> Option<&[&'static str]> {
+        self.forms.get(&(function.to_owned(), arity)).map(|(parameters, _)| parameters.as_slice())
+    }
+
+    /// The type of what a function returns that is called with so many arguments.
+    pub fn returned(&self, function: &str, arity: usize) -> Option<&'static str> {
+        self.forms.get(&(function.to_owned(), arity)).and_then(|(_, returned)| *returned)
     }
 
     /// What to use in place of one of Rhai's functions.

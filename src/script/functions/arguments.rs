@@ -8,6 +8,7 @@ use crate::{
     model::{Host, Image, Period, Registry, Release, Service},
     script::{
         options::{Options, plain},
+        types,
         values::type_word,
     },
 };
@@ -48,7 +49,16 @@ impl<'a> Arguments<'a> {
     /// Says what the function expects, and what it got.
     pub(super) fn mismatch(&self) -> Trouble {
         let got: Vec<String> = self.values.iter().map(|value| type_word(value)).collect();
-        Failure::refused(format!("{} got {}({})", self.function, self.function.name, got.join(", "))).into()
+        let failure = Failure::refused(format!("{} got {}({})", self.function, self.function.name, got.join(", ")));
+        let wrong = self.function.parameters.iter().zip(&got).find_map(|(parameter, got)| {
+            let types = types::taken(self.function.name, parameter)?;
+            let expected = types::in_words(types);
+            (!types.contains(&got.as_str())).then(|| format!("`{}` is to be {expected}", parameter.trim_end_matches('?')))
+        });
+        match wrong {
+            Some(wrong) => failure.hint(wrong).into(),
+            None => failure.into(),
+        }
     }
 
     fn read<T: Clone + Send + Sync + 'static>(&self, index: usize) -> Result<T, Trouble> {
@@ -129,6 +139,16 @@ impl<'a> Arguments<'a> {
             .into());
         }
         Ok(Hosts { list, is_array: true })
+    }
+
+    /// The same, of which there is at least one: work on no host would do nothing, and pass.
+    pub(super) fn some_hosts(&self, index: usize) -> Result<Hosts, Trouble> {
+        let hosts = self.hosts(index)?;
+        if hosts.list.is_empty() {
+            let failure = Failure::refused(format!("`{}` got no host: it would do nothing, and pass", self.function.name));
+            return Err(failure.hint("the array is empty: see what it is made from, or say `if !fleet.is_empty()`").into());
+        }
+        Ok(hosts)
     }
 
     /// The option map, which is the last parameter.

@@ -173,8 +173,8 @@ fn container_name(name: String) -> Result<String, Invalid> {
 fn proxy_kind(word: &str) -> Result<ProxyKind, Failure> {
     match word {
         "nginx" => Ok(ProxyKind::Nginx),
-        "haproxy" => Ok(ProxyKind::Haproxy),
-        _ => Err(Failure::refused(format!("{word:?} is not a proxy that podlift knows")).hint("there are \"nginx\" and \"haproxy\"")),
+        _ => Err(Failure::refused(format!("podlift does not speak to {word:?}: nginx is the proxy that it knows"))
+            .hint("a service with `balancer: \"none\"` has no proxy; its containers' ports are in `release.containers`")),
     }
 }
 

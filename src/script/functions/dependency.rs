@@ -22,7 +22,7 @@ pub(super) const FUNCTIONS: &[Function] = &[Function {
 }];
 
 fn dependency(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    let (mut service, image, hosts) = (arguments.service(0)?, arguments.image(1)?, arguments.hosts(2)?);
+    let (mut service, image, hosts) = (arguments.service(0)?, arguments.image(1)?, arguments.some_hosts(2)?);
     // What is there once has nothing to be split.
     service.balancer = Balancer::None;
     let depend = |host: &Host| op::Depend {

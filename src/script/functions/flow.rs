@@ -201,7 +201,7 @@ fn pause(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
 }
 
 fn lock(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    let (service, mut hosts) = (arguments.service(0)?, arguments.hosts(1)?.list);
+    let (service, mut hosts) = (arguments.service(0)?, arguments.some_hosts(1)?.list);
     hosts.extend(service.proxies(&hosts).to_vec());
     if hosts.is_empty() {
         return Ok(Dynamic::UNIT);

@@ -30,7 +30,7 @@ use std::{any::TypeId, fmt::Display, sync::Arc};
 use rhai::{Dynamic, EvalAltResult, FnNamespace, FuncRegistration, Module, NativeCallContext, Position, RhaiFunc};
 
 use self::arguments::Arguments;
-pub(super) use self::parameters::Required;
+pub(super) use self::parameters::{Choice, Required, fits};
 pub(super) use self::{flow::failure_of, testing::aside};
 use super::{
     options::{self, OptionSpec},

@@ -1,13 +1,15 @@
-//! What a script and its functions are called with: `params`, `options`, `required`.
+//! What a script and its functions are called with: `params`, `options`, `required`, `one_of`.
 
 use rhai::{Array, Dynamic, ImmutableString, Map};
 
 use super::{Arguments, Caller, Function, Trouble};
 use crate::{
     failure::Failure,
+    model::Period,
     script::{
         options::{shown, unknown},
         session::lock,
+        types::with_article,
         values::type_word,
     },
 };
@@ -34,11 +36,53 @@ pub(super) const FUNCTIONS: &[Function] = &[
         doc: "In place of a default, makes a parameter mandatory; the text says what it is.",
         body: required,
     },
+    Function {
+        name: "one_of",
+        parameters: &["words"],
+        returns: "Choice",
+        doc: "In place of a default, names the words that there are; the first of them is the default.",
+        body: one_of,
+    },
 ];
 
 /// A default that is none: the value has to be given.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::script) struct Required(pub(in crate::script) String);
+
+/// A default that is the first of the words that there are.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::script) struct Choice(Vec<String>);
+
+impl Choice {
+    /// The words of a list, at least one.
+    pub(in crate::script) fn of(words: &Array) -> Option<Self> {
+        let words: Option<Vec<String>> = words.iter().map(|word| word.clone().into_string().ok()).collect();
+        words.filter(|words| !words.is_empty()).map(Self)
+    }
+
+    /// Whether a value is one of the words; the error goes on after "the option `x`".
+    pub(in crate::script) fn fits(&self, value: &Dynamic) -> Result<(), String> {
+        let is_one = value.read_lock::<ImmutableString>().is_some_and(|text| self.0.iter().any(|word| *word == text.as_str()));
+        if is_one { Ok(()) } else { Err(format!("is to be {self}, and got {}", shown(value))) }
+    }
+}
+
+impl std::fmt::Display for Choice {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words: Vec<String> = self.0.iter().map(|word| format!("{word:?}")).collect();
+        match words.split_last() {
+            Some((last, [])) => formatter.write_str(last),
+            Some((last, words)) => write!(formatter, "{} or {last}", words.join(", ")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn one_of(_: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    let choice = Choice::of(&arguments.list(0)?);
+    let none = || Failure::refused("one_of takes the words that there are").hint("one_of([\"undo\", \"hold\"]): the first is the default");
+    Ok(Dynamic::from(choice.ok_or_else(none)?))
+}
 
 fn required(_: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     Ok(Dynamic::from(Required(arguments.plain(0)?)))
@@ -78,8 +122,7 @@ fn options(_: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble
         let default = defaults.get(name).ok_or_else(|| unknown(&format!("there is no option `{name}`"), name, &names))?;
         let value = value.flatten_clone();
         if !value.is_unit() {
-            fits(&value, default)
-                .map_err(|expected| Failure::refused(format!("the option `{name}` is to be {expected}, and got {}", shown(&value))))?;
+            fits(&value, default).map_err(|problem| Failure::refused(format!("the option `{name}` {problem}")))?;
             values.insert(name.clone(), value);
         }
     }
@@ -97,7 +140,8 @@ fn completed(mut values: Map, defaults: &Map, missing: impl Fn(&str, &str) -> Fa
             if let Some(required) = default.read_lock::<Required>() {
                 return Err(missing(name, &required.0).into());
             }
-            values.insert(name.clone(), default.clone());
+            let choice = default.read_lock::<Choice>().map(|choice| choice.0[0].clone().into());
+            values.insert(name.clone(), choice.unwrap_or_else(|| default.clone()));
         }
     }
     Ok(values.into())
@@ -127,21 +171,38 @@ fn typed(text: &str, default: &Dynamic) -> Result<Dynamic, String> {
             .map(Into::into)
             .map_err(|one| format!("a list, each item {one}"));
     }
+    if let Some(choice) = default.read_lock::<Choice>() {
+        let text = Dynamic::from(text.to_owned());
+        return choice.fits(&text).map(|()| text).map_err(|_| choice.to_string());
+    }
     if default.is_string() || default.is_unit() || default.is::<Required>() {
         return Ok(text.to_owned().into());
     }
     Err(format!("set in the script: a default of type {} cannot be given as an argument", type_word(default)))
 }
 
-/// Whether a value is of the type of its default; the error says what it has to be.
-fn fits(value: &Dynamic, default: &Dynamic) -> Result<(), String> {
+/// Whether a value fits where this default stands: it is of the same type, and a duration where that is one. The error goes on after
+/// "the option `x`".
+pub(in crate::script) fn fits(value: &Dynamic, default: &Dynamic) -> Result<(), String> {
+    if let Some(choice) = default.read_lock::<Choice>() {
+        return choice.fits(value);
+    }
     let part = || value.read_lock::<ImmutableString>().is_some_and(|text| is_percentage(&text));
-    let fits = default.is_unit()
-        || default.is::<Required>()
-        || type_word(value) == type_word(default)
-        || (default.is_float() && value.is_int())
-        || (default.is_int() && part());
-    if fits { Ok(()) } else { Err(format!("of the type of its default, {}", type_word(default))) }
+    let fits = match () {
+        () if default.is_unit() || default.is::<Required>() => true,
+        () if is_duration(default) => is_duration(value),
+        () => type_word(value) == type_word(default) || (default.is_float() && value.is_int()) || (default.is_int() && part()),
+    };
+    let expected = || match () {
+        () if is_duration(default) => "a duration such as \"30s\"".to_owned(),
+        () if default.is_int() => "a whole number, or a part such as \"25%\"".to_owned(),
+        () => with_article(&type_word(default)),
+    };
+    if fits { Ok(()) } else { Err(format!("is to be {}, and got {}", expected(), shown(value))) }
+}
+
+fn is_duration(value: &Dynamic) -> bool {
+    value.read_lock::<ImmutableString>().is_some_and(|text| Period::parse(&text).is_ok())
 }
 
 /// A percentage may stand in place of a count: `batch: "25%"`.

@@ -79,7 +79,7 @@ fn push(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Troub
 }
 
 fn pull(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    let (image, hosts) = (arguments.image(0)?, arguments.hosts(1)?);
+    let (image, hosts) = (arguments.image(0)?, arguments.some_hosts(1)?);
     let Some(first) = hosts.list.first() else { return Ok(Dynamic::from(image)) };
     let circumstances = caller.session.circumstances();
     let is_built = lock(&circumstances.built).contains_key(&image.reference);

@@ -37,7 +37,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 fn start(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    let (mut service, image, hosts) = (arguments.service(0)?, arguments.image(1)?, arguments.hosts(2)?);
+    let (mut service, image, hosts) = (arguments.service(0)?, arguments.image(1)?, arguments.some_hosts(2)?);
     let options = arguments.options()?;
     service.env.extend(declare::variables(&caller.session, &options.map("env"))?);
     service.labels.extend(declare::labels(&options)?);
@@ -75,7 +75,7 @@ fn again(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
 }
 
 fn copy(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    let (release, hosts) = (arguments.release(0)?, arguments.hosts(1)?);
+    let (release, hosts) = (arguments.release(0)?, arguments.some_hosts(1)?);
     let Some(release) = release else { return Ok(Dynamic::UNIT) };
     let (Some(image), Some(original)) = (release.image(), release.containers.first()) else {
         return Err(Failure::refused(format!(

@@ -36,6 +36,7 @@ const MOST: i64 = 1_000_000;
 fn set_weights(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     let table = table(arguments)?;
     let options = arguments.options()?;
+    let sticky = options.text("sticky").map(cookie).transpose()?;
     let Some(service) = table.first().map(|(release, _)| release.service.clone()) else { return Ok(Dynamic::UNIT) };
     if let Some((other, _)) = table.iter().find(|(release, _)| release.service.name != service.name) {
         return Err(Failure::refused(format!(
@@ -51,7 +52,7 @@ fn set_weights(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic
             .into());
     }
     let (hosts, shares) = shares(&table)?;
-    let front = Front { sticky: options.text("sticky").map(cookie).transpose()?, ..front(&service) };
+    let front = Front { sticky, ..front(&service) };
     let change = |proxy: &Host, hosts: Vec<Host>, changes: BTreeMap<HostName, Vec<Share>>| op::SetWeights {
         proxy: proxy.clone(),
         project: caller.session.project(),

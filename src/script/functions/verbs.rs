@@ -109,7 +109,7 @@ fn word(what: &'static str, text: String) -> Result<String, Invalid> {
 }
 
 fn ship(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    let (image, hosts) = (arguments.image(0)?, arguments.hosts(1)?);
+    let (image, hosts) = (arguments.image(0)?, arguments.some_hosts(1)?);
     let from = match lock(&caller.session.circumstances().built).get(&image.reference).cloned() {
         Some(host) => host,
         None => Host::parse("local")?,

@@ -1,6 +1,11 @@
 use std::fmt::Write;
 
-use crate::script::recording::{deploy, script};
+use crate::script::{
+    check::Vocabulary,
+    engine,
+    recording::{deploy, script},
+    types::taken,
+};
 
 #[test]
 fn params_are_typed_by_their_defaults() {
@@ -55,23 +60,100 @@ fn options_take_what_was_given_over_the_defaults() {
             r#"#{"any": (), "batch": 2, "pause": "0s"}"#
         ]
     );
-    assert_eq!(
-        script("options(#{ bach: 1 }, #{ batch: 1 });").fails(),
-        "1: there is no option `bach` | did you mean `batch`? | there are batch"
-    );
+    assert_eq!(script("options(#{ bach: 1 }, #{ batch: 1 });").fails(), "1: there is no option `bach` | did you mean `batch`?");
     assert_eq!(
         script("options(#{ batch: [] }, #{ batch: 1 });").fails(),
-        "1: the option `batch` is to be of the type of its default, int, and got array"
+        "1: the option `batch` is to be a whole number, or a part such as \"25%\", and got array"
     );
     assert_eq!(script("options(#{}, #{ to: required(\"where to\") });").fails(), "1: the option `to` is missing: where to");
 }
 
 #[test]
 fn a_wrong_type_is_told_with_what_was_expected() {
-    assert_eq!(deploy("start(\"web\", 5);").fails(), "5: start(release, hosts) got start(string, int)");
-    assert_eq!(deploy("start(\"web\", 5, fleet);").fails(), "5: start(service, image, hosts, options?) got start(string, int, array)");
-    assert_eq!(deploy("healthcheck(web, 1);").fails(), "5: healthcheck(release, options?) got healthcheck(service, int)");
-    assert_eq!(deploy("drain(5);").fails(), "5: drain(release, options?) got drain(int)");
+    assert_eq!(deploy("start(\"web\", 5);").fails(), "5: start(release, hosts) got start(string, int) | `release` is to be a release");
+    assert_eq!(
+        deploy("start(\"web\", 5, fleet);").fails(),
+        "5: start(service, image, hosts, options?) got start(string, int, array) | `service` is to be a service"
+    );
+    assert_eq!(
+        deploy("healthcheck(web, 1);").fails(),
+        "5: healthcheck(release, options?) got healthcheck(service, int) | `release` is to be a release"
+    );
+    assert_eq!(deploy("drain(5);").fails(), "5: drain(release, options?) got drain(int) | `release` is to be a release");
+}
+
+/// A value of each type, as messages call it.
+const VALUES: &[(&str, &str)] = &[
+    ("service", "web"),
+    ("image", "img"),
+    ("host", "fleet[0]"),
+    ("array", "[fleet[0]]"),
+    ("release", "release"),
+    ("()", "()"),
+    ("map", "#{}"),
+    ("string", "\"1s\""),
+    ("int", "3"),
+    ("float", "0.5"),
+    ("bool", "true"),
+    ("function", "|| 1"),
+    ("database", "database(\"postgres:///shop\")"),
+    ("prometheus", "prometheus(\"http://10.0.0.9:9090\")"),
+    ("registry", "registry(\"ghcr.io/team\")"),
+    ("health check", "no_health()"),
+];
+
+fn value_of(types: Option<&[&str]>) -> &'static str {
+    let wanted = types.and_then(|types| types.first()).unwrap_or(&"string");
+    VALUES.iter().find(|(name, _)| name == wanted).map_or("#{}", |(_, value)| value)
+}
+
+fn right_for(function: &str, parameter: &str) -> &'static str {
+    match parameter {
+        "list" => "[1]",
+        "where" => "\"local\"",
+        "command" => "[\"true\"]",
+        "size" => "1",
+        "holds" => "|world| true",
+        "url" if function == "http_get" => "\"http://10.0.0.9/\"",
+        _ => value_of(taken(function, parameter)),
+    }
+}
+
+/// `check` refuses what [`taken`] does not have: a run has to refuse it too, and nothing else for its type.
+#[test]
+fn what_a_parameter_takes_is_what_a_run_takes() {
+    let known = Vocabulary::of(&engine::language());
+    // What is in an array of addresses only `hosts` itself can tell.
+    for function in crate::script::signatures().filter(|function| function.name != "hosts") {
+        for count in function.arity().filter(|count| !known.is_of_rhai(function.name, *count)) {
+            let parameters = &function.parameters[..count];
+            let right: Vec<&str> = parameters.iter().map(|parameter| right_for(function.name, parameter)).collect();
+            let mut script = String::from("let release = start(web, img, fleet); let wrong = [];\n");
+            for (index, types) in parameters.iter().enumerate().filter_map(|(index, name)| Some((index, taken(function.name, name)?))) {
+                for (name, value) in VALUES {
+                    let mut arguments = right.clone();
+                    arguments[index] = value;
+                    let call = format!("{}({})", function.name, arguments.join(", "));
+                    let fits = types.contains(name);
+                    writeln!(
+                        script,
+                        "let told = \"\"; try {{ {call}; }} catch (e) {{ told = `${{e}}`; }}
+                        if {} {{ wrong.push(`{}: ${{told}}`); }}",
+                        if fits { format!("told.contains(\"{function} got {}(\")", function.name) } else { "told == \"\"".into() },
+                        call.replace('"', "'")
+                    )
+                    .expect("it is a string");
+                }
+            }
+            script += "for one in wrong { print(`wrong: ${one}`); }";
+            let run = deploy(&script).in_order().run();
+            if let Err(stopped) = run.result {
+                panic!("{function}: {}", stopped.error);
+            }
+            let wrong: Vec<&String> = run.said.iter().filter(|said| said.contains("wrong: ")).collect();
+            assert!(wrong.is_empty(), "{function}: {wrong:#?}");
+        }
+    }
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn what_does_not_fit_is_refused_where_it_is_written() {
         (r#"host("-oProxyCommand=id")"#, "not a valid host"),
         (r#"host("a", #{ bind: "everywhere" })"#, "not a valid bind address"),
         (r#"host("a", #{ docker: "run/docker.sock" })"#, "not a valid docker socket"),
-        (r#"host("a", #{ proxy: #{ kind: "caddy" } })"#, "not a proxy that podlift knows"),
+        (r#"host("a", #{ proxy: #{ kind: "caddy" } })"#, "podlift does not speak to \"caddy\": nginx is the proxy"),
         (r#"host("a", #{ proxy: #{ knid: "nginx" } })"#, "a proxy has no `knid`"),
         (r#"hosts(["a", "b@a"])"#, "the host a is named twice"),
         ("hosts([])", "no host is named, and a deploy to none would do nothing and pass"),
@@ -102,7 +102,7 @@ fn images_and_hosts_know_themselves() {
         let h = host("ann@web-1:2222", #{{ labels: #{{ zone: "a" }}, identity: "~/.ssh/id", bind: "10.0.0.1", docker: "/run/docker.sock", sudo: true,
             proxy: #{{ kind: "nginx", command: "/usr/sbin/nginx", folder: "/etc/nginx/conf.d", logs: "/var/log/nginx", template: "x" }} }});
         print(`${{h.name}} ${{h.address}} ${{h.labels.zone}}`);
-        print(hosts(["a", "local"], #{{ proxy: "haproxy" }}));"#
+        print(hosts(["a", "local"], #{{ proxy: "nginx" }}));"#
     ))
     .says();
     assert_eq!(said, ["v1".into(), format!("abababababab web@sha256:{digest}"), "web-1 ann@web-1:2222 a".into(), "[a, local]".into()]);

@@ -145,7 +145,8 @@ fn a_policy_that_makes_no_sense_is_refused_before_anything_is_done() {
     for strategy in ["rolling", "canary", "blue_green", "recreate"] {
         let script = format!("let policy = \"ignore\"; {strategy}::deploy(web, img, fleet, #{{ on_failure: policy }});");
         let ended = Lab::serving_v1().run(&script, "v2").ended.expect_err("there is no such policy");
-        assert_eq!(ended.diagnostic.message, "on_failure is \"undo\", \"hold\" or \"skip\", not \"ignore\"", "{strategy}");
+        let said = "the option `on_failure` is to be \"undo\", \"hold\" or \"skip\", and got \"ignore\"";
+        assert_eq!(ended.diagnostic.message, said, "{strategy}");
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     executor::{Call, Outcome, ending::State},
     failure::{Failure, FailureKind},
     model::HostName,
-    op::{Measured, Op, Series},
+    op::{Class, Measured, Op, Series},
 };
 
 /// Every way to bring a release to a service that has a proxy.
@@ -258,8 +258,14 @@ fn steps_that_do_not_grow_or_are_none_are_refused_before_anything_is_touched() {
         ("steps: [50, 25]", "steps grow up to 100 %"),
         ("steps: [150]", "steps grow up to 100 %"),
         ("steps: []", "steps is an array such as"),
-        ("by: \"luck\"", "by is \"weight\", \"hosts\" or \"replicas\", not \"luck\""),
-        ("on_fail: \"pray\"", "on_fail is one of"),
+        ("by: \"lu\" + \"ck\"", "the option `by` is to be \"weight\", \"hosts\" or \"replicas\", and got \"luck\""),
+        ("on_fail: \"pr\" + \"ay\"", "the option `on_fail` is to be \"undo\", \"hold\", \"go_on\" or \"ask\", and got \"pray\""),
+        ("pause: \"so\" + \"on\"", "the option `pause` is to be a duration such as \"30s\", and got \"soon\""),
+        ("windows: 0", "windows is a whole number from 1 on, and not 0"),
+        ("holds: -1", "holds is a whole number from 0 on"),
+        ("assume: 5", "assume is #{ requests, errors, p50, p95 }"),
+        ("sticky: \"a b\"", "is not a cookie's name"),
+        ("keep: 0", "prune keeps 1 release at least"),
         (
             "gates: [gates::metric_under(\"a\", prometheus(\"http://m\"), \"x\", 1), gates::metric_over(\"a\", prometheus(\"http://m\"), \"y\", 1)]",
             "two gates are named \"a\"",
@@ -269,6 +275,29 @@ fn steps_that_do_not_grow_or_are_none_are_refused_before_anything_is_touched() {
         let mut lab = Lab::serving_v1();
         let message = lab.fails(&format!("canary::deploy(web, img, fleet, #{{ {options} }});"), "v2");
         assert!(message.contains(problem), "{message}");
+    }
+    for (call, problem) in [
+        ("rolling::deploy(web, img, fleet, #{ pause: \"so\" + \"on\" });", "the option `pause` is to be a duration"),
+        ("rolling::deploy(web, img, fleet, #{ max_failures: \"25%\" });", "max_failures is a whole number of hosts, and not 25%"),
+        ("rolling::deploy(web, img, fleet, #{ first: -1 });", "first is a whole number of hosts"),
+        ("rolling::deploy(web, img, fleet, #{ keep: -1 });", "prune keeps 1 release at least"),
+        ("rolling::deploy(web, img, []);", "`lock` got no host"),
+        ("canary::deploy(web, img, [], #{ by: \"hosts\" });", "a canary needs a host"),
+        ("blue_green::deploy(web, img, fleet, #{ preview: #{ header: \"v2\" } });", "is not a valid header"),
+        ("blue_green::deploy(web, img, fleet, #{ test: 5 });", "test is a closure"),
+        ("blue_green::deploy(web, img, fleet, #{ gates: [5] });", "a gate comes from a function of std/gates"),
+        ("recreate::deploy(web, img, fleet, #{ keep: 0 });", "prune keeps 1 release at least"),
+        ("start(web, img, []);", "`start` got no host: it would do nothing, and pass"),
+    ] {
+        let mut lab = Lab::serving_v1();
+        let before = lab.fleet();
+        let told = lab.run(call, "v2");
+        let message = told.ended.expect_err("it is wrong").diagnostic.message;
+        assert!(message.contains(problem), "{call}: {message}");
+        let touched: Vec<&str> =
+            told.records.iter().filter(|record| record.op.class() != Class::Read).map(|record| record.op.verb()).collect();
+        assert!(touched.iter().all(|verb| ["build", "ship"].contains(verb)), "{call}: {touched:?}");
+        assert_eq!(lab.fleet(), before, "{call}");
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     failure::Failure,
     model::{Database, Health, Host, Image, Prometheus, Registry, Release, Service},
     script::{
-        functions::{Required, config},
+        functions::{Choice, Required, config},
         placeholders::is_placeholder,
     },
 };
@@ -48,6 +48,7 @@ pub fn type_word(value: &Dynamic) -> String {
         () if value.is::<Health>() => "health check",
         () if value.is::<Failure>() => "failure",
         () if value.is::<Required>() => "required(…)",
+        () if value.is::<Choice>() => "one_of(…)",
         () => return value.type_name().rsplit("::").next().unwrap_or_default().trim_end_matches('>').to_lowercase(),
     };
     word.into()
