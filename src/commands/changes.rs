@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     executor::{
-        Recorded,
+        Outcome, Recorded,
         pending::{commits, done, gone, is_final, on_what_is_there, since_commit, started_again},
     },
     failure::FailureKind,
@@ -63,7 +63,8 @@ impl Counts {
                 counts.failed += 1;
                 counts.commands += usize::from(is_command(&record.op) && changes_fleet(&record.op));
             }
-            if !changes_fleet(&record.op) || record.key.is_undo() {
+            let was_skipped = record.result.as_ref().is_ok_and(Outcome::is_by_hand);
+            if !changes_fleet(&record.op) || record.key.is_undo() || was_skipped {
                 continue;
             }
             let inverse = record.inverse();
@@ -128,7 +129,7 @@ fn has_effect(op: &Op) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        executor::{Key, Outcome},
+        executor::Key,
         failure::{Failure, Origin},
         model::{Host, Period, ProjectName, RunId, ServiceName, Version},
         op::{Forget, Now, Record, Remove, Stop},

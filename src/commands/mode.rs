@@ -136,8 +136,14 @@ impl Mode {
 
     /// How it ended well, and what to do next.
     pub fn done(self, counts: &Counts, ending: Option<&Ending>, again: &str, look: &str) -> (String, Option<String>) {
-        let did = format!("{} on {}", words::count(counts.changes, "change"), words::count(counts.hosts.len(), "host"));
+        let did = match counts.changes {
+            0 => "nothing changed".to_owned(),
+            changes => format!("{} on {}", words::count(changes, "change"), words::count(counts.hosts.len(), "host")),
+        };
         match self {
+            Self::Plan | Self::SimulatedPlan if counts.changes == 0 => {
+                ("plan: nothing would change on any host".into(), Some(format!("`{again}` does it")))
+            }
             Self::Plan | Self::SimulatedPlan => (format!("plan: {did}, nothing was touched"), Some(format!("`{again}` does it"))),
             Self::Simulation => (format!("simulated: {did}"), Some(format!("the fleet is kept in {SIMULATED}"))),
             Self::Live if counts.changes == 0 => ("done: nothing changed".into(), None),

@@ -23,12 +23,12 @@ use crate::{
     cli,
     executor::{Cancellation, Executor, Narrator, Real, Terms, ending::Ending, record::Nobody},
     failure::Failure,
-    op::Release,
+    op::{Class, Release},
     repl::{
         console::Standard,
         editor::Help,
         known::Known,
-        session::{Consent, Rehearse, Talk},
+        session::{Consent, Parting, Rehearse, Talk},
     },
     script::{Checked, ScriptRun},
     terminal::{Conclusion, Plain, Plan, Printer, words::Detail},
@@ -104,17 +104,18 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
     let records = stack.records();
     let counts = Counts::of(&records);
     let ending = (counts.changes + counts.doubtful > 0).then(|| Ending::read(stack.within(), &records, &run, stack.branches()));
-    let stays = ended.is_err() && counts.standing + counts.doubtful > 0;
+    let parting = *ended.as_ref().unwrap_or(&Parting::Stopped);
+    let stays = parting == Parting::Stopped && counts.standing + counts.doubtful > 0;
     let release = if stays { Release::Left } else { Release::Free };
     stack.release(&run, &release).iter().for_each(|failure| printer.tell(lock::not_given_back(failure)));
     let kept = model.as_ref().map_or(Ok(()), |model| mode.keep(model));
-    let exit = if ended.is_ok() { Exit::Done } else { Exit::Interrupted };
+    let exit = if parting == Parting::Stopped { Exit::Interrupted } else { Exit::Done };
     let (end, _) = mode.done(&counts, ending.as_ref(), "", "");
     printer.tell(Conclusion { good: exit == Exit::Done, end, took: began.elapsed(), next: None }.render(printer.style()));
     journaling::ended(&journal, exit, ending.as_ref(), None);
     outside.close();
     // A person has seen what failed; whoever sent lines down a pipe reads the exit code.
-    let failed = matches!(&ended, Ok(all_worked) if !all_worked) && !io::stdin().is_terminal();
+    let failed = parting == Parting::Failed && !io::stdin().is_terminal();
     kept.map(|()| if failed { Exit::Error } else { exit })
 }
 
@@ -129,6 +130,10 @@ fn rehearse(model: Option<Arc<Modelled>>, outside: &Outside, printer: Printer) -
         let stack = Stack::over(model.clone(), Arc::new(super::about::Deaf), Terms::default());
         let problem = work(stack.executor());
         let (records, before, after) = (stack.records(), model.before(), states(&model.world()));
+        let nothing = records.iter().all(|record| record.result.is_ok() && record.op.class() == Class::Read);
+        if let (true, None) = (nothing, &problem) {
+            return Ok("it would change nothing, and wait for nothing".into());
+        }
         let plan = Plan { records: &records, before: &before, after: &after }.render(false, printer.data_style());
         Ok(format!("{plan}{}", problem.unwrap_or_default()))
     })

@@ -125,6 +125,14 @@ impl Cancellation {
         self.0.notify.notify_waiters();
     }
 
+    /// Goes on behind what was stopped, as a session does that is typed line by line; what was told to stop now ends all the same.
+    /// Returns whether it goes on.
+    pub fn goes_on(&self) -> bool {
+        let told = &self.0.urgency;
+        let finish = told.compare_exchange(Urgency::Finish as u8, Urgency::None as u8, Ordering::SeqCst, Ordering::SeqCst);
+        finish.is_ok() || self.urgency() == Urgency::None
+    }
+
     /// What was asked for.
     pub fn urgency(&self) -> Urgency {
         match self.0.urgency.load(Ordering::SeqCst) {

@@ -18,6 +18,9 @@ pub struct Outcome {
     pub assumed: Option<String>,
 }
 
+/// What is noted of what was not done.
+const BY_HAND: &str = "skipped by hand";
+
 impl Outcome {
     /// An outcome with this output and no inverse.
     pub fn of(output: impl Serialize) -> Self {
@@ -29,6 +32,17 @@ impl Outcome {
     pub fn undone_by(mut self, inverse: impl IntoIterator<Item = Op>) -> Self {
         self.inverse.extend(inverse);
         self
+    }
+
+    /// What a person takes for the answer of an op that is not done.
+    #[must_use]
+    pub fn by_hand(value: Value) -> Self {
+        Self { value, ..Self::default() }.assuming(BY_HAND)
+    }
+
+    /// Whether it is such an answer: nothing was done.
+    pub fn is_by_hand(&self) -> bool {
+        self.assumed.as_deref() == Some(BY_HAND)
     }
 
     /// Says what was taken for granted.

@@ -1,6 +1,6 @@
 //! What is known while a line is typed: completion, hints and colours, as pure functions of the line.
 
-use crate::script::{options, signatures, stdlib};
+use crate::script::{Imported, options, signatures, stdlib};
 
 /// What a session has besides the language.
 #[derive(Clone, Debug, Default)]
@@ -9,8 +9,8 @@ pub struct Known {
     pub names: Vec<String>,
     /// What stands in quotes: hosts, versions, files.
     pub texts: Vec<String>,
-    /// The functions of imported modules, `alias::name`.
-    pub imported: Vec<String>,
+    /// The functions of imported modules.
+    pub imported: Vec<Imported>,
     /// The properties of values.
     pub properties: Vec<String>,
     /// The prompt's own commands.
@@ -41,9 +41,8 @@ fn scan(text: &str) -> (Vec<Open>, Option<(char, usize)>) {
             (Some((mark, _)), _) if character == mark && before != '\\' => quote = None,
             (None, '"' | '`') => quote = Some((character, index)),
             (None, '(' | '[' | '{') => {
-                let function = text[..index].rsplit(|one: char| !one.is_alphanumeric() && one != '_').next().unwrap_or_default();
                 let bracket = if character == '{' && before == '#' { '#' } else { character };
-                open.push(Open { bracket, function: function.into(), start: index + 1 });
+                open.push(Open { bracket, function: called(&text[..index]).into(), start: index + 1 });
             }
             (None, ')' | ']' | '}') => drop(open.pop()),
             _ => {}
@@ -51,6 +50,13 @@ fn scan(text: &str) -> (Vec<Open>, Option<(char, usize)>) {
         before = character;
     }
     (open, quote)
+}
+
+/// The name at the end of a text, with the module's before it.
+fn called(text: &str) -> &str {
+    let start = word_start(text);
+    let module = text[..start].strip_suffix("::").map(word_start).filter(|module| text[..start].len() > module + 2);
+    &text[module.unwrap_or(start)..]
 }
 
 /// Where the word at the end of a text begins.
@@ -74,7 +80,7 @@ impl Known {
         let start = word_start(text);
         let (written, before) = (&text[start..], &text[..start]);
         if let Some(open) = open.last().filter(|open| open.bracket == '#')
-            && let Some(keys) = keys(text, open, before)
+            && let Some(keys) = self.keys(text, open, before)
         {
             return (start, starting(keys, written));
         }
@@ -83,7 +89,7 @@ impl Known {
         }
         if before.ends_with("::") {
             let alias = word_start(before.trim_end_matches(':'));
-            let found = starting(self.imported.clone(), &text[alias..]);
+            let found = starting(self.imported.iter().map(|function| function.name.clone()).collect(), &text[alias..]);
             return (alias, found);
         }
         let mut all = self.names.clone();
@@ -116,7 +122,25 @@ impl Known {
             .filter(|function| function.name == call.function)
             .map(|function| if function.returns.is_empty() { function.to_string() } else { format!("{function} → {}", function.returns) })
             .collect();
+        let imported = self.imported.iter().filter(|function| function.name == call.function);
+        let forms: Vec<String> =
+            forms.into_iter().chain(imported.map(|function| format!("{}({})", function.name, function.parameters))).collect();
         (quote.is_none() && !forms.is_empty()).then(|| format!("   {}", forms.join("   ")))
+    }
+
+    /// The keys that may stand at the end of a text in an option map.
+    fn keys(&self, text: &str, map: &Open, before: &str) -> Option<Vec<String>> {
+        let (outer, _) = scan(&text[..map.start.saturating_sub(2)]);
+        let call = outer.last().filter(|open| open.bracket == '(')?;
+        let at_key = before[map.start..].trim_end();
+        if !(at_key.is_empty() || at_key.ends_with(',')) {
+            return None;
+        }
+        let given: Vec<&str> = before[map.start..].split(',').filter_map(|entry| Some(entry.split_once(':')?.0.trim())).collect();
+        let own = options::spec(&call.function).into_iter().flat_map(|spec| spec.keys).map(|key| key.name);
+        let imported = self.imported.iter().filter(|function| function.name == call.function).flat_map(|function| &function.options);
+        let keys: Vec<&str> = own.chain(imported.map(String::as_str)).collect();
+        (!keys.is_empty()).then(|| keys.into_iter().filter(|name| !given.contains(name)).map(|name| format!("{name}: ")).collect())
     }
 
     /// The line with its words coloured; it is as wide as before.
@@ -167,19 +191,6 @@ fn piece(text: &str, first: char) -> (usize, &'static str) {
     }
 }
 
-/// The keys that may stand at the end of a text in an option map.
-fn keys(text: &str, map: &Open, before: &str) -> Option<Vec<String>> {
-    let (outer, _) = scan(&text[..map.start.saturating_sub(2)]);
-    let call = outer.last().filter(|open| open.bracket == '(')?;
-    let at_key = before[map.start..].trim_end();
-    if !(at_key.is_empty() || at_key.ends_with(',')) {
-        return None;
-    }
-    let given: Vec<&str> = before[map.start..].split(',').filter_map(|entry| Some(entry.split_once(':')?.0.trim())).collect();
-    let keys = options::spec(&call.function)?.keys.iter().map(|key| key.name).filter(|name| !given.contains(name));
-    Some(keys.map(|name| format!("{name}: ")).collect())
-}
-
 fn starting(mut all: Vec<String>, written: &str) -> Vec<String> {
     all.retain(|one| one.starts_with(written) && one != written);
     all.sort();
@@ -195,7 +206,14 @@ mod tests {
         Known {
             names: vec!["web".into(), "fleet".into()],
             texts: vec!["10.0.0.11".into(), "v1".into()],
-            imported: vec!["rolling::deploy".into(), "rolling::retire".into()],
+            imported: vec![
+                Imported {
+                    name: "rolling::deploy".into(),
+                    parameters: "service, img, fleet, opts".into(),
+                    options: vec!["batch".into(), "pause".into()],
+                },
+                Imported { name: "rolling::retire".into(), ..Imported::default() },
+            ],
             properties: vec!["version".into(), "weight".into()],
             commands: &["help", "hosts", "status"],
         }
@@ -217,6 +235,10 @@ mod tests {
         assert_completes("host(\"10.", &["host(\"10.0.0.11"]);
         assert_completes("import \"std/ro", &["import \"std/rollback", "import \"std/rolling"]);
         assert_completes("rolling::de", &["rolling::deploy"]);
+        assert_completes(
+            "rolling::deploy(web, img, fleet, #{ pause: \"1s\", ",
+            &["rolling::deploy(web, img, fleet, #{ pause: \"1s\", batch: "],
+        );
         assert_completes("old.ver", &["old.version"]);
         assert_completes(":h", &[":help", ":hosts"]);
         assert_completes(":help set_", &[":help set_weights"]);
@@ -228,6 +250,7 @@ mod tests {
     fn a_call_shows_what_it_takes() {
         assert_eq!(known().hint("drain(").as_deref(), Some("   drain(release, options?) → Map"));
         assert_eq!(known().hint("drain(running(web, fleet), #{ ").as_deref(), Some("   drain(release, options?) → Map"));
+        assert_eq!(known().hint("rolling::deploy(web, ").as_deref(), Some("   rolling::deploy(service, img, fleet, opts)"));
         assert!(known().hint("start(").is_some_and(|hint| hint.matches("start(").count() > 1));
         assert_eq!((known().hint("drain(old)"), known().hint("let a = (1"), known().hint("host(\"")), (None, None, None));
     }

@@ -1,9 +1,11 @@
 //! `podlift repl`: a run that is typed.
 
+mod save;
+mod undo;
+
 use std::{
     collections::BTreeSet,
     fs,
-    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -17,17 +19,12 @@ use crate::{
     model::{Host, HostState, Key, Release, Service},
     op::{Class, Op, Survey},
     script::{
-        Checked, Evaluator, Frame, Session,
+        Evaluator, Frame, Session,
         diagnostics::{Diagnostic, render},
         documentation::Documentation,
         reference, signatures, stdlib,
     },
-    terminal::{
-        Printer, containers, markdown,
-        plan::States,
-        table::Table,
-        words::{self, Line},
-    },
+    terminal::{Printer, containers, markdown, plan::States, table::Table, words::Line},
 };
 
 /// The prompt's own commands.
@@ -101,6 +98,17 @@ impl Steps for Consent {
     }
 }
 
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// All that was typed worked.
+    Worked,
+    /// Something that was typed failed.
+    Failed,
+    /// It was told to stop.
+    Stopped,
+}
+
 /// A session.
 pub struct Talk {
     console: Arc<dyn Console>,
@@ -118,6 +126,8 @@ pub struct Talk {
     saved: BTreeSet<PathBuf>,
     /// Whether an input has failed.
     has_failed: bool,
+    /// Whether an input was taken back: what it declared is no part of the script then.
+    has_undone: bool,
 }
 
 /// What was typed and worked.
@@ -153,26 +163,29 @@ impl Talk {
             asides: first_aside(),
             saved: BTreeSet::new(),
             has_failed: false,
+            has_undone: false,
         }
     }
 
-    /// Goes on until the end of the input or `:quit`; returns whether all that was typed worked.
-    pub fn run(mut self) -> bool {
-        self.learn();
+    /// Goes on until the end of the input or `:quit`, or until it is told to stop now.
+    pub fn run(mut self) -> Parting {
         loop {
+            // Ctrl-C stops an input, and the session goes on.
+            if !self.evaluator.goes_on() {
+                return Parting::Stopped;
+            }
+            self.learn();
             let evaluator = self.evaluator.clone();
-            let Some(text) = self.console.ask_script("podlift> ", &move |text| evaluator.is_incomplete(text)) else {
-                return !self.has_failed;
-            };
+            let Some(text) = self.console.ask_script("podlift> ", &move |text| evaluator.is_incomplete(text)) else { break };
             let text = text.trim();
             match text.strip_prefix(':').map(|command| command.split_once(char::is_whitespace).unwrap_or((command, ""))) {
-                Some(("quit" | "q" | "exit", _)) => return !self.has_failed,
+                Some(("quit" | "q" | "exit", _)) => break,
                 Some((command, rest)) => self.command(command, rest.trim()),
                 None if text.is_empty() => {}
                 None => self.input(text),
             }
-            self.learn();
         }
+        if self.has_failed { Parting::Failed } else { Parting::Worked }
     }
 
     /// Evaluates a script's file. What it did until it failed stands.
@@ -206,7 +219,11 @@ impl Talk {
             }
             Err(diagnostic) => {
                 self.has_failed = true;
-                self.complain(&diagnostic);
+                if self.evaluator.is_stopped() {
+                    self.console.tell("this input was stopped");
+                } else {
+                    self.complain(&diagnostic);
+                }
                 if changed {
                     self.inputs.push(Input { text: String::new(), before, is_kept: false });
                     self.console.tell("what it did until then stands; :undo takes it back");
@@ -240,7 +257,8 @@ impl Talk {
     }
 
     fn help(&self, name: &str) {
-        let module = name.strip_prefix("std/").unwrap_or(name);
+        let module = name.split("::").next().unwrap_or(name);
+        let module = module.strip_prefix("std/").unwrap_or(module);
         let page = reference::section(name).map(|section| format!("# `{}`\n\n{}\n", section.title, section.text));
         let page = page.or_else(|| Some(Documentation::of(stdlib::text(module)?).markdown(&format!("std/{module}"))));
         let Some(page) = page else {
@@ -315,57 +333,6 @@ impl Talk {
         }
     }
 
-    fn undo(&mut self) {
-        let all = self.consent.changes().len();
-        let Some(index) = self.inputs.iter().rposition(|input| input.before < all) else {
-            return self.console.tell("nothing was changed yet");
-        };
-        let input = self.inputs.remove(index);
-        let done = self.consent.changes().split_off(input.before);
-        let can_be = done.iter().filter(|(_, inverse)| !inverse.is_empty()).count();
-        let left = self.evaluator.undo(&done.into_iter().map(|(call, _)| call.key).collect());
-        for left in &left {
-            let Line { host, verb, description } = Line::of(&left.record.op);
-            self.console.tell(&format!("{verb} {description} on {host} could not be taken back: {}", left.failure.message));
-        }
-        self.console.tell(&match can_be.saturating_sub(left.len()) {
-            0 => "nothing that it did was taken back".to_owned(),
-            taken => format!("taken back: {}", words::count(taken, "change")),
-        });
-    }
-
-    /// Writes what was typed as a script, if it passes a check.
-    fn save(&mut self, file: &Path) {
-        let mut text = String::new();
-        for input in self.inputs.iter().filter(|input| input.is_kept) {
-            text += input.text.trim_end();
-            if !input.text.trim_end().ends_with([';', '}']) {
-                text.push(';');
-            }
-            text.push('\n');
-        }
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let checked = Checked::new(&file.display().to_string(), folder, &text);
-        let findings = checked.diagnostics();
-        if !findings.is_empty() {
-            self.console.tell(&render(&findings, checked.sources(), self.printer.style().colour));
-            return self.console.tell("not saved: as a script it would not pass its check");
-        }
-        // What this session has written it may write again.
-        let mut options = fs::OpenOptions::new();
-        let options = if self.saved.contains(file) { options.create(true).truncate(true) } else { options.create_new(true) };
-        match options.write(true).open(file).and_then(|mut file| file.write_all(text.as_bytes())) {
-            Ok(()) => {
-                self.saved.insert(file.to_path_buf());
-                self.console.tell(&format!("saved: podlift run {}", file.display()));
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.console.tell(&format!("{} is there already, and not from this session: save it under another name", file.display()));
-            }
-            Err(error) => self.console.tell(&format!("{} cannot be written: {error}", file.display())),
-        }
-    }
-
     fn complain(&self, diagnostic: &Diagnostic) {
         let sources = self.evaluator.resolver().sources();
         self.console.tell(&render(std::slice::from_ref(diagnostic), sources, self.printer.style().colour));
@@ -384,7 +351,7 @@ impl Talk {
         texts.extend(files(Path::new(".")));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.names = variables.into_iter().map(|(name, _)| name).chain(self.frame.imports()).collect();
-        known.imported = self.frame.imported();
+        known.imported = self.evaluator.imported(&self.frame);
         known.texts = texts;
         known.properties = self.evaluator.properties();
         known.commands = COMMANDS;

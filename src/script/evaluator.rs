@@ -5,10 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rhai::{AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, LexError, ParseErrorType, Scope};
+use rhai::{AST, Caches, Dynamic, Engine, EvalAltResult, FnAccess, GlobalRuntimeState, LexError, ParseErrorType, Scope, ScriptFnMetadata};
 
 use super::{
-    check::parse_message,
+    check::{declared_options, parse_message},
     diagnostics::Diagnostic,
     engine,
     functions::signatures,
@@ -19,7 +19,11 @@ use super::{
     values::{json, type_word},
 };
 use crate::{
-    executor::{Call, Executor, Key, Outcome, Recorded, Undo, undo::Left},
+    executor::{
+        Call, Executor, Key, Outcome, Recorded, Undo, Urgency,
+        pending::{commits, done, is_final},
+        undo::Left,
+    },
     failure::{Failure, FailureKind, Origin},
     model::ProjectName,
     op::{Class, Op},
@@ -30,6 +34,27 @@ use crate::{
 pub struct Frame {
     scope: Scope<'static>,
     global: GlobalRuntimeState,
+}
+
+/// A function of a module that is imported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// `alias::name`.
+    pub name: String,
+    /// Its parameters, with commas between them.
+    pub parameters: String,
+    /// The keys of its option map.
+    pub options: Vec<String>,
+}
+
+/// What became of an undo.
+pub struct TakenBack {
+    /// The calls that were taken back.
+    pub taken: BTreeSet<Key>,
+    /// Those that a commit made final: they stay.
+    pub finals: BTreeSet<Key>,
+    /// What could not be taken back.
+    pub left: Vec<Left>,
 }
 
 /// Evaluates texts in frames, as calls of the run.
@@ -72,14 +97,6 @@ impl Frame {
     /// The names that modules are imported by.
     pub fn imports(&self) -> Vec<String> {
         self.global.iter_imports().map(|(name, _)| name.to_owned()).collect()
-    }
-
-    /// The functions of the modules that are imported, `alias::name`.
-    pub fn imported(&self) -> Vec<String> {
-        let of = |(alias, module): (&str, &rhai::Module)| -> Vec<String> {
-            module.iter_script_fn_info().map(|(.., name, _)| format!("{alias}::{name}")).collect()
-        };
-        self.global.iter_imports().flat_map(of).collect()
     }
 
     /// Gives a variable another value. Fails for one that is not there, and for a constant.
@@ -127,6 +144,21 @@ impl Evaluator {
     pub fn properties(&self) -> Vec<String> {
         let own = |name: &str| name.strip_prefix("get$").map(str::to_owned);
         self.engine.collect_fn_metadata(None, |function| own(&function.metadata.name), true)
+    }
+
+    /// The functions of the modules that are imported in a frame, with what they take.
+    pub fn imported(&self, frame: &Frame) -> Vec<Imported> {
+        let of = |(alias, module): (&str, &rhai::Module)| -> Vec<Imported> {
+            let compiled = module.id().and_then(|name| self.resolver.compiled(name));
+            let one = |tree: &AST, function: ScriptFnMetadata<'_>| Imported {
+                name: format!("{alias}::{}", function.name),
+                options: declared_options(tree, function.name, &function.params).into_iter().flatten().map(|key| key.name).collect(),
+                parameters: function.params.join(", "),
+            };
+            let all = |tree: &AST| tree.iter_functions().filter(|it| it.access == FnAccess::Public).map(|it| one(tree, it)).collect();
+            compiled.map(|compiled| all(&compiled.ast)).unwrap_or_default()
+        };
+        frame.global.iter_imports().flat_map(of).collect()
     }
 
     /// What the run's own calls are made in.
@@ -235,17 +267,37 @@ impl Evaluator {
     }
 
     /// Takes back what these calls did, as an undo of the run would: the last first, weights straight to what they were before, and
-    /// nothing that a commit made final. Returns what is left.
-    pub fn undo(&self, calls: &BTreeSet<Key>) -> Vec<Left> {
+    /// nothing that a commit made final.
+    pub fn undo(&self, calls: &BTreeSet<Key>) -> TakenBack {
         let Circumstances { executor, run, branches, cancellation, .. } = self.session.circumstances();
         // What is typed beside the script stands in no order with its commits.
-        let commits = !calls.iter().any(Key::is_aside);
+        let heeds_commits = !calls.iter().any(Key::is_aside);
         let matters = |record: &Recorded| {
-            let context = record.key.is_undo() || matches!(record.op, Op::Remove(_)) || (commits && matches!(record.op, Op::Commit(_)));
+            let context =
+                record.key.is_undo() || matches!(record.op, Op::Remove(_)) || (heeds_commits && matches!(record.op, Op::Commit(_)));
             context || calls.contains(&record.key)
         };
         let records: Vec<Recorded> = executor.records().into_iter().filter(matters).collect();
-        Undo { executor: executor.as_ref(), run, branches: *branches, cancellation }.block(&records, "")
+        let (commits, done) = (commits(&records), done(&records));
+        let of = |fits: &dyn Fn(&Recorded) -> bool| -> BTreeSet<Key> {
+            records.iter().filter(|record| calls.contains(&record.key) && fits(record)).map(|record| record.key.clone()).collect()
+        };
+        let is_open = |record: &Recorded| (0..record.inverse().len()).any(|index| !done.contains(record.key.undo(index).as_str()));
+        let finals = of(&|record| is_final(&record.key, &commits));
+        let mut taken = of(&|record| is_open(record) && !is_final(&record.key, &commits));
+        let left = Undo { executor: executor.as_ref(), run, branches: *branches, cancellation }.block(&records, "");
+        taken.retain(|key| !left.iter().any(|left| left.record.key == *key));
+        TakenBack { taken, finals, left }
+    }
+
+    /// Whether more can be typed behind what was stopped.
+    pub fn goes_on(&self) -> bool {
+        self.session.circumstances().cancellation.goes_on()
+    }
+
+    /// Whether what is going on was told to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.session.circumstances().cancellation.urgency() > Urgency::None
     }
 
     /// Performs an op as a call of the run.

@@ -33,7 +33,7 @@ mod yaml;
 pub use self::{
     checked::{Checked, Ended},
     debugger::{Paused, Watcher},
-    evaluator::{Evaluator, Frame, goes_on},
+    evaluator::{Evaluator, Frame, Imported, TakenBack, goes_on},
     functions::{REPLACED, signatures},
     run::{ScriptRun, Stopped},
     session::{SecretNames, Session},

@@ -96,6 +96,11 @@ impl Resolver {
         self.find(path, position).and_then(|(key, name, place)| self.parse(engine, path, position, &key, name, &place))
     }
 
+    /// A module that was parsed before, by the name that messages call it.
+    pub fn compiled(&self, name: &str) -> Option<Arc<Compiled>> {
+        lock(&self.0.compiled).values().find(|compiled| compiled.name == name).cloned()
+    }
+
     /// The text of a file beside the script, or `None` where it cannot be read. A recorded run's files are not looked at: what it
     /// read is in its journal.
     pub fn beside(&self, path: &str) -> Option<String> {

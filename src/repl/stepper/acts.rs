@@ -6,7 +6,7 @@ use super::{super::command::Command, At, Stepper, TRIES};
 use crate::{
     executor::{Answer, Call, Outcome},
     failure::Failure,
-    script::{Frame, diagnostics::Diagnostic},
+    script::{Frame, TakenBack, diagnostics::Diagnostic},
     terminal::words::Line,
 };
 
@@ -53,7 +53,7 @@ impl Stepper {
             self.console.tell(&format!("`{}` does not answer with that: {problem}", call.op.verb()));
             return None;
         }
-        Some(Answer::Skip(Box::new(Outcome { value, ..Outcome::default() }.assuming("skipped by hand"))))
+        Some(Answer::Skip(Box::new(Outcome::by_hand(value))))
     }
 
     pub(super) fn evaluate(&self, text: &str) -> Result<rhai::Dynamic, Box<Diagnostic>> {
@@ -106,9 +106,14 @@ impl Stepper {
             return self.console.tell("nothing was done that can be taken back");
         };
         let Line { host, verb, description } = Line::of(&call.op);
-        if let Some(left) = self.evaluator().undo(&[call.key].into()).first() {
+        let TakenBack { finals, left, .. } = self.evaluator().undo(&[call.key].into());
+        if let Some(left) = left.first() {
             let why = format!("{verb} on {host} could not be taken back: {}", left.failure.message);
             return self.console.tell(&self.style.bad(why));
+        }
+        if !finals.is_empty() {
+            self.state().done.clear();
+            return self.console.tell(&format!("commit() has made {verb} {description} on {host} final, and what came before it"));
         }
         self.console.tell(&format!("taken back: {verb} {description} on {host}; the script goes on as if it were done"));
     }

@@ -5,6 +5,7 @@ use std::fs;
 use crate::{
     podlift::Project,
     rig::{Output, output},
+    terminal::Terminal,
 };
 
 const BEGIN: &str = "import \"std/rolling\" as rolling;
@@ -129,4 +130,60 @@ fn a_saved_session_has_what_was_declared_and_done_even_if_its_value_was_shown() 
     let saved = fs::read_to_string(project.path().join("saved.rhai")).expect("it was saved");
     assert!(saved.starts_with("project(\"shop\");\n") && saved.contains("healthcheck(next);"), "{saved}");
     assert!(!saved.contains("releases(") && !saved.contains("next.version"), "{saved}");
+}
+
+#[test]
+fn an_undo_does_not_go_past_a_commit_and_says_so() {
+    let project = Project::new();
+    let declared = "let fleet = hosts([\"h1\"]);\nlet web = service(\"web\", #{ port: 8000, health: http(\"/\") });\nlet img = build(web, #{ tag: \"v1\" });\nship(img, fleet);\n";
+    let lines = "let one = start(web, img, fleet);\ncommit();\nlet two = start(web, img, fleet);\nhealthcheck(two);\n:undo\n:undo\n:undo\nreleases(web, fleet).len == 1\n:save saved.rhai\n";
+    let output = talk(&project, &["--yes"], &format!("{declared}{lines}"));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(output.stderr.matches("taken back: 1 change").count(), 1, "{}", output.stderr);
+    assert_eq!(
+        output.stderr.matches("nothing was taken back: what was done is final, as commit() came behind it").count(),
+        2,
+        "{}",
+        output.stderr
+    );
+    assert!(output.stdout.contains("true"), "{}", output.stdout);
+    assert!(output.stderr.contains("left out, as what it needs was taken back: healthcheck(two);"), "{}", output.stderr);
+    let saved = fs::read_to_string(project.path().join("saved.rhai")).expect("it was saved");
+    assert!(saved.ends_with("let one = start(web, img, fleet);\ncommit();\n"), "{saved}");
+}
+
+#[test]
+fn a_plan_of_what_changes_nothing_says_so() {
+    let project = Project::new();
+    let output = talk(&project, &[], "let fleet = hosts([\"h1\"]);\n:plan reachable(fleet)\n:help rolling::deploy\n");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("it would change nothing") && output.stdout.contains("a few hosts at a time"), "{}", output.stdout);
+}
+
+#[test]
+fn at_a_terminal_tab_completes_and_ctrl_c_stops_an_input_and_not_the_session() {
+    let project = Project::new();
+    let mut terminal = Terminal::open(&project.command(&["repl", "--simulate"]));
+    terminal.sees("podlift> ");
+    // What is typed before the prompt is there is no key for the editor.
+    terminal.types("import \"std/rolling\" as rolling; 40 + 2");
+    terminal.sees("42");
+    terminal.sees("podlift> ");
+    terminal.presses("rolling::deploy(1, 2, 3, #{ on_f\t");
+    terminal.sees("on_failure: ");
+    terminal.presses("\u{3}");
+    terminal.sees("podlift> ");
+    // The editor forgets what it has read behind a ctrl-C.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    for _ in 0..2 {
+        terminal.types("info(`it ${\"be\" + \"gins\"}`); loop {}");
+        terminal.sees("it begins");
+        terminal.presses("\u{3}");
+        terminal.sees("this input was stopped");
+        terminal.sees("podlift> ");
+    }
+    terminal.types("40 + 3");
+    terminal.sees("43");
+    terminal.types(":quit");
+    assert_eq!(terminal.ends(), 0, "{}", terminal.text());
 }
