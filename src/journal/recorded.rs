@@ -44,7 +44,65 @@ impl Recorded {
     }
 }
 
-/// Sorts records as the script made the calls, whichever branch was faster.
+/// Sorts records as the script made the calls, whichever branch was faster. They come in the order in which they were done, and what
+/// undoes stays in it: behind the last of the script's calls that was made before.
 pub fn in_script_order(records: &mut [Recorded]) {
-    records.sort_by(|left, right| left.key.in_script_order(&right.key));
+    let mut last: Option<Key> = None;
+    let mut place = |record: &Recorded| {
+        let is_later = |last: &Key| record.key.in_script_order(last).is_gt();
+        if !record.key.is_undo() && last.as_ref().is_none_or(is_later) {
+            last = Some(record.key.clone());
+        }
+        if record.key.is_undo() { last.clone() } else { Some(record.key.clone()) }
+    };
+    let places: Vec<(Option<Key>, bool)> = records.iter().map(|record| (place(record), record.key.is_undo())).collect();
+    let mut order: Vec<usize> = (0..records.len()).collect();
+    order.sort_by(|left, right| {
+        let ((left, left_undoes), (right, right_undoes)) = (&places[*left], &places[*right]);
+        let by_key = match (left, right) {
+            (Some(left), Some(right)) => left.in_script_order(right),
+            (left, right) => left.is_some().cmp(&right.is_some()),
+        };
+        by_key.then(left_undoes.cmp(right_undoes))
+    });
+    let sorted: Vec<Recorded> = order.into_iter().map(|index| records[index].clone()).collect();
+    records.clone_from_slice(&sorted);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::Now;
+
+    #[test]
+    fn what_undoes_stays_in_the_order_in_which_it_was_done() {
+        let record = |key: Key| Recorded {
+            key,
+            op: Now {}.into(),
+            origin: Origin { file: "deploy.rhai".into(), line: 1, column: 1 },
+            result: Ok(Outcome::of(())),
+            seconds: 0.0,
+        };
+        let part = |index| Key::call("", 2).part(index);
+        let block = Key::call(&Key::call("", 3).part(0).branch(), 1);
+        // The second part was faster, the block 3 was undone before 4 began, and all of it at the end.
+        let done = [
+            Key::call("", 1),
+            part(1),
+            part(0),
+            block.clone(),
+            block.undo(0),
+            Key::call("", 4),
+            Key::call("", 4).undo(0),
+            part(1).undo(0),
+            part(0).undo(0),
+            Key::call("", 1).undo(0),
+        ];
+        let mut records: Vec<Recorded> = done.into_iter().map(record).collect();
+        for _ in 0..2 {
+            in_script_order(&mut records);
+            let keys: Vec<&str> = records.iter().map(|record| record.key.as_str()).collect();
+            assert_eq!(keys, ["1", "2[0]", "2[1]", "3[0].1", "undo/3[0].1.0", "4", "undo/4.0", "undo/2[1].0", "undo/2[0].0", "undo/1.0"]);
+        }
+    }
 }
