@@ -220,11 +220,15 @@ pub struct Check {
 #[command(after_help = "\
 Examples:
   podlift ps deploy.rhai
+  podlift ps deploy.rhai --simulate
   podlift ps --host deploy@10.0.0.11 --host deploy@10.0.0.12 --project shop --json")]
 pub struct Ps {
     /// Where to look.
     #[command(flatten)]
     pub place: Where,
+    /// Show the modelled fleet that is kept in .podlift/simulated.json.
+    #[arg(long)]
+    pub simulate: bool,
     /// Print JSON: an object with `containers` and `changes`, each an array of objects.
     #[arg(long)]
     pub json: bool,
@@ -318,6 +322,9 @@ pub struct Tasks {
     /// Print a JSON array with an object for each task.
     #[arg(long)]
     pub json: bool,
+    /// Print only the names, one a line.
+    #[arg(long, conflicts_with = "json")]
+    pub names: bool,
 }
 
 /// Show the documentation of a function, a strategy or a task.

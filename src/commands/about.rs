@@ -8,13 +8,14 @@ use super::{
     exit::{Cause, Exit, Remains},
     identity,
     inventory::Inventory,
+    mode::Mode,
     outside::Outside,
     place::Place,
     stack::{Modelled, Stack},
 };
 use crate::{
     cli,
-    executor::{Cancellation, Event, Narrator, Simulated, Terms},
+    executor::{Cancellation, Event, Executor, Narrator, Simulated, Terms},
     failure::Failure,
     model::ProjectName,
     script::{Branches, Checked, ScriptRun},
@@ -28,6 +29,23 @@ pub struct About {
     pub inventory: Inventory,
     /// The way there.
     pub outside: Outside,
+    /// What answers reads: the hosts, or a modelled fleet.
+    pub reads: Arc<dyn Executor>,
+}
+
+impl About {
+    /// About these hosts as they are.
+    pub fn new(inventory: Inventory, outside: Outside) -> Self {
+        Self { inventory, reads: outside.executor(), outside }
+    }
+
+    /// The same of the simulated fleet, as it is kept here.
+    pub fn simulated(self) -> Result<Self, Failure> {
+        Ok(match Mode::Simulation.model(&self.outside)? {
+            Some(model) => Self { reads: Arc::new(model), ..self },
+            None => self,
+        })
+    }
 }
 
 /// Nobody listens.
@@ -57,7 +75,7 @@ pub fn find(place: &cli::Where, printer: &Printer) -> Result<About, Exit> {
         let outside = Outside::open(&place.ssh, folder, &environment).map_err(failed)?;
         let hosts = place.hosts.iter().map(|host| (host.name.clone(), host.clone())).collect();
         let inventory = Inventory { project: place.project.clone().unwrap_or_default(), hosts, ..Inventory::default() };
-        return Ok(About { inventory, outside });
+        return Ok(About::new(inventory, outside));
     };
     let script_place = Place::find(script).map_err(failed)?;
     let checked = script_place.check().map_err(failed)?;
@@ -67,7 +85,7 @@ pub fn find(place: &cli::Where, printer: &Printer) -> Result<About, Exit> {
     if let Some(project) = &place.project {
         inventory.project = ProjectName::clone(project);
     }
-    Ok(About { inventory, outside })
+    Ok(About::new(inventory, outside))
 }
 
 /// Runs a script on an empty modelled fleet. One that fails on the way still tells its hosts, if it came so far.

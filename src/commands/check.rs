@@ -1,6 +1,9 @@
 //! `podlift check`
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
 
@@ -27,7 +30,7 @@ pub fn run(options: &cli::Check, printer: &Printer) -> Exit {
     let mut exit = Exit::Done;
     let mut found: Vec<Diagnostic> = Vec::new();
     let mut scripts = Vec::new();
-    for script in options.words.iter().filter_map(script) {
+    for script in options.words.iter().filter_map(script).filter(|script| !is_definition(script)) {
         match Place::find(script).and_then(|place| Ok((place.check()?, place))) {
             Ok((checked, place)) => {
                 let findings = checked.diagnostics();
@@ -64,6 +67,11 @@ fn script(word: &Word) -> Option<&PathBuf> {
         Word::Script(script) => Some(script),
         Word::Argument(..) => None,
     }
+}
+
+/// Whether it is a definition file, for editors: `deploy/*.rhai` names those of `podlift definitions` too.
+fn is_definition(script: &Path) -> bool {
+    script.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".d.rhai"))
 }
 
 const fn worse(one: Exit, other: Exit) -> Exit {
@@ -109,7 +117,7 @@ fn prepare(options: &cli::Check, place: &Place, script: &Checked, printer: &Prin
         Exit::Error
     })?;
     let inventory = about::learn(script, &arguments, environment, &outside, printer)?;
-    Ok(About { inventory, outside })
+    Ok(About::new(inventory, outside))
 }
 
 type Answers = BTreeMap<HostName, Result<HostState, Failure>>;

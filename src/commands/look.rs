@@ -33,7 +33,7 @@ where
     O: Operation + Send,
     O::Output: DeserializeOwned + Send,
 {
-    let executor = Narrate::new(about.outside.executor(), narrator);
+    let executor = Narrate::new(about.reads.clone(), narrator);
     let run = Arc::new(identity::new_run());
     let origin = Origin { file: "the command line".into(), line: 1, column: 1 };
     thread::scope(|scope| {

@@ -19,9 +19,18 @@ pub fn run(options: &cli::Ps, printer: &Printer) -> Exit {
         Ok(about) => about,
         Err(exit) => return exit,
     };
+    let about = if options.simulate {
+        match about.simulated() {
+            Ok(about) => about,
+            Err(failure) => return tell_all(&[failure], printer),
+        }
+    } else {
+        about
+    };
     let (states, failures) = split(look::survey(&about, spinner(printer)));
     let rows = containers::rows(&states);
-    let changes = changes(&about, printer);
+    // A simulated fleet has no database to ask.
+    let changes = if options.simulate { Vec::new() } else { changes(&about, printer) };
     if options.json {
         printer.data(serde_json::json!({ "containers": rows, "changes": changes }));
     } else if rows.is_empty() && failures.is_empty() {

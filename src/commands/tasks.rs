@@ -45,6 +45,12 @@ pub fn run(options: &cli::Tasks, printer: &Printer) -> Exit {
         printer.data(json!(rows.collect::<Vec<_>>()).to_string());
         return Exit::Done;
     }
+    if options.names {
+        for task in &tasks {
+            printer.data(&task.name);
+        }
+        return Exit::Done;
+    }
     if tasks.is_empty() {
         printer.tell("there are no tasks here: a task is a script deploy/NAME.rhai, and `podlift run NAME` runs it");
         return Exit::Done;

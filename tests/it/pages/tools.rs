@@ -132,3 +132,57 @@ fn every_shell_has_its_completions() {
         assert!(script.contains("definitions") && script.contains("simulate"), "{shell}");
     }
 }
+
+/// What a real bash offers for the last of these words.
+fn offered(project: &Project, words: &[&str]) -> Vec<String> {
+    project.write("completions.bash", &stdout(project, &["completions", "bash"]));
+    let line = format!(
+        "source completions.bash; COMP_WORDS=({}); COMP_CWORD={}; _podlift_with_tasks podlift \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+        words.len() - 1
+    );
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_podlift")).parent().expect("it is in a folder").to_path_buf();
+    let path = std::env::var("PATH").expect("there is one");
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["-c", &line]).current_dir(project.path()).env("PATH", format!("{}:{path}", folder.display()));
+    let output = bash.output().expect("bash is there");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_functions_modules_and_tasks() {
+    let project = Project::new();
+    project.write("deploy/shop.rhai", TASK).write("deploy/shut.rhai", TASK);
+    assert_eq!(offered(&project, &["podlift", "docs", "set_"]), ["set_weights"]);
+    assert!(offered(&project, &["podlift", "docs", "std/r"]).contains(&"std/rolling".to_owned()));
+    assert_eq!(offered(&project, &["podlift", "eject", "std/rol"]), ["std/rollback", "std/rolling"]);
+    assert_eq!(offered(&project, &["podlift", "run", "sh"]), ["shop", "shut"]);
+    let all = offered(&project, &["podlift", "run", ""]);
+    assert!(all.contains(&"shop".to_owned()) && all.contains(&"--simulate".to_owned()), "{all:?}");
+    assert!(!all.iter().any(|word| word.starts_with(['[', '<'])), "{all:?}");
+    assert_eq!(stdout(&project, &["tasks", "--names"]), "shop\nshut\n");
+}
+
+#[test]
+fn definitions_beside_tasks_are_no_tasks_and_are_not_checked() {
+    let project = Project::new();
+    project.write("deploy/shop.rhai", TASK);
+    stdout(&project, &["definitions", "deploy"]);
+    assert_eq!(stdout(&project, &["tasks", "--names"]), "shop\n");
+    // As a shell expands deploy/*.rhai.
+    let output = project.podlift(&["check", "deploy/podlift.d.rhai", "deploy/rhai-core.d.rhai", "deploy/shop.rhai"]);
+    assert!(output.code == 0 && output.stderr.contains("1 script: nothing found"), "{}", output.stderr);
+}
+
+#[test]
+fn ps_shows_the_simulated_fleet() {
+    let project = Project::new();
+    project.write("deploy.rhai", TASK);
+    assert_eq!(project.podlift(&["run", "deploy.rhai", "version=v7", "--simulate"]).code, 0);
+    let table = stdout(&project, &["ps", "deploy.rhai", "version=v8", "--simulate"]);
+    assert!(table.starts_with("SERVICE") && table.matches("v7").count() >= 2 && !table.contains("v8"), "{table}");
+    let json: Value =
+        serde_json::from_str(&stdout(&project, &["ps", "--host", "h1", "--project", "shop", "--simulate", "--json"])).expect("JSON");
+    assert_eq!(json["containers"].as_array().map(Vec::len), Some(1), "{json}");
+}
