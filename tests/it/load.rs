@@ -34,7 +34,7 @@ impl LoadOptions {
     }
 }
 
-/// Running load: GET and POST, quick and slow. It ends with the test, or after two minutes.
+/// Running load: GET and POST, quick and slow. It ends with the test, or after five minutes.
 pub struct Load {
     client: Option<Child>,
     files: tempfile::TempDir,
@@ -51,6 +51,7 @@ impl Load {
         command.args(["--kept", &options.kept.to_string(), "--fresh", &options.fresh.to_string()]);
         command.args(options.host.iter().flat_map(|host| ["--host", host]));
         command.args(options.cookie.iter().flat_map(|cookie| ["--cookie", cookie]));
+        command.args(["--seconds", "300"]);
         command.arg("--stop").arg(file("stop")).arg("--marks").arg(file("marks")).arg("--progress").arg(file("progress"));
         let client = command.stdout(Stdio::piped()).spawn().expect("the rig can start its client");
         let mut load = Self { client: Some(client), files };
