@@ -54,12 +54,20 @@ pub async fn wait_idle(
 
 async fn workers_gone(proxy: &Connection, idling: &Idling, deadline: Instant) -> Result<(), Failure> {
     let found = look::look(proxy).await?;
-    // Where nginx cannot be used nothing is known of its pid file; the containers' own sockets still tell.
-    let Some(place) = &found.place else { return Ok(()) };
+    let pid = match &found.place {
+        Some(place) => place.pid.as_str(),
+        // A container is asked without a pid file: its engine may only be starting again.
+        None if proxy.host().proxy.container.is_some() => "",
+        // Where nginx cannot be used nothing is known of its pid file; the containers' own sockets still tell.
+        None => return Ok(()),
+    };
     let ports: Vec<String> = idling.published.iter().map(|port| format!("{port:04X}")).collect();
-    let mut arguments = vec![place.pid.as_str()];
+    let mut arguments = vec![pid];
     arguments.extend(ports.iter().map(String::as_str));
-    until_idle(proxy, Script::Workers, &arguments, deadline).await.map(|_| ())
+    match until_idle(proxy, Script::Workers, &arguments, deadline).await {
+        Err(failure) if failure.kind == FailureKind::Refused && found.place.is_none() => Ok(()),
+        other => other.map(|_| ()),
+    }
 }
 
 async fn sockets_closed(host: &Connection, idling: &Idling, deadline: Instant) -> Result<u64, Failure> {
@@ -155,6 +163,18 @@ mod tests {
         cancellation.request(Urgency::Finish);
         let failure = wait_idle(&[], &here(), &idling, Duration::from_secs(60), &cancellation).await.expect_err("interrupted");
         assert_eq!(failure.kind, FailureKind::Interrupted);
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_does_not_tell_is_not_taken_for_an_nginx_that_is_gone() {
+        let script = format!("{}{WORKERS}", remote::NGINX);
+        let arguments = ["nginx", "edge", "/nowhere/docker.sock", "30", "", "4E20"];
+        let begin = Instant::now();
+        let output = remote::reading(&here(), &script, &arguments, look::SHORT).await.expect("looked");
+        assert_eq!(output, "busy 0\n");
+        assert!(begin.elapsed() >= Duration::from_millis(290), "it is asked again until the time is over");
+        let gone = ["nginx", "", "", "30", "/nowhere/nginx.pid", "4E20"];
+        assert_eq!(remote::reading(&here(), &script, &gone, look::SHORT).await.expect("looked"), "idle\n");
     }
 
     #[test]

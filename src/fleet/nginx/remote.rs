@@ -20,7 +20,7 @@ pub async fn script(
 }
 
 /// What scripts for nginx itself begin with: how it is called, and which its master process is.
-const NGINX: &str = include_str!("scripts/nginx.sh");
+pub(super) const NGINX: &str = include_str!("scripts/nginx.sh");
 
 /// Runs a script of `sh` for nginx itself, on the host or in a container, as [`script`] does.
 pub async fn nginx(

@@ -7,7 +7,8 @@ engine() { docker --host "unix://$socket" "$@"; }
 
 run_nginx() { if [ -n "$container" ]; then engine exec "$container" "$program" "$@"; else "$program" "$@"; fi; }
 
-# The master process, by its number on the host, or nothing: that of the container, or that of the pid file $1.
+# The master process, by its number on the host, or nothing: that of the container, or that of the pid file $1. It fails where
+# Docker does not tell, as while the engine starts again: that is not known to be nothing.
 master() {
   pid=
   if [ -z "$container" ]; then
@@ -16,7 +17,10 @@ master() {
     [ ! -d "/proc/$pid" ] || echo "$pid"
     return
   fi
-  init=$(engine inspect --type container --format '{{.State.Pid}}' "$container" 2>/dev/null)
+  init=$(engine inspect --type container --format '{{.State.Pid}}' "$container" 2>/dev/null) || {
+    case $(engine inspect --type container "$container" 2>&1) in *[Nn]'o such'*) return 0 ;; esac
+    return 1
+  }
   # An init process of the container's own, or a script, may be between.
   for parent in "$init" $(children "$init"); do
     for pid in "$parent" $(children "$parent"); do

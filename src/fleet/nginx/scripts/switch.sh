@@ -74,7 +74,7 @@ if [ -f "$main" ]; then
   [ -n "$found" ] || fail error "the first line of $main is not as podlift wrote it"
 fi
 [ "$found" = "$expected" ] || fail conflict "$found"
-master=$(master "$pidfile")
+master=$(master "$pidfile") || fail error "Docker does not tell of the container $container"
 [ -n "$master" ] || fail stopped
 
 cat >"$main.new" || fail error "$main.new cannot be written"

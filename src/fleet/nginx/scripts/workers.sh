@@ -2,7 +2,13 @@
 # file, then the ports in hexadecimal. Prints "idle", or "busy" with the number of connections to the ports.
 patience=$1 pidfile=$2
 shift 2
-master=$(master "$pidfile")
+# The kernel's uptime has hundredths of a second, which not every `date` has.
+now() { read -r up rest </proc/uptime && echo "${up%.*}${up#*.}"; }
+end=$(($(now) + patience))
+until master=$(master "$pidfile"); do
+  [ "$(now)" -lt "$end" ] || { echo 'busy 0'; exit 0; }
+  sleep 0.1 2>/dev/null || sleep 1
+done
 [ -n "$master" ] || { echo idle; exit 0; }
 
 # A leaving worker that stays is harmless if each of its clients has its connection to an upstream, none of them to these ports:
@@ -28,9 +34,6 @@ harmless() {
 }
 
 ports=$*
-# The kernel's uptime has hundredths of a second, which not every `date` has.
-now() { read -r up rest </proc/uptime && echo "${up%.*}${up#*.}"; }
-end=$(($(now) + patience))
 while :; do
   busy= connections=0
   for pid in $(children "$master"); do
