@@ -297,7 +297,23 @@ fn conflict(connection: &Connection, table: &RouteTable, found: u64) -> Failure 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    #[tokio::test]
+    async fn only_nginx_itself_says_why_it_took_no_configuration() {
+        let here = Connection::new(Host::parse("local").expect("valid"), None, "/tmp".into(), Arc::default());
+        let told = async |log: &str| {
+            let script = format!("{}printf '%s\\n' \"$1\" | emergencies", remote::NGINX);
+            remote::reading(&here, &script, &["nginx", "edge", "", log], Duration::from_secs(10)).await.expect("read")
+        };
+        let line = "2026/11/29 04:00:00 [emerg] 42#42: bind() to 0.0.0.0:80 failed (98: Address already in use)";
+        assert_eq!(told(&format!("{line}\n{line}")).await, format!("{}\n", &line[20..]));
+        let access = "10.0.0.1 - - [29/Nov/2026:04:00:00 +0000] \"GET / HTTP/1.1\" 200 2 \"-\" \"[emerg] 42#42: \"";
+        let error = "2026/11/29 04:00:00 [error] 42#42: *1 no \"[emerg] 42#42: \" found";
+        assert_eq!(told(&format!("{access}\n{error}\nnow {line}")).await, "");
+    }
 
     fn table() -> RouteTable {
         let front = Front { domain: None, listen: 80, tls: None, server: true, sticky: None };

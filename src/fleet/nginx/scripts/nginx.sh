@@ -33,3 +33,8 @@ children() {
   case $1 in '' | 0) return ;; esac
   grep -l "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status 2>/dev/null | sed 's|/proc/\([0-9]*\)/status|\1|'
 }
+
+# Why nginx did not take a configuration, by the lines of its error log: those that nginx itself began, with date, time and process.
+emergencies() {
+  grep -E '^[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} \[emerg\] [0-9]+#[0-9]+: ' | sed 's/^[^[]*//' | sort -u
+}

@@ -49,10 +49,11 @@ connections() {
     awk -v ports="$ports" -v end="$2" 'BEGIN { split(ports, list, " "); for (n in list) wanted[list[n]] } { split($end, address, ":") } $4 == "01" && address[2] in wanted { print $2, $3 }'
 }
 
-# What nginx has written to its error log, or its container has said, since the reload.
+# What nginx has written to its error log since the reload, which in a container is often its standard error. Standard output has
+# the access log, and in it whatever clients write.
 complaints() {
   [ ! -f "$errors" ] || tail -c "+$((size + 1))" "$errors"
-  [ -z "$container" ] || engine logs --since "$begin" "$container" 2>&1
+  [ -z "$container" ] || engine logs --since "$begin" "$container" 2>&1 >/dev/null
 }
 
 exec 9>>"$lock" || fail error "the lock $lock cannot be opened"
@@ -141,7 +142,7 @@ while :; do
   [ -z "$new" ] || [ -n "$serving" ] || break
   waited=$(($(date +%s) - begin)) words=
   # nginx tries for 2.5 s to listen before it gives up.
-  [ "$waited" -lt 4 ] || words=$(complaints | grep -F '[emerg]' | sed 's/^[^[]*//' | sort -u)
+  [ "$waited" -lt 4 ] || words=$(complaints | emergencies)
   [ -n "$new" ] || [ -z "$words" ] || fail ignored "$words"
   if [ "$waited" -ge 30 ]; then
     [ -n "$new" ] || fail ignored
