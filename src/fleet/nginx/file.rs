@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context, syntax::SyntaxConfig};
 
-use super::{
-    names::{self, PAGE_PORT},
-    version::NginxVersion,
-};
+use super::{names, version::NginxVersion};
 use crate::{
     failure::Failure,
     model::{Endpoint, Mark, ReleaseId, RouteTable, Server},
@@ -29,8 +26,8 @@ pub struct Settings {
     pub logs: String,
     /// The project's own template in place of the built-in one.
     pub template: Option<String>,
-    /// The address on which services show their generation: the loopback interface, or `*` where the host is elsewhere.
-    pub page: &'static str,
+    /// Where services show their generation: on the loopback interface, or on all addresses where the host is elsewhere.
+    pub page: (&'static str, u16),
 }
 
 /// A service's files, as text.
@@ -134,8 +131,8 @@ fn values(table: &RouteTable, settings: &Settings) -> Value {
         flag => settings.flag.as_str(),
         log => log(table, &settings.logs),
         page => names::page(&table.project, &table.service),
-        page_address => settings.page,
-        page_port => PAGE_PORT,
+        page_address => settings.page.0,
+        page_port => settings.page.1,
     }
 }
 

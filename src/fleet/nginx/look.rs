@@ -189,7 +189,7 @@ fn read(output: &str, host: &Host) -> Look {
                 flag: if inside.is_some() { format!("{folder}/podlift-drain") } else { format!("{}.podlift-drain", beside(&pid)) },
                 logs: host.proxy.logs.clone().unwrap_or_else(|| "/var/log/nginx".into()),
                 template: host.proxy.template.clone(),
-                page: if own_loopback { "*" } else { "127.0.0.1" },
+                page: if own_loopback { names::OPEN_PAGE } else { names::PAGE },
             };
             let there = |path: &str| inside.as_ref().map_or_else(|| path.to_owned(), |inside| inside.seen_from_host(path));
             look.place = Some(Place {
@@ -333,11 +333,11 @@ mod tests {
         assert_eq!((place.settings.flag.as_str(), place.flag.as_str()), ("/etc/nginx/conf.d/podlift-drain", "/srv/nginx/podlift-drain"));
         assert_eq!(place.logs, "/proc/42/root/var/log/nginx");
         assert_eq!(place.lock(), "/run/nginx-edge.podlift-lock");
-        assert_eq!((place.address.as_str(), place.settings.page), ("127.0.0.1", "127.0.0.1"));
+        assert_eq!((place.address.as_str(), place.settings.page), ("127.0.0.1", names::PAGE));
         let own = INSIDE.replace("host  ", "bridge 172.17.0.2 172.17.0.1");
         let look = read(&format!("{own}{FACTS}{DUMP}"), &contained());
         let place = look.usable(&contained()).expect("usable");
-        assert_eq!((place.address.as_str(), place.settings.page), ("172.17.0.2", "*"));
+        assert_eq!((place.address.as_str(), place.settings.page), ("172.17.0.2", names::OPEN_PAGE));
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub fn usual_file(table: &RouteTable) -> (String, String) {
         flag: "/run/nginx.podlift-drain".into(),
         logs: "/var/log/nginx".into(),
         template: None,
-        page: "127.0.0.1",
+        page: names::PAGE,
     };
     let name = format!("{}.conf", names::base(&table.project, &table.service));
     let text = file::render(table, &settings).map_or_else(|failure| format!("# {failure}\n"), |rendered| rendered.configuration);

@@ -9,8 +9,12 @@ use crate::{
     model::{Endpoint, Front, Mark, ProjectName, RouteTable, ServiceName},
 };
 
-/// The port on the loopback interface where each service shows its generation.
-pub const PAGE_PORT: u16 = 19999;
+/// The address and port where each service shows its generation: on the loopback interface.
+pub const PAGE: (&str, u16) = ("127.0.0.1", 19999);
+
+/// The same where nginx has a network of its own. Another port: a reload cannot listen on all addresses of a port while it
+/// still listens on one, as when a container went from one network to the other.
+pub const OPEN_PAGE: (&str, u16) = ("*", 19998);
 
 /// How many marks may lead to releases at once.
 const MOST_PREVIEWS: usize = 9;
@@ -72,8 +76,8 @@ fn check_endpoint(endpoint: &Endpoint) -> Result<(), Failure> {
 }
 
 fn check_front(front: &Front) -> Result<(), Failure> {
-    if front.listen == 0 || front.listen == PAGE_PORT {
-        let rule = format!("a port from 1 to 65535, and not {PAGE_PORT}, where services show their generation");
+    if [0, PAGE.1, OPEN_PAGE.1].contains(&front.listen) {
+        let rule = format!("a port from 1 to 65535, and not {} or {}, where services show their generation", PAGE.1, OPEN_PAGE.1);
         return Err(refusal("`listen`", &front.listen.to_string(), &rule));
     }
     if let Some(domain) = front.domain.as_deref().filter(|domain| !is_domain(domain)) {
@@ -161,7 +165,8 @@ mod tests {
             assert!(check_front(&Front { sticky: Some(cookie.into()), ..front() }).is_err(), "{cookie:?}");
         }
         assert!(check_front(&Front { listen: 0, ..front() }).is_err());
-        assert!(check_front(&Front { listen: PAGE_PORT, ..front() }).is_err());
+        assert!(check_front(&Front { listen: PAGE.1, ..front() }).is_err());
+        assert!(check_front(&Front { listen: OPEN_PAGE.1, ..front() }).is_err());
         for address in ["", "a b", "127.0.0.1; }", "unix:/x", "*.a", "[::1]"] {
             assert!(!is_address(address), "{address:?}");
         }

@@ -7,7 +7,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::names::{self, PAGE_PORT};
+use super::names;
 use crate::{
     failure::Failure,
     fleet::connection::Connection,
@@ -17,13 +17,13 @@ use crate::{
 /// The generation that nginx at this address serves now; `None` where it serves no such service.
 pub async fn generation(
     connection: &Connection,
-    address: &str,
+    (address, port): (&str, u16),
     project: &ProjectName,
     service: &ServiceName,
 ) -> Result<Option<u64>, Failure> {
     let request = format!("GET / HTTP/1.0\r\nHost: {}\r\n\r\n", names::page(project, service));
     let exchange = async {
-        let mut stream = connection.tcp(address, PAGE_PORT).await?;
+        let mut stream = connection.tcp(address, port).await?;
         let mut answer = Vec::new();
         let sent = stream.write_all(request.as_bytes()).await;
         if sent.is_ok() {

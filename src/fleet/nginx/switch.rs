@@ -177,7 +177,8 @@ impl Change<'_> {
     /// Whether nginx serves what the file says: a change that was killed on its way may have left a file that nobody loaded.
     async fn is_live(&self, connection: &Connection, found: &Look, table: &RouteTable) -> Result<bool, Failure> {
         let Ok(place) = found.usable(connection.host()) else { return Ok(true) };
-        Ok(page::generation(connection, &place.address, self.project, self.service).await? == Some(table.generation))
+        Ok(page::generation(connection, (&place.address, place.settings.page.1), self.project, self.service).await?
+            == Some(table.generation))
     }
 
     /// Waits until the service's own page shows the generation.
@@ -185,7 +186,7 @@ impl Change<'_> {
         let mut shown = None;
         for pause in [0, 50, 100, 200, 400, 800, 1600] {
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            shown = page::generation(connection, &place.address, self.project, self.service).await?;
+            shown = page::generation(connection, (&place.address, place.settings.page.1), self.project, self.service).await?;
             if shown == Some(table.generation) {
                 return Ok(());
             }
@@ -196,7 +197,7 @@ impl Change<'_> {
             table.generation, self.service
         ))
         .on(&connection.host().name)
-        .hint(format!("look which other nginx listens on {}:{} there", place.address, super::names::PAGE_PORT)))
+        .hint(format!("look which other nginx listens on {}:{} there", place.address, place.settings.page.1)))
     }
 }
 

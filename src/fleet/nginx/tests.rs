@@ -5,6 +5,7 @@ use std::{fs, process::Command};
 
 use super::{
     file::{self, Rendered, Settings},
+    names,
     version::NginxVersion,
 };
 use crate::model::{
@@ -57,7 +58,7 @@ fn settings() -> Settings {
     Settings {
         version: NginxVersion(1, 22, 1),
         ipv6: true,
-        page: "127.0.0.1",
+        page: names::PAGE,
         flag: "/run/nginx.podlift-drain".into(),
         logs: "/var/log/nginx".into(),
         template: None,
@@ -181,7 +182,7 @@ fn nginx_accepts_what_is_rendered() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().to_str().expect("a plain path");
         let settings =
-            Settings { version, flag: format!("{path}/drain"), logs: path.into(), ipv6: false, template: None, page: "127.0.0.1" };
+            Settings { version, flag: format!("{path}/drain"), logs: path.into(), ipv6: false, template: None, page: names::PAGE };
         let Rendered { configuration, locations } = file::render(&table, &settings).expect("rendered");
         let configuration = configuration.replace("listen 80", "listen 127.0.0.1:18080");
         fs::write(format!("{path}/service.conf"), &configuration).expect("written");
