@@ -1,5 +1,7 @@
 //! nginx in a Docker container: which of its folders are the host's, and how the host reaches it.
 
+use std::net::IpAddr;
+
 use super::look::Problem;
 use crate::{
     failure::Failure,
@@ -11,8 +13,8 @@ use crate::{
 pub struct Inside {
     /// The container's name.
     pub name: String,
-    /// Its folders that are the host's: the path in it, and the path on the host.
-    mounts: Vec<(String, String)>,
+    /// Its mounts: the path in it, and the path on the host, or nothing where it is the container's alone (a `tmpfs`).
+    mounts: Vec<(String, Option<String>)>,
     /// Its network.
     network: Network,
     /// nginx's master process, by its number on the host.
@@ -37,31 +39,35 @@ impl Inside {
         Self { name: name.into(), ..Self::default() }
     }
 
-    /// Notes a mount, as `DESTINATION<TAB>SOURCE`.
+    /// Notes a mount, as `DESTINATION<TAB>SOURCE`, the source empty where nothing of the host is mounted.
     pub fn note_mount(&mut self, text: &str) {
         if let Some((inside, outside)) = text.split_once('\t') {
-            self.mounts.push((inside.trim_end_matches('/').into(), outside.trim_end_matches('/').into()));
+            let outside = (!outside.is_empty()).then(|| outside.trim_end_matches('/').to_owned());
+            self.mounts.push((inside.trim_end_matches('/').into(), outside));
         }
     }
 
     /// Notes the network: Docker's network mode, then an address and a gateway for each network.
     pub fn note_network(&mut self, text: &str) {
-        let words: Vec<&str> = text.split(' ').collect();
-        self.network = match words[..] {
-            ["host", ..] => Network::Host,
-            [_, address, gateway, ..] if !address.is_empty() => Network::Own { address: address.into(), gateway: gateway.into() },
-            [mode, ..] => Network::Elsewhere(mode.into()),
-            [] => Network::default(),
+        let (mode, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let mut words = rest.split(' ');
+        // Docker has words too for an address that there is none of: `invalid IP`.
+        let mut address = || words.next().filter(|word| word.parse::<IpAddr>().is_ok()).map(str::to_owned);
+        self.network = match (mode, address()) {
+            ("host", _) => Network::Host,
+            (_, Some(own)) => Network::Own { address: own, gateway: address().unwrap_or_default() },
+            (mode, None) => Network::Elsewhere(mode.into()),
         };
     }
 
     /// The path on the host of a path in the container, where that is the host's: by the innermost mount.
     pub fn on_host(&self, path: &str) -> Option<String> {
-        let within = |(inside, outside): &(String, String)| {
+        let within = |(inside, outside): &(String, Option<String>)| {
             let rest = path.strip_prefix(inside.as_str())?;
-            (rest.is_empty() || rest.starts_with('/')).then(|| (inside.len(), format!("{outside}{rest}")))
+            let there = || outside.as_ref().map(|outside| format!("{outside}{rest}"));
+            (rest.is_empty() || rest.starts_with('/')).then(|| (inside.len(), there()))
         };
-        self.mounts.iter().filter_map(within).max().map(|(_, path)| path)
+        self.mounts.iter().filter_map(within).max().and_then(|(_, path)| path)
     }
 
     /// The same, or the path by which the host's root sees what belongs to the container alone.
@@ -134,6 +140,24 @@ mod tests {
         assert_eq!(inside.on_host("/etc/nginx/http.d").as_deref(), Some("/srv/edge/http.d"));
         assert_eq!(inside.on_host("/etc/nginx2"), None);
         assert_eq!(inside.seen_from_host("/var/log/nginx"), "/proc/42/root/var/log/nginx");
+    }
+
+    #[test]
+    fn a_mount_of_nothing_of_the_hosts_is_the_containers_alone() {
+        let mut inside = inside("host");
+        inside.note_mount("/etc/nginx/conf.d/memory\t");
+        inside.note_mount("/all\t/");
+        assert_eq!(inside.on_host("/etc/nginx/conf.d/memory/a.conf"), None, "it shadows what is mounted around it");
+        assert_eq!(inside.seen_from_host("/etc/nginx/conf.d/memory"), "/proc/42/root/etc/nginx/conf.d/memory");
+        assert!(inside.problem("/etc/nginx/conf.d/memory").is_some());
+        assert_eq!(inside.on_host("/all/etc").as_deref(), Some("/etc"), "the host's root is something of the host's");
+    }
+
+    #[test]
+    fn only_an_address_is_an_address() {
+        assert!(inside("none invalid IP invalid IP").problem("/etc/nginx/conf.d").is_some());
+        let unknown = inside("bridge 172.17.0.2 invalid IP");
+        assert_eq!(unknown.network, Network::Own { address: "172.17.0.2".into(), gateway: String::new() });
     }
 
     #[test]

@@ -5,7 +5,7 @@ else
   command -v docker >/dev/null 2>&1 || { echo dockerless; exit 0; }
   facts=$(engine inspect --type container --format '{{if .State.Running}}runs{{else}}rests{{end}}
 network {{.HostConfig.NetworkMode}}{{range .NetworkSettings.Networks}} {{.IPAddress}} {{.Gateway}}{{end}}
-{{range .Mounts}}{{printf "mount %s\t%s\n" .Destination .Source}}{{end}}' "$container" 2>&1) || { echo "uncontained $facts"; exit 0; }
+{{range .Mounts}}{{printf "mount %s\t%s\n" .Destination .Source}}{{end}}{{range $path, $options := .HostConfig.Tmpfs}}{{printf "mount %s\t\n" $path}}{{end}}' "$container" 2>&1) || { echo "uncontained $facts"; exit 0; }
   case $facts in rests*) echo resting; exit 0 ;; esac
   printf '%s\n' "$facts"
   master=$(master)
@@ -39,6 +39,7 @@ if [ -z "$container" ]; then
 else
   # The folder is the host's, one of these or in one of these.
   printf '%s\n' "$facts" | cut -s -f 2 | while read -r source; do
+    [ -n "$source" ] || continue
     for folder in "$source" "$source"/*; do [ ! -d "$folder" ] || echo "$folder"; done
   done
 fi | while read -r folder; do
