@@ -17,6 +17,10 @@ const FILE_LIMIT: u64 = 1 << 20;
 /// How long git may take.
 const GIT: Duration = Duration::from_secs(30);
 
+/// git only reads what is there: it takes no lock, and fetches nothing and asks nobody where a clone is partial.
+const ENVIRONMENT: [(&str, &str); 4] =
+    [("GIT_OPTIONAL_LOCKS", "0"), ("GIT_NO_LAZY_FETCH", "1"), ("GIT_TERMINAL_PROMPT", "0"), ("LC_ALL", "C")];
+
 /// Reads the state of the repository that the script's folder is in.
 pub async fn git(fleet: &Fleet) -> Result<GitState, Failure> {
     let commit = asked(fleet, &["rev-parse", "HEAD"]).await?;
@@ -58,8 +62,10 @@ async fn commit_of(fleet: &Fleet, version: &Version) -> Option<String> {
     for name in [Some(format!("refs/tags/{name}")), is_commit.then(|| name.to_owned())].into_iter().flatten() {
         let asked = ["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{name}^{{commit}}")];
         let answer = git_output(fleet, &asked).await.ok()?;
-        if answer.code == 0 {
-            return Some(answer.stdout.trim().to_owned());
+        let commit = answer.stdout.trim();
+        // git takes a branch of that name before the commit that begins with it.
+        if answer.code == 0 && (name.starts_with("refs/") || commit.starts_with(&name.to_ascii_lowercase())) {
+            return Some(commit.to_owned());
         }
     }
     None
@@ -111,7 +117,7 @@ async fn git_output(fleet: &Fleet, arguments: &[&str]) -> Result<CommandOutput, 
     let invocation = Invocation {
         place: Place::Local,
         command: CommandLine::Program(words),
-        env: [("GIT_OPTIONAL_LOCKS".to_owned(), Text::from("0")), ("LC_ALL".to_owned(), Text::from("C"))].into(),
+        env: ENVIRONMENT.map(|(name, value)| (name.to_owned(), Text::from(value))).into(),
         stdin: None,
         timeout: Period::milliseconds(u64::try_from(GIT.as_millis()).expect("half a minute")),
         check: false,
@@ -200,6 +206,8 @@ mod tests {
         assert_eq!(compare(&third, &["v1.0", &aside]).await.others, [same, same], "a branch is not older than another one");
         assert_eq!(compare("v3", &[&third]).await, Compared::unknown(1));
         let elsewhere = tempfile::tempdir().expect("a folder");
+        git(&["branch", "1234567", &first]);
+        assert_eq!(compare(&third, &["1234567"]).await.others, [unknown], "a branch is no commit, whatever it is called");
         let op = CompareVersions { version: version(&first), others: vec![version(&third)] };
         assert_eq!(super::compare(&self::fleet(elsewhere.path()), &op).await, Compared::unknown(1), "no repository");
     }
