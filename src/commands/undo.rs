@@ -85,13 +85,17 @@ pub fn undo(options: &cli::Undo, found: &Found, printer: &Printer) -> Exit {
 fn told(exit: Exit, found: &Found, counts: &Counts, is_all_it_can: bool) -> (String, Option<String>) {
     let again = format!("`podlift undo {}` goes on", found.id);
     let standing = words::count(counts.standing, "change");
+    let undone = if counts.committed > 0 { "everything since the last commit was taken back" } else { "everything is as it was" };
     match exit {
         Exit::Undone if counts.commands > 0 => {
             let commands = words::count(counts.commands, "command");
-            (format!("undone: everything is as it was, but for what {commands} without `undo` did"), None)
+            (format!("undone: {undone}, but for what {commands} without `undo` did"), None)
         }
-        Exit::Undone => ("undone: everything is as it was".into(), None),
+        Exit::Undone => (format!("undone: {undone}"), None),
         Exit::Interrupted => (format!("interrupted while undoing: {standing} may stand"), Some(again)),
+        _ if is_all_it_can && !counts.can_be_undone && counts.standing == 0 && counts.committed > 0 => {
+            (format!("the fleet is mixed: {} that a commit made final stay", words::count(counts.committed, "change")), None)
+        }
         _ if is_all_it_can && !counts.can_be_undone => {
             (format!("the fleet is mixed: {standing} that nothing takes back, such as a `remove`"), None)
         }

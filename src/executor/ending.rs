@@ -76,10 +76,10 @@ impl Ending {
         Self { parts }
     }
 
-    /// Whether nothing is on the hosts that was not committed: where the run committed something that stays, whatever it is;
-    /// elsewhere what was there before.
+    /// Whether nothing is on the hosts that was not committed, and nothing is half done: where the run committed something that
+    /// stays, one release alone; elsewhere what was there before. A deploy that holds commits what it was in the middle of.
     pub fn is_taken_back(&self) -> bool {
-        self.parts.iter().all(|part| if part.committed { part.unknown.is_none() } else { part.old })
+        self.parts.iter().all(|part| part.old || part.committed && part.new)
     }
 
     /// The word for all of it.

@@ -63,6 +63,7 @@ fn a_deploy_that_holds_keeps_what_stands_and_is_mixed() {
     let told = lab.run_with("rolling::deploy(web, img, fleet, #{ on_failure: \"hold\" });", "v2", sick(&["10.0.0.2"]));
     assert!(told.ended.is_err() && told.left.is_empty());
     assert_eq!(told.state, State::Mixed);
+    assert!(!told.is_taken_back, "what it holds is not taken back");
     assert_eq!(lab.serving(), ["10.0.0.1: v2 100; 2 run", "10.0.0.2: v1 100; 4 run"]);
 }
 
@@ -75,6 +76,7 @@ fn a_canary_that_holds_stays_at_its_step() {
     let told = lab.run_with(deploy, "v2", Box::new(watched));
     assert!(told.ended.is_err() && told.left.is_empty());
     assert_eq!(told.state, State::Mixed);
+    assert!(!told.is_taken_back, "what it holds is not taken back");
     assert_eq!(lab.serving(), ["10.0.0.1: v1 90, v2 10; 4 run", "10.0.0.2: v1 90, v2 10; 4 run"]);
 }
 
