@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rhai::{AST, ASTNode, Array, Dynamic, Expr, Position};
+use rhai::{AST, ASTNode, Array, Dynamic, Expr, Position, Stmt};
 
 use super::{
     Finding,
@@ -61,19 +61,24 @@ pub fn declared(tree: &AST, function: &str, parameters: &[&str]) -> Option<Vec<O
     keys
 }
 
-/// The defaults by key, also where a function of the script returns them.
+/// The defaults by key, also where a function of the script is nothing but them. What another function returns, a run knows.
 fn defaults_of(script: &AST, defaults: &Expr) -> Option<Vec<(String, Expr)>> {
     match defaults {
         Expr::Map(map, _) => Some(map.0.iter().map(|(key, value)| (key.name.to_string(), value.clone())).collect()),
         Expr::FnCall(call, _) if call.args.is_empty() && !call.is_qualified() => {
-            let mut found = None;
+            let (mut found, mut statements) = (None, 0);
             only(script, &call.name, Some(0)).walk(&mut |path: &[ASTNode<'_>]| {
-                if let Some(ASTNode::Expr(map @ Expr::Map(..))) = path.last() {
-                    found = defaults_of(script, map);
+                if let [ASTNode::Stmt(statement)] = path {
+                    statements += 1;
+                    if let Stmt::Expr(map) = statement
+                        && let Expr::Map(..) = **map
+                    {
+                        found = defaults_of(script, map);
+                    }
                 }
-                found.is_none()
+                true
             });
-            found
+            found.filter(|_| statements == 1)
         }
         _ => None,
     }
