@@ -5,7 +5,7 @@ use rhai::{Array, Dynamic, ImmutableString, Map};
 use super::{Arguments, Caller, Function, Trouble};
 use crate::{
     failure::Failure,
-    model::Period,
+    model::{Bytes, Period},
     script::{
         options::{shown, unknown},
         session::lock,
@@ -181,8 +181,8 @@ fn typed(text: &str, default: &Dynamic) -> Result<Dynamic, String> {
     Err(format!("set in the script: a default of type {} cannot be given as an argument", type_word(default)))
 }
 
-/// Whether a value fits where this default stands: it is of the same type, and a duration where that is one. The error goes on after
-/// "the option `x`".
+/// Whether a value fits where this default stands: it is of the same type, and a duration where that is one. `"5m"` is a size too, and
+/// which of the two is meant only the script knows. The error goes on after "the option `x`".
 pub(in crate::script) fn fits(value: &Dynamic, default: &Dynamic) -> Result<(), String> {
     if let Some(choice) = default.read_lock::<Choice>() {
         return choice.fits(value);
@@ -190,10 +190,11 @@ pub(in crate::script) fn fits(value: &Dynamic, default: &Dynamic) -> Result<(), 
     let part = || value.read_lock::<ImmutableString>().is_some_and(|text| is_percentage(&text));
     let fits = match () {
         () if default.is_unit() || default.is::<Required>() => true,
-        () if is_duration(default) => is_duration(value),
+        () if is_duration(default) => is_duration(value) || (is_size(default) && is_size(value)),
         () => type_word(value) == type_word(default) || (default.is_float() && value.is_int()) || (default.is_int() && part()),
     };
     let expected = || match () {
+        () if is_duration(default) && is_size(default) => "a duration such as \"30s\" or a size such as \"512m\"".to_owned(),
         () if is_duration(default) => "a duration such as \"30s\"".to_owned(),
         () if default.is_int() => "a whole number, or a part such as \"25%\"".to_owned(),
         () => with_article(&type_word(default)),
@@ -203,6 +204,10 @@ pub(in crate::script) fn fits(value: &Dynamic, default: &Dynamic) -> Result<(), 
 
 fn is_duration(value: &Dynamic) -> bool {
     value.read_lock::<ImmutableString>().is_some_and(|text| Period::parse(&text).is_ok())
+}
+
+fn is_size(value: &Dynamic) -> bool {
+    value.read_lock::<ImmutableString>().is_some_and(|text| Bytes::parse(&text).is_ok())
 }
 
 /// A percentage may stand in place of a count: `batch: "25%"`.

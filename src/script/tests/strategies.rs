@@ -260,7 +260,7 @@ fn steps_that_do_not_grow_or_are_none_are_refused_before_anything_is_touched() {
         ("steps: []", "steps is an array such as"),
         ("by: \"lu\" + \"ck\"", "the option `by` is to be \"weight\", \"hosts\" or \"replicas\", and got \"luck\""),
         ("on_fail: \"pr\" + \"ay\"", "the option `on_fail` is to be \"undo\", \"hold\", \"go_on\" or \"ask\", and got \"pray\""),
-        ("pause: \"so\" + \"on\"", "the option `pause` is to be a duration such as \"30s\", and got \"soon\""),
+        ("pause: \"so\" + \"on\"", "the option `pause` is to be a duration such as \"30s\" or a size such as \"512m\", and got \"soon\""),
         ("windows: 0", "windows is a whole number from 1 on, and not 0"),
         ("holds: -1", "holds is a whole number from 0 on"),
         ("assume: 5", "assume is #{ requests, errors, p50, p95 }"),
