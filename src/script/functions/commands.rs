@@ -139,7 +139,7 @@ fn places(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Option<Place
     if let Some(one_off) = one_off(caller, &place) {
         return Ok(Some(one_off));
     }
-    let hosts = arguments.hosts(0)?;
+    let hosts = arguments.some_hosts(0)?;
     let on = |host: Host| if host.is_local() { Place::Local } else { Place::Host { host } };
     Ok(Some(plain(hosts.list.into_iter().map(on).collect(), hosts.is_array)))
 }

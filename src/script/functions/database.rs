@@ -241,7 +241,7 @@ fn lint(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Troub
 
 fn backup(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     let (database, options) = (of(arguments)?, arguments.options()?);
-    let hosts = arguments.hosts(1)?;
+    let hosts = arguments.some_hosts(1)?;
     let path = arguments.plain(2)?;
     let name = path.rsplit('/').next().unwrap_or_default();
     if name.is_empty() || path.contains(char::is_control) || path.starts_with('-') {
