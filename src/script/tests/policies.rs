@@ -48,6 +48,21 @@ fn a_host_that_is_skipped_is_as_it_was_and_marked_and_the_others_go_on() {
 }
 
 #[test]
+fn a_part_of_one_host_is_skipped_and_one_host_may_be_where_nothing_is_said() {
+    let script = r#"
+        import "std/policy" as policy;
+        let left_out = 0;
+        for one in fleet {
+            left_out = policy::part(#{ on_failure: "skip" }, one, left_out, || healthcheck(start(web, img, one)));
+        }
+        print(`left out: ${left_out}`);"#;
+    let told = Lab::serving_v1().run_with(script, "v2", sick(&["10.0.0.1"]));
+    assert!(told.ended.is_ok() && told.said.iter().any(|said| said.contains("left out: 1")), "{:?} {:?}", told.ended, told.said);
+    let told = Lab::serving_v1().run_with(script, "v2", sick(&["10.0.0.1", "10.0.0.2"]));
+    assert_eq!(told.ended.expect_err("two are too many").diagnostic.message, "it answered 503");
+}
+
+#[test]
 fn more_hosts_than_may_be_skipped_undo_all() {
     let mut lab = Lab::serving_v1();
     let before = lab.fleet();
