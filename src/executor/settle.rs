@@ -106,8 +106,12 @@ impl<E: Executor> Executor for Settle<E> {
             if !is_over {
                 call.progress.doing(&format!("{}; trying again", failure.message));
             }
-            if is_over || call.cancellation.urgency() > Urgency::None || self.rest(call, rest).is_err() {
+            if is_over {
                 self.give_up(host.as_ref());
+                return Err(failure);
+            }
+            // Whoever ends the run has not said that the host stays away: the undo waits for it anew.
+            if call.cancellation.urgency() > Urgency::None || self.rest(call, rest).is_err() {
                 return Err(failure);
             }
             rested = plus(rested, rest);
@@ -353,5 +357,6 @@ mod tests {
         cancellation.request(Urgency::Finish);
         settle.perform(&Call { cancellation, ..note() }).expect_err("it is lost");
         assert_eq!(*settle.inner.asked.lock().expect("nobody panics"), ["record"]);
+        assert!(settle.inner.given_up.lock().expect("nobody panics").is_empty(), "the undo asks for it again");
     }
 }
