@@ -1,7 +1,8 @@
 //! The runs of a project on this machine: a folder each, below `.podlift/runs`.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -14,8 +15,8 @@ use crate::{failure::Failure, model::RunId};
 /// A journal's file in its run's folder.
 const FILE: &str = "journal.jsonl";
 
-/// What was in it before another machine's took its place.
-const APART: &str = "journal.apart.jsonl";
+/// What was in it before another machine's took its place: the first such file's name, and the others' with a number.
+const APART: &str = "journal.apart";
 
 /// How many runs are kept; of those beyond it only the unfinished.
 const KEPT: usize = 50;
@@ -106,7 +107,7 @@ impl Runs {
                 );
             }
             // What only this machine told of is kept beside it.
-            None => fs::write(self.file(id).with_file_name(APART), known.text()).and_then(|()| file.replace(chain.text())),
+            None => keep(&self.file(id), known.text()).and_then(|()| file.replace(chain.text())),
         };
         put.map_err(|error| unusable(&self.file(id), &error))?;
         Ok(Journal::open(wrap(file), chain.clone()))
@@ -152,6 +153,20 @@ fn is_change(entry: &Entry) -> bool {
 fn read(file: &Path) -> Result<Chain, Failure> {
     let bytes = fs::read(file).map_err(|error| unusable(file, &error))?;
     Chain::read(&String::from_utf8_lossy(&bytes))
+}
+
+/// Keeps on the disk, beside a run's journal and what was kept before, what another machine's takes the place of.
+fn keep(file: &Path, text: &str) -> io::Result<()> {
+    let mut names = std::iter::once(format!("{APART}.jsonl")).chain((2..).map(|number: u32| format!("{APART}.{number}.jsonl")));
+    let mut kept = loop {
+        let Some(name) = names.next() else { return Err(io::ErrorKind::AlreadyExists.into()) };
+        match fs::File::create_new(file.with_file_name(name)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => break created?,
+        }
+    };
+    kept.write_all(text.as_bytes())?;
+    kept.sync_all()
 }
 
 fn private(folder: &Path) -> io::Result<()> {
@@ -225,7 +240,13 @@ mod tests {
         assert!(matches!(runs.open(&id, &there, boxed), Err(failure) if failure.message.contains("still running")));
         journal.append(ended("done")).expect("writes");
         assert_eq!(runs.find(Some(&id)).expect("it is there").chain.expect("reads"), journal.chain());
-        let beside = runs.file(&id).with_file_name(APART);
-        assert_eq!(Chain::read(&fs::read_to_string(beside).expect("it is kept")).expect("reads").entries().len(), 2);
+        let beside = |name: &str| {
+            let text = fs::read_to_string(runs.file(&id).with_file_name(name)).expect("it is kept");
+            Chain::read(&text).expect("reads").entries().len()
+        };
+        assert_eq!(beside("journal.apart.jsonl"), 2);
+        drop(journal);
+        runs.open(&id, &Chain::of(&[ended("undone")]), boxed).expect("nobody has it");
+        assert_eq!((beside("journal.apart.jsonl"), beside("journal.apart.2.jsonl")), (2, 4), "the first is still there");
     }
 }

@@ -47,22 +47,33 @@ enum Counts {
 /// # Errors
 /// Where two have gone apart and neither took over from the other: both are shown, and what decides.
 pub fn choose(run: &RunId, copies: Vec<Copy>) -> Result<Option<Chosen>, Failure> {
-    let mut all = copies.into_iter();
-    let Some(first) = all.next() else { return Ok(None) };
-    let mut chosen = Chosen { copy: first, left_out: Vec::new() };
-    for copy in all {
-        match counts(&chosen.copy.chain, &copy.chain) {
-            Counts::First => {}
-            Counts::FirstInstead => chosen.left_out.push(copy),
-            Counts::Second => chosen.copy = copy,
-            Counts::SecondInstead => chosen.left_out.push(std::mem::replace(&mut chosen.copy, copy)),
-            Counts::Neither => return Err(apart(run, &chosen.copy, &copy)),
-        }
+    if let Some((known, other)) = foreign(&copies) {
+        return Err(Failure::refused(format!("the journal {} is not of run {run} as it began {}", at(&other.place), at(&known.place)))
+            .hint(format!("leave that place out, or go by one of them with `--journal {}`", known.place)));
     }
-    // One that was left out before may continue what is chosen now, or be continued by it.
-    let Chosen { copy, left_out } = &mut chosen;
-    left_out.retain(|other| !matches!(counts(&copy.chain, &other.chain), Counts::First));
-    Ok(Some(chosen))
+    let counts_against = |copy: &Copy, other: &Copy| matches!(counts(&copy.chain, &other.chain), Counts::First | Counts::FirstInstead);
+    let wins = |index: &usize| {
+        copies.iter().enumerate().filter(|(other, _)| other != index).all(|(_, other)| counts_against(&copies[*index], other))
+    };
+    let Some(index) = (0..copies.len()).find(wins) else { return undecided(run, &copies) };
+    let mut others = copies;
+    let copy = others.remove(index);
+    others.retain(|other| counts(&copy.chain, &other.chain) == Counts::FirstInstead);
+    Ok(Some(Chosen { copy, left_out: others }))
+}
+
+/// Two copies that do not begin with the same header: that of this machine, if it has one, and one from elsewhere.
+fn foreign(copies: &[Copy]) -> Option<(&Copy, &Copy)> {
+    let mut begun = copies.iter().filter(|copy| !copy.chain.entries().is_empty());
+    let known = begun.clone().find(|copy| copy.place == HERE).or_else(|| begun.clone().next())?;
+    begun.find(|copy| copy.chain.entries().first() != known.chain.entries().first()).map(|other| (known, other))
+}
+
+/// No copy counts against all others: two of them show why.
+fn undecided(run: &RunId, copies: &[Copy]) -> Result<Option<Chosen>, Failure> {
+    let pairs = || copies.iter().enumerate().flat_map(|(index, copy)| copies[index + 1..].iter().map(move |other| (copy, other)));
+    let neither = pairs().find(|(copy, other)| counts(&copy.chain, &other.chain) == Counts::Neither).or_else(|| pairs().next());
+    neither.map_or(Ok(None), |(copy, other)| Err(apart(run, copy, other)))
 }
 
 /// The copy of this place, where a person has decided; what goes another way is left out.
@@ -88,11 +99,11 @@ fn counts(first: &Chain, second: &Chain) -> Counts {
         (true, false) => Counts::Second,
         _ if takes_the_place(one, second) => Counts::FirstInstead,
         _ if takes_the_place(other, first) => Counts::SecondInstead,
-        _ if changes_nothing(other) => Counts::FirstInstead,
-        _ if changes_nothing(one) => Counts::SecondInstead,
+        _ if changes_nothing(other) && !tells_answers(other, first) => Counts::FirstInstead,
+        _ if changes_nothing(one) && !tells_answers(one, second) => Counts::SecondInstead,
         _ => match (takes_over(one), takes_over(other)) {
-            (true, false) if !tells_of_commands(other, first) => Counts::FirstInstead,
-            (false, true) if !tells_of_commands(one, second) => Counts::SecondInstead,
+            (true, false) if !tells_of_commands(other, first) && !tells_answers(other, first) => Counts::FirstInstead,
+            (false, true) if !tells_of_commands(one, second) && !tells_answers(one, second) => Counts::SecondInstead,
             _ => Counts::Neither,
         },
     }
@@ -125,6 +136,16 @@ fn tells_of_commands(records: &[Entry], other: &Chain) -> bool {
     };
     let known = keys(other.entries());
     keys(records).iter().any(|key| !known.contains(key))
+}
+
+/// Whether these records have the answer of a command that is in doubt by the other copy: without it, it would be run twice.
+fn tells_answers(records: &[Entry], other: &Chain) -> bool {
+    let answered = |entry: &Entry| match entry {
+        Entry::Done { asked, .. } | Entry::Failed { asked, .. } if asked.op.is_known_by_its_answer_only() => Some(asked.key.clone()),
+        _ => None,
+    };
+    let known: Vec<_> = other.entries().iter().filter_map(answered).collect();
+    records.iter().filter_map(answered).any(|key| !known.contains(&key))
 }
 
 fn apart(run: &RunId, first: &Copy, second: &Copy) -> Failure {
@@ -175,6 +196,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        executor::Outcome,
         failure::Origin,
         journal::{Asked, Intent},
         model::{Host, Key, Period, ProjectName, ServiceName, Version},
@@ -280,6 +302,28 @@ mod tests {
     }
 
     #[test]
+    fn the_answer_of_a_command_that_only_one_copy_has_is_not_passed_over() {
+        let base = copy(HERE, &base(), [command(3)]).chain;
+        let Entry::Intent(Intent { asked, .. }) = command(3) else { panic!("an intent") };
+        let answer = Entry::Done { asked, outcome: Outcome::of(()), seconds: 1.0, answered_by: None };
+        let answered = copy("h1", &base, [answer]);
+        let looked = copy("h2", &base, [began("bob", How::Resume, &[]), read(4)]);
+        assert_eq!(chosen(&[&answered, &looked]).expect("it was done"), ("h1".into(), vec!["h2".into()]));
+        let went_on = copy("h2", &base, [began("bob", How::Resume, &[]), change(4)]);
+        chosen(&[&answered, &went_on]).expect_err("bob did not know of it");
+    }
+
+    #[test]
+    fn a_copy_that_began_otherwise_is_never_chosen() {
+        let here = copy(HERE, &Chain::default(), [began("ann", How::Run, &[]), change(1)]);
+        let foreign = copy("h1", &Chain::default(), [began("eve", How::Run, &[]), change(1), change(2)]);
+        let refused = chosen(&[&here, &foreign]).expect_err("it is another run");
+        assert!(refused.message.contains("the journal on h1 is not of run r1"), "{}", refused.message);
+        let empty = copy("h2", &Chain::default(), []);
+        assert_eq!(chosen(&[&here, &empty]).expect("nothing was noted there"), ("here".into(), vec![]));
+    }
+
+    #[test]
     fn of_two_who_went_on_neither_counts_until_a_person_has_decided() {
         let ann = copy("h1", &base(), [began("ann", How::Undo, &[]), change(3)]);
         let bob = copy("h2", &base(), [began("bob", How::Resume, &[]), change(3), change(4)]);
@@ -295,6 +339,9 @@ mod tests {
         // Whoever went on by that decision has noted it, and nobody asks again.
         let decided = copy("h1", &ann.chain, [began("cleo", How::Undo, &[bob.chain.head()])]);
         assert_eq!(chosen(&[&decided, &bob]).expect("cleo has decided"), ("h1".into(), vec!["h2".into()]));
+        for copies in [[&ann, &bob, &decided], [&bob, &decided, &ann], [&decided, &ann, &bob]] {
+            assert_eq!(chosen(&copies).expect("cleo has decided"), ("h1".into(), vec!["h2".into()]));
+        }
         let went_on = copy("h2", &bob.chain, [change(5)]);
         assert!(chosen(&[&decided, &went_on]).is_err(), "bob went on since");
     }
