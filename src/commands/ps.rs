@@ -30,9 +30,9 @@ pub fn run(options: &cli::Ps, printer: &Printer) -> Exit {
     let (states, failures) = split(look::survey(&about, spinner(printer)));
     let rows = containers::rows(&states);
     // A simulated fleet has no database to ask.
-    let changes = if options.simulate { Vec::new() } else { changes(&about, printer) };
+    let (changes, unread) = if options.simulate { <_>::default() } else { changes(&about, printer) };
     if options.json {
-        printer.data(serde_json::json!({ "containers": rows, "changes": changes }));
+        printer.data(serde_json::json!({ "containers": rows, "changes": changes, "unread": unread }));
     } else if rows.is_empty() && failures.is_empty() {
         printer.tell(format!("no container of the project {} is on {}", about.inventory.project, hosts(&about.inventory)));
     } else if !rows.is_empty() {
@@ -45,13 +45,14 @@ pub fn run(options: &cli::Ps, printer: &Printer) -> Exit {
     tell_all(&failures, printer)
 }
 
-/// A database that cannot be asked from here is told, and no reason to fail: the containers are there.
-fn changes(about: &about::About, printer: &Printer) -> Vec<schema::Between> {
+/// The changes, and the databases that could not be asked. Such a one is told, and no reason to fail: the containers are there.
+fn changes(about: &about::About, printer: &Printer) -> (Vec<schema::Between>, Vec<serde_json::Value>) {
     let (changes, failures) = between::read(about, &spinner(printer));
-    for (database, failure) in failures {
+    for (database, failure) in &failures {
         printer.tell(format!("whether a change of {database} is between its halves could not be read: {}", failure.message));
     }
-    changes
+    let unread = failures.iter().map(|(database, failure)| serde_json::json!({ "database": database, "reason": failure.message }));
+    (changes, unread.collect())
 }
 
 fn hosts(inventory: &super::inventory::Inventory) -> String {

@@ -31,6 +31,17 @@ fn a_secret_reaches_a_command_and_no_output() {
 }
 
 #[test]
+fn a_database_that_cannot_be_asked_is_not_one_without_changes() {
+    let project = Project::new();
+    project.write("deploy.rhai", "database(\"postgres://nobody@127.0.0.1:1/shop\").sql(\"CREATE TABLE orders (id int)\");\n");
+    let json: serde_json::Value = serde_json::from_str(project.podlift(&["ps", "deploy.rhai", "--json"]).text()).expect("JSON");
+    let unread = &json["unread"][0];
+    assert!(unread["database"].as_str().is_some_and(|database| database.contains("/shop")), "{json}");
+    assert!(unread["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{json}");
+    assert_eq!(json["changes"], serde_json::json!([]));
+}
+
+#[test]
 fn an_interrupted_run_ends_its_command_and_says_so() {
     let project = Project::new();
     project.write("wait.rhai", r#"hook("local", "echo $$ >pid; exec sleep 300");"#);
