@@ -16,6 +16,9 @@ const HISTORY: usize = 1000;
 
 /// A person, or a script in a person's place.
 pub trait Console: Send + Sync {
+    /// Whether a person types, and no pipe or file says what comes next.
+    fn is_terminal(&self) -> bool;
+
     /// The next line, or `None` at the end of the input.
     fn ask(&self, prompt: &str) -> Option<String>;
 
@@ -80,6 +83,10 @@ fn read(mut readline: impl FnMut() -> rustyline::Result<String>) -> Option<Strin
 }
 
 impl Console for Standard {
+    fn is_terminal(&self) -> bool {
+        self.editors.is_some()
+    }
+
     fn ask(&self, prompt: &str) -> Option<String> {
         let Some(editors) = &self.editors else { return self.line(prompt) };
         let mut editors = editors.lock().unwrap_or_else(PoisonError::into_inner);

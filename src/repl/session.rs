@@ -170,13 +170,15 @@ impl Talk {
     /// Goes on until the end of the input or `:quit`, or until it is told to stop now.
     pub fn run(mut self) -> Parting {
         loop {
-            // Ctrl-C stops an input, and the session goes on.
-            if !self.evaluator.goes_on() {
+            if !self.goes_on() {
                 return Parting::Stopped;
             }
             self.learn();
             let evaluator = self.evaluator.clone();
             let Some(text) = self.console.ask_script("podlift> ", &move |text| evaluator.is_incomplete(text)) else { break };
+            if !self.goes_on() {
+                return Parting::Stopped;
+            }
             let text = text.trim();
             match text.strip_prefix(':').map(|command| command.split_once(char::is_whitespace).unwrap_or((command, ""))) {
                 Some(("quit" | "q" | "exit", _)) => break,
@@ -186,6 +188,11 @@ impl Talk {
             }
         }
         if self.has_failed { Parting::Failed } else { Parting::Worked }
+    }
+
+    /// Ctrl-C stops an input, and whoever types says what comes next; lines that were written before end with it.
+    fn goes_on(&self) -> bool {
+        if self.console.is_terminal() { self.evaluator.goes_on() } else { !self.evaluator.is_stopped() }
     }
 
     /// Evaluates a script's file. What it did until it failed stands.

@@ -6,7 +6,11 @@ mod questions;
 mod secrets;
 mod tested_scripts;
 
-use std::fs;
+use std::{
+    fs,
+    io::Write as _,
+    process::{Child, Command, Stdio},
+};
 
 use crate::podlift::Project;
 use crate::until::until;
@@ -48,11 +52,35 @@ fn an_interrupted_run_ends_its_command_and_says_so() {
     let run = project.start(&["run", "wait.rhai"]);
     let pid = || fs::read_to_string(project.path().join("pid")).unwrap_or_default().trim().to_owned();
     until("the command runs", || !pid().is_empty());
-    let interrupted = std::process::Command::new("kill").args(["-TERM", &run.id().to_string()]).status().expect("kill is there");
-    assert!(interrupted.success());
+    signal(&run, "TERM");
     let output = run.wait_with_output().expect("podlift ends");
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(7), "{told}");
     assert!(told.contains("interrupted"), "{told}");
     until("the command is gone", || !std::path::Path::new("/proc").join(pid()).exists());
+}
+
+#[test]
+fn ctrl_c_ends_a_session_whose_lines_nobody_types() {
+    let project = Project::new();
+    let lines = "hook(\"local\", \"touch began; until [ -e go ]; do sleep 0.1; done\");\nhook(\"local\", \"touch next\");\n";
+    let mut command = project.command(&["repl", "--yes"]);
+    let mut session = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("podlift starts");
+    // It stays open: what ends the session is not the end of its input.
+    let mut input = session.stdin.take().expect("it is piped");
+    input.write_all(lines.as_bytes()).expect("it reads");
+    let there = |name: &str| project.path().join(name).exists();
+    until("the first command runs", || there("began"));
+    signal(&session, "INT");
+    project.write("go", "");
+    let output = session.wait_with_output().expect("podlift ends");
+    drop(input);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{told}");
+    assert!(!there("next"), "the line behind it is not done: {told}");
+}
+
+fn signal(process: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &process.id().to_string()]).status().expect("kill is there");
+    assert!(sent.success());
 }
