@@ -45,7 +45,7 @@ const SCHEMA: &str = "SELECT (SELECT string_agg(attname, ',' ORDER BY attname) F
 const NEW: &str = "email_old,id,mail|users_mail|0|0";
 
 /// How many points a change has, at least.
-const POINTS: u64 = 120;
+const POINTS: u64 = 86;
 
 struct Shop {
     rig: Rig,
