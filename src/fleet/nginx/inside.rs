@@ -47,15 +47,18 @@ impl Inside {
         }
     }
 
-    /// Notes the network: Docker's network mode, then an address and a gateway for each network.
+    /// Notes the networks: Docker's network mode, then an address and a gateway for each of them. The first that has both counts, else
+    /// the first that has an address.
     pub fn note_network(&mut self, text: &str) {
         let (mode, rest) = text.split_once(' ').unwrap_or((text, ""));
-        let mut words = rest.split(' ');
-        // Docker has words too for an address that there is none of: `invalid IP`.
-        let mut address = || words.next().filter(|word| word.parse::<IpAddr>().is_ok()).map(str::to_owned);
-        self.network = match (mode, address()) {
+        // Docker has words too for an address that there is none of.
+        let rest = rest.replace("invalid IP", "");
+        let words: Vec<&str> = rest.split(' ').map(|word| if word.parse::<IpAddr>().is_ok() { word } else { "" }).collect();
+        let networks = || words.chunks(2).map(|pair| (pair[0], pair.get(1).copied().unwrap_or_default())).filter(|pair| !pair.0.is_empty());
+        let network = networks().find(|(_, gateway)| !gateway.is_empty()).or_else(|| networks().next());
+        self.network = match (mode, network) {
             ("host", _) => Network::Host,
-            (_, Some(own)) => Network::Own { address: own, gateway: address().unwrap_or_default() },
+            (_, Some((address, gateway))) => Network::Own { address: address.into(), gateway: gateway.into() },
             (mode, None) => Network::Elsewhere(mode.into()),
         };
     }
@@ -158,6 +161,18 @@ mod tests {
         assert!(inside("none invalid IP invalid IP").problem("/etc/nginx/conf.d").is_some());
         let unknown = inside("bridge 172.17.0.2 invalid IP");
         assert_eq!(unknown.network, Network::Own { address: "172.17.0.2".into(), gateway: String::new() });
+    }
+
+    #[test]
+    fn of_several_networks_the_one_with_an_address_and_a_gateway_counts() {
+        let own = |address: &str, gateway: &str| Network::Own { address: address.into(), gateway: gateway.into() };
+        let both = own("172.18.0.2", "172.18.0.1");
+        for networks in ["172.18.0.2 172.18.0.1 172.19.0.2 172.19.0.1", "  172.18.0.2 172.18.0.1", "172.19.0.2  172.18.0.2 172.18.0.1"] {
+            assert_eq!(inside(&format!("shop {networks}")).network, both, "{networks:?}");
+        }
+        assert_eq!(inside("shop invalid IP invalid IP 172.18.0.2 172.18.0.1").network, both);
+        assert_eq!(inside("shop 172.19.0.2 ").network, own("172.19.0.2", ""));
+        assert_eq!(inside("shop    ").network, Network::Elsewhere("shop".into()));
     }
 
     #[test]
