@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{HostName, ServiceName},
+    model::{Endpoint, HostName, OwnNetwork, ServiceName},
     op::Op,
 };
 
@@ -136,6 +136,14 @@ impl Failure {
         Self::refused(format!("the proxy on {proxy} would have no container of {service} left"))
             .on(proxy)
             .hint("give another release weight in the same call, or say `allow_downtime: true`")
+    }
+
+    /// The refusal of what would have a proxy send requests to a container that it cannot reach.
+    pub fn out_of_reach(network: &OwnNetwork, endpoint: &Endpoint, proxy: &HostName) -> Self {
+        let Endpoint { container, address, .. } = endpoint;
+        Self::refused(format!("nginx in the container {} cannot reach {container}, which listens on {address}", network.container))
+            .on(proxy)
+            .hint(network.advice())
     }
 
     /// What stops a branch of `parallel` for another's sake.

@@ -22,7 +22,11 @@ use crate::{
     failure::Failure,
     model::{HostName, HostState},
     script::{Checked, diagnostics::Diagnostic},
-    terminal::{Printer, hosts, words},
+    terminal::{
+        Printer,
+        hosts::{self, Part},
+        words,
+    },
 };
 
 /// Checks scripts, and looks at their hosts where that is asked for.
@@ -89,10 +93,10 @@ fn look_at_hosts(options: &cli::Check, place: &Place, script: &Checked, printer:
         printer.data(as_json(&answers, &about.inventory));
         exit_of(&answers, &about.inventory)
     } else {
-        for (host, answer) in &answers {
+        for (part, answer) in by_host(&answers, &about.inventory) {
             match answer {
-                Ok(state) => printer.data(hosts::report(host, state, &about.inventory.services, printer.data_style())),
-                Err(failure) => complaint::tell_failure(printer, &failure.clone().on(host)),
+                Ok(state) => printer.data(hosts::report(part, state, printer.data_style())),
+                Err(failure) => complaint::tell_failure(printer, &failure.clone().on(&part.host.name)),
             }
         }
         exit_of(&answers, &about.inventory)
@@ -122,23 +126,29 @@ fn prepare(options: &cli::Check, place: &Place, script: &Checked, printer: &Prin
 
 type Answers = BTreeMap<HostName, Result<HostState, Failure>>;
 
+/// What each host is for, and what was found there.
+fn by_host<'a>(answers: &'a Answers, inventory: &'a Inventory) -> impl Iterator<Item = (Part<'a>, &'a Result<HostState, Failure>)> {
+    inventory.parts().filter_map(|part| Some((part, answers.get(&part.host.name)?)))
+}
+
 fn as_json(answers: &Answers, inventory: &Inventory) -> Value {
-    let of_host = |(host, answer): (&HostName, &Result<HostState, Failure>)| match answer {
+    let of_host = |(part, answer): (Part<'_>, &Result<HostState, Failure>)| match answer {
         Ok(state) => json!({
-            "host": host, "engine": state.engine, "user": state.user, "proxy_folder": state.proxy_folder, "proxy_problem": state.proxy_problem, "fronts": state.fronts,
-            "clashes": hosts::clashes(state, &inventory.services),
+            "host": part.host.name, "engine": state.engine, "user": state.user, "proxy_folder": state.proxy_folder, "proxy_network": state.proxy_network,
+            "proxy_problem": state.proxy_problem, "fronts": state.fronts, "clashes": hosts::clashes(state, part.services),
+            "out_of_reach": hosts::out_of_reach(part, state),
         }),
-        Err(failure) => json!({ "host": host, "failure": failure }),
+        Err(failure) => json!({ "host": part.host.name, "failure": failure }),
     };
-    Value::Array(answers.iter().map(of_host).collect())
+    Value::Array(by_host(answers, inventory).map(of_host).collect())
 }
 
 /// A host that does not answer is worse than one that would refuse a deploy.
 fn exit_of(answers: &Answers, inventory: &Inventory) -> Exit {
-    let of_host = |answer: &Result<HostState, Failure>| match answer {
-        Ok(state) if hosts::is_fit(state, &inventory.services) => Exit::Done,
+    let of_host = |(part, answer): (Part<'_>, &Result<HostState, Failure>)| match answer {
+        Ok(state) if hosts::is_fit(part, state) => Exit::Done,
         Ok(_) => Exit::Bad,
         Err(failure) => Exit::of(Cause::Failure(failure.kind), Remains::Nothing),
     };
-    answers.values().map(of_host).fold(Exit::Done, worse)
+    by_host(answers, inventory).map(of_host).fold(Exit::Done, worse)
 }

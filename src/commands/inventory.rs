@@ -1,11 +1,12 @@
 //! Which hosts and services a script is about: learnt by running it in a model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     executor::Recorded,
     model::{Database, Host, HostName, ProjectName, Service, ServiceName},
     op::{Op, Query, Sql},
+    terminal::hosts::Part,
 };
 
 /// What a script is about.
@@ -17,11 +18,22 @@ pub struct Inventory {
     pub hosts: BTreeMap<HostName, Host>,
     /// The services that it starts.
     pub services: BTreeMap<ServiceName, Service>,
+    /// Which of them it starts where.
+    pub places: BTreeMap<HostName, BTreeSet<ServiceName>>,
     /// The databases that it reads or changes.
     pub databases: Vec<Database>,
 }
 
+/// No services.
+static NONE: BTreeSet<ServiceName> = BTreeSet::new();
+
 impl Inventory {
+    /// What each of its hosts is for it.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let here = |host: &Host| self.places.get(&host.name).unwrap_or(&NONE);
+        self.hosts.values().map(move |host| Part { host, services: &self.services, here: here(host) })
+    }
+
     /// What these calls are about.
     pub fn of(records: &[Recorded]) -> Self {
         let mut inventory = Self::default();
@@ -39,6 +51,7 @@ impl Inventory {
             }
             if let Op::Start(start) = op {
                 inventory.services.entry(start.service.name.clone()).or_insert_with(|| start.service.clone());
+                inventory.places.entry(start.host.name.clone()).or_default().insert(start.service.name.clone());
             }
         }
         inventory

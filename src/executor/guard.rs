@@ -3,8 +3,7 @@
 //! The rules hold on every fleet, real or modelled: the facts come from the executor within.
 
 use std::{
-    collections::BTreeSet,
-    net::IpAddr,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -17,7 +16,7 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    model::{Container, ContainerName, Host, HostName, HostState, ProjectName, RouteTable, Service, ServiceName, Share},
+    model::{Container, ContainerName, Host, HostName, HostState, OwnNetwork, ProjectName, RouteTable, Service, ServiceName, Share},
     op::{CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, Preview, Prune, Remove, SetWeights, Sought, Start, Stop, Survey},
 };
 
@@ -28,8 +27,8 @@ pub struct Guard<E> {
     undrained: Mutex<BTreeSet<(HostName, ContainerName)>>,
     /// Containers that this run has started and not health-checked since.
     unchecked: Mutex<BTreeSet<(HostName, ContainerName)>>,
-    /// Fronts that were found free, by proxy and service.
-    free_fronts: Mutex<BTreeSet<(HostName, ServiceName)>>,
+    /// Fronts that were found free, by proxy and service, with the proxy's network where it is its own.
+    free_fronts: Mutex<BTreeMap<(HostName, ServiceName), Option<OwnNetwork>>>,
     departures: Departures,
     /// How old versions are, compared with others.
     ages: Ages,
@@ -42,7 +41,7 @@ impl<E: Executor> Guard<E> {
             inner,
             undrained: Mutex::new(BTreeSet::new()),
             unchecked: Mutex::new(BTreeSet::new()),
-            free_fronts: Mutex::new(BTreeSet::new()),
+            free_fronts: Mutex::new(BTreeMap::new()),
             departures: Departures::default(),
             ages: Ages::default(),
         }
@@ -88,7 +87,7 @@ impl<E: Executor> Guard<E> {
     fn front_is_free(&self, call: &Call, host: &Host, project: &ProjectName, service: &Service) -> Result<(), Failure> {
         for proxy in service.proxies(std::slice::from_ref(host)) {
             let known = (proxy.name.clone(), service.name.clone());
-            if lock(&self.free_fronts).contains(&known) {
+            if lock(&self.free_fronts).contains_key(&known) {
                 continue;
             }
             let state = self.survey(call, proxy, project)?;
@@ -122,9 +121,27 @@ impl<E: Executor> Guard<E> {
                     .on(&proxy.name)
                     .hint(format!("give {} a `domain` or another `listen` port, or take that file away from the proxy", service.name)));
             }
-            lock(&self.free_fronts).insert(known);
+            lock(&self.free_fronts).insert(known, state.proxy_network);
         }
         Ok(())
+    }
+
+    /// A proxy in a container that has a network of its own reaches nothing on the host's loopback addresses.
+    fn own_networks_reach(&self, op: &Start) -> Result<(), Failure> {
+        let Start { host, service, .. } = op;
+        if OwnNetwork::reaches(&host.bind) {
+            return Ok(());
+        }
+        let fronts = lock(&self.free_fronts);
+        let mut proxies = service.proxies(std::slice::from_ref(host)).iter();
+        let network = proxies.find_map(|proxy| fronts.get(&(proxy.name.clone(), service.name.clone()))?.as_ref());
+        network.map_or(Ok(()), |network| {
+            let message = format!(
+                "nginx in the container {} could not reach {} on {}: its containers would listen on {}",
+                network.container, service.name, host.name, host.bind
+            );
+            Err(Failure::refused(message).on(&host.name).hint(network.advice()))
+        })
     }
 
     /// Returns what is assumed about it.
@@ -141,6 +158,7 @@ impl<E: Executor> Guard<E> {
             .hint("`dependency` finds it and starts it again; to replace it, `stop` and `remove` it with `allow_downtime: true` first"));
         }
         self.front_is_free(call, &op.host, &op.project, &op.service)?;
+        self.own_networks_reach(op)?;
         self.ages.is_not_older(op, &found, |compare| self.read(call, compare))
     }
 
@@ -354,12 +372,11 @@ fn served(shares: &[Share]) -> BTreeSet<&ContainerName> {
     serving.flat_map(|share| share.containers.iter().map(|endpoint| &endpoint.container)).collect()
 }
 
-/// A container that is published on a loopback address can be reached from its own host only.
+/// A container that is published on a loopback address, or on all of them (`0.0.0.0`), has none that another host reaches it by.
 fn reachable_from_its_proxies(op: &Start) -> Result<(), Failure> {
     let Start { host, service, .. } = op;
-    let loopback = host.bind.parse::<IpAddr>().map_or(host.bind == "localhost", |address| address.is_loopback());
     let elsewhere = service.proxies(std::slice::from_ref(host)).iter().find(|proxy| proxy.name != host.name);
-    match elsewhere.filter(|_| loopback) {
+    match elsewhere.filter(|_| !OwnNetwork::reaches(&host.bind)) {
         Some(proxy) => Err(Failure::refused(format!(
             "the proxy on {} could not reach {} on {}: its containers would listen on {}",
             proxy.name, service.name, host.name, host.bind

@@ -29,6 +29,7 @@ pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<Ho
         leases: leases.into_iter().map(|lease| (lease.service.clone(), lease)).collect(),
         fronts: nginx.fronts,
         proxy_folder: nginx.folder,
+        proxy_network: nginx.network,
         proxy_problem: nginx.problem,
         user: Some(user.name.clone()).filter(|_| !user.is_root),
     })

@@ -84,6 +84,19 @@ pub struct Server<'a> {
 }
 
 impl RouteTable {
+    /// The table of a service that a proxy does not know yet.
+    pub fn empty(project: &ProjectName, service: &ServiceName, front: &Front, token: &Token) -> Self {
+        Self {
+            project: project.clone(),
+            service: service.clone(),
+            generation: 0,
+            token: token.clone(),
+            front: front.clone(),
+            shares: BTreeMap::new(),
+            previews: BTreeMap::new(),
+        }
+    }
+
     /// The upstream's lines: every host with any weight has an equal share of the whole, each of its releases its part of
     /// that in proportion, each container an equal part of its release's. Proportions are kept exactly.
     pub fn servers(&self) -> Vec<Server<'_>> {

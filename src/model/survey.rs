@@ -9,6 +9,7 @@ use super::{
     history::HistoryEntry,
     lease::Lease,
     name::{ContainerName, ServiceName},
+    network::OwnNetwork,
     quantity::Bytes,
     route::RouteTable,
 };
@@ -39,6 +40,9 @@ pub struct HostState {
     /// The folder that the proxy's files go to, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_folder: Option<String>,
+    /// The network of a proxy that has another than the host's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_network: Option<OwnNetwork>,
     /// The user that podlift is there and that needs `sudo -n` for the proxy; none where it is root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,

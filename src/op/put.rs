@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Op;
-use crate::model::{Front, Host, HostName, Mark, Preview as Previewed, ProjectName, RouteTable, RunId, ServiceName, Share, Token, Version};
+use crate::model::{Front, Host, HostName, Mark, Preview as Previewed, ProjectName, RouteTable, RunId, ServiceName, Share, Version};
 
 /// Replaces the shares of the named hosts in a proxy's table; other hosts' entries stay. In force when it returns: new
 /// requests go by the new table, and no old worker takes any.
@@ -119,18 +119,6 @@ impl Preview {
         Self { changes: self.changes.keys().map(|host| (host.clone(), led(host))).collect(), ..self.clone() }.into()
     }
 
-    /// The table of a service that the proxy does not know yet.
-    pub fn empty(&self, token: &Token) -> RouteTable {
-        RouteTable {
-            project: self.project.clone(),
-            service: self.service.clone(),
-            generation: 0,
-            token: token.clone(),
-            front: self.front.clone(),
-            shares: BTreeMap::new(),
-            previews: BTreeMap::new(),
-        }
-    }
     pub(super) fn describe(&self) -> String {
         let versions: BTreeSet<&str> = self.changes.values().flatten().map(|preview| preview.release.version.as_str()).collect();
         if versions.is_empty() {

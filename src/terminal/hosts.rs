@@ -1,24 +1,39 @@
 //! What a deploy would stumble over, host by host.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 use super::{clean, style::Style, words};
-use crate::model::{HostName, HostState, Service, ServiceName, Store};
+use crate::model::{Host, HostState, OwnNetwork, Service, ServiceName, Store};
 
 /// Services by name.
 pub type Services = BTreeMap<ServiceName, Service>;
+
+/// What a host is for a script.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The host.
+    pub host: &'a Host,
+    /// The services that the script starts, here or elsewhere.
+    pub services: &'a Services,
+    /// Those that it starts here.
+    pub here: &'a BTreeSet<ServiceName>,
+}
 
 /// The least free disk that is not worth a warning.
 const ROOM: u64 = 1 << 30;
 
 /// A host's report.
-pub fn report(host: &HostName, state: &HostState, services: &Services, style: Style) -> String {
+pub fn report(part: Part<'_>, state: &HostState, style: Style) -> String {
+    let Part { host, services, .. } = part;
     let (good, bad, warning) = (style.good("✓"), style.bad("✗"), style.warning("!"));
     let store = match state.engine.store {
         Store::Classic => "classic",
         Store::Containerd => "containerd",
     };
-    let mut text = format!("{}\n", style.strong(host));
+    let mut text = format!("{}\n", style.strong(&host.name));
     let engine = format!("Docker {}, {}, {store} store, reached over a forwarded socket", state.engine.version, state.engine.platform);
     let _ = writeln!(text, "  {good} engine  {}", clean::line(&engine));
     let _ = match state.engine.free {
@@ -40,6 +55,9 @@ pub fn report(host: &HostName, state: &HostState, services: &Services, style: St
     for clash in clashes(state, services) {
         let _ = writeln!(text, "  {bad} front   {}", clean::line(&clash));
     }
+    for problem in out_of_reach(part, state) {
+        let _ = writeln!(text, "  {bad} reach   {}", clean::line(&problem));
+    }
     let running = state.containers.values().filter(|container| container.is_running()).count();
     let _ =
         writeln!(text, "  {good} runs    {} of the project, {running} of them running", words::count(state.containers.len(), "container"));
@@ -58,10 +76,23 @@ pub fn clashes(state: &HostState, services: &Services) -> Vec<String> {
     clashes
 }
 
+/// What the host's proxy could not reach of the services that are to run beside it, and what to do.
+pub fn out_of_reach(part: Part<'_>, state: &HostState) -> Vec<String> {
+    let Part { host, services, here } = part;
+    let Some(network) = state.proxy_network.as_ref().filter(|_| !OwnNetwork::reaches(&host.bind)) else { return Vec::new() };
+    let serves = |service: &&Service| service.proxies(std::slice::from_ref(host)).iter().any(|proxy| proxy.name == host.name);
+    let problem = |service: &Service| {
+        let (container, bind) = (&network.container, &host.bind);
+        let message = format!("nginx in the container {container} could not reach {}: it would listen on {bind}", service.name);
+        format!("{message}; {}", network.advice())
+    };
+    here.iter().filter_map(|name| services.get(name)).filter(serves).map(problem).collect()
+}
+
 /// Whether a deploy would not be refused for what stands in this state.
-pub fn is_fit(state: &HostState, services: &Services) -> bool {
-    let proxied = services.values().any(Service::has_proxy);
-    clashes(state, services).is_empty() && !(proxied && state.proxy_problem.is_some())
+pub fn is_fit(part: Part<'_>, state: &HostState) -> bool {
+    let proxied = part.services.values().any(Service::has_proxy);
+    clashes(state, part.services).is_empty() && out_of_reach(part, state).is_empty() && !(proxied && state.proxy_problem.is_some())
 }
 
 #[cfg(test)]
@@ -80,13 +111,15 @@ mod tests {
 
     #[test]
     fn a_default_server_that_is_taken_is_a_clash_and_names_the_file() {
-        let host = HostName::new("h1").expect("valid");
+        let (host, services) = (Host::parse("h1").expect("valid"), services());
+        let here = services.keys().cloned().collect();
+        let part = Part { host: &host, services: &services, here: &here };
         let mut state = HostState::default();
         state.engine.free = Some(Bytes(12 << 30));
         (state.user, state.proxy_folder) = (Some("deploy".into()), Some("/etc/nginx/conf.d".into()));
-        assert!(is_fit(&state, &services()));
+        assert!(is_fit(part, &state));
         assert_eq!(
-            report(&host, &state, &services(), Style::PLAIN),
+            report(part, &state, Style::PLAIN),
             "\
 h1
   ✓ engine  Docker 28.0.0, linux/amd64, classic store, reached over a forwarded socket
@@ -97,9 +130,25 @@ h1
 "
         );
         state.fronts.push(TakenFront { listen: 80, domain: None, file: "/etc/nginx/sites-enabled/default".into() });
-        assert!(!is_fit(&state, &services()));
-        let report = report(&host, &state, &services(), Style::PLAIN);
+        assert!(!is_fit(part, &state));
+        let report = report(part, &state, Style::PLAIN);
         let clash = "✗ front   web needs to be the default server of port 80, and /etc/nginx/sites-enabled/default is that already";
         assert!(report.contains(clash), "{report}");
+    }
+    #[test]
+    fn what_a_proxy_with_a_network_of_its_own_does_not_reach_is_told() {
+        let (mut host, services) = (Host::parse("h1").expect("valid"), services());
+        let here = services.keys().cloned().collect();
+        let network = OwnNetwork { container: "edge".into(), gateway: Some("172.17.0.1".into()) };
+        let state = HostState { proxy_network: Some(network), ..HostState::default() };
+        let part = Part { host: &host, services: &services, here: &here };
+        assert!(!is_fit(part, &state));
+        let report = report(part, &state, Style::PLAIN);
+        let problem = "✗ reach   nginx in the container edge could not reach web: it would listen on 127.0.0.1; start the container edge \
+                       with `--network host`, or give the host `bind: \"172.17.0.1\"`";
+        assert!(report.contains(problem), "{report}");
+        assert!(is_fit(Part { here: &BTreeSet::new(), ..part }, &state), "what runs elsewhere listens elsewhere");
+        host.bind = "172.17.0.1".into();
+        assert!(is_fit(Part { host: &host, services: &services, here: &here }, &state));
     }
 }

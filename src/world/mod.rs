@@ -182,7 +182,7 @@ impl World {
             Op::Depend(op) => self.depend(op, token, run),
             Op::StartAgain(op) => self.start_again(op),
             Op::Healthcheck(op) => self.healthcheck(op),
-            Op::TestWeights(op) => self.test_weights(op),
+            Op::TestWeights(op) => self.test_weights(op, token),
             Op::SetWeights(op) => self.set_weights(op, token),
             Op::Preview(op) => self.preview(op, token),
             Op::Drain(op) => self.drain(op, token),

@@ -1,21 +1,22 @@
 //! Proxies in a model.
 
-use std::collections::BTreeMap;
-
 use super::World;
 use crate::{
     failure::Failure,
-    model::{RouteTable, Token},
+    model::{Host, HostState, OwnNetwork, RouteTable, Token},
     op::{Drain, Drained, Op, Outcome, Preview, SetWeights, TestWeights},
 };
 
 impl World {
-    pub(super) fn test_weights(&self, op: &TestWeights) -> Result<Outcome, Failure> {
+    pub(super) fn test_weights(&self, op: &TestWeights, token: &Token) -> Result<Outcome, Failure> {
         let host = self.at(&op.proxy)?;
-        match &host.state.proxy_problem {
-            Some(problem) => Err(Failure::failed(problem.clone())),
-            None => Ok(Outcome::of(())),
+        if let Some(problem) = &host.state.proxy_problem {
+            return Err(Failure::failed(problem.clone()));
         }
+        let known = host.state.routes.get(&op.service).cloned();
+        let table = known.unwrap_or_else(|| RouteTable::empty(&op.project, &op.service, &op.front, token));
+        all_are_reached(&host.state, &op.proxy, &table.with(&op.changes))?;
+        Ok(Outcome::of(()))
     }
 
     pub(super) fn set_weights(&mut self, op: &SetWeights, token: &Token) -> Result<Outcome, Failure> {
@@ -24,20 +25,12 @@ impl World {
             return Err(Failure::failed(problem.clone()));
         }
         let before = host.state.routes.get(&op.service).cloned();
-        let empty = RouteTable {
-            project: op.project.clone(),
-            service: op.service.clone(),
-            generation: 0,
-            token: token.clone(),
-            front: op.front.clone(),
-            shares: BTreeMap::new(),
-            previews: BTreeMap::new(),
-        };
-        let table = before.clone().unwrap_or(empty);
+        let table = before.clone().unwrap_or_else(|| RouteTable::empty(&op.project, &op.service, &op.front, token));
         let after = RouteTable { front: op.front.clone(), ..table.with(&op.changes) };
         if !op.allow_downtime && after.shares.is_empty() && table.serves() {
             return Err(Failure::nothing_left(&op.service, &op.proxy.name));
         }
+        all_are_reached(&host.state, &op.proxy, &after)?;
         if after.routes_like(&table) && (before.is_some() || after.is_empty()) {
             return Ok(Outcome::of(table));
         }
@@ -53,11 +46,12 @@ impl World {
             let known = self.at(proxy).map_err(|failure| failure.undone_by(inverse.clone()))?;
             let Some(table) = known.state.routes.get(&op.service).cloned() else { continue };
             let after = table.without(&op.host.name, &op.containers);
-            if after.routes_like(&table) {
-                continue;
-            }
             if !op.allow_downtime && table.serves() && !after.serves() {
                 return Err(Failure::nothing_left(&op.service, &proxy.name).undone_by(inverse));
+            }
+            all_are_reached(&known.state, proxy, &after).map_err(|failure| failure.undone_by(inverse.clone()))?;
+            if after.routes_like(&table) {
+                continue;
             }
             if after.shares != table.shares {
                 inverse.push(op.inverse(proxy, &table));
@@ -74,13 +68,22 @@ impl World {
             return Err(Failure::failed(problem.clone()));
         }
         let before = host.state.routes.get(&op.service).cloned();
-        let table = before.clone().unwrap_or_else(|| op.empty(token));
+        let table = before.clone().unwrap_or_else(|| RouteTable::empty(&op.project, &op.service, &op.front, token));
         let after = table.previewing(&op.mark, &op.changes);
+        all_are_reached(&host.state, &op.proxy, &after)?;
         if after.routes_like(&table) {
             return Ok(Outcome::of(table));
         }
         let after = RouteTable { generation: table.generation + 1, token: token.clone(), ..after };
         host.state.routes.insert(op.service.clone(), after.clone());
         Ok(Outcome::of(after).undone_by([op.inverse(before.as_ref())]))
+    }
+}
+
+/// A proxy with a network of its own takes no table with a container that it cannot reach.
+fn all_are_reached(state: &HostState, proxy: &Host, table: &RouteTable) -> Result<(), Failure> {
+    match (&state.proxy_network, OwnNetwork::out_of_reach(table)) {
+        (Some(network), Some(endpoint)) => Err(Failure::out_of_reach(network, endpoint, &proxy.name)),
+        _ => Ok(()),
     }
 }

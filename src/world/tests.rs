@@ -10,8 +10,8 @@ use crate::{
     executor::{Branches, Call, Cancellation, Executor, Guard, Key, Model, Recorded, Source, Undo, Urgency, undo::Left},
     failure::Origin,
     model::{
-        Balancer, Check, Container, Front, Health, Host, Release, ReleaseId, RouteTable, RunId, Service, ServiceName, Share, TakenFront,
-        Version,
+        Balancer, Check, Container, Front, Health, Host, OwnNetwork, Release, ReleaseId, RouteTable, RunId, Service, ServiceName, Share,
+        TakenFront, Version,
     },
     op::{
         Build, Drain, Drained, Find, Found, Healthcheck, OnTimeout, Operation, Outcome, Record, Remove, SetWeights, Ship, Sought, Start,
@@ -296,10 +296,63 @@ fn what_was_not_health_checked_gets_no_traffic() {
 fn a_balancer_elsewhere_needs_an_address_that_it_can_reach() {
     let mut fleet = Fleet::new(HostState::default());
     fleet.service.balancer = Balancer::Hosts(vec![Host::parse("balancer").expect("valid")]);
-    let refusal = fleet.start("v1").expect_err("is refused");
-    assert!(refusal.message.contains("its containers would listen on 127.0.0.1"), "{refusal}");
+    for bind in ["127.0.0.1", "::1", "0.0.0.0"] {
+        fleet.host.bind = bind.into();
+        let refusal = fleet.start("v1").expect_err("is refused");
+        assert!(refusal.message.contains(&format!("its containers would listen on {bind}")), "{refusal}");
+    }
     fleet.host.bind = "10.0.0.11".into();
     fleet.start("v1").expect("the balancer reaches it");
+}
+
+/// A host whose nginx runs in a container with a network of its own.
+fn bridged() -> HostState {
+    let network = OwnNetwork { container: "edge".into(), gateway: Some("172.17.0.1".into()) };
+    HostState { proxy_network: Some(network), ..HostState::default() }
+}
+
+#[test]
+fn a_proxy_with_a_network_of_its_own_needs_an_address_that_it_can_reach() {
+    let mut fleet = Fleet::new(bridged());
+    for bind in ["127.0.0.1", "0.0.0.0"] {
+        fleet.host.bind = bind.into();
+        let refusal = fleet.start("v1").expect_err("is refused");
+        let message = format!("nginx in the container edge could not reach web on h1: its containers would listen on {bind}");
+        assert_eq!((refusal.kind, &refusal.message), (FailureKind::Refused, &message));
+        assert_eq!(refusal.hints, ["start the container edge with `--network host`, or give the host `bind: \"172.17.0.1\"`"]);
+    }
+    assert!(fleet.find().containers.is_empty());
+    fleet.host.bind = "172.17.0.1".into();
+    let started = fleet.start("v1").expect("it is reached there");
+    fleet.weigh(&[(&started, 1)]).expect("it is reached there");
+}
+
+#[test]
+fn a_proxy_that_came_into_a_network_of_its_own_takes_no_container_that_it_does_not_reach() {
+    let mut fleet = Fleet::new(HostState::default());
+    let old = fleet.start("v1").expect("starts");
+    fleet.weigh(&[(&old, 100)]).expect("weighs");
+    let host = fleet.host.clone();
+    let found = fleet.executor.into_inner().world().state(&host.name).cloned().expect("it was met");
+    let mut fleet = Fleet::new(HostState { proxy_network: bridged().proxy_network, ..found });
+    fleet.host.bind = "172.17.0.1".into();
+    let new = fleet.start("v2").expect("starts");
+    let message = format!("nginx in the container edge cannot reach {}, which listens on 127.0.0.1", old[0].name);
+    for table in [&[(&old[..], 50), (&new[..], 50)][..], &[(&old[..], 100)]] {
+        let refusal = fleet.weigh(table).expect_err("is refused");
+        assert_eq!((refusal.kind, &refusal.message), (FailureKind::Refused, &message));
+    }
+    let refusal = fleet.drain(&new).expect_err("what stays is not reached");
+    assert_eq!(refusal.message, message);
+    fleet.weigh(&[(&old, 0), (&new, 100)]).expect("what is reached takes its place");
+    fleet.drain(&old).expect("drains");
+}
+
+#[test]
+fn a_host_as_it_was_kept_before_networks_were_known_is_read() {
+    let text = serde_json::to_string(&HostState::default()).expect("plain data");
+    assert!(!text.contains("proxy_network"), "{text}");
+    assert_eq!(serde_json::from_str::<HostState>(&text).expect("an old host").proxy_network, None);
 }
 
 #[test]

@@ -21,6 +21,9 @@ impl Fingerprint {
         let engine = &state.engine;
         parts.insert("the engine".to_owned(), hash(&(&engine.version, &engine.platform, engine.store)));
         parts.insert("the proxy".to_owned(), hash(&(&state.fronts, &state.proxy_folder, &state.proxy_problem)));
+        if let Some(network) = &state.proxy_network {
+            parts.insert("the proxy's network".to_owned(), hash(network));
+        }
         let containers = || state.containers.values().filter(|container| container.project == *project);
         let services: BTreeSet<_> = containers().map(|container| &container.service).collect();
         for service in services {

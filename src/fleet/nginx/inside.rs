@@ -3,10 +3,7 @@
 use std::net::IpAddr;
 
 use super::look::Problem;
-use crate::{
-    failure::Failure,
-    model::{Host, RouteTable},
-};
+use crate::model::OwnNetwork;
 
 /// What a container is for the nginx in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,20 +104,15 @@ impl Inside {
         None
     }
 
-    /// Refuses a table with containers that this nginx cannot reach: those on the host's loopback interface, from another network.
-    pub fn check_reach(&self, host: &Host, table: &RouteTable) -> Result<(), Failure> {
-        let Network::Own { gateway, .. } = &self.network else { return Ok(()) };
-        let shared = table.shares.values().flatten().flat_map(|share| &share.containers);
-        let mut containers = shared.chain(table.previews.values().flatten().flat_map(|preview| &preview.containers));
-        let Some(endpoint) = containers.find(|endpoint| endpoint.address.starts_with("127.") || endpoint.address == "::1") else {
-            return Ok(());
-        };
-        let message =
-            format!("nginx in the container {} cannot reach {}, which listens on {}", self.name, endpoint.container, endpoint.address);
-        let bind = if gateway.is_empty() { "an address that it reaches".into() } else { format!("{gateway:?}") };
-        Err(Failure::refused(message)
-            .on(&host.name)
-            .hint(format!("start the container {} with `--network host`, or give the host `bind: {bind}`", self.name)))
+    /// Its network, where it is another than the host's.
+    pub fn own_network(&self) -> Option<OwnNetwork> {
+        match &self.network {
+            Network::Own { gateway, .. } => {
+                let gateway = Some(gateway.clone()).filter(|gateway| !gateway.is_empty());
+                Some(OwnNetwork { container: self.name.clone(), gateway })
+            }
+            Network::Host | Network::Elsewhere(_) => None,
+        }
     }
 }
 
@@ -160,6 +152,7 @@ mod tests {
     fn only_an_address_is_an_address() {
         assert!(inside("none invalid IP invalid IP").problem("/etc/nginx/conf.d").is_some());
         let unknown = inside("bridge 172.17.0.2 invalid IP");
+        assert_eq!(unknown.own_network(), Some(OwnNetwork { container: "edge".into(), gateway: None }));
         assert_eq!(unknown.network, Network::Own { address: "172.17.0.2".into(), gateway: String::new() });
     }
 

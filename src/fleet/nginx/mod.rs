@@ -29,7 +29,7 @@ pub use self::{
 use super::connection::Connection;
 use crate::{
     failure::{Failure, FailureKind},
-    model::{ProjectName, RouteTable, ServiceName, TakenFront},
+    model::{OwnNetwork, ProjectName, RouteTable, ServiceName, TakenFront},
 };
 
 /// What a host's nginx is for a project.
@@ -41,6 +41,8 @@ pub struct Found {
     pub fronts: Vec<TakenFront>,
     /// The folder that podlift's files go to, where it is known.
     pub folder: Option<String>,
+    /// Its network, where it is another than the host's.
+    pub network: Option<OwnNetwork>,
     /// Why nginx cannot be used, where it cannot.
     pub problem: Option<String>,
 }
@@ -58,6 +60,7 @@ pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<Fo
     Ok(Found {
         fronts: found.dump.taken_fronts(project),
         routes: found.tables.into_iter().filter(|table| &table.project == project).map(|table| (table.service.clone(), table)).collect(),
+        network: found.place.as_ref().and_then(|place| place.inside.as_ref()?.own_network()),
         folder: found.place.map(|place| place.folder),
         problem: found.problem.map(|problem| problem.line()),
     })

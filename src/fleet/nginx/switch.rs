@@ -1,9 +1,10 @@
 //! Changing how nginx splits a service's traffic.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use super::{
     file::{self, Rendered},
+    inside::Inside,
     look::{Look, Place, look},
     page, remote,
 };
@@ -11,7 +12,7 @@ use crate::{
     executor::Progress,
     failure::{Failure, FailureKind},
     fleet::connection::Connection,
-    model::{Front, Host, HostName, ProjectName, RouteTable, ServiceName, Token},
+    model::{Front, Host, HostName, OwnNetwork, ProjectName, RouteTable, ServiceName, Token},
     op::{Drain, Op, Preview, SetWeights, TestWeights},
 };
 
@@ -76,7 +77,7 @@ pub async fn test_weights(connection: &Connection, op: &TestWeights, token: &Tok
         let found = look(connection).await?;
         let place = found.usable(connection.host())?;
         let before = found.table(&op.project, &op.service);
-        let base = before.cloned().unwrap_or_else(|| empty(&op.project, &op.service, &op.front, token));
+        let base = before.cloned().unwrap_or_else(|| RouteTable::empty(&op.project, &op.service, &op.front, token));
         let after = RouteTable { generation: base.generation + 1, token: token.clone(), front: op.front.clone(), ..base.with(&op.changes) };
         match send(connection, place, "test", before, &after).await? {
             Answer::Done => return Ok(()),
@@ -86,18 +87,6 @@ pub async fn test_weights(connection: &Connection, op: &TestWeights, token: &Tok
         }
     }
     Err(busy(connection, &op.service))
-}
-
-fn empty(project: &ProjectName, service: &ServiceName, front: &Front, token: &Token) -> RouteTable {
-    RouteTable {
-        project: project.clone(),
-        service: service.clone(),
-        generation: 0,
-        token: token.clone(),
-        front: front.clone(),
-        shares: BTreeMap::new(),
-        previews: BTreeMap::new(),
-    }
 }
 
 /// A change of one service's table.
@@ -170,7 +159,7 @@ impl Change<'_> {
     fn after(&self, before: Option<&RouteTable>, changed: &impl Fn(&RouteTable) -> RouteTable) -> Result<RouteTable, Failure> {
         let front = self.front.or_else(|| before.map(|table| &table.front));
         let front = front.ok_or_else(|| Failure::failed(format!("{} has no route table", self.service)))?;
-        let base = before.cloned().unwrap_or_else(|| empty(self.project, self.service, front, self.token));
+        let base = before.cloned().unwrap_or_else(|| RouteTable::empty(self.project, self.service, front, self.token));
         Ok(RouteTable { generation: base.generation + 1, token: self.token.clone(), front: front.clone(), ..changed(&base) })
     }
 
@@ -226,10 +215,10 @@ async fn send(
     before: Option<&RouteTable>,
     after: &RouteTable,
 ) -> Result<Answer, Failure> {
-    if let Some(inside) = &place.inside
-        && let Err(failure) = inside.check_reach(connection.host(), after)
+    if let Some(network) = place.inside.as_ref().and_then(Inside::own_network)
+        && let Some(endpoint) = OwnNetwork::out_of_reach(after)
     {
-        return Ok(Answer::Kept(failure));
+        return Ok(Answer::Kept(Failure::out_of_reach(&network, endpoint, &connection.host().name)));
     }
     let Rendered { configuration, locations } =
         file::render(after, &place.settings).map_err(|failure| failure.on(&connection.host().name))?;
@@ -319,7 +308,7 @@ mod tests {
     fn table() -> RouteTable {
         let front = Front { domain: None, listen: 80, tls: None, server: true, sticky: None };
         let token = Token::new("0123456789").expect("valid");
-        empty(&ProjectName::default(), &ServiceName::new("web").expect("valid"), &front, &token)
+        RouteTable::empty(&ProjectName::default(), &ServiceName::new("web").expect("valid"), &front, &token)
     }
 
     #[test]
