@@ -44,21 +44,35 @@ fn known(called: &Called<'_>, script: &Script, program: &Program, vocabulary: &V
     vocabulary.options(name).map(<[OptionKey]>::to_vec)
 }
 
-/// The options that a script function declares for its last parameter with `options(parameter, #{ key: default })`.
+/// The options that a script function declares for its last parameter with `options(parameter, #{ key: default })`. Of several such
+/// calls only a run knows which are made: what one of them takes is taken.
 pub fn declared(tree: &AST, function: &str, parameters: &[&str]) -> Option<Vec<OptionKey>> {
     let parameter = parameters.last()?;
     let body = only(tree, function, Some(parameters.len()));
-    let mut keys = None;
+    let mut calls = Vec::new();
     each_call(&body, &mut |called: &Called<'_>| {
         if let ("options", [Expr::Variable(given, ..), defaults]) = (called.call.name.as_str(), &called.call.args[..])
             && given.1 == *parameter
-            && let Some(defaults) = defaults_of(tree, defaults)
         {
-            let all = defaults.into_iter().map(|(name, default)| OptionKey { name, fits: like(&default) });
-            keys = Some(all.collect());
+            calls.push(defaults_of(tree, defaults));
         }
     });
-    keys
+    let defaults: Vec<(String, Expr)> =
+        calls.into_iter().collect::<Option<Vec<_>>>()?.into_iter().reduce(|all, more| [all, more].concat())?;
+    let mut keys: Vec<OptionKey> = Vec::new();
+    for (name, default) in defaults {
+        let fits = like(&default);
+        match keys.iter_mut().find(|key| key.name == name) {
+            Some(key) => key.fits = either(key.fits.clone(), fits),
+            None => keys.push(OptionKey { name, fits }),
+        }
+    }
+    Some(keys)
+}
+
+/// What fits one of the two.
+fn either(one: Fits, other: Fits) -> Fits {
+    Arc::new(move |value| one(value).or_else(|_| other(value)))
 }
 
 /// The defaults by key, also where a function of the script is nothing but them. What another function returns, a run knows.
