@@ -58,9 +58,14 @@ impl Terminal {
         Self { child, keyboard, screen, seen: 0 }
     }
 
+    /// All that was shown, as it came.
+    pub fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.screen.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+
     /// All that was shown, without colours and movements of the cursor.
     pub fn text(&self) -> String {
-        clean::block(&String::from_utf8_lossy(&self.screen.0.lock().unwrap_or_else(PoisonError::into_inner)).replace('\r', "\n"))
+        clean::block(&self.screen().replace('\r', "\n"))
     }
 
     /// Waits until these words are shown behind those that were waited for before.

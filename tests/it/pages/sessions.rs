@@ -187,3 +187,57 @@ fn at_a_terminal_tab_completes_and_ctrl_c_stops_an_input_and_not_the_session() {
     terminal.types(":quit");
     assert_eq!(terminal.ends(), 0, "{}", terminal.text());
 }
+
+#[test]
+fn at_a_terminal_an_input_of_several_lines_is_one_names_are_completed_and_the_project_remembers() {
+    let project = Project::new();
+    project.write("morning.rhai", "info(\"good \" + \"morning\");");
+    let open = |project: &Project| {
+        let mut command = project.command(&["repl", "--simulate", "--yes"]);
+        let mut terminal = Terminal::open(command.env_remove("NO_COLOR"));
+        terminal.sees("podlift> ");
+        terminal
+    };
+    let mut terminal = open(&project);
+    // Where it goes on, Enter only begins the next line.
+    for line in ["let fleet = [", "    host(\"frontend\"),", "]; info(`${40 + 2} is typed`);"] {
+        terminal.types(line);
+    }
+    terminal.sees("42 is typed");
+    terminal.sees("podlift> ");
+    terminal.types("let web = service(\"web\", #{ port: 8000, health: no_health() }); info(`${40 + 3} is typed`);");
+    terminal.sees("43 is typed");
+    terminal.sees("podlift> ");
+    terminal.types("let img = build(web, #{ tag: \"v2026\" }); ship(img, fleet); info(`${40 + 4} is typed`);");
+    terminal.sees("44 is typed");
+    terminal.sees("podlift> ");
+    terminal.types("let next = start(web, img, fleet); info(`it ${1 + 1} runs`);");
+    terminal.sees("it 2 runs");
+    terminal.sees("podlift> ");
+    // A host, a version and a file are completed: more is shown than was typed.
+    for (typed, completed) in [("host(\"fro\t", "host(\"frontend"), ("\"v20\t", "\"v2026"), (":load mor\t", ":load morning.rhai")] {
+        terminal.presses(typed);
+        terminal.sees(completed);
+        terminal.presses("\u{15}");
+        terminal.sees("podlift> ");
+    }
+    terminal.types(":load morning.rhai");
+    terminal.sees("good morning");
+    terminal.sees("podlift> ");
+    terminal.types(":quit");
+    assert_eq!(terminal.ends(), 0, "{}", terminal.text());
+    let screen = terminal.screen();
+    assert!(screen.contains("\u{1b}[35mlet\u{1b}[0m") && screen.contains("\u{1b}[36mhost\u{1b}[0m"), "{screen:?}");
+
+    // The next day the same project still knows what was typed, and another one does not.
+    let up = "\u{1b}[A";
+    let mut terminal = open(&project);
+    terminal.presses(&format!("{up}{up}"));
+    terminal.sees(":load morning.rhai");
+    terminal.presses("\r");
+    terminal.sees("good morning");
+    let mut terminal = open(&Project::new());
+    terminal.types(&format!("{up}info(`nothing ${{\"to\" + \"day\"}}`)"));
+    terminal.sees("nothing today");
+    assert!(!terminal.text().contains("morning"), "{}", terminal.text());
+}
