@@ -31,6 +31,8 @@ pub struct Call {
     pub cancellation: Cancellation,
     /// What takes it back, as it was found before the first try: a later try may find it done already.
     pub foreseen: Vec<Op>,
+    /// Whether an earlier process asked for it and did not live to see its answer.
+    pub is_in_doubt: bool,
 }
 
 impl Call {
@@ -46,7 +48,14 @@ impl Call {
             progress: Arc::new(Discard),
             cancellation: Cancellation::default(),
             foreseen: Vec::new(),
+            is_in_doubt: false,
         }
+    }
+
+    /// Whether what it ends may be gone already: where it takes something back, or was asked for before, somebody else may have
+    /// ended it meanwhile. A script that ends what is not there is wrong.
+    pub fn may_find_it_gone(&self) -> bool {
+        self.key.is_undo() || self.is_in_doubt
     }
 
     /// The same circumstances with another op: for what an executor has to know before or after the call itself.

@@ -14,7 +14,7 @@ use crate::{
         Connection, Fleet, build, command, containers, engine, health, history, http, lease, local, nginx, postgres, prometheus, registry,
         ship, survey,
     },
-    model::{Host, HostName, RouteTable},
+    model::{ContainerName, Host, HostName, RouteTable},
     op::{Drain, Drained, Healthcheck, OnTimeout, Op, Pause, Preview, SetWeights, Start, Traffic},
 };
 
@@ -124,10 +124,10 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
         }
         Op::Drain(op) => drain(fleet, op, call).await,
         Op::Stop(op) => {
-            let ran = containers::stop(&*fleet.host(&op.host).await?, op).await?;
-            Ok(Outcome::of(()).undone_by(op.inverse(&ran)))
+            let (ran, gone) = containers::stop(&*fleet.host(&op.host).await?, op, call.may_find_it_gone()).await?;
+            Ok(Outcome::of(()).undone_by(op.inverse(&ran)).without(gone))
         }
-        Op::Remove(op) => plain(containers::remove(&*fleet.host(&op.host).await?, op)).await,
+        Op::Remove(op) => Ok(Outcome::of(()).without(containers::remove(&*fleet.host(&op.host).await?, op).await?)),
         Op::Prune(op) => plain(containers::prune(&*fleet.host(&op.host).await?, op)).await,
         Op::Hook(op) => {
             let output = command::run(fleet, &op.invocation, &call.token, progress).await?;
@@ -211,14 +211,14 @@ async fn drain(fleet: &Fleet, op: &Drain, call: &Call) -> Result<Outcome, Failur
     }
     // The weights are taken: a wait that fails or is interrupted has that to take back.
     match idle(&host, &proxies, op, call).await {
-        Ok(drained) => Ok(Outcome::of(drained).undone_by(inverse)),
+        Ok((drained, gone)) => Ok(Outcome::of(drained).undone_by(inverse).without(gone)),
         Err(failure) => Err(failure.undone_by(inverse)),
     }
 }
 
-async fn idle(host: &Connection, proxies: &[Arc<Connection>], op: &Drain, call: &Call) -> Result<Drained, Failure> {
+async fn idle(host: &Connection, proxies: &[Arc<Connection>], op: &Drain, call: &Call) -> Result<(Drained, Vec<ContainerName>), Failure> {
     call.progress.doing("waiting for what is in flight");
-    let idling = containers::idling(host, &op.containers).await?;
+    let (idling, gone) = containers::idling(host, &op.containers, call.may_find_it_gone()).await?;
     let proxies: Vec<_> = proxies.iter().map(AsRef::as_ref).collect();
     let drained = nginx::wait_idle(&proxies, host, &idling, op.timeout.duration(), &call.cancellation).await?;
     if drained.cut > 0 && op.on_timeout == OnTimeout::Fail {
@@ -227,5 +227,5 @@ async fn idle(host: &Connection, proxies: &[Arc<Connection>], op: &Drain, call: 
             .on(&op.host.name)
             .hint("give the drain a longer `timeout`, or `on_timeout: \"proceed\"`"));
     }
-    Ok(drained)
+    Ok((drained, gone))
 }

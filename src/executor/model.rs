@@ -72,6 +72,19 @@ impl<S: Source> Model<S> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Does it to the world. What it is to end and is not there counts as done where that may be so, as on a real host.
+    fn apply(&self, call: &Call) -> Result<Outcome, Failure> {
+        let mut world = self.lock();
+        let gone = world.gone(&call.op);
+        let mut op = call.op.clone();
+        match &mut op {
+            Op::Stop(stop) if call.may_find_it_gone() => stop.containers.retain(|container| !gone.contains(container)),
+            Op::Drain(drain) if !call.may_find_it_gone() => world.has_all(&drain.host, &drain.containers)?,
+            _ => {}
+        }
+        world.apply(&op, &call.token, &call.run).map(|outcome| outcome.without(gone))
+    }
+
     /// Makes sure that the world has these hosts.
     fn discover(&self, call: &Call) -> Result<(), Failure> {
         let project = call.op.project();
@@ -115,7 +128,7 @@ impl<S: Source> Executor for Model<S> {
         if needs_state(&call.op) {
             self.discover(call)?;
         }
-        self.lock().apply(&call.op, &call.token, &call.run).map_err(|failure| match call.op.host().map(|host| &host.name) {
+        self.apply(call).map_err(|failure| match call.op.host().map(|host| &host.name) {
             Some(name) => failure.on(name),
             None => failure,
         })
@@ -144,4 +157,76 @@ fn needs_state(op: &Op) -> bool {
             | Op::Backfill(_)
             | Op::Backup(_)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        failure::Origin,
+        model::{Container, Key, RunId, RunInfo},
+        op::{Drain, Remove, Start, Stop},
+    };
+
+    struct WithImage;
+
+    impl Source for WithImage {
+        fn survey(&self, _: &Call, _: &Host, _: &ProjectName) -> Result<HostState, Failure> {
+            let image = serde_json::json!({ "references": ["shop-web:v1"], "digest": "sha256:1", "platform": "", "layers": [] });
+            let image = serde_json::from_value(image).expect("an image");
+            Ok(HostState { images: vec![image], ..HostState::default() })
+        }
+
+        fn read(&self, _: &Call) -> Option<Result<Outcome, Failure>> {
+            None
+        }
+    }
+
+    fn call(op: impl Into<Op>, key: Key) -> Call {
+        let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me@here".into(), started: "2026-01-01T00:00:00Z".into() };
+        Call::new(op, key, Origin { file: "deploy.rhai".into(), line: 1, column: 1 }, Arc::new(run))
+    }
+
+    /// Two containers, of which one was deleted by hand; and the ops that end both.
+    fn one_is_gone() -> (Model<WithImage>, Drain, Stop, Remove, Vec<Container>) {
+        let model = Model::new(World::default(), WithImage);
+        let start: Start = serde_json::from_value(serde_json::json!({
+            "host": Host::parse("h1").expect("valid"), "project": "shop", "reference": "shop-web:v1", "digest": "", "version": "v1",
+            "replicas": 2,
+            "service": {
+                "name": "web", "image": "shop-web", "replicas": 2, "health": crate::model::Health::new(crate::model::Check::Tcp),
+                "restart": "no", "stop_timeout": "10s", "listen": 80,
+            },
+        }))
+        .expect("a start");
+        let started = model.perform(&call(start, Key::call("", 1))).expect("it has the image");
+        let [Op::Drain(drain), Op::Stop(stop), Op::Remove(remove)] = &started.inverse[..] else { panic!("{:?}", started.inverse) };
+        let containers: Vec<Container> = serde_json::from_value(started.value).expect("containers");
+        let by_hand = Remove { containers: vec![containers[0].name.clone()], ..remove.clone() };
+        model.perform(&call(by_hand, Key::call("", 2))).expect("it is there");
+        (model, drain.clone(), stop.clone(), remove.clone(), containers)
+    }
+
+    #[test]
+    fn what_an_undo_is_to_end_and_is_gone_counts_as_done() {
+        let (model, drain, stop, remove, containers) = one_is_gone();
+        for (index, op) in [Op::from(drain), stop.into(), remove.into()].into_iter().enumerate() {
+            let outcome = model.perform(&call(op.clone(), Key::call("", 1).undo(index))).expect("one is there, one is gone");
+            assert_eq!(outcome.gone, [containers[0].name.clone()], "{}", op.verb());
+        }
+    }
+
+    #[test]
+    fn what_a_script_is_to_end_has_to_be_there_unless_it_was_asked_for_before() {
+        let (model, drain, stop, _, containers) = one_is_gone();
+        for op in [Op::from(drain), stop.into()] {
+            let call = call(op.clone(), Key::call("", 3));
+            let failure = model.perform(&call).expect_err("one is gone");
+            assert_eq!(failure.message, format!("h1 has no container {}", containers[0].name));
+            let outcome = model.perform(&Call { is_in_doubt: true, ..call }).expect("somebody else may have ended it");
+            assert_eq!(outcome.gone, [containers[0].name.clone()], "{}", op.verb());
+        }
+    }
 }

@@ -144,7 +144,7 @@ impl<E: Executor> Record<E> {
             }
             return self.inner.perform(call).map(|outcome| (outcome, None));
         }
-        match self.inner.perform(call) {
+        match self.inner.perform(&Call { is_in_doubt: true, ..call.clone() }) {
             // What it took away was there before the first try, which only the intent remembers.
             Ok(outcome) if !intent.inverse.is_empty() => Ok((Outcome { inverse: intent.inverse.clone(), ..outcome }, None)),
             Ok(outcome) => Ok((outcome, None)),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Op;
+use crate::model::ContainerName;
 
 /// What an op returned: plain data, its inverse, and whether it was assumed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,9 @@ pub struct Outcome {
     /// What a model could not know and took for granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assumed: Option<String>,
+    /// Containers that it was to end and that were not there any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<ContainerName>,
 }
 
 /// What is noted of what was not done.
@@ -24,7 +28,7 @@ const BY_HAND: &str = "skipped by hand";
 impl Outcome {
     /// An outcome with this output and no inverse.
     pub fn of(output: impl Serialize) -> Self {
-        Self { value: serde_json::to_value(output).expect("an output is plain data"), inverse: Vec::new(), assumed: None }
+        Self { value: serde_json::to_value(output).expect("an output is plain data"), ..Self::default() }
     }
 
     /// Adds what takes it back.
@@ -43,6 +47,13 @@ impl Outcome {
     /// Whether it is such an answer: nothing was done.
     pub fn is_by_hand(&self) -> bool {
         self.assumed.as_deref() == Some(BY_HAND)
+    }
+
+    /// Says which containers were gone already.
+    #[must_use]
+    pub fn without(mut self, gone: Vec<ContainerName>) -> Self {
+        self.gone = gone;
+        self
     }
 
     /// Says what was taken for granted.

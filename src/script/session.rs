@@ -334,6 +334,7 @@ impl Session {
             progress: Arc::new(Discard),
             cancellation: circumstances.cancellation.clone(),
             foreseen: Vec::new(),
+            is_in_doubt: false,
         }
     }
 }

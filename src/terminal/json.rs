@@ -64,7 +64,8 @@ impl Narrator for Json {
             }
             Event::Done { call, outcome, took } => {
                 self.progress.end(&call.key);
-                let fields = json!({ "value": outcome.value, "assumed": outcome.assumed, "seconds": took.as_secs_f64() });
+                let fields =
+                    json!({ "value": outcome.value, "assumed": outcome.assumed, "gone": outcome.gone, "seconds": took.as_secs_f64() });
                 self.call("done", call, fields);
             }
             Event::Failed { call, failure, took } => {
@@ -135,7 +136,7 @@ mod tests {
             json!({
                 "event": "done", "at": "2026-01-01T00:00:00Z", "run": "r1", "key": "2[0]", "host": "h1", "verb": "ship",
                 "op": events[3]["op"], "origin": { "file": "deploy.rhai", "line": 2, "column": 1 },
-                "value": { "sent": 2048, "reused": 1_048_576, "seconds": 2.5 }, "assumed": null, "seconds": 2.5,
+                "value": { "sent": 2048, "reused": 1_048_576, "seconds": 2.5 }, "assumed": null, "gone": [], "seconds": 2.5,
             })
         );
         assert_eq!(events[3]["op"]["op"], "ship");

@@ -99,8 +99,16 @@ pub fn summary(op: &Op, outcome: &Outcome) -> Option<String> {
     // What a model assumes of these is all that it knows of it.
     let known =
         if assumed.is_some() && matches!(op, Op::Ship(_) | Op::Backfill(_) | Op::Backup(_)) { None } else { of_value(op, &outcome.value) };
-    let words: Vec<String> = known.into_iter().chain(assumed).collect();
+    let words: Vec<String> = known.into_iter().chain(assumed).chain(gone(outcome)).collect();
     (!words.is_empty()).then(|| words.join(", "))
+}
+
+fn gone(outcome: &Outcome) -> Option<String> {
+    match &outcome.gone[..] {
+        [] => None,
+        [one] => Some(format!("{one} was gone already")),
+        [first, rest @ ..] => Some(format!("{first} and {} more were gone already", rest.len())),
+    }
 }
 
 fn of_value(op: &Op, value: &Value) -> Option<String> {

@@ -7,7 +7,7 @@ use crate::{
     failure::{Failure, FailureKind},
     model::{Container, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, StoredImage, Token},
     op::{
-        CheckNow, CheckedContainer, Checks, Depend, Find, Forget, Found, Healthcheck, HistoryOf, Outcome, Record, Remove, Start,
+        CheckNow, CheckedContainer, Checks, Depend, Find, Forget, Found, Healthcheck, HistoryOf, Op, Outcome, Record, Remove, Start,
         StartAgain, Stop,
     },
 };
@@ -188,6 +188,24 @@ impl World {
             host.changed.insert(name.clone());
         }
         Ok(Outcome::of(()))
+    }
+
+    /// Those of the containers that an op is to end which are not there.
+    pub fn gone(&self, op: &Op) -> Vec<ContainerName> {
+        let (host, containers) = match op {
+            Op::Drain(op) => (&op.host, &op.containers),
+            Op::Stop(op) => (&op.host, &op.containers),
+            Op::Remove(op) => (&op.host, &op.containers),
+            _ => return Vec::new(),
+        };
+        let Ok(known) = self.at(host) else { return Vec::new() };
+        containers.iter().filter(|name| !known.state.containers.contains_key(name)).cloned().collect()
+    }
+
+    /// Fails where one of these containers is not there.
+    pub fn has_all(&self, host: &Host, containers: &[ContainerName]) -> Result<(), Failure> {
+        let known = self.at(host)?;
+        containers.iter().try_for_each(|name| container(known, &host.name, name).map(drop))
     }
 
     pub(super) fn history_of(&self, op: &HistoryOf) -> Result<Outcome, Failure> {

@@ -31,6 +31,7 @@ mod proxies;
 mod pruning;
 mod registries;
 mod registry;
+mod removed_by_hand;
 mod reports;
 mod resuming;
 mod rig;

@@ -99,15 +99,20 @@ pub async fn start_again(connection: &Connection, op: &StartAgain) -> Result<Vec
     start().await.map_err(|failure| failure.undone_by(op.inverse()))
 }
 
-/// Stops containers, all at once, and keeps them; a reboot does not start them. Returns those that ran; a failure says what
-/// starts them again.
-pub async fn stop(connection: &Connection, op: &Stop) -> Result<Vec<Container>, Failure> {
-    let before = named(connection, &op.project, &op.service, &op.containers).await?;
+/// Stops containers, all at once, and keeps them; a reboot does not start them. Returns those that ran, and those that are gone
+/// where they may be; a failure says what starts them again.
+pub async fn stop(connection: &Connection, op: &Stop, may_be_gone: bool) -> Result<(Vec<Container>, Vec<ContainerName>), Failure> {
+    let listed = list(connection, &op.project, Some(&op.service)).await?;
+    let is_there = |name: &ContainerName| listed.iter().any(|container| container.name == *name);
+    let (there, gone): (Vec<_>, Vec<_>) = op.containers.iter().cloned().partition(is_there);
+    if !may_be_gone && let Some(name) = gone.first() {
+        return Err(no_such(connection, name));
+    }
     // Docker answers when the container has stopped.
     let patience = op.timeout.duration() + PATIENCE;
     let docker = connection.docker().await?.with_timeout(patience);
     let seconds = i32::try_from(op.timeout.as_milliseconds().div_ceil(1000)).unwrap_or(i32::MAX);
-    let stops = op.containers.iter().map(|name| {
+    let stops = there.iter().map(|name| {
         let docker = docker.clone();
         async move {
             let failed = |error| engine_failure(&format!("{name} could not be stopped on {}", op.host.name), &error);
@@ -123,24 +128,27 @@ pub async fn stop(connection: &Connection, op: &Stop) -> Result<Vec<Container>, 
     });
     // One that cannot be stopped does not leave the others in the middle of it.
     let stopped: Result<Vec<()>, Failure> = join_all(stops).await.into_iter().collect();
-    let ran: Vec<Container> = before.into_iter().filter(|container| container.state != ContainerState::Stopped).collect();
+    let ran = |container: &Container| there.contains(&container.name) && container.state != ContainerState::Stopped;
+    let ran: Vec<Container> = listed.into_iter().filter(ran).collect();
     stopped.map_err(|failure| failure.undone_by(op.inverse(&ran)))?;
-    Ok(ran)
+    Ok((ran, gone))
 }
 
-/// Deletes containers with their anonymous volumes; one that is gone already is no error. A dependency's volumes stay.
-pub async fn remove(connection: &Connection, op: &Remove) -> Result<(), Failure> {
+/// Deletes containers with their anonymous volumes; returns those that were gone already. A dependency's volumes stay.
+pub async fn remove(connection: &Connection, op: &Remove) -> Result<Vec<ContainerName>, Failure> {
     let docker = connection.docker().await?;
     let there = list(connection, &op.project, Some(&op.service)).await?;
+    let mut gone = Vec::new();
     for name in &op.containers {
         let is_dependency = there.iter().any(|container| container.name == *name && container.dependency);
         let options = RemoveContainerOptionsBuilder::default().force(true).v(!is_dependency).build();
         match docker.remove_container(name.as_str(), Some(options)).await {
-            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
+            Ok(()) => {}
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => gone.push(name.clone()),
             Err(error) => return Err(engine_failure(&format!("{name} could not be removed from {}", op.host.name), &error)),
         }
     }
-    Ok(())
+    Ok(gone)
 }
 
 /// Reads the last `lines` lines of each container, standard output and error as they came, secrets replaced.
@@ -182,12 +190,24 @@ pub async fn follow(
     Ok(())
 }
 
-/// What there is to wait for before containers are idle: their processes, the port inside, and those on the host.
-pub async fn idling(connection: &Connection, containers: &[ContainerName]) -> Result<Idling, Failure> {
+/// What there is to wait for before containers are idle: their processes, the port inside, and those on the host. Also which
+/// containers are gone, where they may be: nothing can be in flight to them.
+pub async fn idling(
+    connection: &Connection,
+    containers: &[ContainerName],
+    may_be_gone: bool,
+) -> Result<(Idling, Vec<ContainerName>), Failure> {
     let docker = connection.docker().await?;
-    let mut idling = Idling::default();
+    let (mut idling, mut gone) = (Idling::default(), Vec::new());
     for name in containers {
-        let inspected = docker.inspect_container(name.as_str(), None).await.map_err(|error| missing(connection, name, error))?;
+        let inspected = match docker.inspect_container(name.as_str(), None).await {
+            Ok(inspected) => inspected,
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) if may_be_gone => {
+                gone.push(name.clone());
+                continue;
+            }
+            Err(error) => return Err(missing(connection, name, error)),
+        };
         let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
         let port = |label: &str| labels.get(label).and_then(|port| port.parse().ok());
         let pid = inspected.state.and_then(|state| state.pid).and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
@@ -195,7 +215,7 @@ pub async fn idling(connection: &Connection, containers: &[ContainerName]) -> Re
         idling.published.extend(port("podlift.port"));
         idling.port = idling.port.or_else(|| port(labels::INNER_PORT));
     }
-    Ok(idling)
+    Ok((idling, gone))
 }
 
 /// The containers with these names; a name that is not there is an error.
