@@ -228,3 +228,50 @@ impl Source for Remembering {
 pub fn states(world: &World) -> States {
     world.states()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::executor::{Answer, Event};
+
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    impl Executor for Counting {
+        fn perform(&self, _: &Call) -> Result<Outcome, Failure> {
+            Ok(Outcome::default())
+        }
+
+        fn reach_again(&self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    struct Quiet;
+
+    impl Narrator for Quiet {
+        fn tell(&self, _: Event<'_>) {}
+    }
+
+    impl Steps for Quiet {
+        fn before(&self, _: &Call) -> Answer {
+            Answer::Do
+        }
+        fn done(&self, _: &Call, _: &Outcome) {}
+        fn failed(&self, _: &Call, failure: &Failure) -> Answer {
+            Answer::Fail(Box::new(failure.clone()))
+        }
+    }
+
+    #[test]
+    fn that_hosts_are_to_be_reached_again_goes_down_to_what_reaches_them() {
+        let counting = Arc::new(Counting::default());
+        let stack = Stack::over(counting.clone(), Arc::new(Quiet), Terms::default());
+        stack.executor().reach_again();
+        assert_eq!(counting.0.load(Ordering::SeqCst), 1);
+        stack.stepping(Arc::new(Quiet), Arc::new(Quiet)).executor().reach_again();
+        assert_eq!(counting.0.load(Ordering::SeqCst), 2);
+    }
+}

@@ -42,6 +42,10 @@ impl<E: Executor> Executor for Confirming<E> {
         self.inner.recall(call, outcome);
     }
 
+    fn reach_again(&self) {
+        self.inner.reach_again();
+    }
+
     fn give_up(&self, host: &HostName) {
         self.inner.give_up(host);
     }

@@ -364,6 +364,10 @@ impl<E: Executor> Executor for Guard<E> {
         self.learn(call, outcome);
         self.inner.recall(call, outcome);
     }
+
+    fn reach_again(&self) {
+        self.inner.reach_again();
+    }
 }
 
 /// The containers that get traffic by these shares.

@@ -50,6 +50,10 @@ impl<E: Executor> Executor for Intend<E> {
     fn recall(&self, call: &Call, outcome: &Outcome) {
         self.inner.recall(call, outcome);
     }
+
+    fn reach_again(&self) {
+        self.inner.reach_again();
+    }
 }
 
 /// What would take this change back, by what is there before it. Empty where only a look can tell ([`made`]), or a person.

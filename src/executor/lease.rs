@@ -191,6 +191,10 @@ impl<E: Executor> Executor for Leased<E> {
         }
         self.inner.recall(call, outcome);
     }
+
+    fn reach_again(&self) {
+        self.inner.reach_again();
+    }
 }
 
 /// The refusal of what another run has the lease for: who, since when, what for, and what to do.

@@ -50,6 +50,10 @@ impl Executor for Live {
     fn give_up(&self, host: &HostName) {
         self.fleet.give_up(host);
     }
+
+    fn reach_again(&self) {
+        self.fleet.reach_again();
+    }
 }
 
 /// What is told of an op that nobody waits for any longer: a host does not know that.

@@ -65,6 +65,10 @@ pub trait Executor: Send + Sync {
 
     /// Takes note that nobody waits for this host any longer: later calls do not wait for it as long again.
     fn give_up(&self, _host: &HostName) {}
+
+    /// Takes note that what comes now is worth another attempt on the hosts that were given up: an undo begins, or a `retry` tries
+    /// again.
+    fn reach_again(&self) {}
 }
 
 impl<E: Executor + ?Sized> Executor for std::sync::Arc<E> {
@@ -82,5 +86,9 @@ impl<E: Executor + ?Sized> Executor for std::sync::Arc<E> {
 
     fn give_up(&self, host: &HostName) {
         self.as_ref().give_up(host);
+    }
+
+    fn reach_again(&self) {
+        self.as_ref().reach_again();
     }
 }

@@ -37,6 +37,10 @@ impl<E: Executor> Executor for Narrate<E> {
         self.inner.recall(call, outcome);
     }
 
+    fn reach_again(&self) {
+        self.inner.reach_again();
+    }
+
     fn forgo(&self, key: &Key) {
         self.inner.forgo(key);
     }

@@ -205,6 +205,10 @@ impl<E: Executor> Executor for Record<E> {
         self.inner.recall(call, outcome);
     }
 
+    fn reach_again(&self) {
+        self.inner.reach_again();
+    }
+
     fn forgo(&self, key: &Key) {
         if !self.journal.is_forgone(key) {
             // Where nothing can be noted, the next change stops the run.

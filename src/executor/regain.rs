@@ -89,6 +89,10 @@ impl<E: Executor> Executor for Yielding<E> {
     fn recall(&self, call: &Call, outcome: &Outcome) {
         self.0.recall(call, outcome);
     }
+
+    fn reach_again(&self) {
+        self.0.reach_again();
+    }
 }
 
 #[cfg(test)]

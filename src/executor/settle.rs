@@ -123,6 +123,10 @@ impl<E: Executor> Executor for Settle<E> {
         self.inner.recall(call, outcome);
     }
 
+    fn reach_again(&self) {
+        self.inner.reach_again();
+    }
+
     fn give_up(&self, host: &HostName) {
         self.inner.give_up(host);
     }

@@ -90,6 +90,10 @@ impl<E: Executor, S: Steps> Executor for Step<E, S> {
     fn recall(&self, call: &Call, outcome: &Outcome) {
         self.inner.recall(call, outcome);
     }
+
+    fn reach_again(&self) {
+        self.inner.reach_again();
+    }
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ impl Undo<'_> {
     /// not be moved keep running. The other records' go on.
     pub fn block(&self, records: &[Recorded], block: &str) -> Vec<Left> {
         let pending = since_commit(records, block);
+        self.executor.reach_again();
         let undoing = Undoing {
             undo: self,
             done: done(records),

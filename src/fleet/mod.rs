@@ -99,6 +99,11 @@ impl Fleet {
         self.connections().iter().filter(|connection| connection.host().name == *host).for_each(|connection| connection.give_up());
     }
 
+    /// Lets every host that was given up be tried once more at once; see [`Connection::give_up`].
+    pub fn reach_again(&self) {
+        self.connections().iter().for_each(|connection| connection.reach_again());
+    }
+
     /// The values of secrets.
     pub fn secrets(&self) -> &Secrets {
         &self.0.options.secrets

@@ -36,4 +36,8 @@ impl Executor for Ledger {
     fn forgo(&self, key: &Key) {
         self.within.forgo(key);
     }
+
+    fn reach_again(&self) {
+        self.within.reach_again();
+    }
 }

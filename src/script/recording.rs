@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use serde_json::json;
@@ -36,6 +39,8 @@ pub(super) struct Story {
     pub(super) calls: Vec<Call>,
     pub(super) said: Vec<String>,
     pub(super) sources: Sources,
+    /// How often hosts that were given up were to be reached again.
+    pub(super) reached_again: usize,
 }
 
 /// Two hosts, a service, an image: what most scripts begin with.
@@ -144,6 +149,7 @@ impl Recorded {
             weights: self.weights,
             calls: Mutex::default(),
             said: Mutex::default(),
+            reached_again: AtomicUsize::new(0),
         });
         let run = ScriptRun {
             arguments: self.arguments,
@@ -161,7 +167,8 @@ impl Recorded {
         let result = run.perform(&ast, &Resolver::new(sources.clone(), self.folder.path(), self.folder.path()));
         let calls = lock(&fake.calls).clone();
         let said = lock(&fake.said).clone();
-        Story { result, calls, said, sources }
+        let reached_again = fake.reached_again.load(Ordering::SeqCst);
+        Story { result, calls, said, sources, reached_again }
     }
 
     /// The error that stops it: `LINE: MESSAGE | HINT | …`.
@@ -220,9 +227,14 @@ struct Fake {
     weights: u64,
     calls: Mutex<Vec<Call>>,
     said: Mutex<Vec<String>>,
+    reached_again: AtomicUsize,
 }
 
 impl Executor for Fake {
+    fn reach_again(&self) {
+        self.reached_again.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
         lock(&self.calls).push(call.clone());
         if let Some(answer) = self.answers.iter().find_map(|answer| answer(call)) {

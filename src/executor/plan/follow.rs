@@ -125,4 +125,8 @@ impl<E: Executor> Executor for Follow<E> {
     fn recall(&self, call: &Call, outcome: &Outcome) {
         self.inner.recall(call, outcome);
     }
+
+    fn reach_again(&self) {
+        self.inner.reach_again();
+    }
 }

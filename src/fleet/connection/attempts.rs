@@ -20,6 +20,8 @@ struct Past {
     /// What the last one said and when, unless it succeeded.
     last: Option<(Failure, Instant)>,
     is_given_up: bool,
+    /// Whether a host that was given up is tried whenever that was.
+    is_wanted: bool,
 }
 
 impl Attempts {
@@ -37,7 +39,7 @@ impl Attempts {
         let past = self.past();
         match &past.last {
             Some((failure, _)) if past.failed > known => Err(failure.clone()),
-            Some((failure, at)) if past.is_given_up && now.duration_since(*at) < AGAIN => Err(failure.clone()),
+            Some((failure, at)) if past.is_given_up && !past.is_wanted && now.duration_since(*at) < AGAIN => Err(failure.clone()),
             Some(_) if past.is_given_up => Ok(Effort::Brief),
             _ => Ok(Effort::Full),
         }
@@ -47,6 +49,7 @@ impl Attempts {
     pub(super) fn note(&self, failure: &Failure, now: Instant) {
         let mut past = self.past();
         past.failed += 1;
+        past.is_wanted = false;
         past.last = Some((failure.clone(), now));
     }
 
@@ -55,6 +58,13 @@ impl Attempts {
         let mut past = self.past();
         past.last = None;
         past.is_given_up = false;
+        past.is_wanted = false;
+    }
+
+    /// Takes note that another attempt is worth while, whenever the last one was.
+    pub(super) fn reach_again(&self) {
+        let mut past = self.past();
+        past.is_wanted = past.is_given_up;
     }
 
     /// Takes note that nobody waits for the host any longer. A host that could be reached when it was tried last is not meant:
@@ -91,9 +101,16 @@ mod tests {
         assert_eq!(next(2, 24), Err(silent.message.clone()));
         assert_eq!(next(2, 25), Ok(Effort::Brief));
 
+        attempts.reach_again();
+        assert_eq!(next(2, 16), Ok(Effort::Brief), "an undo begins");
+        assert_eq!(next(1, 16), Err(silent.message.clone()), "who waited for it has its answer all the same");
+        attempts.note(&silent, begin + Duration::from_secs(20));
+        assert_eq!(next(3, 21), Err(silent.message.clone()), "once");
+
         attempts.succeeded();
-        assert_eq!(next(2, 26), Ok(Effort::Full), "it came back");
+        assert_eq!(next(3, 26), Ok(Effort::Full), "it came back");
         attempts.give_up();
-        assert_eq!(next(2, 26), Ok(Effort::Full), "something else than the host did not answer");
+        attempts.reach_again();
+        assert_eq!(next(3, 26), Ok(Effort::Full), "something else than the host did not answer");
     }
 }

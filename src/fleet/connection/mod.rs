@@ -139,6 +139,11 @@ impl Connection {
         self.attempts.give_up();
     }
 
+    /// Lets a host that was given up be tried once more without a wait, as briefly as then.
+    pub fn reach_again(&self) {
+        self.attempts.reach_again();
+    }
+
     /// Does this without being waited for: it tidies up behind work that was given up. Only [`Self::close`] waits for it.
     pub fn afterwards(&self, work: impl Future<Output = ()> + Send + 'static) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

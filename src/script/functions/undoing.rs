@@ -7,7 +7,7 @@ use super::{
     flow::{failure_of, in_session},
 };
 use crate::{
-    executor::undo::Left,
+    executor::{Executor as _, undo::Left},
     failure::Failure,
     model::{Host, Period},
     op,
@@ -83,6 +83,7 @@ fn retry(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
         if every != Period::default() {
             caller.perform(op::Pause { period: every })?;
         }
+        caller.session.circumstances().executor.reach_again();
         tried += 1;
     }
 }

@@ -194,3 +194,11 @@ fn a_start_on_one_host_that_fails_halfway_leaks_nothing() {
     assert_eq!(story.lines(), ["1 10.0.0.1 start 2 × web v2", "undo/1.0 10.0.0.1 remove half"]);
     assert_eq!(story.said, ["caught"]);
 }
+
+#[test]
+fn hosts_that_were_given_up_are_reached_again_for_an_undo_and_for_each_try() {
+    let story = deploy("attempt(|| fail(\"no\"));").run();
+    assert_eq!(story.reached_again, 1, "the undo");
+    let story = deploy("try { retry(3, \"0s\", || fail(\"no\")) } catch {}").run();
+    assert_eq!(story.reached_again, 5, "three undos, and the tries behind the first one");
+}
