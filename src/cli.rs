@@ -289,6 +289,7 @@ pub struct Report {
 Examples:
   podlift repl --simulate
   podlift repl deploy.rhai             runs the script up to the first change, and asks")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Repl {
     /// A script or task to begin with.
     #[arg(value_name = "SCRIPT|TASK")]
@@ -299,6 +300,9 @@ pub struct Repl {
     /// Use the modelled fleet that is kept in .podlift/simulated.json.
     #[arg(long)]
     pub simulate: bool,
+    /// Deploy a release even where what is live is newer, by the commits of the repository that the script is in.
+    #[arg(long)]
+    pub allow_older: bool,
     /// Do not ask before the first change.
     #[arg(long)]
     pub yes: bool,

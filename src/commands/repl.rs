@@ -72,12 +72,12 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
     let history = journaling::runs_folder().join("history");
     let console = Arc::new(Standard::new(printer.clone(), Some(help), Some(&history)));
     let consent = Consent::new(console.clone(), options.yes);
-    let terms = Terms { purpose: "podlift repl".into(), ..Terms::default() };
+    let terms = Terms { purpose: "podlift repl".into(), allow_older: options.allow_older, ..Terms::default() };
     let stack = Stack::journaled(None, within, narrator.clone(), journal.clone(), Arc::new(Nobody), terms)
         .stepping(consent.clone(), narrator.clone());
     let cancellation = Cancellation::default();
     let interrupt = Interrupt::listen(outside.runtime(), cancellation.clone(), printer.clone());
-    let rehearse = rehearse(model.clone(), &outside, printer.clone());
+    let rehearse = rehearse(model.clone(), &outside, options.allow_older, printer.clone());
     let talk = ScriptRun {
         arguments: options.arguments.clone(),
         executor: stack.executor(),
@@ -120,14 +120,14 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
 }
 
 /// Runs what is asked for on a model of the fleet as it is now, and shows what that was.
-fn rehearse(model: Option<Arc<Modelled>>, outside: &Outside, printer: Printer) -> Box<Rehearse> {
+fn rehearse(model: Option<Arc<Modelled>>, outside: &Outside, allow_older: bool, printer: Printer) -> Box<Rehearse> {
     let executor = outside.executor();
     Box::new(move |work| {
         let model = Arc::new(match &model {
             Some(model) => model.fork(),
             None => Modelled::new(Real(executor.clone())),
         });
-        let stack = Stack::over(model.clone(), Arc::new(super::about::Deaf), Terms::default());
+        let stack = Stack::over(model.clone(), Arc::new(super::about::Deaf), Terms { allow_older, ..Terms::default() });
         let problem = work(stack.executor());
         let (records, before, after) = (stack.records(), model.before(), states(&model.world()));
         let nothing = records.iter().all(|record| record.result.is_ok() && record.op.class() == Class::Read);
