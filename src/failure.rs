@@ -32,6 +32,9 @@ pub struct Failure {
     /// Whether a connection broke while it was on its way: the host may have done it all the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
+    /// Whether the op had done a part of its work, when it failed, that nothing takes back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub half_done: bool,
     /// The ops that take back the part of its work that the op had done, or may have done, when it failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inverse: Vec<Op>,
@@ -117,6 +120,7 @@ impl Failure {
             details: Vec::new(),
             hints: Vec::new(),
             lost: false,
+            half_done: false,
             inverse: Vec::new(),
         }
     }
@@ -169,6 +173,13 @@ impl Failure {
     #[must_use]
     pub fn lost(mut self) -> Self {
         self.lost = true;
+        self
+    }
+
+    /// Says that a part of the work was done that nothing takes back.
+    #[must_use]
+    pub fn half_done(mut self) -> Self {
+        self.half_done = true;
         self
     }
 

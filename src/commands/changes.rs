@@ -70,6 +70,7 @@ impl Counts {
             let inverse = record.inverse();
             if let Err(failure) = &record.result
                 && inverse.is_empty()
+                && !failure.half_done
             {
                 counts.doubtful += usize::from(matches!(failure.kind, FailureKind::Interrupted | FailureKind::Timeout));
                 continue;
@@ -153,7 +154,12 @@ mod tests {
         };
         let stop = Stop { host, project, service, containers, proxies, timeout: Period::seconds(1), allow_downtime: false };
         let stands = |op: Op| Counts::of(&[record(Key::call("", 1), op, Ok(Outcome::of(())))]).standing;
-        assert_eq!((stands(stop.into()), stands(remove.into())), (0, 1));
+        assert_eq!((stands(stop.into()), stands(remove.clone().into())), (0, 1));
+
+        let failed = |failure| Counts::of(&[record(Key::call("", 1), remove.clone(), Err(failure))]);
+        let half = failed(Failure::failed("the second one is in use").half_done());
+        assert_eq!((half.changes, half.standing, half.can_be_undone), (1, 1, false), "the first one is gone for good");
+        assert_eq!(failed(Failure::failed("the first one is in use")).changes, 0);
     }
 
     #[test]

@@ -21,7 +21,12 @@ use super::{
 };
 use crate::{
     cli,
-    executor::{Cancellation, RunInfo, Terms, doubts::touched, record::Decide},
+    executor::{
+        Cancellation, RunInfo, Terms,
+        doubts::touched,
+        ending::{Ending, State},
+        record::Decide,
+    },
     failure::Failure,
     journal::{How, Journal},
     terminal::{Printer, words},
@@ -74,7 +79,7 @@ pub fn undo(options: &cli::Undo, found: &Found, printer: &Printer) -> Exit {
     if exit != Exit::Undone && !options.json {
         ending.as_ref().map(leftovers::lines).into_iter().flatten().for_each(|line| printer.tell(format!("! {line}")));
     }
-    let (end, next) = told(exit, found, &counts, failures.is_empty());
+    let (end, next) = told(exit, found, &counts, ending.as_ref(), failures.is_empty());
     // What was asked for is done.
     let code = if exit == Exit::Undone { Exit::Done } else { exit };
     teller.conclude(code, end, next, &counts, ending.as_ref(), &[]);
@@ -82,7 +87,8 @@ pub fn undo(options: &cli::Undo, found: &Found, printer: &Printer) -> Exit {
     code
 }
 
-fn told(exit: Exit, found: &Found, counts: &Counts, is_all_it_can: bool) -> (String, Option<String>) {
+fn told(exit: Exit, found: &Found, counts: &Counts, ending: Option<&Ending>, is_all_it_can: bool) -> (String, Option<String>) {
+    let fleet = if ending.map(Ending::state) == Some(State::AllNew) { "the fleet is all new" } else { "the fleet is mixed" };
     let again = format!("`podlift undo {}` goes on", found.id);
     let standing = words::count(counts.standing, "change");
     let undone = if counts.committed > 0 { "everything since the last commit was taken back" } else { "everything is as it was" };
@@ -94,12 +100,10 @@ fn told(exit: Exit, found: &Found, counts: &Counts, is_all_it_can: bool) -> (Str
         Exit::Undone => (format!("undone: {undone}"), None),
         Exit::Interrupted => (format!("interrupted while undoing: {standing} may stand"), Some(again)),
         _ if is_all_it_can && !counts.can_be_undone && counts.standing == 0 && counts.committed > 0 => {
-            (format!("the fleet is mixed: {} that a commit made final stay", words::count(counts.committed, "change")), None)
+            (format!("{fleet}: {} that a commit made final stay", words::count(counts.committed, "change")), None)
         }
-        _ if is_all_it_can && !counts.can_be_undone => {
-            (format!("the fleet is mixed: {standing} that nothing takes back, such as a `remove`"), None)
-        }
-        _ => (format!("the fleet is mixed: {standing} may stand"), Some(again)),
+        _ if is_all_it_can && !counts.can_be_undone => (format!("{fleet}: {standing} that nothing takes back, such as a `remove`"), None),
+        _ => (format!("{fleet}: {standing} may stand"), Some(again)),
     }
 }
 

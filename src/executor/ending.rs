@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     Branches, Call, Executor, Key, Recorded,
     branches::all,
-    pending::{commits, is_final},
+    pending::{commits, finished, is_final},
 };
 use crate::{
     failure::Origin,
@@ -38,7 +38,7 @@ pub struct Part {
     pub new: bool,
     /// Whether none of this run's containers runs.
     pub old: bool,
-    /// Whether a commit made final what this run did there.
+    /// Whether a commit made final what this run did there, as something finished.
     #[serde(skip)]
     pub committed: bool,
     /// Containers of this run that run without serving.
@@ -66,18 +66,20 @@ impl Ending {
     /// Reads it through `executor`, for every service and host that these records changed, all at once where branches are: it
     /// waits for hosts that do not answer, and nothing interrupts it.
     pub fn read(executor: &dyn Executor, records: &[Recorded], run: &Arc<RunInfo>, branches: Branches) -> Self {
-        let commits = commits(records);
-        let is_committed = |record: &&Recorded| !record.key.is_undo() && is_final(&record.key, &commits);
-        let committed = places(records.iter().filter(is_committed));
+        let (commits, finished) = (commits(records), finished(records));
+        let script = || records.iter().filter(|record| !record.key.is_undo());
+        let committed = places(script().filter(|record| is_final(&record.key, &finished)));
+        let unfinished = places(script().filter(|record| is_final(&record.key, &commits) && !is_final(&record.key, &finished)));
         let parts = all(branches, places(records), |(seat, place)| {
-            let committed = committed.contains_key(&seat);
+            let committed = committed.contains_key(&seat) && !unfinished.contains_key(&seat);
             Part { committed, ..part(executor, place, run) }
         });
         Self { parts }
     }
 
     /// Whether nothing is on the hosts that was not committed, and nothing is half done: where the run committed something that
-    /// stays, one release alone; elsewhere what was there before. A deploy that holds commits what it was in the middle of.
+    /// stays, one release alone; elsewhere what was there before. What a deploy was in the middle of when it failed and holds is not
+    /// taken back, whatever its hosts look like one by one.
     pub fn is_taken_back(&self) -> bool {
         self.parts.iter().all(|part| part.old || part.committed && part.new)
     }

@@ -24,6 +24,12 @@ pub fn commits(records: &[Recorded]) -> Vec<&Key> {
     records.iter().filter(committed).map(|record| &record.key).collect()
 }
 
+/// The keys of the commits that finished what they made final.
+pub fn finished(records: &[Recorded]) -> Vec<&Key> {
+    let finished = |record: &&Recorded| matches!(&record.op, Op::Commit(op) if !op.unfinished) && record.result.is_ok();
+    records.iter().filter(finished).map(|record| &record.key).collect()
+}
+
 /// Whether one of these commits makes this call final.
 pub fn is_final(key: &Key, commits: &[&Key]) -> bool {
     commits.iter().any(|commit| key.is_in(commit.block()) && key.path() < commit.path())

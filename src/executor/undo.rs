@@ -292,7 +292,7 @@ mod tests {
     }
 
     fn commit(text: &str) -> Recorded {
-        Recorded { op: Commit {}.into(), ..record(key(text), Ok(Outcome::of(()))) }
+        Recorded { op: Commit::default().into(), ..record(key(text), Ok(Outcome::of(()))) }
     }
 
     fn undone(records: &[Recorded], block: &str) -> Vec<String> {

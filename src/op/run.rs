@@ -6,12 +6,17 @@ use super::{Host, Op};
 use crate::model::{Period, Text};
 
 /// Makes what its block did so far final: no undo reaches behind it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Commit {}
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Whether it stops in the middle of something that was to be done as a whole: what is there is neither the new nor the old.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfinished: bool,
+}
 
 impl Commit {
     pub(super) fn describe(&self) -> String {
-        "what was done so far is final".into()
+        let what = if self.unfinished { "what was done so far stays, unfinished" } else { "what was done so far is final" };
+        what.into()
     }
     pub(super) fn host(&self) -> Option<&Host> {
         None

@@ -181,6 +181,10 @@ pub const SPECS: &[OptionSpec] = &[
     },
     OptionSpec { function: "remove", keys: &[ALLOW_DOWNTIME] },
     OptionSpec {
+        function: "commit",
+        keys: &[key("unfinished", Kind::Bool, "whether the script stops in the middle of it: the run does not end as undone (false)")],
+    },
+    OptionSpec {
         function: "hook",
         keys: &[
             COMMAND[0],

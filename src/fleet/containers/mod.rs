@@ -138,14 +138,17 @@ pub async fn stop(connection: &Connection, op: &Stop, may_be_gone: bool) -> Resu
 pub async fn remove(connection: &Connection, op: &Remove) -> Result<Vec<ContainerName>, Failure> {
     let docker = connection.docker().await?;
     let there = list(connection, &op.project, Some(&op.service)).await?;
-    let mut gone = Vec::new();
+    let (mut gone, mut deleted) = (Vec::new(), false);
     for name in &op.containers {
         let is_dependency = there.iter().any(|container| container.name == *name && container.dependency);
         let options = RemoveContainerOptionsBuilder::default().force(true).v(!is_dependency).build();
         match docker.remove_container(name.as_str(), Some(options)).await {
-            Ok(()) => {}
+            Ok(()) => deleted = true,
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => gone.push(name.clone()),
-            Err(error) => return Err(engine_failure(&format!("{name} could not be removed from {}", op.host.name), &error)),
+            Err(error) => {
+                let failure = engine_failure(&format!("{name} could not be removed from {}", op.host.name), &error);
+                return Err(if deleted { failure.half_done() } else { failure });
+            }
         }
     }
     Ok(gone)

@@ -32,7 +32,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "commit",
-        parameters: &[],
+        parameters: &["options?"],
         returns: "",
         doc: "Makes what was done so far final: a later failure does not undo it. In a block of `attempt`, `retry` or `parallel`, what\n\
               that block did so far.",
@@ -88,8 +88,9 @@ fn retry(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
     }
 }
 
-fn commit(caller: &Caller<'_>, _: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    caller.perform(op::Commit {})?;
+fn commit(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
+    let unfinished = arguments.options()?.bool("unfinished").unwrap_or(false);
+    caller.perform(op::Commit { unfinished })?;
     caller.session.prune()?;
     Ok(Dynamic::UNIT)
 }

@@ -287,3 +287,20 @@ fn an_undo_in_the_middle_gives_everything_back_and_the_script_can_begin_anew() {
     let mut lab = Lab::serving_v1();
     lab.fails("rolling::deploy(web, img, fleet); undo(); rolling::deploy(web, img, fleet); fail(\"no\");", "v2");
 }
+
+#[test]
+fn a_deploy_that_holds_with_one_host_all_new_and_another_all_old_is_not_told_as_taken_back() {
+    let mut lab = Lab::serving_v1();
+    let second = |call: &Call| matches!(&call.op, Op::Start(op) if op.host.name.as_str() == "10.0.0.2");
+    let fault: Fault = Box::new(move |_, call| second(call).then(|| Failure::failed("there is no room")));
+    let told = lab.run_with("rolling::deploy(web, img, fleet, #{ on_failure: \"hold\" });", "v2", fault);
+    assert!(told.ended.is_err() && told.left.is_empty());
+    assert_eq!(lab.serving(), ["10.0.0.1: v2 100; 2 run", "10.0.0.2: v1 100; 2 run"]);
+    assert_eq!((told.state, told.is_taken_back), (State::Mixed, false));
+
+    // Where nothing was done yet nothing is held.
+    let mut lab = Lab::serving_v1();
+    let fault: Fault = Box::new(|_, call| matches!(call.op, Op::Start(_)).then(|| Failure::failed("there is no room")));
+    let told = lab.run_with("rolling::deploy(web, img, fleet, #{ on_failure: \"hold\" });", "v2", fault);
+    assert_eq!((told.state, told.is_taken_back), (State::AllOld, true));
+}
