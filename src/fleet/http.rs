@@ -72,14 +72,15 @@ pub(super) fn query(text: &str) -> String {
 pub async fn post(op: &Notify, secrets: &Secrets) -> Result<(), Failure> {
     let url = secrets.resolve(&op.url)?;
     let payload = payload(op, secrets)?;
-    let request = client(true)?.post(&url).header(header::CONTENT_TYPE.as_str(), &op.media_type).body(payload);
+    let request = client()?.post(&url).header(header::CONTENT_TYPE.as_str(), &op.media_type).body(payload);
     let sent = request.timeout(op.timeout.duration()).send().await;
     let shown = op.url.to_string();
     let answer = sent.map_err(|error| unreachable(&shown, &error.without_url()))?;
     if answer.status().is_success() {
         return Ok(());
     }
-    Err(Failure::failed(format!("{shown} answered {}", answer.status().as_u16())))
+    let failure = Failure::failed(format!("{shown} answered {}", answer.status().as_u16()));
+    Err(if answer.status().is_redirection() { failure.hint("give the address that it leads to: nothing is sent on") } else { failure })
 }
 
 /// What is posted, with its secrets: in JSON they stand in strings, and are escaped for one.
@@ -112,28 +113,21 @@ fn unreachable(url: &str, error: &dyn std::error::Error) -> Failure {
     Failure::new(FailureKind::Unreachable, format!("{url} did not answer: {words}"))
 }
 
-/// One client for the process, and one that does not go where an answer sends it: headers that tell who asks are for one server.
-/// rustls needs its provider before the first handshake.
-fn client(follows: bool) -> Result<&'static reqwest::Client, Failure> {
-    static FOLLOWING: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
-    static STAYING: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
-    let (client, policy) = if follows { (&FOLLOWING, Policy::default()) } else { (&STAYING, Policy::none()) };
-    let made = client.get_or_init(|| {
+/// One client for the process. It does not go where an answer sends it: what is posted, and headers that tell who asks, are for one
+/// server, and a page that is asked through a host is not followed either. rustls needs its provider before the first handshake.
+fn client() -> Result<&'static reqwest::Client, Failure> {
+    static CLIENT: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
+    let made = CLIENT.get_or_init(|| {
         // Another part of the process may have installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        reqwest::Client::builder().user_agent("podlift").redirect(policy).build().map_err(|error| error.to_string())
+        reqwest::Client::builder().user_agent("podlift").redirect(Policy::none()).build().map_err(|error| error.to_string())
     });
     made.as_ref().map_err(|error| Failure::failed(format!("no HTTP client can be made: {error}")))
 }
 
 async fn direct(url: &str, headers: &HeaderMap, limit: Duration) -> Result<(u16, String), Failure> {
-    let mut response = client(headers.is_empty())?
-        .get(url)
-        .headers(headers.clone())
-        .timeout(limit)
-        .send()
-        .await
-        .map_err(|error| unreachable(url, &error.without_url()))?;
+    let mut response =
+        client()?.get(url).headers(headers.clone()).timeout(limit).send().await.map_err(|error| unreachable(url, &error.without_url()))?;
     let mut body = Vec::new();
     while let Some(part) = response.chunk().await.map_err(|error| unreachable(url, &error.without_url()))? {
         let room = BODY_LIMIT.saturating_sub(body.len()).min(part.len());
@@ -192,8 +186,8 @@ mod tests {
         assert_eq!(query("a/b:5000?x=1&y"), "a%2Fb%3A5000%3Fx%3D1%26y");
     }
 
-    #[tokio::test]
-    async fn headers_are_sent_to_one_server_only() {
+    /// The address of a server that sends whoever asks to another one, where nobody is to come; and that one.
+    async fn sending_elsewhere() -> (String, tokio::net::TcpListener) {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let (first, second) = (tokio::net::TcpListener::bind("127.0.0.1:0").await, tokio::net::TcpListener::bind("127.0.0.1:0").await);
         let (first, second) = (first.expect("a port"), second.expect("a port"));
@@ -205,9 +199,32 @@ mod tests {
             let answer = format!("HTTP/1.1 302 Found\r\nLocation: http://{elsewhere}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             stream.write_all(answer.as_bytes()).await.expect("it is written");
         });
-        let headers = HeaderMap::from_iter([(header::HeaderName::from_static("x-api-key"), header::HeaderValue::from_static("k"))]);
-        let (code, _) = direct(&url, &headers, Duration::from_secs(30)).await.expect("an answer");
-        assert_eq!(code, 302);
+        (url, second)
+    }
+
+    #[tokio::test]
+    async fn a_page_is_asked_of_one_server_only() {
+        for headers in [
+            HeaderMap::new(),
+            HeaderMap::from_iter([(header::HeaderName::from_static("x-api-key"), header::HeaderValue::from_static("k"))]),
+        ] {
+            let (url, _elsewhere) = sending_elsewhere().await;
+            let (code, _) = direct(&url, &headers, Duration::from_secs(30)).await.expect("an answer");
+            assert_eq!(code, 302);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_posted_is_not_sent_on() {
+        let (url, _elsewhere) = sending_elsewhere().await;
+        let op = Notify {
+            url: url.as_str().into(),
+            payload: "{}".into(),
+            media_type: Notify::JSON.into(),
+            timeout: crate::model::Period::seconds(30),
+        };
+        let failure = post(&op, &Secrets::new(|_| None)).await.expect_err("nobody has it");
+        assert_eq!(failure.message, format!("{url} answered 302"));
     }
 
     #[test]
