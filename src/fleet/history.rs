@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Connection, Request};
 use crate::{
     failure::Failure,
-    model::{HistoryEntry, ProjectName, RunId, RunInfo, ServiceName, Version},
+    model::{HistoryEntry, ProjectName, RunId, RunInfo, ServiceName, Version, moment::moment},
     op::{Forget, Record},
 };
 
@@ -95,13 +95,18 @@ impl File<'_> {
             version: op.version.clone(),
             image: op.image.clone(),
             run: run.id.clone(),
-            at: run.started.clone(),
+            at: moment(jiff::Timestamp::now()),
             by: run.operator.clone(),
         };
-        let new = serde_json::to_string(&Line { service: op.service.clone(), entry }).expect("plain data");
         self.change(|lines| {
+            // Noted once more it is the same deploy.
+            let newest = lines.iter().find(|line| parse(line).is_some_and(|line| line.service == op.service));
+            let known = newest.filter(|line| is_entry(line, &op.service, &run.id, &op.version)).and_then(|line| parse(line));
+            let at = known.map_or_else(|| entry.at.clone(), |known| known.entry.at);
+            let entry = HistoryEntry { at, ..entry.clone() };
+            let new = serde_json::to_string(&Line { service: op.service.clone(), entry }).expect("plain data");
             lines.retain(|line| !is_entry(line, &op.service, &run.id, &op.version));
-            lines.insert(0, new.clone());
+            lines.insert(0, new);
             let mut of_service = 0;
             lines.retain(|line| {
                 of_service += usize::from(parse(line).is_some_and(|line| line.service == op.service));

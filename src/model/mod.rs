@@ -8,6 +8,7 @@ pub mod host;
 pub mod image;
 pub mod key;
 pub mod lease;
+pub mod moment;
 pub mod name;
 pub mod network;
 pub mod preview;

@@ -11,6 +11,6 @@ pub struct RunInfo {
     pub id: RunId,
     /// Who runs it: `user@machine`.
     pub operator: String,
-    /// When it began, in RFC 3339, UTC: also the time that its containers say they were deployed at.
+    /// When it began, in RFC 3339, UTC.
     pub started: String,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{ModelledHost, World, images};
 use crate::{
     failure::{Failure, FailureKind},
-    model::{Container, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, StoredImage, Token},
+    model::{Container, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, StoredImage, Token, moment::moment_behind},
     op::{
         CheckNow, CheckedContainer, Checks, Depend, Find, Forget, Found, Healthcheck, HistoryOf, Op, Outcome, Record, Remove, Start,
         StartAgain, Stop,
@@ -63,6 +63,7 @@ impl World {
             Some(copy) => Some(container(self.at(&copy.host)?, &copy.host.name, &copy.container)?.clone()),
             None => None,
         };
+        let deployed_at = self.moment(run);
         let host = self.at_mut(&op.host)?;
         let Some(image) = images::find(&host.state.images, &op.reference) else {
             return Err(Failure::failed(format!("{} has no image {}", op.host.name, op.reference)).hint("`ship` it there first"));
@@ -98,7 +99,7 @@ impl World {
                 exit_code: None,
                 health: health.clone(),
                 dependency: false,
-                deployed_at: run.started.clone(),
+                deployed_at: deployed_at.clone(),
                 deployed_by: run.operator.clone(),
             };
             host.changed.insert(name.clone());
@@ -213,17 +214,15 @@ impl World {
     }
 
     pub(super) fn record(&mut self, op: &Record, run: &RunInfo) -> Result<Outcome, Failure> {
+        let at = self.moment(run);
         let entries = self.at_mut(&op.host)?.state.history.entry(op.service.clone()).or_default();
-        entries.retain(|entry| entry.run != run.id || entry.version != op.version);
+        let is_this = |entry: &HistoryEntry| entry.run == run.id && entry.version == op.version;
+        // Noted once more it is the same deploy.
+        let at = entries.first().filter(|entry| is_this(entry)).map_or(at, |entry| entry.at.clone());
+        entries.retain(|entry| !is_this(entry));
         entries.insert(
             0,
-            HistoryEntry {
-                version: op.version.clone(),
-                image: op.image.clone(),
-                run: run.id.clone(),
-                at: run.started.clone(),
-                by: run.operator.clone(),
-            },
+            HistoryEntry { version: op.version.clone(), image: op.image.clone(), run: run.id.clone(), at, by: run.operator.clone() },
         );
         Ok(Outcome::of(()).undone_by([op.inverse(&run.id)]))
     }
@@ -233,6 +232,14 @@ impl World {
             entries.retain(|entry| entry.run != op.run || entry.version != op.version);
         }
         Ok(Outcome::of(()))
+    }
+
+    /// When this run does something to containers or the history: behind everything that was done to them before.
+    fn moment(&self, run: &RunInfo) -> String {
+        let states = || self.hosts.values().map(|host| &host.state);
+        let deployed = states().flat_map(|state| state.containers.values()).map(|container| container.deployed_at.as_str());
+        let recorded = states().flat_map(|state| state.history.values().flatten()).map(|entry| entry.at.as_str());
+        moment_behind(&run.started, deployed.chain(recorded).max())
     }
 
     fn change(&mut self, host: &Host, containers: &[ContainerName], change: impl Fn(&mut Container)) -> Result<Vec<Container>, Failure> {

@@ -22,7 +22,7 @@ use crate::{
         health::no_healthcheck,
         images::{content_digest, engine_failure, inspect},
     },
-    model::{Check, Container, ContainerName, ContainerState, Health, ProjectName, RunInfo, Service, Token, Version},
+    model::{Check, Container, ContainerName, ContainerState, Health, ProjectName, RunInfo, Service, Token, Version, moment::moment},
     op::Start,
 };
 
@@ -52,12 +52,13 @@ pub async fn start(
     }
     let there = list(connection, &op.project, Some(&op.service.name)).await?;
     let mut ports_in_use = taken_ports(&docker).await?;
+    let deployed_at = moment(jiff::Timestamp::now());
     let mut made = Made { connection, docker: docker.clone(), containers: Vec::new() };
     for replica in 1..=op.replicas {
         let known = there.iter().find(|container| container.token == *token && container.replica == replica);
         let mut container = match known {
             Some(container) => container.clone(),
-            None => declared(op, token, run, replica, &image.digest, &plan.health),
+            None => declared(op, token, run, &deployed_at, replica, &image.digest, &plan.health),
         };
         progress.doing(&format!("starting {}", container.name));
         made.containers.push(container.clone());
@@ -196,7 +197,7 @@ impl Plan {
     }
 }
 
-fn declared(op: &Start, token: &Token, run: &RunInfo, replica: u32, digest: &str, health: &Health) -> Container {
+fn declared(op: &Start, token: &Token, run: &RunInfo, deployed_at: &str, replica: u32, digest: &str, health: &Health) -> Container {
     Container {
         name: Container::name_for(&op.project, &op.service.name, &op.version, token, replica),
         host: op.host.name.clone(),
@@ -214,7 +215,7 @@ fn declared(op: &Start, token: &Token, run: &RunInfo, replica: u32, digest: &str
         exit_code: None,
         health: health.clone(),
         dependency: op.service.labels.contains_key(labels::DEPENDENCY),
-        deployed_at: run.started.clone(),
+        deployed_at: deployed_at.to_owned(),
         deployed_by: run.operator.clone(),
     }
 }

@@ -221,13 +221,20 @@ fn cookie(name: String) -> Result<String, Failure> {
 /// The rows that give these containers the weights that they were found with. Hosts on which a release has the same weight
 /// stand in one row.
 pub(super) fn rows(service: &Service, hosts: &[Host], found: &[(&Host, op::Found)]) -> Array {
-    let mut rows: BTreeMap<(std::cmp::Reverse<String>, ReleaseId, u64), Vec<Container>> = BTreeMap::new();
+    let id = |container: &Container| ReleaseId { run: container.run.clone(), version: container.version.clone() };
+    // A release is as old as the newest of its containers: each host's are made at their own time.
+    let mut newest: BTreeMap<ReleaseId, &str> = BTreeMap::new();
+    for container in found.iter().flat_map(|(_, found)| &found.containers) {
+        let known = newest.entry(id(container)).or_default();
+        *known = (*known).max(&container.deployed_at);
+    }
+    let mut rows: BTreeMap<(std::cmp::Reverse<&str>, ReleaseId, u64), Vec<Container>> = BTreeMap::new();
     for (_, found) in found {
         for container in &found.containers {
             let weight = found.weights.get(&container.name).copied().unwrap_or(0);
             if weight > 0 || found.previews.contains_key(&container.name) {
-                let id = ReleaseId { run: container.run.clone(), version: container.version.clone() };
-                rows.entry((std::cmp::Reverse(container.deployed_at.clone()), id, weight)).or_default().push(container.clone());
+                let id = id(container);
+                rows.entry((std::cmp::Reverse(newest[&id]), id, weight)).or_default().push(container.clone());
             }
         }
     }

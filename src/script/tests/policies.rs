@@ -304,3 +304,18 @@ fn a_deploy_that_holds_with_one_host_all_new_and_another_all_old_is_not_told_as_
     let told = lab.run_with("rolling::deploy(web, img, fleet, #{ on_failure: \"hold\" });", "v2", fault);
     assert_eq!((told.state, told.is_taken_back), (State::AllOld, true));
 }
+
+#[test]
+fn of_two_deploys_in_one_run_the_later_one_is_the_newer() {
+    let mut lab = Lab::new();
+    let script = r#"
+        rolling::deploy(web, img, fleet);
+        let second = build(web, #{ tag: "v3" });
+        ship(second, fleet);
+        rolling::deploy(web, second, fleet);
+        print(`${releases(web, fleet).map(|release| release.version)} ${history(web, fleet).map(|deploy| deploy.version)}`);
+        rollback::previous(web, fleet);"#;
+    let told = lab.does(script, "v2");
+    assert!(told.said.contains(&r#"["v3", "v2"] ["v3", "v2"]"#.to_owned()), "{:?}", told.said);
+    assert_eq!(lab.serving(), ["10.0.0.1: v2 100; 2 run", "10.0.0.2: v2 100; 2 run"]);
+}
