@@ -15,7 +15,7 @@ use crate::{
         ship, survey,
     },
     model::{ContainerName, Host, HostName, RouteTable},
-    op::{Drain, Drained, Healthcheck, OnTimeout, Op, Pause, Preview, SetWeights, Start, Traffic},
+    op::{Drain, Drained, Healthcheck, OnTimeout, Op, Pause, Place, Preview, SetWeights, Start, Traffic},
 };
 
 /// Performs ops on a fleet.
@@ -72,6 +72,9 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
         && let Some(lost) = call.op.hosts().into_iter().find_map(|host| fleet.lost_lease(host))
     {
         return Err(lost);
+    }
+    if is_beyond_leases(&call.op) {
+        fleet.confirm_leases().await?;
     }
     match &call.op {
         Op::Survey(op) => plain(survey::survey(&*fleet.host(&op.host).await?, &op.project)).await,
@@ -147,6 +150,12 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
         Op::Backfill(op) => plain(postgres::backfill::backfill(fleet, op, call)).await,
         Op::Backup(op) => plain(postgres::backup::backup(fleet, op, &call.token)).await,
     }
+}
+
+/// Whether it changes something that no host with a lease has a say in: a database, or this machine. Ending the sessions of a run
+/// that lost a lease does not keep it from that.
+fn is_beyond_leases(op: &Op) -> bool {
+    matches!(op, Op::Sql(_) | Op::Backfill(_) | Op::Backup(_)) || matches!(op, Op::Hook(hook) if hook.invocation.place == Place::Local)
 }
 
 /// The outcome of what has no inverse.

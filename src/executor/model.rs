@@ -9,7 +9,7 @@ use super::{Call, Executor, Outcome};
 use crate::{
     failure::{Failure, FailureKind},
     model::{Host, HostState, ProjectName},
-    op::{HttpTarget, Op, Survey},
+    op::{HttpTarget, Locking, Op, Survey},
     world::World,
 };
 
@@ -125,8 +125,11 @@ impl<S: Source> Executor for Model<S> {
         {
             return result;
         }
-        if needs_state(&call.op) {
-            self.discover(call)?;
+        if needs_state(&call.op)
+            && let Err(failure) = self.discover(call)
+        {
+            // A host without an engine, on which only commands run, keeps leases too; what they are no survey tells.
+            return if matches!(call.op, Op::Lock(_)) { Ok(Outcome::of(Locking::Taken)) } else { Err(failure) };
         }
         self.apply(call).map_err(|failure| match call.op.host().map(|host| &host.name) {
             Some(name) => failure.on(name),

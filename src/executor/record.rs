@@ -353,7 +353,7 @@ mod tests {
             name: None,
             assume: None,
         };
-        Hook { invocation, undo: Some(CommandLine::Shell("back".into())) }
+        Hook { invocation, undo: Some(CommandLine::Shell("back".into())), lease: None }
     }
 
     #[test]

@@ -350,7 +350,7 @@ mod tests {
         let invocation =
             Invocation { place, command, env: [].into(), stdin: None, timeout: Period::seconds(1), check: true, name: None, assume: None };
         let settle = Settle::new(shaky(1), PATIENCE);
-        let failure = settle.perform(&call(Hook { invocation, undo: None })).expect_err("nobody knows");
+        let failure = settle.perform(&call(Hook { invocation, undo: None, lease: None })).expect_err("nobody knows");
         assert_eq!(failure.kind, FailureKind::Interrupted);
         assert!(failure.message.contains("nobody knows whether `hook` migrate was done"), "{}", failure.message);
         assert_eq!(*settle.inner.asked.lock().expect("nobody panics"), ["hook"]);

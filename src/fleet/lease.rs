@@ -7,7 +7,7 @@ use std::{
     collections::hash_map::RandomState,
     hash::{BuildHasher, Hasher},
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::future::{join_all, try_join_all};
@@ -47,6 +47,8 @@ struct Holding {
     lost: Option<Failure>,
     /// Whether the host has said that it is there. Where it has not, it is given back all the same, and never renewed.
     known: bool,
+    /// When the host was asked for it, the last time that it said so: by a clock that goes on while the machine sleeps.
+    confirmed: SystemTime,
 }
 
 impl Holding {
@@ -56,6 +58,11 @@ impl Holding {
 
     const fn is_kept(&self) -> bool {
         self.known && self.lost.is_none()
+    }
+
+    /// Whether it may have run out since the host said that it is there.
+    fn may_have_run_out(&self) -> bool {
+        self.is_kept() && self.confirmed.elapsed().is_ok_and(|elapsed| elapsed >= self.lasting.duration())
     }
 }
 
@@ -74,13 +81,26 @@ impl Leases {
     /// The words that renew each of them, as a host's `sh` takes them.
     pub(super) fn renewals(&self, host: &Host, holder: &str) -> Vec<Renewal> {
         let held = self.held().into_iter().filter(Holding::is_kept);
-        held.map(|holding| Renewal { words: words("renew", BASE, host, &holding, holder, None), holding }).collect()
+        let renewal = |holding| Renewal { words: words("renew", BASE, host, &holding, holder, None), holding, asked: SystemTime::now() };
+        held.map(renewal).collect()
+    }
+
+    /// The service whose lease may have run out meanwhile, if there is one.
+    pub fn run_out(&self) -> Option<ServiceName> {
+        self.held().into_iter().find(Holding::may_have_run_out).map(|holding| holding.service)
     }
 
     /// Takes note of what a host said to a renewal. Fails where the lease is another's by now.
     pub(super) fn renewed(&self, host: &Host, renewal: &Renewal, output: &str) -> Result<(), Failure> {
-        let Answer::Lost(lease) = Answer::read(output) else { return Ok(()) };
         let Holding { project, service, .. } = &renewal.holding;
+        let lease = match Answer::read(output) {
+            Answer::Lost(lease) => lease,
+            Answer::Done | Answer::Taken => {
+                self.change(project, service, |holding| holding.confirmed = renewal.asked);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         let who = match lease {
             Some(lease) => format!("the run {} of {} has taken the lease of {service} on {} over", lease.run, lease.owner, host.name),
             None => format!("the lease of {service} on {} was taken from this run", host.name),
@@ -88,9 +108,13 @@ impl Leases {
         let failure = Failure::new(FailureKind::Locked, who)
             .on(&host.name)
             .hint("this run changes nothing there any more; see what the other one does");
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter_mut().filter(|holding| holding.is(project, service)).for_each(|holding| holding.lost = Some(failure.clone()));
+        self.change(project, service, |holding| holding.lost = Some(failure.clone()));
         Err(failure)
+    }
+
+    fn change(&self, project: &ProjectName, service: &ServiceName, change: impl Fn(&mut Holding)) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter_mut().filter(|holding| holding.is(project, service)).for_each(change);
     }
 
     fn held(&self) -> Vec<Holding> {
@@ -120,6 +144,7 @@ pub(super) struct Renewal {
     /// The program and its arguments.
     pub(super) words: Vec<String>,
     holding: Holding,
+    asked: SystemTime,
 }
 
 /// Takes the leases of a service on all hosts, or none: they are looked for in order, so of two runs one has all.
@@ -154,6 +179,7 @@ async fn take(connection: &Connection, holder: &str, op: &Lock, run: &RunInfo) -
         lasting: op.lasting.unwrap_or(LASTING),
         lost: None,
         known: false,
+        confirmed: SystemTime::now(),
     };
     let mut words = words("take", BASE, connection.host(), &holding, holder, None);
     // Noted before it is known: a call that is given up in the middle may have taken it.
@@ -207,6 +233,7 @@ pub async fn unlock(fleet: &Fleet, op: &Unlock, run: &RunInfo) -> Result<(), Fai
                 lasting: LASTING,
                 lost: None,
                 known: true,
+                confirmed: SystemTime::now(),
             };
             let words = words("break", BASE, &op.host, &holding, fleet.holder(), Some(*generation));
             match ask(&connection, &words, &op.service).await? {
@@ -489,6 +516,7 @@ mod tests {
                 lasting: Period::seconds(60),
                 lost: None,
                 known: true,
+                confirmed: SystemTime::now(),
             }
         }
 

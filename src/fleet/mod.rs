@@ -132,6 +132,13 @@ impl Fleet {
             .find_map(|connection| connection.leases().lost())
     }
 
+    /// Asks every host that this process has leases on whether they are still its own; see [`Connection::confirm`].
+    pub async fn confirm_leases(&self) -> Result<(), Failure> {
+        let connections = self.connections().into_iter().filter(|connection| connection.leases().renewal().is_some());
+        let answers = futures_util::future::join_all(connections.map(|connection| async move { connection.confirm().await })).await;
+        answers.into_iter().collect()
+    }
+
     /// Whether this process has taken this lease, or may have.
     pub fn has_lease(&self, host: &Host, project: &ProjectName, service: &ServiceName) -> bool {
         let connections = self.connections();

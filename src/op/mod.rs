@@ -32,7 +32,7 @@ pub use self::{
     end::{Drain, Drained, OnTimeout, Remove, StartAgain, Stop},
     lease::{Lock, Locking, ReadLeases, Release, Unlock},
     metrics::{Measure, Measured, Series},
-    once::{CommandLine, CommandOutput, Hook, Invocation, Place},
+    once::{CommandLine, CommandOutput, Hook, HookLease, Invocation, Place},
     outcome::Outcome,
     prune::{Needed, OldImage, Prune, Pruned},
     put::{Forget, Preview, Record, SetWeights, TestWeights},
@@ -313,6 +313,9 @@ impl Op {
             Self::Hook(Hook { invocation: Invocation { place: Place::OneOff { host, project, service, .. }, .. }, .. }) => {
                 (project, &service.name, here(host))
             }
+            Self::Hook(Hook { invocation, lease: Some(HookLease { project, service }), .. }) => {
+                (project, service, here(invocation.place.host()?))
+            }
             _ => return None,
         })
     }
@@ -338,6 +341,8 @@ impl Op {
                 }
             }
             Self::Prune(_) => value["images"].as_array_mut().into_iter().flatten().for_each(|image| forget(image, &["digest"])),
+            // It follows from the rest, and runs that were begun by an earlier podlift have none.
+            Self::Hook(_) => forget(&mut value, &["lease"]),
             Self::HttpGet(_) => forget(&mut value["target"], &["address", "port"]),
             _ => {}
         }

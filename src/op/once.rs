@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Op;
-use crate::model::{ContainerName, Host, Period, ProjectName, Service, Text, Version};
+use crate::model::{ContainerName, Host, Period, ProjectName, Service, ServiceName, Text, Version};
 
 /// Runs a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,18 @@ pub struct Hook {
     /// The command that undoes it, run in the same place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<CommandLine>,
+    /// The lease that it needs on its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<HookLease>,
+}
+
+/// The lease that a command on a host needs there: of two runs, one at a time does something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookLease {
+    /// The project.
+    pub project: ProjectName,
+    /// The service; where the script is about none yet, the project's own name stands for all of it.
+    pub service: ServiceName,
 }
 
 impl Hook {
@@ -23,7 +35,7 @@ impl Hook {
     pub fn inverse(&self) -> Option<Op> {
         let command = self.undo.clone()?;
         let invocation = Invocation { command, name: None, assume: None, ..self.invocation.clone() };
-        Some(Self { invocation, undo: None }.into())
+        Some(Self { invocation, undo: None, lease: self.lease.clone() }.into())
     }
 
     /// Whether the run's end depends on it: not for a command of this machine whose failure is no failure and that nothing takes

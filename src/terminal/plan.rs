@@ -191,7 +191,7 @@ mod tests {
             name: None,
             assume: None,
         };
-        Hook { invocation, undo: None }
+        Hook { invocation, undo: None, lease: None }
     }
 
     fn records() -> Vec<Recorded> {

@@ -218,3 +218,54 @@ fn a_run_that_slept_while_another_took_over_changes_nothing_when_it_wakes_up() {
     assert_eq!(seen, "", "the sleeper changed something");
     assert_eq!(rig.exec(1, &["curl", "-sS", "http://127.0.0.1/version"]).stdout, "v3\n");
 }
+
+/// Runs a command on a host, waits for a file, and runs another one there or here.
+const HOOKS: &str = r#"
+project("shop");
+let p = params(#{ then: "host" });
+hook(host("h1"), "echo one >>/var/tmp/done");
+hook("local", "touch waits; while [ ! -e go ]; do sleep 0.1; done");
+if p.then == "host" {
+    hook(host("h1"), "echo two >>/var/tmp/done");
+} else {
+    hook("local", "echo two >>done");
+}
+"#;
+
+#[test]
+fn two_operators_do_not_run_commands_on_a_host_side_by_side_and_a_stale_run_runs_none() {
+    let rig = Rig::up(RigOptions { nginx: false, ..RigOptions::default() });
+    let project = project(&rig);
+    project.write("hooks.rhai", HOOKS);
+    let there = || rig.exec(1, &["sh", "-c", "cat /var/tmp/done 2>/dev/null"]).stdout;
+    for then in ["host", "here"] {
+        rig.exec(1, &["rm", "-f", "/var/tmp/done"]).text();
+        let [waits, go, done] = ["waits", "go", "done"].map(|name| project.path().join(name));
+        for file in [&waits, &go, &done] {
+            let _ = std::fs::remove_file(file);
+        }
+        let sleeper = project.start(&["run", "hooks.rhai", &format!("then={then}"), "--lease", "3s"]);
+        until("it waits", || waits.exists());
+        let refused = project.podlift(&["run", "hooks.rhai"]);
+        assert_eq!(refused.code, 3, "{}", refused.stderr);
+        assert!(refused.stderr.contains("shop on h1 is locked: the run "), "{}", refused.stderr);
+        assert_eq!(there(), "one\n");
+
+        signal(&sleeper, "STOP");
+        until("its lease has run out", || leases(&project, "shop", &["h1"]).iter().any(|(.., state)| state == "run out"));
+        assert_eq!(project.podlift(&["lock", "release", "--host", "h1", "--project", "shop"]).code, 0);
+        std::fs::write(&go, "").expect("writes");
+        let other = project.podlift(&["run", "hooks.rhai", "then=host"]);
+        assert_eq!(other.code, 0, "{}", other.stderr);
+        let before = there();
+        assert_eq!(before, "one\none\ntwo\n");
+
+        signal(&sleeper, "CONT");
+        let woken = ended(sleeper);
+        assert_ne!(woken.code, 0, "{}", woken.stderr);
+        let lost = woken.stderr.contains("was taken from this run") || woken.stderr.contains("has taken the lease of shop on h1 over");
+        assert!(lost, "{}", woken.stderr);
+        assert_eq!(there(), before, "the sleeper ran its command");
+        assert!(!done.exists(), "the sleeper ran its command here");
+    }
+}

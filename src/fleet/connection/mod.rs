@@ -221,6 +221,21 @@ impl Connection {
         }
     }
 
+    /// Asks the host whether the leases that were taken through it are still this run's.
+    ///
+    /// # Errors
+    /// Where one is another's by now; where the host does not say and one may have run out meanwhile, too.
+    pub async fn confirm(&self) -> Result<(), Failure> {
+        self.renew_leases().await;
+        if let Some(lost) = self.leases.lost() {
+            return Err(lost);
+        }
+        let Some(service) = self.leases.run_out() else { return Ok(()) };
+        let host = &self.host.name;
+        let message = format!("{host} does not say whether the lease of {service} is still this run's, and it may have run out");
+        Err(Failure::new(FailureKind::Unreachable, message).on(host))
+    }
+
     /// Docker's API, its version negotiated. A call may take two minutes to begin its answer.
     pub async fn docker(&self) -> Result<Docker, Failure> {
         Ok(self.engine().await?.1)

@@ -7,8 +7,8 @@ use rhai::{Array, Dynamic, ImmutableString, Map};
 use super::{Arguments, Caller, Function, Trouble, declare, starting::by_host};
 use crate::{
     failure::Failure,
-    model::{Host, Image, Invalid, Period, Release, Service, Text},
-    op::{CommandLine, CommandOutput, Hook, Invocation, Place, Probe},
+    model::{Host, Image, Invalid, Period, Release, Service, ServiceName, Text},
+    op::{CommandLine, CommandOutput, Hook, HookLease, Invocation, Place, Probe},
     script::{
         options::{Kind, Options, shown, unknown},
         values::{fields, type_word},
@@ -37,8 +37,9 @@ fn hook(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Troub
     let options = arguments.options()?;
     let Some(places) = places(caller, arguments)? else { return Ok(nothing()) };
     let undo = options.get("undo").map(|command| command_line(caller, command)).transpose()?;
-    let hooks =
-        places.invocations(caller, arguments, &options)?.into_iter().map(|invocation| Hook { invocation, undo: undo.clone() }).collect();
+    let lease = lease(caller, &places);
+    let hook = |invocation| Hook { invocation, undo: undo.clone(), lease: lease.clone() };
+    let hooks = places.invocations(caller, arguments, &options)?.into_iter().map(hook).collect();
     let outputs = caller.perform_on(places.is_array, hooks)?;
     Ok(places.results(outputs))
 }
@@ -49,6 +50,15 @@ fn probe(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
     let probes = places.invocations(caller, arguments, &options)?.into_iter().map(|invocation| Probe { invocation }).collect();
     let outputs = caller.perform_on(places.is_array, probes)?;
     Ok(places.results(outputs))
+}
+
+/// The lease that a command needs: of the service that it, or the script by then, is about; where that is none, of the project.
+fn lease(caller: &Caller<'_>, places: &Places) -> Option<HookLease> {
+    places.list.iter().find(|place| place.host().is_some())?;
+    let project = caller.session.project();
+    let service = places.service.clone().or_else(|| caller.session.current().service.clone());
+    let service = ServiceName::new(service.unwrap_or_else(|| project.to_string())).ok()?;
+    Some(HookLease { project, service })
 }
 
 /// What a command in no release returns.

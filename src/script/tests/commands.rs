@@ -90,3 +90,35 @@ fn a_command_that_fails_can_be_caught() {
         .says();
     assert_eq!(said, ["command: it exited with 1"]);
 }
+
+#[test]
+fn a_command_on_a_host_needs_the_lease_of_its_service_there_or_of_the_project() {
+    let story = deploy(
+        r#"hook(fleet[0], "migrate");
+        hook("local", "make");
+        let r = start(web, img, fleet[0]);
+        hook(fleet, "reload");
+        hook(r, "warm-up");
+        hook([service("api", #{ image: "shop-web" }), img, fleet[1]], "rake");"#,
+    )
+    .run();
+    assert!(story.result.is_ok(), "{:?}", story.result.err().map(|stopped| stopped.error));
+    let hooks = story.calls.iter().filter(|call| matches!(call.op, crate::op::Op::Hook(_)));
+    let leases: Vec<String> = hooks
+        .map(|call| {
+            let leased = call.op.leased().map(|(project, service, hosts)| format!("{project}/{service} on {}", hosts[0].name));
+            format!("{} {}", call.key, leased.unwrap_or_default())
+        })
+        .collect();
+    assert_eq!(
+        leases,
+        [
+            "1 shop/shop on 10.0.0.1",
+            "2 ",
+            "4[0] shop/web on 10.0.0.1",
+            "4[1] shop/web on 10.0.0.2",
+            "5 shop/web on 10.0.0.1",
+            "6 shop/api on 10.0.0.2",
+        ]
+    );
+}
