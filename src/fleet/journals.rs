@@ -48,7 +48,9 @@ if [ "$2" -eq 0 ]; then
         *" $old "*) ;;
         *) [ "$(began "$f.new")" -gt "$(began "$f")" ] || { rm -f "$f.new"; echo apart; exit 0; } ;;
       esac
-      mv "$f" "$d/$1/journal.apart.jsonl" || exit
+      a=$d/$1/journal.apart.jsonl n=1
+      while [ -e "$a" ]; do n=$((n + 1)); a=$d/$1/journal.apart.$n.jsonl; done
+      mv "$f" "$a" || exit
     fi
   fi
   mv "$f.new" "$f" || exit
@@ -225,6 +227,7 @@ mod tests {
         assert_eq!(append("", &undone), "apart\n", "nobody knows which one counts");
         assert_eq!(kept("journal.jsonl"), resumed);
         assert_eq!(append(&format!("{} {}", head('1'), head('f')), &undone), "kept\n", "a person has decided");
-        assert_eq!((kept("journal.jsonl"), kept("journal.apart.jsonl")), (undone, resumed));
+        assert_eq!((kept("journal.jsonl"), kept("journal.apart.2.jsonl")), (undone, resumed));
+        assert_eq!(kept("journal.apart.jsonl"), cut_off, "what was replaced first is kept too");
     }
 }
