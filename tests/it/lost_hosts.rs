@@ -14,6 +14,10 @@ use crate::until::until;
 /// What a run may take that loses a host for good: nine to twelve seconds until ssh notices, `--reconnect`, and the rest of it.
 const GIVEN_UP: Duration = Duration::from_secs(70);
 
+/// The first point behind the build and both shipments, the first that hosts hear of the deploy. A host that does not answer when it
+/// is first asked for is not waited for.
+const MET: usize = 12;
+
 /// A deploy that waits at a point.
 struct Halted<'a> {
     serving: &'a Serving,
@@ -112,9 +116,10 @@ fn killed(serving: &mut Serving, point: usize, victim: usize) -> bool {
     true
 }
 
-/// A host is cut off at this point, and healed after a while: the deploy goes on. Whether it came that far.
+/// A host is cut off at this point, and healed after a while: the deploy goes on, or has not begun. Whether it came that far.
 fn cut_off(serving: &mut Serving, point: usize, victim: usize, away: Duration) -> bool {
     let (next, other) = (serving.next(), 3 - victim);
+    let before = serving.fleet();
     let load = load(serving, other);
     let Some(halted) = Halted::at(point, serving, &next, "1m") else {
         serving.version = next;
@@ -130,6 +135,12 @@ fn cut_off(serving: &mut Serving, point: usize, victim: usize, away: Duration) -
     let summary = load.finish();
     summary.assert_nothing_lost();
     serving.requests += summary.total;
+    if point < MET && ended.code == 5 {
+        assert!(ended.stderr.contains("did not answer SSH") && ended.stderr.contains("nothing was changed"), "{how}");
+        assert_eq!(serving.fleet(), before, "{how}: it is as it was");
+        println!("--- {how}: refused at first contact, 0 of {} requests failed", summary.total);
+        return true;
+    }
     assert_eq!(ended.code, 0, "{how}");
     serving.assert_runs(&next, &[1, 2], &how);
     serving.version = next;
