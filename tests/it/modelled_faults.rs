@@ -2,6 +2,7 @@
 //! and with the same end.
 
 use std::collections::BTreeMap;
+use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
@@ -24,17 +25,18 @@ ship(img, fleet);
 "#;
 
 /// The second host is deployed by hand: with a place for the fault between what is healthy and its traffic.
-const BY_HAND: &str = r"
+const BY_HAND: &str = r#"
 rolling::deploy(web, img, h1);
 let old = running(web, h2);
 let next = start(web, img, h2);
 healthcheck(next);
 hook(h2, p.fault);
+pause("2s");
 set_weights([[old, 0], [next, 100]]);
-drain(old);
+drain(old, #{ timeout: "3s", on_timeout: "fail" });
 stop(old);
 record(next);
-";
+"#;
 
 /// Hosts that serve `v1`.
 struct Shop {
@@ -54,20 +56,27 @@ impl Shop {
 
     #[track_caller]
     fn run(&self, arguments: &[&str], code: i32) -> Events {
-        let run = self.project.events(&[&["run", "deploy.rhai", "--reconnect", "3s"], arguments].concat());
+        let run = self.project.events(&[&["run", "deploy.rhai", "--reconnect", "30s"], arguments].concat());
         assert_eq!(run.output.code, code, "{arguments:?}\n{}\n{:#?}", run.output.stderr, run.result());
         run
     }
 
-    /// Deploys `v2`, which fails and is undone, and has the model tell it with this fault at the last call of this verb that was made by
-    /// then.
+    /// Deploys `v2`, which fails and is undone, and has the model tell the same.
     #[track_caller]
     fn fails_alike(&self, verb: &str, fault: &str, arguments: &[&str]) {
+        self.ends_alike(verb, fault, arguments, 4, || {});
+    }
+
+    /// Deploys `v2`, which ends with this code, and has the model tell it with this fault at the last call of this verb that was made
+    /// before it failed; `over` ends what goes wrong.
+    #[track_caller]
+    fn ends_alike(&self, verb: &str, fault: &str, arguments: &[&str], code: i32, over: impl FnOnce()) {
         let arguments = [&["version=v2"], arguments].concat();
-        let run = self.run(&arguments, 4);
-        let failed = run.events.iter().position(|event| event["event"] == "failed").expect("it fails");
-        let site = run.events[..=failed].iter().rev().find(|event| event["verb"] == verb).expect("it is called");
+        let run = self.run(&arguments, code);
+        let end = run.events.iter().position(|event| event["event"] == "failed").unwrap_or(run.events.len() - 1);
+        let site = run.events[..=end].iter().rev().find(|event| event["verb"] == verb).expect("it is called");
         let story = format!("{}:{verb}:{fault}", site["key"].as_str().expect("a key"));
+        over();
         let done = records(&run.events);
         let told = self.project.podlift(&[&["test", "deploy.rhai"], &arguments[..], &["--story", &story, "--json"]].concat());
         let told: Value = serde_json::from_str(&told.stdout).unwrap_or_else(|error| panic!("{error}\n{}", told.stderr));
@@ -120,6 +129,31 @@ fn there(tale: &Value, host: &str) -> Vec<String> {
     containers
 }
 
+/// A request that takes a minute, in flight on the second host until this ends.
+struct InFlight(Child);
+
+impl InFlight {
+    fn on(rig: &Rig) -> Self {
+        let url = format!("http://{}/work?ms=60000", rig.host(2).address);
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["-sS", "--max-time", "90", &url]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(curl.spawn().expect("curl starts"))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A command that cuts its host off once it has answered, for so long.
+fn cuts_off(seconds: u32) -> String {
+    let rule = "INPUT ! -i lo -j DROP";
+    format!("fault=(sleep 1; iptables -w -I {rule}; sleep {seconds}; iptables -w -D {rule}) </dev/null >/dev/null 2>&1 &")
+}
+
 #[test]
 fn faults_on_real_hosts_end_as_they_do_in_the_model() {
     let shop = Shop::new(RigOptions { hosts: 2, ..RigOptions::default() });
@@ -128,4 +162,29 @@ fn faults_on_real_hosts_end_as_they_do_in_the_model() {
     // One is found healthy, and then it ends.
     let ends = "fault=docker kill $(docker ps --quiet --filter label=podlift.version=v2 | head -n 1)";
     shop.fails_alike("healthcheck", "crashes", &[ends]);
+    // A command fails.
+    shop.fails_alike("hook", "fails", &["fault=exit 1"]);
+    // nginx refuses its configuration, which somebody else broke meanwhile.
+    let broken = "/etc/nginx/conf.d/broken.conf";
+    shop.ends_alike("set_weights", "fails", &[&format!("fault=echo 'broken on;' >{broken}")], 4, || {
+        shop.rig.exec(2, &["rm", broken]).text();
+    });
+    // A request does not end in time.
+    let in_flight = InFlight::on(&shop.rig);
+    shop.fails_alike("drain", "never-ends", &[]);
+    drop(in_flight);
+}
+
+#[test]
+fn a_host_that_is_cut_off_ends_a_deploy_as_it_does_in_the_model() {
+    let shop = Shop::new(RigOptions { hosts: 2, ..RigOptions::default() });
+    // It is reached again in time: the deploy goes on.
+    shop.ends_alike("set_weights", "cut-off", &[&cuts_off(14)], 0, || {});
+}
+
+#[test]
+fn a_disk_that_is_full_ends_a_deploy_as_it_does_in_the_model() {
+    let shop = Shop::new(RigOptions { hosts: 2, disk: Some("64M"), ..RigOptions::default() });
+    shop.rig.exec(2, &["sh", "-c", "cat /dev/zero >/var/lib/docker/full 2>/dev/null; true"]).text();
+    shop.fails_alike("start", "fails", &[]);
 }

@@ -266,7 +266,11 @@ fn failed(call: &Call) -> Result<Outcome, Failure> {
         Op::Hook(_) | Op::Probe(_) => "it exited with code 1",
         _ => "the engine answered with an error",
     };
-    let kind = if matches!(call.op, Op::Hook(_) | Op::Probe(_)) { FailureKind::Command } else { FailureKind::Failed };
+    let kind = match &call.op {
+        Op::Hook(_) | Op::Probe(_) => FailureKind::Command,
+        Op::SetWeights(_) | Op::TestWeights(_) | Op::Preview(_) => FailureKind::Refused,
+        _ => FailureKind::Failed,
+    };
     let failure = Failure::new(kind, words);
     Err(call.op.host().map_or_else(|| failure.clone(), |host| failure.clone().on(&host.name)))
 }
