@@ -2,7 +2,10 @@
 
 use std::sync::OnceLock;
 
-use rhai::{Engine, Module, OptimizationLevel, Shared};
+use rhai::{
+    Engine, Module, OptimizationLevel, Shared,
+    packages::{Package, StandardPackage},
+};
 
 use super::functions;
 
@@ -13,14 +16,18 @@ const CALL_LEVELS: usize = 64;
 const EXPRESSION_DEPTH: usize = 64;
 /// The longest string: a file, or what a command printed.
 const STRING_SIZE: usize = 16 << 20;
+/// How many short strings an engine keeps to share them: as many as Rhai's own engine does.
+const INTERNED: usize = 256;
 /// The most items of an array or a map.
 const ITEMS: usize = 100_000;
 
 /// An engine that knows the language: limits, host functions, value types. `check` compiles with it; a run adds its session,
 /// its modules and a way to stop.
 pub fn language() -> Engine {
-    let mut engine = Engine::new();
+    let mut engine = Engine::new_raw();
     engine
+        .register_global_module(standard_functions())
+        .set_max_strings_interned(INTERNED)
         .set_optimization_level(OptimizationLevel::None)
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
@@ -38,6 +45,12 @@ pub fn language() -> Engine {
         .on_debug(|_, _, _| {})
         .register_global_module(host_functions());
     engine
+}
+
+/// Rhai's own functions, which are the same for every engine too.
+fn standard_functions() -> Shared<Module> {
+    static MODULE: OnceLock<Shared<Module>> = OnceLock::new();
+    MODULE.get_or_init(|| StandardPackage::new().as_shared_module()).clone()
 }
 
 /// The host functions' module, which is the same for every engine: a test of a script makes thousands of them.
