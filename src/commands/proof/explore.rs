@@ -135,7 +135,7 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
         exits: BTreeMap::new(),
         by_faults: BTreeMap::new(),
     };
-    search.note(&Story::default(), &whole);
+    search.note(&Story::default(), &End::of(&whole));
     let singles = stories(&Story::default(), &whole.sites);
     let all_single = singles.len() < bounds.runs && bounds.faults > 0;
     let mut random = Random(bounds.seed);
@@ -253,6 +253,21 @@ fn behind<'a>(story: &Story, sites: &'a [Met]) -> &'a [Met] {
     &sites[last.map_or(0, |last| last + 1)..]
 }
 
+/// What is kept of each of a hundred thousand stories.
+struct End {
+    exit: Option<Exit>,
+    breach: Option<Breach>,
+    /// Whether it says nothing, because a fault of it found no call.
+    was_missed: bool,
+}
+
+impl End {
+    fn of(told: &Told) -> Self {
+        let breach = told.breaches.first().cloned();
+        Self { exit: told.exit, was_missed: !told.missed.is_empty() && breach.is_none(), breach }
+    }
+}
+
 struct Search<'a> {
     subject: &'a Subject,
     start: &'a World,
@@ -267,16 +282,16 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn note(&mut self, story: &Story, told: &Told) {
-        if !told.missed.is_empty() && told.breaches.is_empty() {
+    fn note(&mut self, story: &Story, end: &End) {
+        if end.was_missed {
             self.missed += 1;
             return;
         }
         if !story.faults.is_empty() {
             *self.by_faults.entry(story.faults.len()).or_default() += 1;
         }
-        *self.exits.entry(told.exit.map_or("died", Exit::word)).or_default() += 1;
-        if let Some(breach) = told.breaches.first() {
+        *self.exits.entry(end.exit.map_or("died", Exit::word)).or_default() += 1;
+        if let Some(breach) = &end.breach {
             self.broken.push((story.clone(), breach.clone()));
         }
     }
@@ -284,7 +299,7 @@ impl Search<'_> {
     /// Tells all of these, side by side, and returns the calls of each where they are wanted.
     fn try_all(&mut self, stories: &[Story], deeper: bool) -> Vec<Vec<Met>> {
         let next = AtomicUsize::new(0);
-        let results: Mutex<Vec<Option<Told>>> = Mutex::new(stories.iter().map(|_| None).collect());
+        let results: Mutex<Vec<Option<(End, Vec<Met>)>>> = Mutex::new(stories.iter().map(|_| None).collect());
         let noted = Noted { sites: deeper, steps: false };
         let worker = || {
             loop {
@@ -292,7 +307,8 @@ impl Search<'_> {
                 let Some(story) = stories.get(index) else { break };
                 let told = tell(self.subject, self.start, story, self.limits, noted);
                 (self.progress)(self.told.fetch_add(1, Ordering::SeqCst) + 1, self.bounds.runs);
-                results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(told);
+                let end = End::of(&told);
+                results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some((end, told.sites));
             }
         };
         thread::scope(|scope| {
@@ -304,9 +320,9 @@ impl Search<'_> {
         });
         let told = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut sites = Vec::new();
-        for (story, told) in stories.iter().zip(told.into_iter().flatten()) {
-            self.note(story, &told);
-            sites.push(told.sites);
+        for (story, (end, met)) in stories.iter().zip(told.into_iter().flatten()) {
+            self.note(story, &end);
+            sites.push(met);
         }
         sites
     }
