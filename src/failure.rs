@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{Endpoint, HostName, OwnNetwork, ServiceName},
-    op::Op,
+    op::{Inverse, Op},
 };
 
 /// Why an op failed: what happened, where, what the host said, and what to do next.
@@ -36,8 +36,8 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub half_done: bool,
     /// The ops that take back the part of its work that the op had done, or may have done, when it failed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub inverse: Vec<Op>,
+    #[serde(default, skip_serializing_if = "crate::op::inverse::is_none")]
+    pub inverse: Inverse,
 }
 
 /// A piece of what a host said.
@@ -121,7 +121,7 @@ impl Failure {
             hints: Vec::new(),
             lost: false,
             half_done: false,
-            inverse: Vec::new(),
+            inverse: Inverse::default(),
         }
     }
 

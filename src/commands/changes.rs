@@ -101,7 +101,7 @@ impl Counts {
 fn left_out(records: &[Recorded]) -> BTreeMap<HostName, String> {
     let done = done(records);
     let stands = |record: &&Recorded| record.result.is_ok() && !record.key.is_undo() && !done.contains(record.key.undo(0).as_str());
-    let marks = records.iter().filter(stands).filter_map(|record| if let Op::LeaveOut(op) = &record.op { Some(op) } else { None });
+    let marks = records.iter().filter(stands).filter_map(|record| if let Op::LeaveOut(op) = &*record.op { Some(op) } else { None });
     marks.map(|op| (op.host.name.clone(), op.why.clone())).collect()
 }
 
@@ -137,7 +137,7 @@ mod tests {
     };
 
     fn record(key: Key, op: impl Into<Op>, result: Result<Outcome, Failure>) -> Recorded {
-        Recorded { key, op: op.into(), origin: Origin { file: "deploy.rhai".into(), line: 1, column: 1 }, result, seconds: 0.0 }
+        Recorded { key, op: op.into().into(), origin: Origin { file: "deploy.rhai".into(), line: 1, column: 1 }, result, seconds: 0.0 }
     }
 
     #[test]

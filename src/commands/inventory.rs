@@ -37,7 +37,7 @@ impl Inventory {
     /// What these calls are about.
     pub fn of(records: &[Recorded]) -> Self {
         let mut inventory = Self::default();
-        for op in records.iter().map(|record| &record.op) {
+        for op in records.iter().map(|record| &*record.op) {
             if let Some(project) = op.project() {
                 inventory.project = project.clone();
             }
@@ -78,7 +78,7 @@ mod tests {
         };
         let record = |op: Op| Recorded {
             key: Key::call("", 1),
-            op,
+            op: op.into(),
             origin: Origin { file: "deploy.rhai".into(), line: 1, column: 1 },
             result: Ok(Outcome::default()),
             seconds: 0.0,

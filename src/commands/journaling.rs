@@ -52,7 +52,7 @@ pub fn header(
         script: own,
         imports: texts,
         arguments: arguments.to_vec(),
-        git: git.and_then(|outcome| serde_json::from_value(outcome.value).ok()),
+        git: git.and_then(|outcome| outcome.value.read().ok()),
     }
 }
 

@@ -100,7 +100,7 @@ impl Work<'_> {
         let mut counts = Counts::of(&records);
         // What was deleted once a commit had made the rest final nothing brings back; where nobody knows, it may be gone.
         let doubts = self.journal.doubts();
-        counts.standing += doubts.iter().filter(|intent| matches!(intent.asked.op, Op::Remove(_))).count();
+        counts.standing += doubts.iter().filter(|intent| matches!(*intent.asked.op, Op::Remove(_))).count();
         let is_undone = failures.is_empty() && ending.is_taken_back() && counts.standing == 0;
         let (exit, remains) = match (was_stopped, is_undone) {
             (true, _) => (Exit::Interrupted, Remains::Changes),

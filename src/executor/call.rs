@@ -8,15 +8,15 @@ use std::sync::{
 use super::event::{Discard, Progress};
 use crate::{
     failure::Origin,
-    model::{Key, RunInfo, Token},
-    op::Op,
+    model::{Key, RunInfo, Shared, Token},
+    op::{Inverse, Op},
 };
 
 /// An op with what an executor needs to know about its circumstances.
 #[derive(Clone)]
 pub struct Call {
     /// What is asked for.
-    pub op: Op,
+    pub op: Shared<Op>,
     /// Which call of the run it is.
     pub key: Key,
     /// The mark of what it makes.
@@ -30,14 +30,14 @@ pub struct Call {
     /// Tells when to stop.
     pub cancellation: Cancellation,
     /// What takes it back, as it was found before the first try: a later try may find it done already.
-    pub foreseen: Vec<Op>,
+    pub foreseen: Inverse,
     /// Whether an earlier process asked for it and did not live to see its answer.
     pub is_in_doubt: bool,
 }
 
 impl Call {
     /// A call of `op` in `run`, nobody listening.
-    pub fn new(op: impl Into<Op>, key: Key, origin: Origin, run: Arc<RunInfo>) -> Self {
+    pub fn new(op: impl Into<Shared<Op>>, key: Key, origin: Origin, run: Arc<RunInfo>) -> Self {
         let token = key.token(&run.id);
         Self {
             op: op.into(),
@@ -47,7 +47,7 @@ impl Call {
             run,
             progress: Arc::new(Discard),
             cancellation: Cancellation::default(),
-            foreseen: Vec::new(),
+            foreseen: Inverse::default(),
             is_in_doubt: false,
         }
     }
@@ -60,8 +60,8 @@ impl Call {
 
     /// The same circumstances with another op: for what an executor has to know before or after the call itself.
     #[must_use]
-    pub fn with(&self, op: impl Into<Op>) -> Self {
-        Self { op: op.into(), progress: Arc::new(Discard), foreseen: Vec::new(), ..self.clone() }
+    pub fn with(&self, op: impl Into<Shared<Op>>) -> Self {
+        Self { op: op.into(), progress: Arc::new(Discard), foreseen: Inverse::default(), ..self.clone() }
     }
 }
 

@@ -30,7 +30,7 @@ impl<E: Executor> Confirming<E> {
 
 impl<E: Executor> Executor for Confirming<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        if let Op::Confirm(question) = &call.op
+        if let Op::Confirm(question) = &*call.op
             && let Some(answer) = self.somebody.ask(question, call)
         {
             return Ok(Outcome::of(answer));
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_question_without_an_answer_suspends_the_run_unless_the_script_says_what_holds() {
         let question = |otherwise| Confirm { question: "go on?".into(), name: Some("switch".into()), otherwise };
-        assert_eq!(unanswered(&question(Some(false))).expect("the script says so").value, false);
+        assert_eq!(unanswered(&question(Some(false))).expect("the script says so").value.json(), false);
         let failure = unanswered(&question(None)).expect_err("nobody is there");
         assert_eq!(failure.kind, FailureKind::Interrupted);
         assert!(failure.message.contains("go on?") && failure.hints[0].contains("--yes=switch"), "{failure:?}");

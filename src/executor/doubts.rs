@@ -38,7 +38,7 @@ fn settled(journal: &Journal, executor: &dyn Executor, decide: &dyn Decide, run:
         let asked = &intent.asked;
         let call = Call::new(asked.op.clone(), asked.key.clone(), asked.origin.clone(), run.clone());
         let inverse = if asked.op.is_known_by_its_answer_only() {
-            match (decide.decide(&intent), &asked.op) {
+            match (decide.decide(&intent), &*asked.op) {
                 (Answer::Done, Op::Hook(hook)) => Ok(hook.inverse().into_iter().collect()),
                 (Answer::Done | Answer::Skip, _) => Ok(Vec::new()),
                 (Answer::Redo | Answer::Abort, _) => Err(Failure::new(

@@ -118,7 +118,7 @@ pub(super) fn places<'a>(records: impl IntoIterator<Item = &'a Recorded>) -> BTr
         }
     };
     for record in records {
-        match &record.op {
+        match &*record.op {
             Op::Start(op) => add(&op.host, &op.project, &op.service.name, op.service.proxies(std::slice::from_ref(&op.host))),
             Op::StartAgain(op) => add(&op.host, &op.project, &op.service, &op.proxies),
             Op::Drain(op) => add(&op.host, &op.project, &op.service, &op.proxies),
@@ -156,7 +156,7 @@ fn part(executor: &dyn Executor, place: Place, run: &Arc<RunInfo>) -> Part {
     let op = Find { host, project, service, proxies, sought: Sought::Running };
     let origin = Origin { file: "the end of the run".into(), line: 1, column: 1 };
     let answer = executor.perform(&Call::new(op, Key::call("end/", 1), origin, run.clone()));
-    let found: Found = match answer.map(|outcome| serde_json::from_value(outcome.value)) {
+    let found: Found = match answer.map(|outcome| outcome.value.read()) {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return Part { unknown: Some(error.to_string()), ..part },
         Err(failure) => return Part { unknown: Some(failure.message), ..part },
@@ -196,7 +196,7 @@ mod tests {
 
     impl Executor for Nothing {
         fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-            if let Op::Find(find) = &call.op {
+            if let Op::Find(find) = &*call.op {
                 let proxies = find.proxies.iter().map(|proxy| proxy.name.to_string()).collect();
                 self.0.lock().unwrap_or_else(PoisonError::into_inner).push(proxies);
             }

@@ -65,7 +65,7 @@ impl<E: Executor> Guard<E> {
         O::Output: DeserializeOwned,
     {
         let outcome = self.inner.perform(&call.with(op))?;
-        serde_json::from_value(outcome.value).map_err(|error| Failure::failed(format!("a fact could not be read: {error}")))
+        outcome.value.read().map_err(|error| Failure::failed(format!("a fact could not be read: {error}")))
     }
 
     fn survey(&self, call: &Call, host: &Host, project: &ProjectName) -> Result<HostState, Failure> {
@@ -303,12 +303,14 @@ impl<E: Executor> Guard<E> {
 
     /// What a call that was done means for those to come.
     fn learn(&self, call: &Call, outcome: &Outcome) {
-        match &call.op {
+        match &*call.op {
             Op::Drain(op) => {
                 lock(&self.undrained).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
             }
             Op::Start(op) => lock(&self.unchecked).extend(
-                serde_json::from_value::<Vec<Container>>(outcome.value.clone())
+                outcome
+                    .value
+                    .read::<Vec<Container>>()
                     .unwrap_or_default()
                     .into_iter()
                     .map(|container| (op.host.name.clone(), container.name)),
@@ -327,7 +329,7 @@ impl<E: Executor> Guard<E> {
 impl<E: Executor> Executor for Guard<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
         let (mut departing, mut assumed) = (None, None);
-        match &call.op {
+        match &*call.op {
             Op::Start(op) => assumed = self.start(call, op)?,
             Op::SetWeights(op) => departing = self.set_weights(call, op)?,
             Op::Preview(op) => self.preview(call, op)?,
@@ -350,7 +352,7 @@ impl<E: Executor> Executor for Guard<E> {
     }
 
     fn recall(&self, call: &Call, outcome: &Outcome) {
-        if let Op::SetWeights(op) = &call.op {
+        if let Op::SetWeights(op) = &*call.op {
             let before = outcome.inverse.iter().filter_map(|inverse| match inverse {
                 Op::SetWeights(inverse) => Some(&inverse.changes),
                 _ => None,

@@ -9,7 +9,7 @@ use crate::{
     failure::{Failure, FailureKind},
     journal::{Asked, Entry, Intent, Journal, now},
     model::{Container, Host, Key, ProjectName, RouteTable, ServiceName},
-    op::{Drain, Find, Found, Op, Operation, Routes, Sought, Start, Stop},
+    op::{Drain, Find, Found, Inverse, Op, Operation, Routes, Sought, Start, Stop},
 };
 
 /// Writes the intent of every change into the journal, with what would take it back, then lets the executor within do it.
@@ -24,7 +24,7 @@ impl<E: Executor> Intend<E> {
         Self { inner, journal }
     }
 
-    fn note(&self, call: &Call, key: Key, inverse: Vec<Op>) -> Result<(), Failure> {
+    fn note(&self, call: &Call, key: Key, inverse: Inverse) -> Result<(), Failure> {
         let asked = Asked { key, origin: call.origin.clone(), op: call.op.clone() };
         // Nothing can be undone either where nothing can be noted: the run stops, and stays as it is.
         let stopped = |failure| Failure { kind: FailureKind::Interrupted, ..failure };
@@ -35,12 +35,12 @@ impl<E: Executor> Intend<E> {
 impl<E: Executor> Executor for Intend<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
         // Whoever takes the run back has to know where it may have leases.
-        if let Op::Lock(_) = &call.op {
-            self.note(call, call.key.lease(), Vec::new())?;
+        if let Op::Lock(_) = &*call.op {
+            self.note(call, call.key.lease(), Inverse::default())?;
         }
         // One that an earlier process left is still true, and knows what was there before.
         if call.op.class().changes() && self.journal.in_doubt(&call.key).is_none() {
-            let foreseen = foresee(&self.inner, call)?;
+            let foreseen: Inverse = foresee(&self.inner, call)?.into();
             self.note(call, call.key.clone(), foreseen.clone())?;
             return self.inner.perform(&Call { foreseen, ..call.clone() });
         }
@@ -58,7 +58,7 @@ impl<E: Executor> Executor for Intend<E> {
 
 /// What would take this change back, by what is there before it. Empty where only a look can tell ([`made`]), or a person.
 fn foresee(executor: &dyn Executor, call: &Call) -> Result<Vec<Op>, Failure> {
-    Ok(match &call.op {
+    Ok(match &*call.op {
         Op::SetWeights(op) => {
             vec![op.inverse(routes(executor, call, &op.proxy, &op.project, &op.service)?.as_ref())]
         }
@@ -122,5 +122,5 @@ fn routes(
 
 fn read<O: Operation<Output: DeserializeOwned>>(executor: &dyn Executor, call: &Call, op: O) -> Result<O::Output, Failure> {
     let outcome = executor.perform(&call.with(op))?;
-    serde_json::from_value(outcome.value).map_err(|error| Failure::failed(format!("a fact could not be read: {error}")))
+    outcome.value.read().map_err(|error| Failure::failed(format!("a fact could not be read: {error}")))
 }

@@ -94,8 +94,7 @@ impl<E: Executor> Leased<E> {
         let begin = Instant::now();
         loop {
             let taken = self.inner.perform(&call).and_then(|outcome| {
-                serde_json::from_value(outcome.value)
-                    .map_err(|error| Failure::failed(format!("`lock` was answered with something else: {error}")))
+                outcome.value.read().map_err(|error| Failure::failed(format!("`lock` was answered with something else: {error}")))
             });
             match taken {
                 Ok(Locking::Taken) => {
@@ -141,7 +140,7 @@ impl<E: Executor> Leased<E> {
     pub fn adopt(&self, call: &Call, places: &BTreeSet<(ProjectName, Host)>) {
         all(self.terms.branches, places, |(project, host)| {
             let asked = call.with(ReadLeases { host: host.clone(), project: project.clone() });
-            let answer = self.inner.perform(&asked).map(|outcome| serde_json::from_value::<Vec<Lease>>(outcome.value));
+            let answer = self.inner.perform(&asked).map(|outcome| outcome.value.read::<Vec<Lease>>());
             for lease in answer.into_iter().flatten().flatten().filter(|lease| lease.run == call.run.id) {
                 let _ = self.take(call, project, &lease.service, &[host]);
             }
@@ -171,7 +170,7 @@ impl<E: Executor> Leased<E> {
 
 impl<E: Executor> Executor for Leased<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        match &call.op {
+        match &*call.op {
             Op::Lock(op) => {
                 self.take(call, &op.project, &op.service, &op.hosts.iter().collect::<Vec<_>>())?;
                 Ok(Outcome::of(Locking::Taken))
@@ -186,7 +185,7 @@ impl<E: Executor> Executor for Leased<E> {
     }
 
     fn recall(&self, call: &Call, outcome: &Outcome) {
-        if let Op::Lock(op) = &call.op {
+        if let Op::Lock(op) = &*call.op {
             lock(&self.recalled).entry((op.project.clone(), op.service.clone())).or_default().extend(op.hosts.iter().cloned());
         }
         self.inner.recall(call, outcome);
@@ -240,7 +239,7 @@ mod tests {
     use crate::{
         executor::{Cancellation, Key, Model, RunInfo, Source},
         failure::Origin,
-        model::{HostState, RunId, Version},
+        model::{HostState, RunId, Shared, Version},
         op::Record,
         world::World,
     };
@@ -266,7 +265,7 @@ mod tests {
         Leased::new(fleet.clone(), Terms { purpose: "deploy.rhai".into(), lasting: LASTING, wait, ..Terms::default() })
     }
 
-    fn call(run: &str, op: impl Into<Op>) -> Call {
+    fn call(run: &str, op: impl Into<Shared<Op>>) -> Call {
         let run = RunInfo { id: RunId::new(run).expect("valid"), operator: format!("{run}@desk"), started: "2026-01-01T00:00:00Z".into() };
         Call::new(op, Key::call("", 1), Origin { file: "deploy.rhai".into(), line: 1, column: 1 }, Arc::new(run))
     }
@@ -289,7 +288,7 @@ mod tests {
     fn owners(fleet: &Fleet, host: &str) -> Vec<String> {
         let op = ReadLeases { host: Host::parse(host).expect("valid"), project: names().0 };
         let outcome = fleet.perform(&call("r0", op)).expect("it is read");
-        serde_json::from_value::<Vec<Lease>>(outcome.value).expect("leases").into_iter().map(|lease| lease.owner).collect()
+        outcome.value.read::<Vec<Lease>>().expect("leases").into_iter().map(|lease| lease.owner).collect()
     }
 
     #[test]

@@ -76,7 +76,7 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
     if is_beyond_leases(&call.op) {
         fleet.confirm_leases().await?;
     }
-    match &call.op {
+    match &*call.op {
         Op::Survey(op) => plain(survey::survey(&*fleet.host(&op.host).await?, &op.project)).await,
         Op::Find(op) => plain(survey::find(fleet, op)).await,
         Op::Routes(op) => plain(async { nginx::table(&*fleet.host(&op.proxy).await?, &op.project, &op.service).await }).await,
@@ -159,7 +159,7 @@ fn is_beyond_leases(op: &Op) -> bool {
 }
 
 /// The outcome of what has no inverse.
-async fn plain<T: Serialize>(work: impl Future<Output = Result<T, Failure>>) -> Result<Outcome, Failure> {
+async fn plain<T: Serialize + Send + Sync + 'static>(work: impl Future<Output = Result<T, Failure>>) -> Result<Outcome, Failure> {
     work.await.map(Outcome::of)
 }
 

@@ -28,7 +28,7 @@ pub struct Real<E>(pub E);
 impl<E: Executor> Source for Real<E> {
     fn survey(&self, call: &Call, host: &Host, project: &ProjectName) -> Result<HostState, Failure> {
         let outcome = self.0.perform(&call.with(Survey { host: host.clone(), project: project.clone() }))?;
-        serde_json::from_value(outcome.value).map_err(|error| Failure::failed(format!("a host's state could not be read: {error}")))
+        outcome.value.read().map_err(|error| Failure::failed(format!("a host's state could not be read: {error}")))
     }
 
     fn read(&self, call: &Call) -> Option<Result<Outcome, Failure>> {
@@ -77,8 +77,10 @@ impl<S: Source> Model<S> {
         let mut world = self.lock();
         let gone = world.gone(&call.op);
         let mut op = call.op.clone();
-        match &mut op {
-            Op::Stop(stop) if call.may_find_it_gone() => stop.containers.retain(|container| !gone.contains(container)),
+        match &*call.op {
+            Op::Stop(_) if call.may_find_it_gone() && !gone.is_empty() => {
+                op.make_mut().containers_mut().into_iter().for_each(|all| all.retain(|container| !gone.contains(container)));
+            }
             Op::Drain(drain) if !call.may_find_it_gone() => world.has_all(&drain.host, &drain.containers)?,
             _ => {}
         }
@@ -129,7 +131,7 @@ impl<S: Source> Executor for Model<S> {
             && let Err(failure) = self.discover(call)
         {
             // A host without an engine, on which only commands run, keeps leases too; what they are no survey tells.
-            return if matches!(call.op, Op::Lock(_)) { Ok(Outcome::of(Locking::Taken)) } else { Err(failure) };
+            return if matches!(*call.op, Op::Lock(_)) { Ok(Outcome::of(Locking::Taken)) } else { Err(failure) };
         }
         self.apply(call).map_err(|failure| match call.op.host().map(|host| &host.name) {
             Some(name) => failure.on(name),
@@ -169,7 +171,7 @@ mod tests {
     use super::*;
     use crate::{
         failure::Origin,
-        model::{Container, Key, RunId, RunInfo},
+        model::{Container, Key, RunId, RunInfo, Shared},
         op::{Drain, Remove, Start, Stop},
     };
 
@@ -187,7 +189,7 @@ mod tests {
         }
     }
 
-    fn call(op: impl Into<Op>, key: Key) -> Call {
+    fn call(op: impl Into<Shared<Op>>, key: Key) -> Call {
         let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me@here".into(), started: "2026-01-01T00:00:00Z".into() };
         Call::new(op, key, Origin { file: "deploy.rhai".into(), line: 1, column: 1 }, Arc::new(run))
     }
@@ -206,7 +208,7 @@ mod tests {
         .expect("a start");
         let started = model.perform(&call(start, Key::call("", 1))).expect("it has the image");
         let [Op::Drain(drain), Op::Stop(stop), Op::Remove(remove)] = &started.inverse[..] else { panic!("{:?}", started.inverse) };
-        let containers: Vec<Container> = serde_json::from_value(started.value).expect("containers");
+        let containers: Vec<Container> = started.value.read().expect("containers");
         let by_hand = Remove { containers: vec![containers[0].name.clone()], ..remove.clone() };
         model.perform(&call(by_hand, Key::call("", 2))).expect("it is there");
         (model, drain.clone(), stop.clone(), remove.clone(), containers)

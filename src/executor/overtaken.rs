@@ -66,10 +66,9 @@ pub fn overtaken(executor: &dyn Executor, records: &[Recorded], reach: Reach, ru
         };
         let find =
             Find { host: host.clone(), project: project.clone(), service: service.clone(), proxies: Vec::new(), sought: Sought::Releases };
-        let found: Found = read(find.into()).and_then(|outcome| serde_json::from_value(outcome.value).ok()).unwrap_or_default();
+        let found: Found = read(find.into()).and_then(|outcome| outcome.value.read().ok()).unwrap_or_default();
         let history = HistoryOf { host: host.clone(), project: project.clone(), service: service.clone() };
-        let history: Vec<HistoryEntry> =
-            read(history.into()).and_then(|outcome| serde_json::from_value(outcome.value).ok()).unwrap_or_default();
+        let history: Vec<HistoryEntry> = read(history.into()).and_then(|outcome| outcome.value.read().ok()).unwrap_or_default();
         let of_containers = found.containers.iter().map(|container| later(&container.run, &container.deployed_at, &container.deployed_by));
         let of_history = history.iter().map(|entry| later(&entry.run, &entry.at, &entry.by));
         if let Some(later) = of_containers.chain(of_history).flatten().next() {
@@ -109,7 +108,7 @@ mod tests {
                 at: (*at).into(),
                 by: "bob@ci".into(),
             };
-            Ok(match call.op {
+            Ok(match *call.op {
                 Op::HistoryOf(_) => Outcome::of(self.0.iter().map(entry).collect::<Vec<_>>()),
                 _ => Outcome::of(Found::default()),
             })

@@ -20,13 +20,13 @@ pub fn since_commit<'a>(records: &'a [Recorded], block: &str) -> Vec<&'a Recorde
 
 /// The keys of the commits.
 pub fn commits(records: &[Recorded]) -> Vec<&Key> {
-    let committed = |record: &&Recorded| matches!(record.op, Op::Commit(_)) && record.result.is_ok();
+    let committed = |record: &&Recorded| matches!(*record.op, Op::Commit(_)) && record.result.is_ok();
     records.iter().filter(committed).map(|record| &record.key).collect()
 }
 
 /// The keys of the commits that finished what they made final.
 pub fn finished(records: &[Recorded]) -> Vec<&Key> {
-    let finished = |record: &&Recorded| matches!(&record.op, Op::Commit(op) if !op.unfinished) && record.result.is_ok();
+    let finished = |record: &&Recorded| matches!(&*record.op, Op::Commit(op) if !op.unfinished) && record.result.is_ok();
     records.iter().filter(finished).map(|record| &record.key).collect()
 }
 
@@ -47,7 +47,7 @@ pub fn started_again<'a>(pending: &[&'a Recorded]) -> BTreeSet<&'a str> {
         let starts = |op: &Op| matches!(op, Op::StartAgain(op) if op.host.name == *host && op.containers.contains(container));
         record.inverse().iter().any(starts)
     };
-    let again = pending.iter().enumerate().filter(|(index, record)| match &record.op {
+    let again = pending.iter().enumerate().filter(|(index, record)| match &*record.op {
         Op::StartAgain(op) => {
             let older = &pending[..*index];
             op.containers.iter().all(|container| older.iter().any(|record| stopped(record, &op.host.name, container)))
@@ -73,7 +73,7 @@ pub fn on_what_is_there(op: &Op, gone: &Containers<'_>) -> Option<Op> {
 /// The containers that the script deleted.
 pub fn gone(records: &[Recorded]) -> Containers<'_> {
     let deleted = records.iter().filter(|record| record.result.is_ok() && !record.key.is_undo());
-    let removed = deleted.filter_map(|record| match &record.op {
+    let removed = deleted.filter_map(|record| match &*record.op {
         Op::Remove(op) => Some((&op.host.name, &op.containers)),
         Op::Prune(op) => Some((&op.host.name, &op.containers)),
         _ => None,

@@ -123,7 +123,8 @@ impl<E: Executor> Record<E> {
     /// Fails where the script asks for something else than what was recorded under this key.
     fn same(&self, call: &Call, recorded: &Op) -> Result<(), Failure> {
         // What undoes is decided by what is left to undo, which an earlier process may have seen otherwise.
-        if call.key.is_undo() || recorded.class() == call.op.class() && recorded.canonical() == call.op.canonical() {
+        let is_same = || *recorded == *call.op || recorded.class() == call.op.class() && recorded.canonical() == call.op.canonical();
+        if call.key.is_undo() || is_same() {
             return Ok(());
         }
         let failure = diverged(call, recorded);
@@ -227,15 +228,15 @@ fn is_final(recorded: &Recorded) -> bool {
 
 /// What takes back a change that is in doubt.
 pub fn taken_back_by(executor: &dyn Executor, call: &Call, intent: &Intent) -> Result<Vec<Op>, Failure> {
-    match &call.op {
+    match &*call.op {
         Op::Start(op) => made(executor, call, op),
         // Only the database knows which of its statements are done: the rest is done too, then all of it is taken back.
         Op::Sql(op) if op.undo.is_some() => match executor.perform(call) {
-            Ok(outcome) => Ok(outcome.inverse),
-            Err(failure) if !failure.inverse.is_empty() => Ok(failure.inverse),
+            Ok(outcome) => Ok(outcome.inverse.to_vec()),
+            Err(failure) if !failure.inverse.is_empty() => Ok(failure.inverse.to_vec()),
             Err(failure) => Err(failure),
         },
-        _ => Ok(intent.inverse.clone()),
+        _ => Ok(intent.inverse.to_vec()),
     }
 }
 
@@ -305,8 +306,8 @@ mod tests {
     use super::*;
     use crate::{
         failure::Origin,
-        model::{Period, RunId, RunInfo},
-        op::{CommandLine, Hook, Invocation, Now, Pause, Place},
+        model::{Period, RunId, RunInfo, Shared},
+        op::{CommandLine, Hook, Inverse, Invocation, Now, Pause, Place},
     };
 
     /// Answers each call with how often it was asked.
@@ -332,7 +333,7 @@ mod tests {
         }
     }
 
-    fn call(number: usize, op: impl Into<Op>) -> Call {
+    fn call(number: usize, op: impl Into<Shared<Op>>) -> Call {
         let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me".into(), started: "2026-01-01T00:00:00Z".into() };
         Call::new(op, Key::call("", number), Origin { file: "deploy.rhai".into(), line: number, column: 1 }, Arc::new(run))
     }
@@ -360,12 +361,12 @@ mod tests {
     fn a_recorded_call_is_answered_and_not_made_again() {
         let journal = Arc::new(Journal::in_memory());
         let first = Record::journaled(Counting::default(), journal.clone(), Arc::new(Nobody));
-        assert_eq!(first.perform(&call(1, Now {})).expect("answers").value, 1);
+        assert_eq!(first.perform(&call(1, Now {})).expect("answers").value.json(), 1);
         let again = Record::journaled(Counting::default(), later(&journal), Arc::new(Nobody));
         let mut moved = call(1, Now {});
         moved.origin.line = 40;
-        assert_eq!(again.perform(&moved).expect("answers").value, 1, "another line is the same call");
-        assert_eq!(again.perform(&call(2, Now {})).expect("answers").value, 1, "the first that is really made");
+        assert_eq!(again.perform(&moved).expect("answers").value.json(), 1, "another line is the same call");
+        assert_eq!(again.perform(&call(2, Now {})).expect("answers").value.json(), 1, "the first that is really made");
     }
 
     #[test]
@@ -389,7 +390,9 @@ mod tests {
             let journal = Journal::in_memory();
             let asked = call(1, hook("migrate"));
             let asked = Asked { key: asked.key, origin: asked.origin, op: asked.op };
-            journal.append(Entry::Intent(Intent { asked, at: "2026-01-01T00:00:00Z".into(), inverse: Vec::new() })).expect("in memory");
+            journal
+                .append(Entry::Intent(Intent { asked, at: "2026-01-01T00:00:00Z".into(), inverse: Inverse::default() }))
+                .expect("in memory");
             let record = Record::journaled(Counting::default(), later(&journal), Arc::new(Says(answer)));
             let result = record.perform(&call(1, hook("migrate")));
             (result, *record.inner().0.lock().unwrap_or_else(PoisonError::into_inner))
@@ -417,7 +420,7 @@ mod tests {
         let journal = Arc::new(Journal::in_memory());
         Record::journaled(Stops, journal.clone(), Arc::new(Nobody)).perform(&call(1, Now {})).expect_err("stops");
         let again = Record::journaled(Counting::default(), later(&journal), Arc::new(Nobody));
-        assert_eq!(again.perform(&call(1, Now {})).expect("answers").value, 1);
+        assert_eq!(again.perform(&call(1, Now {})).expect("answers").value.json(), 1);
     }
 
     #[test]

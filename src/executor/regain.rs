@@ -49,7 +49,7 @@ fn needed(records: &[Recorded]) -> BTreeMap<Seat, Host> {
         needed.extend(hosts.iter().map(|host| ((project.clone(), service.clone(), host.name.clone()), (*host).clone())));
     };
     for record in records {
-        match &record.op {
+        match &*record.op {
             Op::Lock(op) => add(&op.project, &op.service, &op.hosts.iter().collect::<Vec<_>>()),
             op => {
                 for op in std::iter::once(op).chain(record.inverse()) {
@@ -67,7 +67,7 @@ fn left(executor: &dyn Executor, call: &Call, needed: &BTreeMap<Seat, Host>, bra
         needed.iter().map(|((project, _, name), host)| ((project, name), host)).collect();
     let reads = all(branches, places, |((project, name), host)| {
         let asked = call.with(ReadLeases { host: host.clone(), project: project.clone() });
-        let answer = executor.perform(&asked).map(|outcome| serde_json::from_value::<Vec<Lease>>(outcome.value));
+        let answer = executor.perform(&asked).map(|outcome| outcome.value.read::<Vec<Lease>>());
         let leases = answer.into_iter().flatten().flatten().filter(|lease| lease.run == asked.run.id);
         leases.map(|lease| (project.clone(), lease.service, name.clone())).collect::<Vec<_>>()
     });
@@ -103,7 +103,7 @@ mod tests {
     use crate::{
         executor::{Leased, Model, RunInfo, Source, Terms},
         failure::Origin,
-        model::{HostState, Key, RunId, Version},
+        model::{HostState, Key, RunId, Shared, Version},
         op::Record,
         world::World,
     };
@@ -128,7 +128,7 @@ mod tests {
         Leased::new(fleet.clone(), Terms::default())
     }
 
-    fn call(run: &str, op: impl Into<Op>) -> Call {
+    fn call(run: &str, op: impl Into<Shared<Op>>) -> Call {
         let run = RunInfo { id: RunId::new(run).expect("valid"), operator: format!("{run}@desk"), started: "2026-01-01T00:00:00Z".into() };
         Call::new(op, Key::call("", 1), Origin { file: "deploy.rhai".into(), line: 1, column: 1 }, Arc::new(run))
     }

@@ -14,7 +14,7 @@ use super::{Call, Executor, Outcome, Urgency};
 use crate::{
     failure::{Failure, FailureKind},
     model::{HostName, Period},
-    op::{Class, Op, Pause},
+    op::{Class, Inverse, Op, Pause},
 };
 
 /// How long a lost host is tried again, where the command line does not say it.
@@ -60,12 +60,12 @@ impl<E: Executor> Settle<E> {
 impl<E: Executor> Executor for Settle<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
         let (mut rest, mut rested, mut since) = (FIRST, Period::default(), None);
-        let (mut inverse, mut was_lost, mut half_done) = (Vec::new(), false, false);
+        let (mut inverse, mut was_lost, mut half_done) = (Inverse::default(), false, false);
         let mut first: Option<String> = None;
         loop {
             let failure = match self.inner.perform(call) {
                 Ok(outcome) => {
-                    if !matches!(call.op, Op::Reachable(_)) {
+                    if !matches!(*call.op, Op::Reachable(_)) {
                         self.reached().extend(call.op.hosts().into_iter().map(|host| host.name.clone()));
                     }
                     // What the first try took away, the last one did not find any more.
@@ -83,7 +83,7 @@ impl<E: Executor> Executor for Settle<E> {
             }
             was_lost |= failure.lost;
             // What was deleted nothing brings back, and no try knows of it but that which was lost.
-            half_done |= failure.half_done || was_lost && matches!(call.op, Op::Remove(_));
+            half_done |= failure.half_done || was_lost && matches!(*call.op, Op::Remove(_));
             let failure = Failure { inverse: inverse.clone(), half_done, ..failure };
             // Why the host cannot be reached does not tell what was on its way when it was lost.
             let failure = match &first {
@@ -140,17 +140,22 @@ fn plus(one: Period, other: Period) -> Period {
 
 /// What takes back an op that was tried twice. A change that took something away knows what that was by its first try; of the
 /// second, what is about other hosts counts. What a create made is in both.
-fn both(class: Class, first: Vec<Op>, second: Vec<Op>) -> Vec<Op> {
+fn both(class: Class, first: Inverse, second: Inverse) -> Inverse {
     if class == Class::Create {
-        return all_made(first, second);
+        return all_made(first.to_vec(), second).into();
+    }
+    if first.is_empty() || second.is_empty() {
+        return if first.is_empty() { second } else { first };
     }
     let is_new = |op: &Op| !first.iter().any(|known| known.host().map(|host| &host.name) == op.host().map(|host| &host.name));
-    let more: Vec<Op> = second.into_iter().filter(is_new).collect();
-    first.into_iter().chain(more).collect()
+    let more: Vec<Op> = second.iter().filter(|op| is_new(op)).cloned().collect();
+    let mut all = first.clone();
+    all.extend(more);
+    all
 }
 
 /// The ops of both, those of one kind on one host as one that is about the containers of both.
-fn all_made(mut first: Vec<Op>, second: Vec<Op>) -> Vec<Op> {
+fn all_made(mut first: Vec<Op>, second: Inverse) -> Vec<Op> {
     for mut op in second {
         let is_same = |known: &&mut Op| known.verb() == op.verb() && known.host() == op.host();
         match (first.iter_mut().find(is_same).and_then(Op::containers_mut), op.containers_mut()) {
@@ -178,7 +183,7 @@ mod tests {
     use crate::{
         executor::{Cancellation, RunInfo},
         failure::Origin,
-        model::{Check, ContainerName, Health, Host, Key, ProjectName, RunId, ServiceName, Version},
+        model::{Check, ContainerName, Health, Host, Key, ProjectName, RunId, ServiceName, Shared, Version},
         op::{CommandLine, Forget, Hook, Invocation, Place, Record, Start},
     };
 
@@ -194,7 +199,7 @@ mod tests {
         fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
             self.asked.lock().expect("nobody panics").push(call.op.verb());
             let mut losses = self.losses.lock().expect("nobody panics");
-            if matches!(call.op, Op::Pause(_)) || *losses == 0 {
+            if matches!(*call.op, Op::Pause(_)) || *losses == 0 {
                 return Ok(Outcome::of(()));
             }
             *losses -= 1;
@@ -217,7 +222,7 @@ mod tests {
         Forget { host, project: ProjectName::default(), service, run, version }
     }
 
-    fn call(op: impl Into<Op>) -> Call {
+    fn call(op: impl Into<Shared<Op>>) -> Call {
         let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me@here".into(), started: "2026-01-01T00:00:00Z".into() };
         Call::new(op, Key::call("", 1), Origin { file: "deploy.rhai".into(), line: 1, column: 1 }, Arc::new(run))
     }
@@ -242,7 +247,7 @@ mod tests {
     #[test]
     fn what_was_found_done_at_the_second_try_is_taken_back_as_was_foreseen_before_the_first() {
         let settle = Settle::new(shaky(1), PATIENCE);
-        let foreseen = vec![Op::from(forget())];
+        let foreseen: Inverse = vec![Op::from(forget())].into();
         let outcome = settle.perform(&Call { foreseen: foreseen.clone(), ..note() }).expect("the second try");
         assert_eq!(outcome.inverse, foreseen);
         let outcome = settle.perform(&Call { foreseen, ..note() }).expect("the first try");
@@ -253,7 +258,7 @@ mod tests {
     fn what_was_on_its_way_is_asked_for_again_and_what_the_first_try_did_can_be_taken_back() {
         let settle = Settle::new(Shaky { inverse: true, ..shaky(2) }, PATIENCE);
         let outcome = settle.perform(&note()).expect("the third try");
-        assert_eq!(outcome.inverse, [Op::from(forget())]);
+        assert_eq!(*outcome.inverse, [Op::from(forget())]);
         assert_eq!(*settle.inner.asked.lock().expect("nobody panics"), ["record", "pause", "record", "pause", "record"]);
         assert!(settle.inner.given_up.lock().expect("nobody panics").is_empty());
     }
@@ -264,7 +269,7 @@ mod tests {
 
         impl Executor for LostThenFailed {
             fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-                if matches!(call.op, Op::Pause(_)) {
+                if matches!(*call.op, Op::Pause(_)) {
                     return Ok(Outcome::of(()));
                 }
                 let mut tries = self.0.lock().expect("nobody panics");
@@ -273,12 +278,12 @@ mod tests {
                 Err(if *tries == 1 { lost } else { Failure::failed("the disk is full") })
             }
         }
-        let foreseen = vec![Op::from(forget())];
+        let foreseen: Inverse = vec![Op::from(forget())].into();
         let settle = Settle::new(LostThenFailed(Mutex::new(0)), PATIENCE);
         let failure = settle.perform(&Call { foreseen: foreseen.clone(), ..note() }).expect_err("the second try fails");
         assert_eq!(failure.inverse, foreseen);
         let settle = Settle::new(LostThenFailed(Mutex::new(1)), PATIENCE);
-        assert_eq!(settle.perform(&Call { foreseen, ..note() }).expect_err("the first try fails").inverse, [], "it has done nothing");
+        assert_eq!(settle.perform(&Call { foreseen, ..note() }).expect_err("the first try fails").inverse.len(), 0, "it has done nothing");
     }
 
     #[test]
@@ -288,7 +293,7 @@ mod tests {
 
         impl Executor for Starting {
             fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-                let Op::Start(op) = &call.op else { return Ok(Outcome::of(())) };
+                let Op::Start(op) = &*call.op else { return Ok(Outcome::of(())) };
                 let name = |replica| ContainerName::new(format!("shop-web-v1-{}-{replica}", call.token)).expect("valid");
                 let mut tries = self.0.lock().expect("nobody panics");
                 *tries += 1;
@@ -328,7 +333,7 @@ mod tests {
 
         impl Executor for Slow {
             fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-                if matches!(call.op, Op::Pause(_)) {
+                if matches!(*call.op, Op::Pause(_)) {
                     return Ok(Outcome::of(()));
                 }
                 *self.0.lock().expect("nobody panics") += 1;

@@ -29,7 +29,7 @@ impl<E: Executor> Source for Simulated<E> {
     }
 
     fn read(&self, call: &Call) -> Option<Result<Outcome, Failure>> {
-        matches!(call.op, Op::Git(_) | Op::CompareVersions(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_))
+        matches!(*call.op, Op::Git(_) | Op::CompareVersions(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_))
             .then(|| self.local.perform(call))
     }
 }

@@ -71,7 +71,7 @@ impl<E: Executor, S: Steps> Executor for Step<E, S> {
         loop {
             let result = match answer {
                 Answer::Do => self.inner.perform(call),
-                Answer::Instead(op) => self.inner.perform(&Call { op: *op, ..call.clone() }),
+                Answer::Instead(op) => self.inner.perform(&Call { op: (*op).into(), ..call.clone() }),
                 Answer::Skip(outcome) => return Ok(*outcome),
                 Answer::Fail(failure) => return Err(*failure),
             };
@@ -115,7 +115,7 @@ mod tests {
     impl Executor for Picky {
         fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{} {}", call.key, call.op.describe()));
-            match &call.op {
+            match &*call.op {
                 Op::Pause(pause) if pause.period == Period::seconds(1) => Err(Failure::failed("too short")),
                 _ => Ok(Outcome::of(())),
             }

@@ -164,7 +164,11 @@ mod tests {
     fn whole() -> Chain {
         let entries = (1..=4).flat_map(|number| {
             [
-                Entry::Intent(Intent { asked: asked(number), at: "2026-01-01T00:00:00Z".into(), inverse: vec![asked(1).op] }),
+                Entry::Intent(Intent {
+                    asked: asked(number),
+                    at: "2026-01-01T00:00:00Z".into(),
+                    inverse: vec![asked(1).op.into_inner()].into(),
+                }),
                 Entry::Done { asked: asked(number), outcome: Outcome::of("é😀\n"), seconds: 0.25, answered_by: None },
             ]
         });
@@ -190,7 +194,8 @@ mod tests {
             during: Period::seconds(1),
             assume: Some(assume),
         };
-        let entry = Entry::Intent(Intent { asked: Asked { op: op.into(), ..asked(1) }, at: String::new(), inverse: Vec::new() });
+        let entry =
+            Entry::Intent(Intent { asked: Asked { op: op.into(), ..asked(1) }, at: String::new(), inverse: crate::op::Inverse::default() });
         let chain = Chain::of(&[entry]);
         assert_eq!(Chain::read(chain.text()).expect("reads"), chain);
     }

@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     failure::{Failure, Origin},
-    model::{Key, RunInfo},
-    op::{GitState, Op, Outcome},
+    model::{Key, RunInfo, Shared},
+    op::{GitState, Inverse, Op, Outcome},
 };
 
 /// The version of the format that this podlift writes, and the newest that it reads.
@@ -153,8 +153,8 @@ pub struct Intent {
     /// When, in RFC 3339, UTC.
     pub at: String,
     /// What would take the change back, by what was there before it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub inverse: Vec<Op>,
+    #[serde(default, skip_serializing_if = "crate::op::inverse::is_none")]
+    pub inverse: Inverse,
 }
 
 /// What was asked for.
@@ -166,7 +166,7 @@ pub struct Asked {
     pub origin: Origin,
     /// The op, as its own object.
     #[serde(rename = "ask")]
-    pub op: Op,
+    pub op: Shared<Op>,
 }
 
 /// How a process ended its work on a run.
@@ -188,18 +188,18 @@ impl Entry {
     /// The ops that it tells of: what was asked for, and what takes it back.
     pub fn ops(&self) -> impl Iterator<Item = &Op> {
         let (asked, inverse) = match self {
-            Self::Intent(intent) => (Some(&intent.asked), intent.inverse.as_slice()),
-            Self::Done { asked, outcome, .. } => (Some(asked), outcome.inverse.as_slice()),
-            Self::Failed { asked, failure, .. } => (Some(asked), failure.inverse.as_slice()),
+            Self::Intent(intent) => (Some(&intent.asked), &*intent.inverse),
+            Self::Done { asked, outcome, .. } => (Some(asked), &*outcome.inverse),
+            Self::Failed { asked, failure, .. } => (Some(asked), &*failure.inverse),
             Self::Header(_) | Self::Began(_) | Self::Forgone { .. } | Self::Undoing { .. } | Self::SetByHand { .. } | Self::Ended(_) => {
                 (None, [].as_slice())
             }
         };
-        asked.map(|asked| &asked.op).into_iter().chain(inverse)
+        asked.map(|asked| &*asked.op).into_iter().chain(inverse)
     }
 
     /// Whether it has to be on the disk before anything else happens. What is lost of reads and waits is done again.
-    pub const fn is_durable(&self) -> bool {
+    pub fn is_durable(&self) -> bool {
         match self {
             Self::Done { asked, .. } | Self::Failed { asked, .. } => asked.op.class().changes(),
             Self::Header(_) | Self::Began(_) | Self::Intent(_) | Self::Undoing { .. } | Self::SetByHand { .. } | Self::Ended(_) => true,

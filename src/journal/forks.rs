@@ -117,7 +117,7 @@ fn takes_the_place(records: &[Entry], of: &Chain) -> bool {
 
 /// Whether these records begin with somebody who took the run over: behind its leases, which are taken before that is noted.
 fn takes_over(records: &[Entry]) -> bool {
-    let is_lease = |entry: &&Entry| matches!(entry, Entry::Intent(intent) if matches!(intent.asked.op, Op::Lock(_)));
+    let is_lease = |entry: &&Entry| matches!(entry, Entry::Intent(intent) if matches!(*intent.asked.op, Op::Lock(_)));
     matches!(records.iter().find(|entry| !is_lease(entry)), Some(Entry::Began(_)))
 }
 
@@ -214,8 +214,8 @@ mod tests {
 
     fn intent(number: usize, op: impl Into<Op>) -> Entry {
         let origin = Origin { file: "deploy.rhai".into(), line: number, column: 1 };
-        let asked = Asked { key: Key::call("", number), origin, op: op.into() };
-        Entry::Intent(Intent { asked, at: "2026-01-01T00:00:00Z".into(), inverse: Vec::new() })
+        let asked = Asked { key: Key::call("", number), origin, op: op.into().into() };
+        Entry::Intent(Intent { asked, at: "2026-01-01T00:00:00Z".into(), inverse: crate::op::Inverse::default() })
     }
 
     fn change(number: usize) -> Entry {

@@ -133,6 +133,9 @@ impl Journal {
 
     /// Every change that an earlier process left without an outcome, in the order in which they were asked for.
     pub fn doubts(&self) -> Vec<Intent> {
+        if !self.goes_on() {
+            return Vec::new();
+        }
         let keys: Vec<Key> = self.lock().intents.keys().cloned().collect();
         let mut doubts: Vec<Intent> = keys.iter().filter_map(|key| self.in_doubt(key)).collect();
         doubts.sort_by(|left, right| left.asked.key.in_script_order(&right.asked.key));
@@ -181,7 +184,7 @@ mod tests {
     use crate::{
         failure::Origin,
         model::{Host, ProjectName, RunId, ServiceName, Version},
-        op::{Forget, Outcome},
+        op::{Forget, Inverse, Outcome},
     };
 
     /// A disk, and hosts that note nothing.
@@ -214,7 +217,7 @@ mod tests {
             }
             .into(),
         };
-        let intent = Intent { asked: asked(1), at: now(), inverse: Vec::new() };
+        let intent = Intent { asked: asked(1), at: now(), inverse: Inverse::default() };
         let failure = journal.append(Entry::Intent(intent.clone())).expect_err("nobody noted it");
         assert_eq!(failure.kind, FailureKind::Interrupted);
         let done = Entry::Done { asked: asked(2), outcome: Outcome::of(()), seconds: 0.0, answered_by: None };

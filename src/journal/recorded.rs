@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Entry;
 use crate::{
     failure::{Failure, Origin},
-    model::Key,
+    model::{Key, Shared},
     op::{Op, Outcome},
 };
 
@@ -15,7 +15,7 @@ pub struct Recorded {
     /// Which call.
     pub key: Key,
     /// What was asked for.
-    pub op: Op,
+    pub op: Shared<Op>,
     /// The place in the script.
     pub origin: Origin,
     /// What came back.
@@ -46,27 +46,25 @@ impl Recorded {
 
 /// Sorts records as the script made the calls, whichever branch was faster. They come in the order in which they were done, and what
 /// undoes stays in it: behind the last of the script's calls that was made before.
-pub fn in_script_order(records: &mut [Recorded]) {
-    let mut last: Option<Key> = None;
+pub fn in_script_order(records: &mut Vec<Recorded>) {
+    let mut last = None;
     let mut place = |record: &Recorded| {
-        let is_later = |last: &Key| record.key.in_script_order(last).is_gt();
-        if !record.key.is_undo() && last.as_ref().is_none_or(is_later) {
-            last = Some(record.key.clone());
+        if record.key.is_undo() {
+            return (last.clone(), true);
         }
-        if record.key.is_undo() { last.clone() } else { Some(record.key.clone()) }
+        let own = Some(record.key.place());
+        if own > last {
+            last.clone_from(&own);
+        }
+        (own, false)
     };
-    let places: Vec<(Option<Key>, bool)> = records.iter().map(|record| (place(record), record.key.is_undo())).collect();
-    let mut order: Vec<usize> = (0..records.len()).collect();
-    order.sort_by(|left, right| {
-        let ((left, left_undoes), (right, right_undoes)) = (&places[*left], &places[*right]);
-        let by_key = match (left, right) {
-            (Some(left), Some(right)) => left.in_script_order(right),
-            (left, right) => left.is_some().cmp(&right.is_some()),
-        };
-        by_key.then(left_undoes.cmp(right_undoes))
-    });
-    let sorted: Vec<Recorded> = order.into_iter().map(|index| records[index].clone()).collect();
-    records.clone_from_slice(&sorted);
+    let places: Vec<_> = records.iter().map(&mut place).collect();
+    if places.is_sorted() {
+        return;
+    }
+    let mut sorted: Vec<_> = places.into_iter().zip(std::mem::take(records)).collect();
+    sorted.sort_by(|(left, _), (right, _)| left.cmp(right));
+    records.extend(sorted.into_iter().map(|(_, record)| record));
 }
 
 #[cfg(test)]

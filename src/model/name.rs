@@ -1,6 +1,6 @@
 //! Names with a grammar: whatever does not fit is refused where it is written.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,12 +23,13 @@ impl Invalid {
     }
 }
 
+// Names are copied wherever something is said of what they name, so copies share their text.
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $type(String);
+        pub struct $type(Arc<str>);
 
         impl $type {
             /// Checks the grammar.
@@ -36,7 +37,7 @@ macro_rules! name {
                 let value = value.into();
                 let check: fn(&str) -> Result<(), String> = $check;
                 match check(&value) {
-                    Ok(()) => Ok(Self(value)),
+                    Ok(()) => Ok(Self(value.into())),
                     Err(rule) => Err(Invalid::new($what, value, rule)),
                 }
             }
@@ -56,7 +57,7 @@ macro_rules! name {
 
         impl From<$type> for String {
             fn from(name: $type) -> Self {
-                name.0
+                name.as_str().to_owned()
             }
         }
 

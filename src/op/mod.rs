@@ -7,9 +7,11 @@
 #![allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "every op answers the same questions, with the same types")]
 #![allow(clippy::large_enum_variant, reason = "an op is made once a call, and moved rarely")]
 
+pub mod answer;
 pub mod create;
 pub mod database;
 pub mod end;
+pub mod inverse;
 pub mod lease;
 pub mod metrics;
 pub mod once;
@@ -27,9 +29,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub use self::{
+    answer::Answer,
     create::{Build, CopyOf, Depend, Ship, Shipped, Start},
     database::{BackedUp, Backfill, Backfilled, Backup, DatabaseSession, Query, Row, Sessions, Sql, SqlDone, Transactions},
     end::{Drain, Drained, OnTimeout, Remove, StartAgain, Stop},
+    inverse::Inverse,
     lease::{Lock, Locking, ReadLeases, Release, Unlock},
     metrics::{Measure, Measured, Series},
     once::{CommandLine, CommandOutput, Hook, HookLease, Invocation, Place},
@@ -44,7 +48,7 @@ pub use self::{
     run::{Commit, Confirm, LeaveOut, Notify},
     wait::{Checks, Healthcheck, Pause},
 };
-use crate::model::{Container, ContainerName, Host, ProjectName, ServiceName};
+use crate::model::{Container, ContainerName, Host, ProjectName, ServiceName, Shared};
 
 /// What kind of thing an op is; it decides how the op dry-runs, resumes and is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,9 +76,9 @@ impl Class {
 }
 
 /// A request with the type of its answer.
-pub trait Operation: Clone + Into<Op> {
+pub trait Operation: Clone + Into<Op> + Into<Shared<Op>> {
     /// What a successful outcome's value is.
-    type Output: Serialize + DeserializeOwned;
+    type Output: Clone + Serialize + DeserializeOwned + 'static;
 }
 
 macro_rules! operations {
@@ -120,6 +124,7 @@ macro_rules! operations {
         $(
             impl Operation for $name { type Output = $output; }
             impl From<$name> for Op { fn from(op: $name) -> Self { Self::$name(op) } }
+            impl From<$name> for Shared<Op> { fn from(op: $name) -> Self { Op::$name(op).into() } }
         )*
     };
 }

@@ -3,17 +3,17 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Op;
+use super::{Answer, Inverse, Op, inverse::is_none};
 use crate::model::ContainerName;
 
 /// What an op returned: plain data, its inverse, and whether it was assumed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The op's own output, as JSON.
-    pub value: Value,
+    /// The op's own output.
+    pub value: Answer,
     /// The ops that take it back, in the order in which they are to be done.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub inverse: Vec<Op>,
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub inverse: Inverse,
     /// What a model could not know and took for granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assumed: Option<String>,
@@ -27,8 +27,8 @@ const BY_HAND: &str = "skipped by hand";
 
 impl Outcome {
     /// An outcome with this output and no inverse.
-    pub fn of(output: impl Serialize) -> Self {
-        Self { value: serde_json::to_value(output).expect("an output is plain data"), ..Self::default() }
+    pub fn of(output: impl Serialize + Send + Sync + 'static) -> Self {
+        Self { value: Answer::of(output), ..Self::default() }
     }
 
     /// Adds what takes it back.
@@ -41,7 +41,7 @@ impl Outcome {
     /// What a person takes for the answer of an op that is not done.
     #[must_use]
     pub fn by_hand(value: Value) -> Self {
-        Self { value, ..Self::default() }.assuming(BY_HAND)
+        Self { value: value.into(), ..Self::default() }.assuming(BY_HAND)
     }
 
     /// Whether it is such an answer: nothing was done.

@@ -89,7 +89,7 @@ impl Steps for Consent {
 
     fn done(&self, call: &Call, outcome: &Outcome) {
         if call.op.class().changes() {
-            self.changes().push((call.clone(), outcome.inverse.clone()));
+            self.changes().push((call.clone(), outcome.inverse.to_vec()));
         }
     }
 
@@ -312,7 +312,7 @@ impl Talk {
             match self.evaluator.perform(op.into(), Key::aside(self.asides), &origin) {
                 Ok(outcome) => {
                     // What cannot be read is as good as empty.
-                    let state: HostState = serde_json::from_value(outcome.value).unwrap_or_default();
+                    let state: HostState = outcome.value.read().unwrap_or_default();
                     states.insert(host.name, state);
                 }
                 Err(failure) => self.console.tell(&format!("{}: {}", host.name, failure.message)),

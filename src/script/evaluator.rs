@@ -274,7 +274,7 @@ impl Evaluator {
         let heeds_commits = !calls.iter().any(Key::is_aside);
         let matters = |record: &Recorded| {
             let context =
-                record.key.is_undo() || matches!(record.op, Op::Remove(_)) || (heeds_commits && matches!(record.op, Op::Commit(_)));
+                record.key.is_undo() || matches!(*record.op, Op::Remove(_)) || (heeds_commits && matches!(*record.op, Op::Commit(_)));
             context || calls.contains(&record.key)
         };
         let records: Vec<Recorded> = executor.records().into_iter().filter(matters).collect();
@@ -318,10 +318,10 @@ struct Capture {
 
 impl Executor for Capture {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        if std::mem::discriminant(&call.op) == std::mem::discriminant(&self.like) {
+        if std::mem::discriminant(&*call.op) == std::mem::discriminant(&self.like) {
             let there = |op: &Op| op.host().map(|host| host.name.clone());
             if there(&call.op) == there(&self.like) {
-                *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(call.op.clone());
+                *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some((*call.op).clone());
             }
             return Err(Failure::new(FailureKind::Interrupted, "it is done by redo"));
         }

@@ -27,7 +27,7 @@ impl Ledger {
 impl Executor for Ledger {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
         let result = self.within.perform(call);
-        let noted = result.as_ref().map(|outcome| Outcome::default().undone_by(outcome.inverse.iter().cloned())).map_err(Clone::clone);
+        let noted = result.as_ref().map(|outcome| Outcome { inverse: outcome.inverse.clone(), ..Outcome::default() }).map_err(Clone::clone);
         let Call { key, op, origin, .. } = call.clone();
         self.records.lock().unwrap_or_else(PoisonError::into_inner).push(Recorded { key, op, origin, result: noted, seconds: 0.0 });
         result

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     failure::Failure,
     model::{Text, text::Part},
+    op::Answer,
 };
 
 /// The first character of Unicode's supplementary private use area A.
@@ -64,13 +65,23 @@ pub fn foreign(text: &str) -> String {
 }
 
 /// Plain data from outside, in whose strings nothing may be mistaken for a secret.
-pub fn foreign_value(value: &mut Value) {
+fn foreign_value(value: &mut Value) {
     match value {
         Value::String(text) if text.contains(is_placeholder) => *text = foreign(text),
         Value::Array(items) => items.iter_mut().for_each(foreign_value),
         Value::Object(fields) => fields.values_mut().for_each(foreign_value),
         _ => {}
     }
+}
+
+/// An answer from outside, in whose strings nothing may be mistaken for a secret.
+pub fn foreign_answer(answer: Answer) -> Answer {
+    if !answer.may_have_beyond('\u{F0000}') {
+        return answer;
+    }
+    let mut value = answer.json();
+    foreign_value(&mut value);
+    value.into()
 }
 
 fn index(character: char) -> Option<usize> {
@@ -100,6 +111,7 @@ mod tests {
         let mut value = serde_json::json!({ "stdout": [format!("x{secret}"), 1], "é": "ü" });
         foreign_value(&mut value);
         assert_eq!(value, serde_json::json!({ "stdout": ["x\u{FFFD}", 1], "é": "ü" }));
+        assert_eq!(foreign_answer(Answer::of(Some(format!("x{secret}")))).json(), "x\u{FFFD}");
     }
 
     #[test]

@@ -105,7 +105,7 @@ fn needed(records: &[Recorded]) -> Needed {
         }
         needed.containers.extend(op.clone().containers_mut().into_iter().flat_map(|containers| containers.drain(..)));
     }
-    needed.images.extend(records.iter().filter_map(|record| match &record.op {
+    needed.images.extend(records.iter().filter_map(|record| match &*record.op {
         Op::Ship(op) => Some(op.reference.clone()),
         Op::Pull(op) => Some(op.reference.clone()),
         Op::Push(op) => Some(op.reference.clone()),
@@ -119,7 +119,7 @@ fn needed(records: &[Recorded]) -> Needed {
 fn left_out(records: &[Recorded]) -> BTreeSet<HostName> {
     let mut marks: BTreeMap<HostName, bool> = BTreeMap::new();
     for record in records.iter().filter(|record| record.result.is_ok()) {
-        if let Op::LeaveOut(op) = &record.op {
+        if let Op::LeaveOut(op) = &*record.op {
             marks.insert(op.host.name.clone(), !op.taken_back);
         }
     }

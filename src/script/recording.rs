@@ -240,7 +240,7 @@ impl Executor for Fake {
         if let Some(answer) = self.answers.iter().find_map(|answer| answer(call)) {
             return answer;
         }
-        Ok(match &call.op {
+        Ok(match &*call.op {
             Op::Start(op) => {
                 let made = (1..=op.replicas).map(|replica| made(call, op, replica)).collect::<Vec<_>>();
                 let undo = op::Remove {

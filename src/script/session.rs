@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     ledger::Ledger,
-    placeholders::{Placeholders, foreign_value},
+    placeholders::{Placeholders, foreign_answer},
     pruning::Asked,
     sources::Sources,
     tested::{Named, Tested},
@@ -24,7 +24,7 @@ use crate::{
     },
     failure::{Failure, FailureKind, Origin},
     model::{Host, HostName, ProjectName, Registry, Text},
-    op::{Class, Op, Operation},
+    op::{Class, Inverse, Op, Operation},
 };
 
 /// Tells which secrets there are, never their values.
@@ -270,7 +270,7 @@ impl Session {
         if results.iter().all(Result::is_ok) {
             return calls.iter().zip(results).map(|(call, result)| result.and_then(|outcome| answer(outcome, call))).collect();
         }
-        let inverses: Vec<Vec<Op>> = results
+        let inverses: Vec<Inverse> = results
             .iter()
             .map(|result| result.as_ref().map_or_else(|failure| failure.inverse.clone(), |outcome| outcome.inverse.clone()))
             .collect();
@@ -304,7 +304,7 @@ impl Session {
 
     /// Undoes what these parts of a create or put did, the last first. What cannot be undone is told in the failure, and the rest
     /// goes on.
-    fn all_or_nothing(&self, calls: &[Call], inverses: &[Vec<Op>], mut failure: Failure) -> Failure {
+    fn all_or_nothing(&self, calls: &[Call], inverses: &[Inverse], mut failure: Failure) -> Failure {
         if !matches!(calls[0].op.class(), Class::Create | Class::Put) || failure.kind.ends_the_run() {
             return failure;
         }
@@ -326,22 +326,22 @@ impl Session {
     fn call(&self, origin: &Origin, op: impl Into<Op>, key: Key) -> Call {
         let circumstances = self.circumstances();
         Call {
-            op: op.into(),
+            op: op.into().into(),
             token: key.token(&circumstances.run.id),
             key,
             origin: origin.clone(),
             run: Arc::clone(&circumstances.run),
             progress: Arc::new(Discard),
             cancellation: circumstances.cancellation.clone(),
-            foreseen: Vec::new(),
+            foreseen: Inverse::default(),
             is_in_doubt: false,
         }
     }
 }
 
-fn answer<T: DeserializeOwned>(mut outcome: Outcome, call: &Call) -> Result<T, Failure> {
-    foreign_value(&mut outcome.value);
-    serde_json::from_value(outcome.value)
+fn answer<T: DeserializeOwned + Clone + 'static>(outcome: Outcome, call: &Call) -> Result<T, Failure> {
+    foreign_answer(outcome.value)
+        .read()
         .map_err(|error| Failure::failed(format!("`{}` was answered with something else: {error}", call.op.verb())).from(&call.origin))
 }
 

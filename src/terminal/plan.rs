@@ -47,7 +47,7 @@ impl Plan<'_> {
     fn ops(&self, verbose: bool, style: Style) -> String {
         let mut hosts: Vec<(String, Vec<(&Recorded, Line)>)> = Vec::new();
         let told = |record: &&Recorded| {
-            verbose || record.result.is_err() || record.op.class() != Class::Read || matches!(record.op, Op::Commit(_) | Op::LeaveOut(_))
+            verbose || record.result.is_err() || record.op.class() != Class::Read || matches!(*record.op, Op::Commit(_) | Op::LeaveOut(_))
         };
         for record in self.records.iter().filter(told) {
             let line = Line::of(&record.op);
@@ -129,7 +129,7 @@ fn mark(record: &Recorded, style: Style) -> String {
     if record.result.is_err() {
         return style.bad("✗");
     }
-    match (&record.op, record.op.class()) {
+    match (&*record.op, record.op.class()) {
         (Op::StartAgain(_), _) | (_, Class::Create) => style.good("+"),
         (_, Class::Put) => style.warning("~"),
         (_, Class::End) => style.bad("-"),
@@ -175,7 +175,7 @@ mod tests {
         world::Seen,
     };
 
-    fn record(op: impl Into<Op>, number: usize, part: Option<usize>, result: Result<Outcome, Failure>) -> Recorded {
+    fn record(op: impl Into<crate::model::Shared<Op>>, number: usize, part: Option<usize>, result: Result<Outcome, Failure>) -> Recorded {
         let call = call(op, number, part);
         Recorded { key: call.key, op: call.op, origin: call.origin, result, seconds: 0.0 }
     }

@@ -68,7 +68,7 @@ fn failure(record: &Recorded) -> Option<Value> {
 
 /// The shares that a call gave each host.
 fn weights(record: &Recorded) -> Vec<Value> {
-    let Op::SetWeights(op) = &record.op else { return Vec::new() };
+    let Op::SetWeights(op) = &*record.op else { return Vec::new() };
     let of_host = |(host, shares): (&crate::model::HostName, &Vec<Share>)| {
         let sum: u64 = shares.iter().map(|share| share.weight).sum();
         let shares = shares.iter().filter(|share| share.weight > 0);

@@ -14,7 +14,7 @@ use crate::{
     failure::{Failure, FailureKind, Origin},
     model::{
         Check, Container, ContainerName, ContainerState, Front, Health, Host, HostName, HostState, Period, ProjectName, ReleaseId,
-        RouteTable, RunId, ServiceName, Share, Token, Version,
+        RouteTable, RunId, ServiceName, Share, Shared, Token, Version,
     },
     op::{Checks, Healthcheck, Now, Op, Pause, Ship, Shipped, Stop},
 };
@@ -160,7 +160,7 @@ pub fn origin(line: usize) -> Origin {
     Origin { file: "deploy.rhai".into(), line, column: 1 }
 }
 
-pub fn call(op: impl Into<Op>, number: usize, part: Option<usize>) -> Call {
+pub fn call(op: impl Into<Shared<Op>>, number: usize, part: Option<usize>) -> Call {
     let run = RunInfo { id: RunId::new("r1").unwrap(), operator: "ann@laptop".into(), started: "2026-01-01T00:00:00Z".into() };
     let key = Key::call("", number);
     let key = part.map_or(key.clone(), |part| key.part(part));

@@ -97,8 +97,11 @@ impl Detail {
 pub fn summary(op: &Op, outcome: &Outcome) -> Option<String> {
     let assumed = outcome.assumed.as_ref().map(|what| format!("assumed: {}", clean::line(what)));
     // What a model assumes of these is all that it knows of it.
-    let known =
-        if assumed.is_some() && matches!(op, Op::Ship(_) | Op::Backfill(_) | Op::Backup(_)) { None } else { of_value(op, &outcome.value) };
+    let known = if assumed.is_some() && matches!(op, Op::Ship(_) | Op::Backfill(_) | Op::Backup(_)) {
+        None
+    } else {
+        of_value(op, &outcome.value.json())
+    };
     let words: Vec<String> = known.into_iter().chain(assumed).chain(gone(outcome)).collect();
     (!words.is_empty()).then(|| words.join(", "))
 }

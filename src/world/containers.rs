@@ -7,8 +7,8 @@ use crate::{
     failure::{Failure, FailureKind},
     model::{Container, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, StoredImage, Token, moment::moment_behind},
     op::{
-        CheckNow, CheckedContainer, Checks, Depend, Find, Forget, Found, Healthcheck, HistoryOf, Op, Outcome, Record, Remove, Start,
-        StartAgain, Stop,
+        CheckNow, CheckedContainer, Checks, Depend, Find, Forget, Found, Healthcheck, HistoryOf, Inverse, Op, Outcome, Record, Remove,
+        Start, StartAgain, Stop,
     },
 };
 
@@ -119,7 +119,7 @@ impl World {
             if again.containers.is_empty() {
                 return Ok(Outcome::of(known));
             }
-            return Ok(Outcome { inverse: Vec::new(), ..self.start_again(&again)? });
+            return Ok(Outcome { inverse: Inverse::default(), ..self.start_again(&again)? });
         }
         let pulled = images::find(&host.state.images, &op.reference).is_none();
         if pulled {
@@ -131,7 +131,7 @@ impl World {
             };
             images::store(&mut host.state.images, image);
         }
-        let started: Vec<Container> = serde_json::from_value(self.start(&op.start(), token, run)?.value).unwrap_or_default();
+        let started: Vec<Container> = self.start(&op.start(), token, run)?.value.read().unwrap_or_default();
         let host = self.at_mut(&op.host)?;
         let dependency = |container: Container| Container { dependency: true, ..container };
         let started: Vec<Container> = started.into_iter().map(dependency).collect();

@@ -22,7 +22,7 @@ impl World {
     /// Takes a host's power away: what runs there has ended, and nobody reaches it.
     pub fn power_off(&mut self, host: &HostName) {
         self.cut_off(host);
-        if let Some(known) = self.hosts.get_mut(host) {
+        if let Some(known) = self.host_mut(host) {
             for container in known.state.containers.values_mut().filter(|container| container.is_running()) {
                 container.state = ContainerState::Restarting;
             }
@@ -31,15 +31,16 @@ impl World {
 
     /// Gives a lease to another run, which is at work there.
     pub fn occupy(&mut self, host: &HostName, lease: Lease) {
-        if let Some(known) = self.hosts.get_mut(host) {
-            known.renewed.insert(lease.service.clone(), self.clock);
+        let clock = self.clock;
+        if let Some(known) = self.host_mut(host) {
+            known.renewed.insert(lease.service.clone(), clock);
             known.state.leases.insert(lease.service.clone(), lease);
         }
     }
 
     /// Another run has come to its end, and gives its lease back.
     pub fn vacate(&mut self, host: &HostName, service: &ServiceName, run: &RunId) {
-        if let Some(known) = self.hosts.get_mut(host) {
+        if let Some(known) = self.host_mut(host) {
             known.state.leases.retain(|_, lease| lease.service != *service || lease.run != *run);
         }
     }
@@ -53,7 +54,7 @@ impl World {
 
     /// Brings a host back that was cut off or had no power. What ran there runs again, by its restart policy; what was stopped stays so.
     pub fn bring_back(&mut self, host: &HostName) {
-        if let Some(known) = self.hosts.get_mut(host) {
+        if let Some(known) = self.host_mut(host) {
             known.unreachable = None;
             for container in known.state.containers.values_mut().filter(|container| container.state == ContainerState::Restarting) {
                 container.state = ContainerState::Running;
@@ -63,28 +64,28 @@ impl World {
 
     /// Makes containers fail their health checks from now on.
     pub fn sicken(&mut self, host: &HostName, containers: &[ContainerName]) {
-        if let Some(known) = self.hosts.get_mut(host) {
+        if let Some(known) = self.host_mut(host) {
             known.sick.extend(containers.iter().cloned());
         }
     }
 
     /// Makes containers pass their health checks again.
     pub fn cure(&mut self, host: &HostName, containers: &[ContainerName]) {
-        if let Some(known) = self.hosts.get_mut(host) {
+        if let Some(known) = self.host_mut(host) {
             known.sick.retain(|sick| !containers.contains(sick));
         }
     }
 
     /// Makes every container of a host pass its health checks again.
     pub fn cure_all(&mut self, host: &HostName) {
-        if let Some(known) = self.hosts.get_mut(host) {
+        if let Some(known) = self.host_mut(host) {
             known.sick.clear();
         }
     }
 
     /// Lets containers crash; their engine tries in vain to keep them up.
     pub fn crash(&mut self, host: &HostName, containers: &[ContainerName]) {
-        if let Some(known) = self.hosts.get_mut(host) {
+        if let Some(known) = self.host_mut(host) {
             for (_, container) in known.state.containers.iter_mut().filter(|(name, _)| containers.contains(name)) {
                 container.state = ContainerState::Restarting;
             }
@@ -94,11 +95,6 @@ impl World {
     /// The first of these hosts that does not answer, and how it fails.
     pub fn unreachable(&self, hosts: &[&Host]) -> Option<Failure> {
         hosts.iter().find_map(|host| self.hosts.get(&host.name)?.unreachable.clone())
-    }
-
-    /// Whether a container runs, is well, and its host has power.
-    pub(super) fn is_healthy(&self, host: &HostName, container: &ContainerName) -> bool {
-        self.hosts.get(host).is_some_and(|known| known.is_healthy(container))
     }
 }
 

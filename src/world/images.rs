@@ -17,7 +17,7 @@ impl World {
             layers: Vec::new(),
         };
         self.built.insert((op.on.name.clone(), reference.clone()), image.clone());
-        if let Some(host) = self.hosts.get_mut(&op.on.name) {
+        if let Some(host) = self.host_mut(&op.on.name) {
             store(&mut host.state.images, image);
         }
         Outcome::of(Image { reference, digest: String::new(), version: op.version.clone(), registry_digest: None })

@@ -39,7 +39,7 @@ impl World {
     /// Takes all leases away, as if their runs had ended.
     pub fn free(&mut self) {
         for host in self.hosts.values_mut() {
-            host.state.leases.clear();
+            super::changed(host).state.leases.clear();
         }
     }
 }

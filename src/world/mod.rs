@@ -16,7 +16,10 @@ mod tests;
 mod traffic;
 pub mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +33,8 @@ use crate::{
 /// A modelled fleet.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    hosts: BTreeMap<HostName, ModelledHost>,
+    /// Copies of a world share the hosts that none of them has changed since.
+    hosts: BTreeMap<HostName, Arc<ModelledHost>>,
     built: BTreeMap<(HostName, String), StoredImage>,
     /// What registries were given, by reference.
     pushed: BTreeMap<String, StoredImage>,
@@ -57,6 +61,8 @@ struct ModelledHost {
     renewed: BTreeMap<ServiceName, Period>,
     /// Until when the traffic of its fronts was counted.
     counted: Period,
+    /// How often it was changed: as long as this is the same, so is the host.
+    changes: u64,
 }
 
 /// What is kept of a world between two simulated runs: the hosts' states as each project sees them.
@@ -76,14 +82,16 @@ impl World {
     /// Puts a host into it as it was found for this project; without one, for its engine and images alone. A host that is
     /// there already keeps these: only the project's own state is added, and takes the place of what no project asked for.
     pub fn insert(&mut self, host: &HostName, project: Option<&ProjectName>, mut state: HostState) {
-        let Some(known) = self.hosts.get_mut(host) else {
+        let clock = self.clock;
+        let Some(known) = self.host_mut(host) else {
             let projects = project.cloned().into_iter().collect();
-            let renewed = state.leases.keys().map(|service| (service.clone(), self.clock)).collect();
-            self.hosts.insert(host.clone(), ModelledHost { state, projects, renewed, counted: self.clock, ..ModelledHost::default() });
+            let renewed = state.leases.keys().map(|service| (service.clone(), clock)).collect();
+            let new = ModelledHost { state, projects, renewed, counted: clock, ..ModelledHost::default() };
+            self.hosts.insert(host.clone(), Arc::new(new));
             return;
         };
         let Some(project) = project else { return };
-        known.renewed.extend(state.leases.keys().map(|service| (service.clone(), self.clock)));
+        known.renewed.extend(state.leases.keys().map(|service| (service.clone(), clock)));
         if !known.projects.is_empty() {
             state.containers.extend(std::mem::take(&mut known.state.containers));
             state.routes.extend(std::mem::take(&mut known.state.routes));
@@ -98,7 +106,7 @@ impl World {
 
     /// Puts a host into it that does not answer.
     pub fn insert_unreachable(&mut self, host: &HostName, failure: Failure) {
-        self.hosts.entry(host.clone()).or_default().unreachable = Some(failure);
+        changed(self.hosts.entry(host.clone()).or_default()).unreachable = Some(failure);
     }
 
     /// The hosts that it has met.
@@ -162,10 +170,10 @@ impl World {
 
     fn apply_op(&mut self, op: &Op, token: &Token, run: &RunInfo) -> Result<Outcome, Failure> {
         match op {
-            Op::Survey(op) => Ok(Outcome::of(&self.at(&op.host)?.state)),
+            Op::Survey(op) => Ok(Outcome::of(self.at(&op.host)?.state.clone())),
             Op::Reachable(op) => Ok(Outcome::of(self.hosts.get(&op.host.name).is_some_and(|host| host.unreachable.is_none()))),
             Op::Find(op) => self.find(op),
-            Op::Routes(op) => Ok(Outcome::of(self.at(&op.proxy)?.state.routes.get(&op.service))),
+            Op::Routes(op) => Ok(Outcome::of(self.at(&op.proxy)?.state.routes.get(&op.service).cloned())),
             Op::CheckNow(op) => self.check_now(op),
             Op::HistoryOf(op) => self.history_of(op),
             Op::Record(op) => self.record(op, run),
@@ -211,18 +219,29 @@ impl World {
         }
     }
 
+    fn host_mut(&mut self, host: &HostName) -> Option<&mut ModelledHost> {
+        self.hosts.get_mut(host).map(changed)
+    }
+
     fn at(&self, host: &Host) -> Result<&ModelledHost, Failure> {
         let found = self.hosts.get(&host.name).ok_or_else(|| not_met(host))?;
         found.unreachable.clone().map_or(Ok(found), Err)
     }
 
     fn at_mut(&mut self, host: &Host) -> Result<&mut ModelledHost, Failure> {
-        let found = self.hosts.get_mut(&host.name).ok_or_else(|| not_met(host))?;
+        let found = self.host_mut(&host.name).ok_or_else(|| not_met(host))?;
         match &found.unreachable {
             Some(failure) => Err(failure.clone()),
             None => Ok(found),
         }
     }
+}
+
+/// A host for whoever changes it: other worlds keep theirs.
+fn changed(host: &mut Arc<ModelledHost>) -> &mut ModelledHost {
+    let host = Arc::make_mut(host);
+    host.changes += 1;
+    host
 }
 
 fn not_met(host: &Host) -> Failure {

@@ -1,6 +1,6 @@
 //! The traffic that a steady load would have seen in a model.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{ModelledHost, World};
 use crate::model::{ContainerName, Host, HostName, Period, RouteTable, ServiceName};
@@ -30,7 +30,7 @@ impl World {
     /// thousand hosts does not want them all counted at each op.
     pub(super) fn count(&mut self, changing: &[&Host]) {
         let is_changing = |host: &HostName| changing.iter().any(|changing| changing.name == *host);
-        let concerned = |(name, host): (&HostName, &ModelledHost)| {
+        let concerned = |(name, host): (&HostName, &Arc<ModelledHost>)| {
             let serves = |table: &RouteTable| changing.iter().any(|changing| table.shares.contains_key(&changing.name));
             (is_changing(name) || host.state.routes.values().any(serves)).then(|| name.clone())
         };
@@ -39,7 +39,7 @@ impl World {
         for name in fronts {
             self.add(&name, &mut traffic);
             let clock = self.clock;
-            if let Some(host) = self.hosts.get_mut(&name) {
+            if let Some(host) = self.host_mut(&name) {
                 host.counted = clock;
             }
         }

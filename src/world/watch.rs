@@ -1,10 +1,13 @@
 //! What must hold while a fleet changes, whatever befalls it: watched after every op of a story.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
-use super::World;
+use super::{ModelledHost, World};
 use crate::{
     model::{Container, ContainerName, HostName, Lease, Period, ProjectName, ReleaseId, RunId, ServiceName},
     op::{Op, Outcome},
@@ -94,42 +97,66 @@ pub struct Watch {
     contracted: BTreeSet<String>,
 }
 
-/// What is to be seen of a world at one moment.
+/// What is to be seen of a world at one moment. Hosts that have not changed since the moment before are shared with it.
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    /// Containers that get traffic, by service.
-    serving: BTreeMap<Service, BTreeMap<Place, ReleaseId>>,
-    healthy: BTreeSet<Place>,
-    running: BTreeSet<Place>,
-    fronts: BTreeSet<(HostName, Service)>,
+    hosts: BTreeMap<HostName, Arc<HostSeen>>,
     /// What code of earlier versions may miss.
     contracted: Vec<String>,
     /// Containers that run code of a version that another one has come after; looked for where something is contracted.
     outdated: BTreeMap<Place, String>,
 }
 
-impl Seen {
-    fn of(world: &World) -> Self {
-        let mut seen = Self::default();
-        for (name, host) in &world.hosts {
-            for table in host.state.routes.values() {
-                let service = (table.project.clone(), table.service.clone());
-                if table.serves() {
-                    seen.fronts.insert((name.clone(), service.clone()));
-                }
-                let serving = seen.serving.entry(service).or_default();
-                for (on, share) in table.shares.iter().flat_map(|(on, shares)| shares.iter().map(move |share| (on, share))) {
-                    serving.extend(share.containers.iter().map(|at| ((on.clone(), at.container.clone()), share.release.clone())));
-                }
+/// What is to be seen of one host.
+#[derive(Debug)]
+struct HostSeen {
+    /// How often the host had changed.
+    changes: u64,
+    /// Containers that its proxy gives traffic, by service.
+    serving: BTreeMap<Service, BTreeMap<Place, ReleaseId>>,
+    healthy: BTreeSet<ContainerName>,
+    running: BTreeSet<ContainerName>,
+    /// Services that its proxy serves.
+    fronts: BTreeSet<Service>,
+}
+
+impl HostSeen {
+    fn of(host: &ModelledHost) -> Self {
+        let mut seen = Self {
+            changes: host.changes,
+            serving: BTreeMap::new(),
+            healthy: BTreeSet::new(),
+            running: BTreeSet::new(),
+            fronts: BTreeSet::new(),
+        };
+        for table in host.state.routes.values() {
+            let service = (table.project.clone(), table.service.clone());
+            if table.serves() {
+                seen.fronts.insert(service.clone());
             }
-            for container in host.state.containers.values().filter(|container| container.is_running()) {
-                let place = (name.clone(), container.name.clone());
-                if world.is_healthy(name, &container.name) {
-                    seen.healthy.insert(place.clone());
-                }
-                seen.running.insert(place);
+            let serving = seen.serving.entry(service).or_default();
+            for (on, share) in table.shares.iter().flat_map(|(on, shares)| shares.iter().map(move |share| (on, share))) {
+                serving.extend(share.containers.iter().map(|at| ((on.clone(), at.container.clone()), share.release.clone())));
             }
         }
+        for container in host.state.containers.values().filter(|container| container.is_running()) {
+            if host.is_healthy(&container.name) {
+                seen.healthy.insert(container.name.clone());
+            }
+            seen.running.insert(container.name.clone());
+        }
+        seen
+    }
+}
+
+impl Seen {
+    /// What is to be seen of `world` now, where `before` was seen of it before.
+    fn of(world: &World, before: &Self) -> Self {
+        let seen = |(name, host): (&HostName, &Arc<ModelledHost>)| {
+            let known = before.hosts.get(name).filter(|known| known.changes == host.changes);
+            (name.clone(), known.cloned().unwrap_or_else(|| Arc::new(HostSeen::of(host))))
+        };
+        let mut seen = Self { hosts: world.hosts.iter().map(seen).collect(), ..Self::default() };
         seen.contracted = world.contracted();
         if !seen.contracted.is_empty() {
             seen.outdated = outdated(world);
@@ -138,24 +165,54 @@ impl Seen {
     }
 
     fn capacity(&self, service: &Service) -> usize {
-        self.serving.get(service).map_or(0, |serving| serving.keys().filter(|place| self.healthy.contains(*place)).count())
+        let places: BTreeSet<&Place> = self.serving(service).flat_map(BTreeMap::keys).collect();
+        places.into_iter().filter(|place| self.is_healthy(place)).count()
     }
 
     fn releases(&self, service: &Service) -> BTreeSet<&ReleaseId> {
-        self.serving.get(service).into_iter().flat_map(BTreeMap::values).collect()
+        self.serving(service).flat_map(BTreeMap::values).collect()
+    }
+
+    /// The containers that get traffic of a service, by proxy.
+    fn serving<'a>(&'a self, service: &Service) -> impl Iterator<Item = &'a BTreeMap<Place, ReleaseId>> {
+        self.hosts.values().filter_map(move |host| host.serving.get(service))
+    }
+
+    /// The services that have a route anywhere.
+    fn services(&self) -> BTreeSet<&Service> {
+        self.hosts.values().flat_map(|host| host.serving.keys()).collect()
     }
 
     fn serves(&self, place: &Place) -> bool {
-        self.serving.values().any(|serving| serving.contains_key(place))
+        self.hosts.values().flat_map(|host| host.serving.values()).any(|serving| serving.contains_key(place))
+    }
+
+    fn runs(&self, (host, container): &Place) -> bool {
+        self.hosts.get(host).is_some_and(|host| host.running.contains(container))
+    }
+
+    fn is_healthy(&self, (host, container): &Place) -> bool {
+        self.hosts.get(host).is_some_and(|host| host.healthy.contains(container))
+    }
+
+    fn fronts(&self) -> BTreeSet<(HostName, Service)> {
+        self.hosts.iter().flat_map(|(name, host)| host.fronts.iter().map(|service| (name.clone(), service.clone()))).collect()
+    }
+
+    /// The hosts that are not as they were in `later`, with what they are there; none where they are not.
+    fn changed<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = (&'a HostName, &'a HostSeen, Option<&'a HostSeen>)> {
+        let pairs = self.hosts.iter().map(|(name, host)| (name, host, later.hosts.get(name)));
+        let is_other = |host: &Arc<HostSeen>, now: Option<&Arc<HostSeen>>| now.is_none_or(|now| !Arc::ptr_eq(host, now));
+        pairs.filter(move |(_, host, now)| is_other(host, *now)).map(|(name, host, now)| (name, &**host, now.map(|now| &**now)))
     }
 }
 
 impl Watch {
     /// Watches from this world on.
     pub fn new(rules: Rules, world: &World) -> Self {
-        let before = Seen::of(world);
-        let capacity = before.serving.keys().map(|service| (service.clone(), before.capacity(service))).collect();
-        let (fronts, contracted) = (before.fronts.clone(), before.contracted.iter().cloned().collect());
+        let before = Seen::of(world, &Seen::default());
+        let capacity = before.services().into_iter().map(|service| (service.clone(), before.capacity(service))).collect();
+        let (fronts, contracted) = (before.fronts(), before.contracted.iter().cloned().collect());
         Self { rules, before, busy: BTreeMap::new(), capacity, fronts, contracted }
     }
 
@@ -171,8 +228,8 @@ impl Watch {
 
     /// Takes note of what befell the world from outside: that is nobody's fault.
     pub fn excuse(&mut self, world: &World) {
-        let now = Seen::of(world);
-        self.busy.retain(|place, _| now.running.contains(place));
+        let now = Seen::of(world, &self.before);
+        self.busy.retain(|place, _| now.runs(place));
         self.before = now;
     }
 
@@ -181,7 +238,7 @@ impl Watch {
         if !op.class().changes() {
             return Vec::new();
         }
-        let now = Seen::of(world);
+        let now = Seen::of(world, &self.before);
         let mut breaches = Vec::new();
         let allowed = self.rules.downtime && allows_downtime(op);
         if self.rules.dropped && !allowed {
@@ -207,27 +264,34 @@ impl Watch {
 
     /// Requests that nothing answers: those in flight to what was ended, and those to a front without a container.
     fn dropped(&self, now: &Seen, clock: Period) -> Vec<Breach> {
-        let mut breaches = Vec::new();
-        for place in self.before.running.difference(&now.running) {
-            let (host, container) = place;
-            if self.before.serves(place) {
-                breaches.push(Breach::new("dropped", format!("{container} on {host} was ended while it had traffic")));
-            } else if self.busy.get(place).is_some_and(|until| *until > clock) {
-                breaches
-                    .push(Breach::new("dropped", format!("{container} on {host} was ended with requests in flight: it was not drained")));
+        let (mut ended, mut left) = (Vec::new(), Vec::new());
+        for (host, was, is) in self.before.changed(now) {
+            for container in was.running.iter().filter(|container| is.is_none_or(|is| !is.running.contains(*container))) {
+                let place = (host.clone(), container.clone());
+                if self.before.serves(&place) {
+                    ended.push(Breach::new("dropped", format!("{container} on {host} was ended while it had traffic")));
+                } else if self.busy.get(&place).is_some_and(|until| *until > clock) {
+                    let what = format!("{container} on {host} was ended with requests in flight: it was not drained");
+                    ended.push(Breach::new("dropped", what));
+                }
+            }
+            for service in was.fronts.iter().filter(|service| is.is_none_or(|is| !is.fronts.contains(*service))) {
+                if self.fronts.contains(&(host.clone(), service.clone())) {
+                    left.push(Breach::new("dropped", format!("the proxy on {host} has no container of {} left", service.1)));
+                }
             }
         }
-        for front in self.before.fronts.difference(&now.fronts).filter(|front| self.fronts.contains(*front)) {
-            let (proxy, (_, service)) = front;
-            breaches.push(Breach::new("dropped", format!("the proxy on {proxy} has no container of {service} left")));
-        }
-        breaches
+        ended.into_iter().chain(left).collect()
     }
 
     fn unhealthy(&self, now: &Seen) -> Vec<Breach> {
-        let gaining = now.serving.values().flat_map(BTreeMap::keys).filter(|place| !self.before.serves(place));
-        let sick = gaining.filter(|place| !now.healthy.contains(*place));
-        sick.map(|(host, container)| Breach::new("healthy", format!("{container} on {host} gets traffic and is not healthy"))).collect()
+        let changed = now.changed(&self.before).flat_map(|(_, host, _)| &host.serving);
+        let gaining = changed.flat_map(|(service, places)| places.keys().map(move |place| (service, place)));
+        let sick: BTreeSet<_> = gaining.filter(|(_, place)| !self.before.serves(place) && !now.is_healthy(place)).collect();
+        sick.into_iter()
+            .map(|(_, place)| place)
+            .map(|(host, container)| Breach::new("healthy", format!("{container} on {host} gets traffic and is not healthy")))
+            .collect()
     }
 
     /// Code that runs on a schema which was made for the code that came after it.
@@ -258,7 +322,7 @@ impl Watch {
     fn too_many(&self, now: &Seen) -> Vec<Breach> {
         let Some(most) = self.rules.versions else { return Vec::new() };
         let mut breaches = Vec::new();
-        for service in now.serving.keys() {
+        for service in now.services() {
             let (was, is) = (self.before.releases(service).len(), now.releases(service).len());
             if is > most && is > was {
                 breaches.push(Breach::new("versions", format!("{is} releases of {} serve at once, and {most} is the most", service.1)));
@@ -269,10 +333,9 @@ impl Watch {
 
     fn note(&mut self, op: &Op, outcome: Option<&Outcome>, now: Seen, clock: Period) {
         let until = Period::milliseconds(clock.as_milliseconds() + LONGEST_REQUEST.as_milliseconds());
-        let before = self.before.serving.values().flat_map(BTreeMap::keys);
-        for place in before.filter(|place| !now.serves(place) && now.running.contains(*place)) {
-            self.busy.insert(place.clone(), until);
-        }
+        let before = self.before.changed(&now).flat_map(|(_, host, _)| host.serving.values()).flat_map(BTreeMap::keys);
+        let losing: Vec<Place> = before.filter(|place| !now.serves(place) && now.runs(place)).cloned().collect();
+        self.busy.extend(losing.into_iter().map(|place| (place, until)));
         if let (Op::Drain(drain), Some(_)) = (op, outcome) {
             self.busy.retain(|(host, container), _| *host != drain.host.name || !drain.containers.contains(container));
         }

@@ -143,7 +143,7 @@ struct Desk(BTreeMap<String, String>);
 
 impl Executor for Desk {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        Ok(Outcome::of(match &call.op {
+        Ok(Outcome::of(match &*call.op {
             Op::Git(_) => serde_json::json!({
                 "commit": "0123456789abcdef0123456789abcdef01234567", "short": "0123456", "branch": "main", "tag": null,
                 "dirty": false, "difference": "", "message": "a change",

@@ -31,7 +31,7 @@ impl Source for Arc<Desk> {
     }
 
     fn read(&self, call: &Call) -> Option<Result<Outcome, Failure>> {
-        if !matches!(call.op, Op::Git(_) | Op::CompareVersions(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_)) {
+        if !matches!(*call.op, Op::Git(_) | Op::CompareVersions(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_)) {
             return None;
         }
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -268,6 +268,9 @@ impl End {
     }
 }
 
+/// A story's end, and its calls where they are wanted.
+type Ended = (End, Vec<Met>);
+
 struct Search<'a> {
     subject: &'a Subject,
     start: &'a World,
@@ -299,7 +302,7 @@ impl Search<'_> {
     /// Tells all of these, side by side, and returns the calls of each where they are wanted.
     fn try_all(&mut self, stories: &[Story], deeper: bool) -> Vec<Vec<Met>> {
         let next = AtomicUsize::new(0);
-        let results: Mutex<Vec<Option<(End, Vec<Met>)>>> = Mutex::new(stories.iter().map(|_| None).collect());
+        let results: Mutex<Vec<Option<Ended>>> = Mutex::new(stories.iter().map(|_| None).collect());
         let noted = Noted { sites: deeper, steps: false };
         let worker = || {
             loop {

@@ -98,7 +98,7 @@ pub struct Earlier {
 
 impl Executor for Earlier {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        match &call.op {
+        match &*call.op {
             Op::Build(build) if !self.test.is_given() => {
                 let version = Version::new(BEFORE).expect("a word is a version");
                 self.inner.perform(&call.with(Build { version, ..build.clone() }))

@@ -9,7 +9,7 @@ use super::{Bounds, Desk, Finding, Proof, Subject, Unprovable, prove, retell};
 use crate::{
     executor::{Call, Executor, Outcome, faults::Fault, settle::PATIENCE},
     failure::Failure,
-    op::{Compared, Op},
+    op::{Compared, Inverse, Op},
     script::{Checked, SecretNames},
     world::watch::Rules,
 };
@@ -46,7 +46,7 @@ struct Machine;
 
 impl Executor for Machine {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        match &call.op {
+        match &*call.op {
             Op::Now(_) => Ok(Outcome::of("2026-01-01T00:00:00Z")),
             Op::ReadEnv(_) => Ok(Outcome::of(None::<String>)),
             Op::CompareVersions(op) => Ok(Outcome::of(Compared::unknown(op.others.len()))),
@@ -265,8 +265,8 @@ fn a_podlift_that_forgets_an_inverse_is_found() {
         impl Executor for Forgetful {
             fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
                 let outcome = self.0.perform(call)?;
-                let keeps = !matches!(call.op, Op::Start(_));
-                Ok(Outcome { inverse: if keeps { outcome.inverse } else { Vec::new() }, ..outcome })
+                let keeps = !matches!(*call.op, Op::Start(_));
+                Ok(Outcome { inverse: if keeps { outcome.inverse } else { Inverse::default() }, ..outcome })
             }
         }
         Arc::new(Forgetful(inner))

@@ -77,7 +77,7 @@ impl<S: Source> Faults<S> {
             Some(Fault::NoData) => Ok(no_data(call)),
             Some(Fault::BadData) => Ok(bad_data(call)),
             Some(Fault::LowData) => Ok(measured("-1e300")),
-            Some(Fault::NoAnswer) => match &call.op {
+            Some(Fault::NoAnswer) => match &*call.op {
                 Op::Confirm(question) => unanswered(question),
                 _ => self.done(call),
             },
@@ -90,11 +90,11 @@ impl<S: Source> Faults<S> {
     fn done(&self, call: &Call) -> Result<Outcome, Failure> {
         let away = self.model.with(|world| world.unreachable(&call.op.hosts()));
         let result = match away {
-            Some(failure) if !matches!(call.op, Op::Reachable(_)) => Err(failure),
+            Some(failure) if !matches!(*call.op, Op::Reachable(_)) => Err(failure),
             _ => self.model.perform(call),
         };
         // A commit within a branch or an attempt is one of its own ops only, and of the rest of the fleet nothing.
-        if matches!(call.op, Op::Commit(_)) && result.is_ok() && call.key.block().is_empty() {
+        if matches!(*call.op, Op::Commit(_)) && result.is_ok() && call.key.block().is_empty() {
             let mut shape = self.model.with(|world| world.shape(&call.run.id));
             for lines in shape.values_mut() {
                 lines.retain(|line| !line.ends_with(" is leased"));
@@ -102,11 +102,11 @@ impl<S: Source> Faults<S> {
             shape.retain(|_, lines| !lines.is_empty());
             self.lock().committed = Some(shape);
         }
-        if !call.op.class().changes() && !matches!(call.op, Op::Healthcheck(_) | Op::Pause(_)) {
+        if !call.op.class().changes() && !matches!(*call.op, Op::Healthcheck(_) | Op::Pause(_)) {
             return result;
         }
         let mut going = self.lock();
-        if matches!(call.op, Op::Hook(_)) && result.is_ok() {
+        if matches!(*call.op, Op::Hook(_)) && result.is_ok() {
             going.done.push(call.key.to_string());
         }
         if call.op.class().changes()
@@ -146,14 +146,14 @@ impl<S: Source> Faults<S> {
 
     /// The containers of the call do not become healthy.
     fn ill(&self, call: &Call) -> Result<Outcome, Failure> {
-        if let Op::Start(op) = &call.op {
+        if let Op::Start(op) = &*call.op {
             let outcome = self.done(call)?;
-            let started: Vec<Container> = serde_json::from_value(outcome.value.clone()).unwrap_or_default();
+            let started: Vec<Container> = outcome.value.read().unwrap_or_default();
             let names: Vec<ContainerName> = started.into_iter().map(|container| container.name).collect();
             self.model.with(|world| world.sicken(&op.host.name, &names));
             return Ok(outcome);
         }
-        if let Op::Healthcheck(op) = &call.op {
+        if let Op::Healthcheck(op) = &*call.op {
             let mut going = self.lock();
             self.model.with(|world| {
                 world.sicken(&op.host.name, &op.containers);
@@ -167,7 +167,7 @@ impl<S: Source> Faults<S> {
     /// The containers are found healthy; a moment later one has crashed, or all are ill for a while.
     fn afterwards(&self, call: &Call, crashes: bool) -> Result<Outcome, Failure> {
         let result = self.done(call);
-        if let Op::Healthcheck(op) = &call.op {
+        if let Op::Healthcheck(op) = &*call.op {
             let mut going = self.lock();
             let at = self.model.with(|world| {
                 if crashes {
@@ -187,7 +187,7 @@ impl<S: Source> Faults<S> {
 
     /// The drain's time is over while requests are still in flight.
     fn never_ends(&self, call: &Call) -> Result<Outcome, Failure> {
-        let Op::Drain(op) = &call.op else { return self.done(call) };
+        let Op::Drain(op) = &*call.op else { return self.done(call) };
         let outcome = self.done(call)?;
         self.model.with(|world| world.wait(op.timeout));
         if op.on_timeout == OnTimeout::Fail {
@@ -200,7 +200,7 @@ impl<S: Source> Faults<S> {
 
     /// Another run is at work there, and has the lease until it ends.
     fn locked(&self, call: &Call) -> Result<Outcome, Failure> {
-        let Op::Lock(op) = &call.op else { return self.done(call) };
+        let Op::Lock(op) = &*call.op else { return self.done(call) };
         let Some(host) = op.hosts.first() else { return self.done(call) };
         let lease = Lease {
             service: op.service.clone(),
@@ -225,7 +225,7 @@ impl<S: Source> Faults<S> {
 
     /// The first of several statements is done, and what comes behind it fails.
     fn halfway(&self, call: &Call) -> Result<Outcome, Failure> {
-        let Op::Sql(op) = &call.op else { return self.done(call) };
+        let Op::Sql(op) = &*call.op else { return self.done(call) };
         let Some(text) = first_of(&op.text) else { return self.done(call) };
         self.model.with(|world| world.fails_on_the_way(op));
         let outcome = self.done(&Call { op: Sql { text, ..op.clone() }.into(), ..call.clone() })?;
@@ -252,7 +252,7 @@ fn lost(call: &Call) -> Failure {
 
 /// What failed as such ops fail, and has done nothing.
 fn failed(call: &Call) -> Result<Outcome, Failure> {
-    let words = match &call.op {
+    let words = match &*call.op {
         Op::Ship(_) => "no space left on device",
         Op::Start(_) | Op::StartAgain(_) => "port is already allocated",
         Op::SetWeights(_) | Op::TestWeights(_) | Op::Preview(_) => "nginx: configuration file test failed",
@@ -266,7 +266,7 @@ fn failed(call: &Call) -> Result<Outcome, Failure> {
         Op::Hook(_) | Op::Probe(_) => "it exited with code 1",
         _ => "the engine answered with an error",
     };
-    let kind = match &call.op {
+    let kind = match &*call.op {
         Op::Hook(_) | Op::Probe(_) => FailureKind::Command,
         Op::SetWeights(_) | Op::TestWeights(_) | Op::Preview(_) => FailureKind::Refused,
         _ => FailureKind::Failed,
@@ -276,7 +276,7 @@ fn failed(call: &Call) -> Result<Outcome, Failure> {
 }
 
 fn no_data(call: &Call) -> Outcome {
-    match &call.op {
+    match &*call.op {
         Op::Measure(_) => Outcome::of(Measured::default()),
         _ => Outcome::of(TrafficCount::default()),
     }
@@ -288,7 +288,7 @@ fn measured(value: &str) -> Outcome {
 }
 
 fn bad_data(call: &Call) -> Outcome {
-    match &call.op {
+    match &*call.op {
         Op::Measure(_) => measured("1e300"),
         Op::Traffic(_) => Outcome::of(TrafficCount { requests: 1000, errors: 1000, milliseconds: [(30_000, 1000)].into() }),
         _ => Outcome::of(HttpResponse { code: 500, body: String::new(), seconds: 30.0 }),

@@ -102,7 +102,9 @@ impl<E: Executor> Follow<E> {
         let Surveyed { host, project, state: before } = planned;
         let answer = self.inner.perform(&call.with(Survey { host: host.clone(), project: project.clone() }));
         let state: HostState = match (answer, before) {
-            (Ok(outcome), _) => serde_json::from_value(outcome.value)
+            (Ok(outcome), _) => outcome
+                .value
+                .read()
                 .map_err(|error| Failure::failed(format!("{}'s state could not be read: {error}", host.name)).on(&host.name))?,
             (Err(failure), None) if failure.kind == FailureKind::Unreachable => return Ok(None),
             (Err(failure), _) => return Err(failure.on(&host.name)),

@@ -41,5 +41,5 @@ pub async fn depend(
 
 /// What was begun of a dependency is found by the next run, and not taken back by this one.
 fn kept(failure: Failure) -> Failure {
-    Failure { inverse: Vec::new(), ..failure }
+    Failure { inverse: crate::op::Inverse::default(), ..failure }
 }

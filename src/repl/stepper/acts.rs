@@ -37,7 +37,7 @@ impl Stepper {
     }
 
     pub(super) fn skip(&self, call: &Call, value: Option<&str>) -> Option<Answer> {
-        let modelled = (self.forecast)(call).map(|(_, _, outcome)| outcome.value);
+        let modelled = (self.forecast)(call).map(|(_, _, outcome)| outcome.value.json());
         let value = match value.map(|text| self.evaluate(text)) {
             None => modelled.unwrap_or_default(),
             Some(Err(diagnostic)) => return self.complain(&diagnostic),

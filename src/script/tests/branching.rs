@@ -64,7 +64,7 @@ fn branches_have_their_own_copies() {
 }
 
 fn failing_on(host: &'static str) -> impl Fn(&Call) -> Option<Result<Outcome, Failure>> + Send + Sync {
-    move |call| match &call.op {
+    move |call| match &*call.op {
         Op::Start(op) if op.host.name.as_str() == host => {
             std::thread::sleep(Duration::from_millis(20));
             Some(Err(Failure::new(FailureKind::Conflict, format!("{host} is full"))))

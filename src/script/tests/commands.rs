@@ -103,7 +103,7 @@ fn a_command_on_a_host_needs_the_lease_of_its_service_there_or_of_the_project() 
     )
     .run();
     assert!(story.result.is_ok(), "{:?}", story.result.err().map(|stopped| stopped.error));
-    let hooks = story.calls.iter().filter(|call| matches!(call.op, crate::op::Op::Hook(_)));
+    let hooks = story.calls.iter().filter(|call| matches!(*call.op, crate::op::Op::Hook(_)));
     let leases: Vec<String> = hooks
         .map(|call| {
             let leased = call.op.leased().map(|(project, service, hosts)| format!("{project}/{service} on {}", hosts[0].name));

@@ -14,7 +14,7 @@ fn a_service_is_declared_in_full() {
         start(db, img, fleet[0]);"#,
     )
     .run();
-    let Op::Start(op) = &story.calls[0].op else { panic!("not a start") };
+    let Op::Start(op) = &*story.calls[0].op else { panic!("not a start") };
     let mut service = serde_json::to_value(&op.service).expect("json");
     assert_eq!(service["balancer"]["hosts"][1]["name"], "10.0.0.9");
     service["balancer"] = serde_json::Value::Null;

@@ -64,7 +64,7 @@ fn an_empty_release_is_none_everywhere() {
 fn a_start_that_fails_on_one_host_leaves_nothing_on_the_others() {
     let story =
         deploy("try { start(web, img, fleet) } catch (error) { print(`${error.kind} ${error.host} ${error.message} ${error.hints}`); }")
-            .answering(|call| match &call.op {
+            .answering(|call| match &*call.op {
                 Op::Start(op) if op.host.name.as_str() == "10.0.0.2" => {
                     Some(Err(Failure::new(FailureKind::Conflict, "no port is free").hint("free one")))
                 }
@@ -86,7 +86,7 @@ fn a_start_that_fails_on_one_host_leaves_nothing_on_the_others() {
 #[test]
 fn what_cannot_be_taken_back_is_told() {
     let story = deploy("start(web, img, fleet);")
-        .answering(|call| match &call.op {
+        .answering(|call| match &*call.op {
             Op::Start(op) if op.host.name.as_str() == "10.0.0.2" => Some(Err(Failure::failed("no port is free"))),
             Op::Remove(_) => Some(Err(Failure::failed("the disk is gone"))),
             _ => None,
@@ -101,7 +101,7 @@ fn what_cannot_be_taken_back_is_told() {
 fn a_failure_names_all_hosts_that_failed_and_its_line() {
     let error = deploy("\nship(img, fleet);")
         .answering(|call| {
-            matches!(call.op, Op::Ship(_)).then(|| Err(Failure::new(FailureKind::Unreachable, "no answer").hint("check the host")))
+            matches!(*call.op, Op::Ship(_)).then(|| Err(Failure::new(FailureKind::Unreachable, "no answer").hint("check the host")))
         })
         .fails();
     assert_eq!(error, "6: `ship` failed on 2 of 2 hosts: 10.0.0.1: no answer; 10.0.0.2: no answer | check the host");
@@ -110,7 +110,7 @@ fn a_failure_names_all_hosts_that_failed_and_its_line() {
 #[test]
 fn an_interrupted_run_cannot_be_caught_and_nothing_is_undone() {
     let story = deploy("try { start(web, img, fleet) } catch { print(\"caught\") }")
-        .answering(|call| match &call.op {
+        .answering(|call| match &*call.op {
             Op::Start(op) if op.host.name.as_str() == "10.0.0.2" => Some(Err(Failure::new(FailureKind::Interrupted, "stopped"))),
             _ => None,
         })
@@ -151,7 +151,7 @@ fn a_start_takes_its_own_settings() {
         r#"start(web, img, fleet[0], #{ replicas: 3, env: #{ MODE: "canary", N: 1 }, command: ["serve", "-v"], labels: #{ tier: "x" } });"#,
     )
     .run();
-    let Op::Start(op) = &story.calls[0].op else { panic!("not a start") };
+    let Op::Start(op) = &*story.calls[0].op else { panic!("not a start") };
     assert_eq!(op.replicas, 3);
     assert_eq!(serde_json::to_value(&op.service.env).expect("json"), serde_json::json!({ "MODE": "canary", "N": "1" }));
     assert_eq!(op.service.command.as_ref().map(Vec::len), Some(2));
@@ -174,9 +174,9 @@ fn a_stopped_release_starts_again_and_a_copy_takes_its_configuration() {
     .run();
     assert!(story.result.is_ok());
     assert_eq!(story.said, ["stopped", "running", "v1 4"]);
-    let Op::StartAgain(again) = &story.calls[2].op else { panic!("not a start") };
+    let Op::StartAgain(again) = &*story.calls[2].op else { panic!("not a start") };
     assert_eq!((again.containers.len(), again.restart.as_deref()), (2, Some("unless-stopped")));
-    let copies: Vec<_> = story.calls.iter().filter_map(|call| if let Op::Start(op) = &call.op { Some(op) } else { None }).collect();
+    let copies: Vec<_> = story.calls.iter().filter_map(|call| if let Op::Start(op) = &*call.op { Some(op) } else { None }).collect();
     assert_eq!(copies.len(), 2);
     assert_eq!((copies[0].replicas, copies[0].digest.as_str()), (2, "sha256:v1"));
     assert_eq!(copies[0].copy.as_ref().map(|copy| copy.container.to_string()), Some("shop-web-v1-0000000001-1".into()));
@@ -191,7 +191,7 @@ fn a_health_check_takes_its_own_times() {
     )
     .run();
     assert_eq!(story.said, [r#"#{"checks": 4, "seconds": 1.5}"#]);
-    let Some(Op::Healthcheck(op)) = story.calls.iter().map(|call| &call.op).find(|op| matches!(op, Op::Healthcheck(_))) else {
+    let Some(Op::Healthcheck(op)) = story.calls.iter().map(|call| &*call.op).find(|op| matches!(op, Op::Healthcheck(_))) else {
         panic!("none")
     };
     let health = serde_json::json!({
@@ -248,16 +248,16 @@ fn an_image_is_built_from_the_commit() {
             "shop-web:v9"
         ]
     );
-    let Op::Build(op) = &story.calls[1].op else { panic!("not a build") };
+    let Op::Build(op) = &*story.calls[1].op else { panic!("not a build") };
     assert_eq!((op.on.name.as_str(), op.context.as_str(), op.platform.as_deref()), ("10.0.0.1", "app", Some("linux/arm64")));
-    let Op::Ship(op) = &story.calls[2].op else { panic!("not a ship") };
+    let Op::Ship(op) = &*story.calls[2].op else { panic!("not a ship") };
     assert_eq!(op.from.name.as_str(), "10.0.0.1");
 }
 
 #[test]
 fn a_dirty_tree_needs_to_be_allowed() {
     let dirty = |call: &Call| {
-        matches!(call.op, Op::Git(_)).then(|| {
+        matches!(*call.op, Op::Git(_)).then(|| {
             let state = serde_json::json!({
                 "commit": "0123456", "short": "0123456", "branch": "", "tag": "v1", "dirty": true, "difference": "abcdef01", "message": "",
             });

@@ -151,7 +151,7 @@ impl Life {
 
     fn has_committed(&self) -> bool {
         let chain = Chain::read(&lock(&self.disk)).expect("reads");
-        chain.entries().iter().any(|entry| matches!(entry, Entry::Done { asked, .. } if matches!(asked.op, Op::Commit(_))))
+        chain.entries().iter().any(|entry| matches!(entry, Entry::Done { asked, .. } if matches!(*asked.op, Op::Commit(_))))
     }
 
     /// What the statements that were done made of the schema.
@@ -160,7 +160,7 @@ impl Life {
         let mut schema = BTreeSet::new();
         for entry in chain.entries() {
             let Entry::Done { asked, .. } = entry else { continue };
-            let Op::Sql(Sql { text, .. }) = &asked.op else { continue };
+            let Op::Sql(Sql { text, .. }) = &*asked.op else { continue };
             let text = text.to_string();
             if text.contains("ADD COLUMN mail") {
                 schema.insert("mail");

@@ -230,7 +230,7 @@ impl Executor for Faulty {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
         let number = if call.key.is_undo() { usize::MAX } else { self.calls.fetch_add(1, Ordering::SeqCst) };
         if !call.key.is_undo() {
-            let looks = matches!(&call.op, Op::Find(find) if find.sought == Sought::Releases);
+            let looks = matches!(&*call.op, Op::Find(find) if find.sought == Sought::Releases);
             self.looked.store(if looks { self.looked.load(Ordering::SeqCst) + 1 } else { 0 }, Ordering::SeqCst);
         }
         match (self.fault)(number, call) {
@@ -245,7 +245,7 @@ struct Desk;
 
 impl Executor for Desk {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        match &call.op {
+        match &*call.op {
             Op::Now(_) => Ok(Outcome::of("2026-01-01T00:00:00Z")),
             Op::ReadEnv(_) => Ok(Outcome::of(None::<String>)),
             Op::CompareVersions(op) => Ok(Outcome::of(Compared::unknown(op.others.len()))),

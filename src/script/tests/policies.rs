@@ -12,7 +12,7 @@ use crate::{
 
 /// What was started anew is unhealthy on these hosts.
 fn sick(hosts: &'static [&'static str]) -> Fault {
-    Box::new(|_, call| match &call.op {
+    Box::new(|_, call| match &*call.op {
         Op::Healthcheck(op) if hosts.contains(&op.host.name.as_str()) && !call.key.is_undo() => {
             Some(Failure::new(FailureKind::Unhealthy, "it answered 503"))
         }
@@ -23,7 +23,7 @@ fn sick(hosts: &'static [&'static str]) -> Fault {
 /// The versions that undoing gave traffic to, one item a call.
 fn weighed_back(told: &Told) -> Vec<Vec<String>> {
     let undone = told.records.iter().filter(|record| record.key.is_undo());
-    let weights = undone.filter_map(|record| if let Op::SetWeights(op) = &record.op { Some(op) } else { None });
+    let weights = undone.filter_map(|record| if let Op::SetWeights(op) = &*record.op { Some(op) } else { None });
     weights.map(|op| op.changes.values().flatten().map(|share| share.release.version.to_string()).collect()).collect()
 }
 
@@ -42,7 +42,7 @@ fn a_host_that_is_skipped_is_as_it_was_and_marked_and_the_others_go_on() {
     let marked: Vec<String> = told
         .records
         .iter()
-        .filter_map(|record| if let Op::LeaveOut(op) = &record.op { Some(format!("{}: {}", op.host.name, op.why)) } else { None })
+        .filter_map(|record| if let Op::LeaveOut(op) = &*record.op { Some(format!("{}: {}", op.host.name, op.why)) } else { None })
         .collect();
     assert_eq!(marked, ["10.0.0.1: it answered 503"]);
 }
@@ -86,7 +86,7 @@ fn a_deploy_that_holds_keeps_what_stands_and_is_mixed() {
 fn a_canary_that_holds_stays_at_its_step() {
     let mut lab = Lab::serving_v1();
     let watched =
-        |_: usize, call: &Call| matches!(&call.op, Op::Traffic(_)).then(|| Failure::new(FailureKind::NoData, "nobody counts the requests"));
+        |_: usize, call: &Call| matches!(*call.op, Op::Traffic(_)).then(|| Failure::new(FailureKind::NoData, "nobody counts the requests"));
     let deploy = "canary::deploy(web, img, fleet, #{ steps: [10, 100], on_failure: \"hold\" });";
     let told = lab.run_with(deploy, "v2", Box::new(watched));
     assert!(told.ended.is_err() && told.left.is_empty());
@@ -102,7 +102,7 @@ fn a_blue_green_that_holds_keeps_both_and_the_old_one_has_the_traffic() {
     for (deploy, is_late) in [(deploy, false), (broken, true)] {
         let mut lab = Lab::serving_v1();
         let fault: Fault = Box::new(move |_, call| {
-            (is_late && matches!(&call.op, Op::Traffic(_))).then(|| Failure::new(FailureKind::NoData, "nobody counts the requests"))
+            (is_late && matches!(*call.op, Op::Traffic(_))).then(|| Failure::new(FailureKind::NoData, "nobody counts the requests"))
         });
         let told = lab.run_with(deploy, "v2", fault);
         assert!(told.ended.is_err() && told.left.is_empty());
@@ -206,7 +206,7 @@ fn what_was_deployed_on_the_way_gets_no_traffic_again_in_an_undo() {
 #[test]
 fn where_the_traffic_cannot_be_moved_back_the_new_containers_keep_serving() {
     let mut lab = Lab::serving_v1();
-    let fault: Fault = Box::new(|_, call| match &call.op {
+    let fault: Fault = Box::new(|_, call| match &*call.op {
         Op::SetWeights(op) if call.key.is_undo() && op.proxy.name.as_str() == "10.0.0.1" => Some(Failure::failed("nginx is stuck")),
         _ => None,
     });
@@ -291,7 +291,7 @@ fn an_undo_in_the_middle_gives_everything_back_and_the_script_can_begin_anew() {
 #[test]
 fn a_deploy_that_holds_with_one_host_all_new_and_another_all_old_is_not_told_as_taken_back() {
     let mut lab = Lab::serving_v1();
-    let second = |call: &Call| matches!(&call.op, Op::Start(op) if op.host.name.as_str() == "10.0.0.2");
+    let second = |call: &Call| matches!(&*call.op, Op::Start(op) if op.host.name.as_str() == "10.0.0.2");
     let fault: Fault = Box::new(move |_, call| second(call).then(|| Failure::failed("there is no room")));
     let told = lab.run_with("rolling::deploy(web, img, fleet, #{ on_failure: \"hold\" });", "v2", fault);
     assert!(told.ended.is_err() && told.left.is_empty());
@@ -300,7 +300,7 @@ fn a_deploy_that_holds_with_one_host_all_new_and_another_all_old_is_not_told_as_
 
     // Where nothing was done yet nothing is held.
     let mut lab = Lab::serving_v1();
-    let fault: Fault = Box::new(|_, call| matches!(call.op, Op::Start(_)).then(|| Failure::failed("there is no room")));
+    let fault: Fault = Box::new(|_, call| matches!(*call.op, Op::Start(_)).then(|| Failure::failed("there is no room")));
     let told = lab.run_with("rolling::deploy(web, img, fleet, #{ on_failure: \"hold\" });", "v2", fault);
     assert_eq!((told.state, told.is_taken_back), (State::AllOld, true));
 }

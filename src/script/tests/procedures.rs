@@ -42,7 +42,7 @@ fn a_rollback_starts_the_kept_containers_again() {
     let mut lab = serving_v3();
     let told = lab.does("rollback::previous(web, fleet);", "v9");
     assert_serves(&lab, "v2");
-    assert!(!told.records.iter().any(|record| matches!(record.op, Op::Start(_))));
+    assert!(!told.records.iter().any(|record| matches!(*record.op, Op::Start(_))));
     assert!(told.said.contains(&"web goes back from [\"v3\"] to v2".into()), "{:?}", told.said);
     lab.does("rollback::previous(web, fleet);", "v9");
     assert_serves(&lab, "v1");
@@ -77,7 +77,7 @@ fn a_release_is_found_by_commit_and_by_what_git_knows() {
     lab.does("rollback::to(web, fleet, \"b2c3d4e5f60718293a4b5c6d7e8f901234567890\");", "v9");
     assert_serves(&lab, "b2c3d4e");
     lab.answer = |call| {
-        let Op::Probe(_) = &call.op else { return None };
+        let Op::Probe(_) = &*call.op else { return None };
         Some(Outcome::of(serde_json::json!({ "code": 0, "stdout": "a1b2c3d4e5f60718293a4b5c6d7e8f9012345678\n", "stderr": "" })))
     };
     lab.does("rollback::to(web, fleet, \"v1.2.3\");", "v9");
@@ -113,7 +113,7 @@ fn a_restart_touches_one_container_at_a_time_and_changes_nothing_else() {
     let again: Vec<usize> = told
         .records
         .iter()
-        .filter_map(|record| if let Op::StartAgain(op) = &record.op { Some(op.containers.len()) } else { None })
+        .filter_map(|record| if let Op::StartAgain(op) = &*record.op { Some(op.containers.len()) } else { None })
         .collect();
     assert_eq!(again, [1, 1, 1, 1]);
     assert_undone_at_every_call(&lab, "restart::one_by_one(web, fleet);");
@@ -132,7 +132,7 @@ fn a_container_that_is_alone_has_a_copy_while_it_restarts() {
     assert_eq!(lab.serving(), serving);
     let kept: Vec<String> = lab.fleet().into_values().flatten().filter(|line| line.ends_with(" running")).collect();
     assert_eq!(kept, before.into_values().flatten().filter(|line| line.ends_with(" running")).collect::<Vec<_>>());
-    assert_eq!(told.records.iter().filter(|record| matches!(record.op, Op::Start(_))).count(), 2);
+    assert_eq!(told.records.iter().filter(|record| matches!(*record.op, Op::Start(_))).count(), 2);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn one_host_goes_before_the_others() {
         rolling::deploy(web, img, places::ordered(fleet, \"region\"), #{ first: 1, batch: \"100%\" });";
     let told = lab.does(script, "v1");
     let batches: Vec<&str> =
-        told.records.iter().filter(|record| matches!(record.op, Op::Start(_))).map(|record| record.key.as_str()).collect();
+        told.records.iter().filter(|record| matches!(*record.op, Op::Start(_))).map(|record| record.key.as_str()).collect();
     assert_eq!(batches.iter().map(|key| key.split('[').next().unwrap_or_default()).collect::<std::collections::BTreeSet<_>>().len(), 2);
     assert_eq!(batches.len(), 4);
 }
@@ -182,7 +182,7 @@ fn what_a_page_says_is_verified_and_a_wrong_one_undoes_the_deploy() {
     let mut lab = Lab::serving_v1();
     lab.does(script, "v2");
     lab.answer = |call| {
-        let Op::HttpGet(op) = &call.op else { return None };
+        let Op::HttpGet(op) = &*call.op else { return None };
         let HttpTarget::Container { .. } = &op.target else { return None };
         Some(Outcome::of(serde_json::json!({ "code": 200, "body": "v2", "seconds": 0.1 })))
     };
@@ -197,7 +197,7 @@ fn a_watch_goes_on_for_its_minutes_and_a_limit_that_is_broken_undoes_the_deploy(
     let told = lab.does(script, "v2");
     assert_eq!(told.said.len(), 3, "{:?}", told.said);
     let slow: Answer = |call| {
-        let Op::Traffic(_) = &call.op else { return None };
+        let Op::Traffic(_) = &*call.op else { return None };
         Some(Outcome::of(serde_json::json!({ "requests": 1000, "errors": 0, "milliseconds": { "300": 1000 } })))
     };
     lab.answer = slow;
@@ -210,12 +210,12 @@ fn a_watch_goes_on_for_its_minutes_and_a_limit_that_is_broken_undoes_the_deploy(
 fn an_address_is_asked_again_before_it_counts_as_wrong() {
     let mut lab = Lab::new();
     lab.answer = |call| {
-        let Op::HttpGet(_) = &call.op else { return None };
+        let Op::HttpGet(_) = &*call.op else { return None };
         Some(Outcome::of(serde_json::json!({ "code": 503, "body": "", "seconds": 0.1 })))
     };
     let told = lab.run("verify::url(\"http://shop.example.com/\", #{ times: 3 });", "v1");
     assert_eq!(told.ended.expect_err("it is wrong").diagnostic.message, "http://shop.example.com/ answered 503, and is to answer [200]");
-    assert_eq!(told.records.iter().filter(|record| matches!(record.op, Op::HttpGet(_))).count(), 3);
+    assert_eq!(told.records.iter().filter(|record| matches!(*record.op, Op::HttpGet(_))).count(), 3);
 }
 
 /// What a run did, by the words of the ops that change something or ask a command.
@@ -223,7 +223,7 @@ fn done(told: &super::lab::Told) -> Vec<&'static str> {
     let mut words: Vec<&str> = told
         .records
         .iter()
-        .filter(|record| record.op.class().changes() || matches!(record.op, Op::Hook(_)))
+        .filter(|record| record.op.class().changes() || matches!(*record.op, Op::Hook(_)))
         .map(|record| record.op.verb())
         .collect();
     words.dedup();
@@ -259,7 +259,7 @@ fn a_whole_deploy_does_each_thing_at_its_time() {
 fn a_whole_deploy_that_fails_takes_its_commands_back_too() {
     let mut lab = Lab::serving_v1();
     lab.answer = |call| {
-        let Op::HttpGet(_) = &call.op else { return None };
+        let Op::HttpGet(_) = &*call.op else { return None };
         Some(Outcome::of(serde_json::json!({ "code": 200, "body": "something else", "seconds": 0.1 })))
     };
     let before = lab.fleet();
@@ -272,7 +272,7 @@ fn a_whole_deploy_that_fails_takes_its_commands_back_too() {
 fn a_host_that_does_not_answer_stops_a_deploy_before_it_begins() {
     let mut lab = Lab::serving_v1();
     lab.answer = |call| {
-        let Op::Reachable(op) = &call.op else { return None };
+        let Op::Reachable(op) = &*call.op else { return None };
         Some(Outcome::of(op.host.name.as_str() != "10.0.0.2"))
     };
     assert_eq!(lab.fails("deploy::run(web, fleet);", "v2"), "these hosts do not answer: [\"10.0.0.2\"]");

@@ -37,7 +37,7 @@ fn the_newest_releases_stay_with_their_images() {
     assert_eq!(told.state, State::AllNew);
     let kept = "web v3, web v4, web v5; shop-web:v3, shop-web:v4, shop-web:v5";
     assert_eq!(there(&lab), [format!("10.0.0.1: {kept}"), format!("10.0.0.2: {kept}")]);
-    let pruned: Vec<_> = told.records.iter().filter(|record| matches!(record.op, Op::Prune(_))).collect();
+    let pruned: Vec<_> = told.records.iter().filter(|record| matches!(*record.op, Op::Prune(_))).collect();
     assert_eq!(pruned.iter().map(|record| record.op.describe()).collect::<Vec<_>>(), ["web v2, v1, and 2 images"; 2]);
     assert!(pruned[0].result.as_ref().is_ok_and(|outcome| outcome.assumed.is_some()), "{pruned:?}");
     // The next one begins with what is left, and can be undone.

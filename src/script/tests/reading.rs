@@ -34,7 +34,7 @@ fn releases_come_newest_first() {
 fn weights_are_a_table_for_set_weights() {
     let story = deploy("let before = weights(web, fleet); print(before); set_weights(before);").with_running(70).run();
     assert_eq!(story.said, ["[[web v1 on 10.0.0.1, 10.0.0.2, 70]]"]);
-    let changed = story.calls.iter().filter(|call| matches!(call.op, Op::SetWeights(_))).count();
+    let changed = story.calls.iter().filter(|call| matches!(*call.op, Op::SetWeights(_))).count();
     assert_eq!(changed, 2);
     assert_eq!(deploy("print(weights(web, fleet));").says(), ["[]"]);
 }
@@ -49,7 +49,7 @@ fn traffic_of_several_proxies_is_one() {
         deploy(r#"traffic(start(web, img, fleet), "1s", #{ assume: #{ request: 1 } });"#).fails().contains("`assume` has no `request`")
     );
     let story = deploy(r#"let api = service("web", #{ port: 1, health: tcp(), balancer: host("lb") }); traffic(start(api, img, fleet), "1s", #{ assume: #{ requests: 10, errors: 1, p95: 4 } });"#).run();
-    let Some(Op::Traffic(op)) = story.calls.last().map(|call| &call.op) else { panic!("not a window") };
+    let Some(Op::Traffic(op)) = story.calls.last().map(|call| &*call.op) else { panic!("not a window") };
     assert_eq!((op.proxy.name.as_str(), op.containers.len(), op.assume.as_ref().map(|assume| assume.requests)), ("lb", 2, Some(10)));
 }
 

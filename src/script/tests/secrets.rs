@@ -14,7 +14,7 @@ fn a_secret_survives_every_string_operation() {
     )
     .run();
     assert!(story.result.is_ok(), "{:?}", story.result.err().map(|stopped| stopped.error));
-    let Op::Start(op) = &story.calls[0].op else { panic!("not a start") };
+    let Op::Start(op) = &*story.calls[0].op else { panic!("not a start") };
     let shown: Vec<String> = op.service.env.iter().map(|(name, text)| format!("{name}={text}")).collect();
     assert_eq!(
         shown,
@@ -82,7 +82,7 @@ fn what_is_missing_is_named() {
 fn an_env_file_is_a_map_of_secrets() {
     let story = deploy(r#"let f = env_file(".env.web"); print(f); start(service("x", #{ env: f }), img, fleet[0]);"#).run();
     assert_eq!(story.said, [r#"#{"URL": "${.env.web#URL}"}"#]);
-    let Op::Start(op) = &story.calls[0].op else { panic!("not a start") };
+    let Op::Start(op) = &*story.calls[0].op else { panic!("not a start") };
     assert_eq!(op.service.env["URL"].secrets().collect::<Vec<_>>(), [".env.web#URL"]);
 }
 
@@ -95,7 +95,7 @@ fn what_comes_from_outside_names_no_secret() {
         hook("local", ["echo", s, file, out.stdout], #{ stdin: s });"#,
     )
     .run();
-    let Some(Op::Hook(op)) = story.calls.last().map(|call| &call.op) else { panic!("not a hook") };
+    let Some(Op::Hook(op)) = story.calls.last().map(|call| &*call.op) else { panic!("not a hook") };
     let CommandLine::Program(words) = &op.invocation.command else { panic!("not a program") };
     let words: Vec<String> = words.iter().map(ToString::to_string).collect();
     assert_eq!(words, ["echo", "${PW}", "text of motd\u{FFFD}", "out\u{FFFD}"]);

@@ -103,7 +103,7 @@ fn a_host_that_dies_in_the_middle_is_reported_as_mixed_or_all_is_as_it_was() {
 
 /// What the gates' windows see: a healthy release beside, and a new one by this measure.
 fn seen(call: &Call, next: serde_json::Value) -> Option<Outcome> {
-    let Op::Traffic(op) = &call.op else { return None };
+    let Op::Traffic(op) = &*call.op else { return None };
     let is_next = op.containers.iter().any(|container| container.as_str().contains("-v2-"));
     Some(Outcome::of(if is_next { next } else { serde_json::json!({ "requests": 1000, "errors": 1, "milliseconds": { "20": 1000 } }) }))
 }
@@ -118,7 +118,7 @@ fn a_canary_gives_the_new_release_more_step_by_step() {
     let weights: Vec<u64> = told
         .records
         .iter()
-        .filter_map(|record| match &record.op {
+        .filter_map(|record| match &*record.op {
             Op::SetWeights(op) if op.proxy.name.as_str() == "10.0.0.1" => {
                 op.changes.values().flatten().find(|share| share.release.version.as_str() == "v2").map(|share| share.weight)
             }
@@ -168,12 +168,12 @@ fn a_canary_with_too_few_requests_is_inconclusive_and_does_not_pass() {
 /// Too few requests to judge by, and a person who answers so.
 fn asked(answer: bool) -> Answer {
     if answer {
-        |call| match &call.op {
+        |call| match &*call.op {
             Op::Confirm(op) => Some(Outcome::of(op.name.as_deref() == Some("gate"))),
             _ => seen(call, serde_json::json!({ "requests": 3, "errors": 0, "milliseconds": { "20": 3 } })),
         }
     } else {
-        |call| match &call.op {
+        |call| match &*call.op {
             Op::Confirm(_) => Some(Outcome::of(false)),
             _ => seen(call, serde_json::json!({ "requests": 3, "errors": 0, "milliseconds": { "20": 3 } })),
         }
@@ -193,7 +193,7 @@ fn a_person_decides_what_no_gate_can() {
 
 /// What a Prometheus says of each release: `None` is nothing.
 fn metric(call: &Call, next: Option<&str>) -> Option<Outcome> {
-    let Op::Measure(op) = &call.op else { return None };
+    let Op::Measure(op) = &*call.op else { return None };
     let value = if op.promql.contains("v2") { next } else { Some("0.2") };
     let series: Vec<Series> = value.into_iter().map(|value| Series { labels: "{}".into(), value: value.into() }).collect();
     Some(Outcome::of(Measured { count: series.len() as u64, series }))
@@ -239,14 +239,14 @@ fn a_canary_of_which_only_the_old_release_is_seen_does_not_pass() {
 fn a_canary_by_hosts_leaves_the_others_alone_until_it_is_their_turn() {
     let mut lab = Lab::serving_v1();
     lab.answer = |call| {
-        let Op::Traffic(op) = &call.op else { return None };
+        let Op::Traffic(op) = &*call.op else { return None };
         let errors = if op.proxy.name.as_str() == "10.0.0.2" && op.containers[0].as_str().contains("-v2-") { 500 } else { 0 };
         Some(Outcome::of(serde_json::json!({ "requests": 1000, "errors": errors, "milliseconds": { "20": 1000 } })))
     };
     let before = lab.fleet();
     let told = lab.run("canary::deploy(web, img, fleet, #{ by: \"hosts\", steps: [1, \"100%\"] });", "v2");
     let starts: Vec<&str> =
-        told.records.iter().filter_map(|record| if let Op::Start(op) = &record.op { Some(op.host.name.as_str()) } else { None }).collect();
+        told.records.iter().filter_map(|record| if let Op::Start(op) = &*record.op { Some(op.host.name.as_str()) } else { None }).collect();
     assert!(told.ended.is_err());
     assert_eq!(starts, ["10.0.0.1", "10.0.0.2"]);
     assert_eq!(lab.fleet(), before);
@@ -321,7 +321,7 @@ fn blue_green_shows_the_new_release_to_who_asks_for_it_until_the_switch() {
     let order: Vec<&str> = told
         .records
         .iter()
-        .filter_map(|record| match &record.op {
+        .filter_map(|record| match &*record.op {
             Op::Preview(_) => Some("preview"),
             Op::SetWeights(_) => Some("switch"),
             _ => None,
@@ -346,7 +346,7 @@ fn what_blue_green_keeps_serves_again_at_once() {
     assert_eq!(lab.serving(), ["10.0.0.1: v2 100; 4 run", "10.0.0.2: v2 100; 4 run"]);
     let told = lab.does("blue_green::switch_back(web, fleet);", "v3");
     assert_eq!(told.said, ["v1 serves, v2 is kept"]);
-    assert!(!told.records.iter().any(|record| matches!(record.op, Op::Start(_) | Op::StartAgain(_) | Op::Stop(_))));
+    assert!(!told.records.iter().any(|record| matches!(*record.op, Op::Start(_) | Op::StartAgain(_) | Op::Stop(_))));
     assert_eq!(lab.serving(), ["10.0.0.1: v1 100; 4 run", "10.0.0.2: v1 100; 4 run"]);
     lab.does("blue_green::cleanup(web, fleet);", "v3");
     assert_eq!(lab.serving(), ["10.0.0.1: v1 100; 2 run", "10.0.0.2: v1 100; 2 run"]);

@@ -7,7 +7,7 @@ use crate::{
 
 /// Health checks fail on this host.
 fn sick(host: &'static str) -> impl Fn(&Call) -> Option<Result<Outcome, Failure>> {
-    move |call| match &call.op {
+    move |call| match &*call.op {
         Op::Healthcheck(op) if op.host.name.as_str() == host => {
             Some(Err(Failure::new(FailureKind::Unhealthy, "it answered 503").hint("look at its logs")))
         }
@@ -52,7 +52,7 @@ fn an_attempt_that_succeeds_returns_what_its_block_returns_and_keeps_it() {
     )
     .run();
     assert_eq!(story.said, ["true 7 true"]);
-    let Some(Op::Hook(hook)) = story.calls.last().map(|call| call.op.clone()) else { panic!("{:?}", story.lines()) };
+    let Some(Op::Hook(hook)) = story.calls.last().map(|call| call.op.clone().into_inner()) else { panic!("{:?}", story.lines()) };
     assert_eq!(hook.invocation.env["PODLIFT_VERSION"].to_string(), "v2", "hooks know what the block deployed");
     assert_eq!(story.calls.len(), 2);
 }
@@ -74,7 +74,7 @@ fn an_undo_that_fails_stops_the_run_and_cannot_be_caught() {
         attempt(|| 1);
         parallel([1], |n| print(n));"#,
     )
-    .answering(|call| matches!(call.op, Op::Remove(_)).then(|| Err(Failure::new(FailureKind::Unreachable, "h1 is away"))))
+    .answering(|call| matches!(*call.op, Op::Remove(_)).then(|| Err(Failure::new(FailureKind::Unreachable, "h1 is away"))))
     .run();
     let stopped = story.result.expect_err("it stops");
     let failure = stopped.failure().expect("it says why");
@@ -90,7 +90,7 @@ fn a_branch_whose_undo_fails_stops_the_run_whatever_its_siblings_do() {
             parallel(fleet, |host| { attempt(|| { start(web, img, host); fail("no") }); fail("then") }, #{ fail_fast: false });
         } catch { print("caught") }"#,
     )
-    .answering(|call| match &call.op {
+    .answering(|call| match &*call.op {
         Op::Remove(op) if op.host.name.as_str() == "10.0.0.2" => Some(Err(Failure::failed("it is stuck"))),
         _ => None,
     })
@@ -185,7 +185,7 @@ fn retry_gives_up_with_the_last_failure() {
 #[test]
 fn a_start_on_one_host_that_fails_halfway_leaks_nothing() {
     let story = deploy("try { start(web, img, fleet[0]) } catch { print(\"caught\") }")
-        .answering(|call| match &call.op {
+        .answering(|call| match &*call.op {
             Op::Start(op) => Some(Err(Failure::failed("the second one did not start")
                 .undone_by([op.inverse(vec![crate::model::ContainerName::new("half").expect("valid")]).remove(2)]))),
             _ => None,

@@ -15,7 +15,7 @@ fn changes(recorded: Recorded) -> Vec<String> {
     }
     let mut lines = Vec::new();
     for call in &story.calls {
-        let Op::SetWeights(op) = &call.op else { continue };
+        let Op::SetWeights(op) = &*call.op else { continue };
         for (host, shares) in &op.changes {
             let shares: Vec<String> =
                 shares.iter().map(|share| format!("{} {} × {}", share.release.version, share.weight, share.containers.len())).collect();
@@ -71,7 +71,7 @@ fn a_mixed_release_is_divided_among_its_containers() {
         container("10.0.0.1", "v2", "r1", 3, ContainerState::Running),
     ];
     let script = "let all = service(\"web\", #{ port: 1, health: tcp() }); let old = running(all, fleet[0]); print(old.versions); let next = start(web, img, fleet[0]); set_weights([[old, 1], [next, 1]]);";
-    let recorded = deploy(script).placing(placed).answering(|call| match &call.op {
+    let recorded = deploy(script).placing(placed).answering(|call| match &*call.op {
         Op::Find(_) => {
             let containers: Vec<_> = [("v1", 1), ("v1", 2), ("v2", 3)]
                 .map(|(version, n)| container("10.0.0.1", version, "r1", n, ContainerState::Running))
@@ -118,14 +118,14 @@ fn no_proxy_switches_when_one_refuses_and_those_that_did_go_back() {
     let script = "let r = start(web, img, fleet); set_weights([[r, 1]]);";
     let refused = deploy(script)
         .answering(|call| {
-            matches!(&call.op, Op::TestWeights(op) if op.proxy.name.as_str() == "10.0.0.2")
+            matches!(&*call.op, Op::TestWeights(op) if op.proxy.name.as_str() == "10.0.0.2")
                 .then(|| Err(Failure::refused("nginx -t failed")))
         })
         .run();
-    assert!(refused.result.is_err() && !refused.calls.iter().any(|call| matches!(call.op, Op::SetWeights(_))));
+    assert!(refused.result.is_err() && !refused.calls.iter().any(|call| matches!(*call.op, Op::SetWeights(_))));
 
     let failed = deploy(script)
-        .answering(|call| match &call.op {
+        .answering(|call| match &*call.op {
             Op::SetWeights(op) if call.key.as_str().starts_with("undo/") => Some(Ok(crate::executor::Outcome::of(json!({
                 "project": op.project, "service": op.service, "generation": 3, "token": call.token, "front": op.front, "shares": {},
             })))),

@@ -84,7 +84,7 @@ fn forgetful(inner: Arc<dyn Executor>) -> Arc<dyn Executor> {
     impl Executor for Forgetful {
         fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
             let outcome = self.0.perform(call)?;
-            let inverse = if matches!(call.op, Op::Hook(_)) { Vec::new() } else { outcome.inverse };
+            let inverse = if matches!(*call.op, Op::Hook(_)) { crate::op::Inverse::default() } else { outcome.inverse };
             Ok(Outcome { inverse, ..outcome })
         }
     }
@@ -109,7 +109,7 @@ fn a_deploy_that_goes_on_beyond_anothers_lease_is_found() {
         impl Executor for Ruthless {
             fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
                 let outcome = self.0.perform(call)?;
-                Ok(if matches!(call.op, Op::Lock(_)) { Outcome::of(Locking::Taken) } else { outcome })
+                Ok(if matches!(*call.op, Op::Lock(_)) { Outcome::of(Locking::Taken) } else { outcome })
             }
         }
         Arc::new(Ruthless(inner))
