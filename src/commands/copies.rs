@@ -132,6 +132,10 @@ impl<S: Store> Store for Copied<S> {
     fn acknowledge(&mut self, entry: &Entry) -> io::Result<()> {
         match entry {
             Entry::Intent(intent) if needs_a_note(&intent.asked.op) && !self.hosts.is_empty() && !self.wait_for_one() => {
+                // A run whose lease was taken over reaches no host any more.
+                if let Some(lost) = self.copies.fleet.lost() {
+                    return Err(io::Error::other(lost.message));
+                }
                 let (verb, what) = (intent.asked.op.verb(), intent.asked.op.describe());
                 Err(io::Error::other(format!("no host of the run could note that `{verb}` {what}, which cannot be repeated, is coming")))
             }

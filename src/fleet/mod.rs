@@ -132,6 +132,11 @@ impl Fleet {
             .find_map(|connection| connection.leases().lost())
     }
 
+    /// Why nothing may be changed any longer somewhere, if another run has taken a lease of this one over.
+    pub fn lost(&self) -> Option<Failure> {
+        self.connections().into_iter().find_map(|connection| connection.leases().lost())
+    }
+
     /// Asks every host that this process has leases on whether they are still its own; see [`Connection::confirm`].
     pub async fn confirm_leases(&self) -> Result<(), Failure> {
         let connections = self.connections().into_iter().filter(|connection| connection.leases().renewal().is_some());
