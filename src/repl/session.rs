@@ -10,13 +10,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rhai::{Array, Dynamic};
+use rhai::{Array, Dynamic, Map};
 
 use super::{console::Console, known::Known, stepper::first_aside, values};
 use crate::{
     executor::{Answer, Call, Executor, Outcome, Steps},
     failure::{Failure, Origin},
-    model::{Host, HostState, Key, Release, Service},
+    model::{Host, HostState, Image, Key, Release, Service},
     op::{Class, Op, Survey},
     script::{
         Evaluator, Frame, Session,
@@ -122,6 +122,8 @@ pub struct Talk {
     inputs: Vec<Input>,
     number: usize,
     asides: usize,
+    /// What was imported when the editor was told of it.
+    imports: Vec<String>,
     /// The files that it has saved itself in.
     saved: BTreeSet<PathBuf>,
     /// Whether an input has failed.
@@ -149,6 +151,11 @@ impl Talk {
         evaluator: Arc<Evaluator>,
     ) -> Self {
         let (session, frame) = (evaluator.session(), evaluator.frame());
+        {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.properties = evaluator.properties();
+            known.commands = COMMANDS;
+        }
         Self {
             console,
             printer,
@@ -161,6 +168,7 @@ impl Talk {
             inputs: Vec::new(),
             number: 0,
             asides: first_aside(),
+            imports: Vec::new(),
             saved: BTreeSet::new(),
             has_failed: false,
             has_undone: false,
@@ -276,13 +284,8 @@ impl Talk {
         self.console.show(&markdown::render(&page, self.printer.data_style()));
     }
 
-    /// The hosts that variables hold, in arrays, services and releases too.
     fn known_hosts(&self) -> Vec<Host> {
-        let mut hosts: Vec<Host> = Vec::new();
-        for (_, value) in self.frame.variables().iter().rev() {
-            collect(value, &mut hosts);
-        }
-        hosts
+        hosts_of(&self.frame.variables())
     }
 
     fn hosts(&self) {
@@ -345,23 +348,23 @@ impl Talk {
         self.console.tell(&render(std::slice::from_ref(diagnostic), sources, self.printer.style().colour));
     }
 
-    /// Tells the editor what there is now.
-    fn learn(&self) {
+    /// Tells the editor what there is now. Whoever types waits for it: what is the same as before is not looked at again.
+    fn learn(&mut self) {
         let variables = self.frame.variables();
-        let hosts = self.known_hosts();
+        let hosts = hosts_of(&variables);
         let mut texts: Vec<String> = hosts.iter().map(|host| host.name.to_string()).collect();
         for (_, value) in &variables {
-            if let Some(release) = value.read_lock::<Release>() {
-                texts.extend(release.versions().iter().map(ToString::to_string));
-            }
+            collect_versions(value, &mut texts);
         }
         texts.extend(files(Path::new(".")));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.names = variables.into_iter().map(|(name, _)| name).chain(self.frame.imports()).collect();
-        known.imported = self.evaluator.imported(&self.frame);
+        let imports = self.frame.imports();
+        if self.imports != imports {
+            known.imported = self.evaluator.imported(&self.frame);
+            self.imports.clone_from(&imports);
+        }
+        known.names = variables.into_iter().map(|(name, _)| name).chain(imports).collect();
         known.texts = texts;
-        known.properties = self.evaluator.properties();
-        known.commands = COMMANDS;
     }
 }
 
@@ -370,6 +373,15 @@ impl Talk {
 fn only_looks(text: &str, classes: &[Class]) -> bool {
     let has_read = !classes.is_empty() && classes.iter().all(|class| *class == Class::Read);
     !text.contains(';') && (has_read || !text.contains('('))
+}
+
+/// The hosts that variables hold, in arrays, maps, services and releases too.
+fn hosts_of(variables: &[(String, Dynamic)]) -> Vec<Host> {
+    let mut hosts = Vec::new();
+    for (_, value) in variables.iter().rev() {
+        collect(value, &mut hosts);
+    }
+    hosts
 }
 
 fn collect(value: &Dynamic, hosts: &mut Vec<Host>) {
@@ -384,10 +396,28 @@ fn collect(value: &Dynamic, hosts: &mut Vec<Host>) {
         release.hosts.iter().for_each(add);
     } else if let Some(service) = value.read_lock::<Service>() {
         service.proxies(&[]).iter().for_each(add);
-    } else if let Some(items) = value.read_lock::<Array>() {
-        for item in items.iter() {
-            collect(item, hosts);
-        }
+    } else {
+        each_item(value, |item| collect(item, hosts));
+    }
+}
+
+/// The versions of images and releases, in arrays and maps too.
+fn collect_versions(value: &Dynamic, texts: &mut Vec<String>) {
+    if let Some(release) = value.read_lock::<Release>() {
+        texts.extend(release.versions().iter().map(ToString::to_string));
+    } else if let Some(image) = value.read_lock::<Image>() {
+        texts.push(image.version.to_string());
+    } else {
+        each_item(value, |item| collect_versions(item, texts));
+    }
+}
+
+/// What an array or a map has in it.
+fn each_item(value: &Dynamic, look: impl FnMut(&Dynamic)) {
+    if let Some(items) = value.read_lock::<Array>() {
+        items.iter().for_each(look);
+    } else if let Some(items) = value.read_lock::<Map>() {
+        items.values().for_each(look);
     }
 }
 
