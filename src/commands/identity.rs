@@ -1,6 +1,6 @@
 //! Who runs what, and when.
 
-use std::os::unix::fs::MetadataExt;
+use std::{os::unix::fs::MetadataExt, sync::OnceLock};
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -13,15 +13,19 @@ use crate::{
 /// A new run, of whoever is logged in here, beginning now.
 pub fn new_run() -> RunInfo {
     let now = Timestamp::now();
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).or_else(user_of_process);
-    let user = user.unwrap_or_else(|| "unknown".into());
-    let machine = ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|path| std::fs::read_to_string(path).ok());
-    let machine = machine.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "unknown".into());
-    RunInfo {
-        id: id(now, std::process::id()),
-        operator: clean::line(&format!("{}@{}", user.trim(), machine.trim())),
-        started: started(now),
-    }
+    RunInfo { id: id(now, std::process::id()), operator: operator().to_owned(), started: started(now) }
+}
+
+/// Whoever is logged in here: `user@machine`. It is read once.
+pub fn operator() -> &'static str {
+    static OPERATOR: OnceLock<String> = OnceLock::new();
+    OPERATOR.get_or_init(|| {
+        let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).or_else(user_of_process);
+        let user = user.unwrap_or_else(|| "unknown".into());
+        let machine = ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|path| std::fs::read_to_string(path).ok());
+        let machine = machine.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "unknown".into());
+        clean::line(&format!("{}@{}", user.trim(), machine.trim()))
+    })
 }
 
 /// The name of the user that this process runs as, where neither variable is set.

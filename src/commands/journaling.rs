@@ -86,7 +86,7 @@ fn store(store: impl Store + 'static) -> Box<dyn Store> {
 
 /// Notes that this process works on the run.
 pub fn began(journal: &Journal, how: How) -> Result<(), Failure> {
-    let by = identity::new_run().operator;
+    let by = identity::operator().to_owned();
     let podlift = env!("CARGO_PKG_VERSION").into();
     journal.append(Entry::Began(Began { at: now(), by, process: std::process::id(), podlift, how, instead_of: journal.left_out() }))
 }

@@ -1,6 +1,9 @@
 //! The stacks of executors that commands run scripts on.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crate::{
     executor::{
@@ -13,7 +16,7 @@ use crate::{
     failure::{Failure, FailureKind, Origin},
     journal::{Entry, Journal, recorded::in_script_order},
     model::{Host, HostState, ProjectName, RunInfo},
-    op::{Now, Op, Release},
+    op::{Now, Release},
     terminal::plan::States,
     world::World,
 };
@@ -117,10 +120,9 @@ impl Stack {
         let call = Call::new(Now {}, Key::call("end/", 2), origin, run.clone());
         if self.goes_on {
             let chain = self.journal.chain();
-            let of = |op: &Op| -> Vec<_> {
-                op.project().into_iter().flat_map(|project| op.hosts().into_iter().map(|host| (project.clone(), host.clone()))).collect()
-            };
-            self.leased.adopt(&call, &chain.entries().iter().flat_map(Entry::ops).flat_map(of).collect());
+            let ops = chain.entries().iter().flat_map(Entry::ops).filter_map(|op| Some((op.project()?, op.hosts())));
+            let places: BTreeSet<_> = ops.flat_map(|(project, hosts)| hosts.into_iter().map(move |host| (project, host))).collect();
+            self.leased.adopt(&call, &places.into_iter().map(|(project, host)| (project.clone(), host.clone())).collect());
         }
         self.leased.release(&call, release)
     }

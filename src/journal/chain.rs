@@ -47,8 +47,18 @@ impl Chain {
 
     /// The line of the record that comes next, with its end. It is ASCII, so that it can be cut anywhere.
     pub fn line(&self, entry: &Entry) -> String {
-        let record = ascii(&serde_json::to_string(entry).expect("a record is plain data with string keys"));
+        let record = ascii(serde_json::to_string(entry).expect("a record is plain data with string keys"));
         format!("{BEGIN}{}{MIDDLE}{record}}}\n", hash(&self.head, &record))
+    }
+
+    /// The lines of these records, whether or not anybody keeps them.
+    pub fn written(entries: &[Entry]) -> String {
+        let mut chain = Self::default();
+        for entry in entries {
+            let line = chain.line(entry);
+            chain.write(&line);
+        }
+        chain.text
     }
 
     /// The chain of these records.
@@ -63,11 +73,15 @@ impl Chain {
 
     /// Adds the record that a line of this chain is for; without one where nobody keeps lines.
     pub(super) fn push(&mut self, entry: Entry, line: &str) {
+        self.write(line);
+        self.entries.push(entry);
+    }
+
+    fn write(&mut self, line: &str) {
         if let Some(head) = line.get(BEGIN.len()..BEGIN.len() + DIGITS) {
             head.clone_into(&mut self.head);
             self.text.push_str(line);
         }
-        self.entries.push(entry);
     }
 
     /// The records.
@@ -124,7 +138,10 @@ fn record<'a>(line: &'a str, head: &str) -> Option<&'a str> {
 }
 
 /// The same JSON with what is not ASCII written as escapes: it can stand in strings only.
-fn ascii(json: &str) -> String {
+fn ascii(json: String) -> String {
+    if json.is_ascii() {
+        return json;
+    }
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
         if character.is_ascii() {

@@ -157,6 +157,11 @@ impl Journal {
         self.lock().chain.clone()
     }
 
+    /// The lines of all that is in it, as another machine reads them.
+    pub fn text(&self) -> String {
+        Chain::written(self.lock().chain.entries())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

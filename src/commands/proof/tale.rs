@@ -214,7 +214,7 @@ impl<'a> Tale<'a> {
     fn process(&mut self, how: How) -> Life {
         let chain = self.journal.take().map_or_else(Chain::default, |journal| {
             // As another machine reads it.
-            Chain::read(Chain::of(journal.chain().entries()).text()).unwrap_or_else(|failure| {
+            Chain::read(&journal.text()).unwrap_or_else(|failure| {
                 self.fleet.breach(Breach::new("ending", format!("the journal cannot be read again: {failure}")));
                 Chain::default()
             })
