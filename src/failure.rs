@@ -35,6 +35,9 @@ pub struct Failure {
     /// Whether the op had done a part of its work, when it failed, that nothing takes back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub half_done: bool,
+    /// Whether an earlier process had begun the same call, and nobody could be asked what became of that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_doubt: bool,
     /// The ops that take back the part of its work that the op had done, or may have done, when it failed.
     #[serde(default, skip_serializing_if = "crate::op::inverse::is_none")]
     pub inverse: Inverse,
@@ -121,6 +124,7 @@ impl Failure {
             hints: Vec::new(),
             lost: false,
             half_done: false,
+            in_doubt: false,
             inverse: Inverse::default(),
         }
     }
@@ -180,6 +184,13 @@ impl Failure {
     #[must_use]
     pub fn half_done(mut self) -> Self {
         self.half_done = true;
+        self
+    }
+
+    /// Says that nobody could be asked what became of the call's first try: it stays in doubt.
+    #[must_use]
+    pub fn in_doubt(mut self) -> Self {
+        self.in_doubt = true;
         self
     }
 

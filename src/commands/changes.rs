@@ -72,7 +72,8 @@ impl Counts {
                 && inverse.is_empty()
                 && !failure.half_done
             {
-                counts.doubtful += usize::from(matches!(failure.kind, FailureKind::Interrupted | FailureKind::Timeout));
+                let may_have_worked = failure.in_doubt || matches!(failure.kind, FailureKind::Interrupted | FailureKind::Timeout);
+                counts.doubtful += usize::from(may_have_worked);
                 continue;
             }
             counts.changes += 1;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, FailureKind},
-    journal::{Intent, Journal},
+    journal::{Asked, Entry, Intent, Journal},
     op::Op,
 };
 
@@ -52,11 +52,22 @@ fn settled(journal: &Journal, executor: &dyn Executor, decide: &dyn Decide, run:
         };
         records.retain(|record| record.key != asked.key);
         match inverse {
-            Ok(inverse) => records.push(recorded(&intent, inverse)),
+            Ok(inverse) => {
+                settles(journal, asked, &inverse);
+                records.push(recorded(&intent, inverse));
+            }
             Err(failure) => failures.push(failure.from(&asked.origin)),
         }
     }
     (records, failures)
+}
+
+/// Notes what exists of a call that failed while nobody could be asked what an earlier process had done of it.
+fn settles(journal: &Journal, asked: &Asked, inverse: &[Op]) {
+    let Some(Recorded { result: Err(failure), seconds, .. }) = journal.recorded(&asked.key).filter(Recorded::is_in_doubt) else { return };
+    let failure = Failure { in_doubt: false, ..failure }.undone_by(inverse.iter().cloned());
+    // Where it cannot be noted it is asked for again.
+    let _ = journal.append(Entry::Failed { asked: asked.clone(), failure, seconds });
 }
 
 fn recorded(intent: &Intent, inverse: Vec<Op>) -> Recorded {

@@ -115,7 +115,8 @@ impl Journal {
     pub fn in_doubt(&self, key: &Key) -> Option<Intent> {
         let open = self.lock();
         let index = *open.intents.get(key)?;
-        let settles = |outcome: &Entry| !matches!(outcome, Entry::Failed { failure, .. } if failure.kind == FailureKind::Interrupted);
+        let is_open = |failure: &Failure| failure.in_doubt || failure.kind == FailureKind::Interrupted;
+        let settles = |outcome: &Entry| !matches!(outcome, Entry::Failed { failure, .. } if is_open(failure));
         let settled = open.outcomes.get(key).is_some_and(|outcome| *outcome > index && settles(&open.chain.entries()[*outcome]));
         match &open.chain.entries()[index] {
             Entry::Intent(intent) if !settled && index < open.earlier && intent.asked.op.class().changes() => Some(intent.clone()),

@@ -35,6 +35,11 @@ impl Recorded {
         Some(Self { key: asked.key.clone(), op: asked.op.clone(), origin: asked.origin.clone(), result, seconds })
     }
 
+    /// Whether the call failed while nobody could be asked what an earlier process had done of it.
+    pub fn is_in_doubt(&self) -> bool {
+        self.result.as_ref().is_err_and(|failure| failure.in_doubt)
+    }
+
     /// The ops that take back what the call did, where it failed the part of its work that it had done.
     pub fn inverse(&self) -> &[Op] {
         match &self.result {

@@ -7,6 +7,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{Bounds, Desk, Finding, Proof, Subject, Unprovable, prove, retell};
 use crate::{
+    commands::exit::Exit,
     executor::{Call, Executor, Outcome, faults::Fault, settle::PATIENCE},
     failure::Failure,
     op::{Compared, Inverse, Op},
@@ -283,6 +284,14 @@ fn a_story_is_told_again_as_it_was() {
     let first = &proof.findings[0];
     let again = retell(&subject, &first.story.to_string().parse().expect("a story"), &SINGLE).expect("it works");
     assert_eq!((&again.breaches, again.steps.len()), (&first.breaches, first.steps.len()));
+}
+
+/// The next process cannot ask the host that the call was for: the call stays in doubt, and whoever undoes the run asks again.
+#[test]
+fn what_nobody_could_be_asked_about_is_taken_back_once_the_host_is_there_again() {
+    let story = "4:start:operator-dies-before-outcome, 4:start#2:gone, then resume";
+    let told = retell(&subject(&on_one_host()), &story.parse().expect("a story"), &SINGLE).expect("it works");
+    assert!(told.breaches.is_empty() && told.exit == Some(Exit::Mixed), "{told:#?}");
 }
 
 /// The second try finds the change done, and what takes it back is known from before the first.
