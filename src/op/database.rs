@@ -141,6 +141,9 @@ pub struct Backfilled {
     pub rows: u64,
     /// How many batches this call made.
     pub batches: u64,
+    /// How many rows the next one would have.
+    #[serde(default)]
+    pub batch: u32,
     /// The last key that was done.
     pub key: Option<String>,
     /// Whether it is at its end.

@@ -10,6 +10,7 @@ use super::{
     resolved,
     rows::missing,
     session::Session,
+    tries::{RECONNECTS, pause},
 };
 use crate::{
     executor::{Call, Urgency},
@@ -24,6 +25,8 @@ const BATCHES: (f64, f64) = (10.0, 100_000.0);
 /// Which part of a table a batch may have at most: a writer waits for the batch that has its row, and fewer than one in a hundred is
 /// to wait.
 const PART: f64 = 0.005;
+/// How many pages of a table are counted to know about how many rows it has.
+const PAGES: f64 = 500.0;
 /// How often one batch is tried again that met a lock.
 const TRIES: u32 = 30;
 
@@ -44,9 +47,43 @@ struct Progress {
     done: bool,
 }
 
-/// Goes on where this backfill stopped, or begins.
+/// What this call has learnt, which a lost connection does not take away.
+struct Pace {
+    began: Instant,
+    /// How many rows the next batch has.
+    size: f64,
+    /// How many batches were made, and how many rows they had.
+    batches: u64,
+    seen: f64,
+    /// Whether the database was reached, and how often it was lost since the last batch.
+    was_reached: bool,
+    lost: u32,
+}
+
+/// Goes on where this backfill stopped, or begins; and again where the connection is lost on the way.
 pub async fn backfill(fleet: &Fleet, op: &Backfill, call: &Call) -> Result<Backfilled, Failure> {
-    let began = Instant::now();
+    let mut pace = Pace { began: Instant::now(), size: f64::from(op.batch), batches: 0, seen: 0.0, was_reached: false, lost: 0 };
+    loop {
+        match go(fleet, op, call, &mut pace).await {
+            Err(failure)
+                if failure.kind == FailureKind::Unreachable
+                    && pace.was_reached
+                    && pace.lost < RECONNECTS
+                    && call.cancellation.urgency() == Urgency::None =>
+            {
+                call.progress.doing(&format!("{}; trying again", failure.message));
+                sleep(pause(pace.lost)).await;
+                pace.lost += 1;
+            }
+            Err(failure) if pace.was_reached => {
+                return Err(failure.hint("its progress is kept: doing the same call again goes on from there"));
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn go(fleet: &Fleet, op: &Backfill, call: &Call, pace: &mut Pace) -> Result<Backfilled, Failure> {
     let set = resolved(fleet, &op.set)?;
     let condition = op.condition.as_ref().map(|condition| resolved(fleet, condition)).transpose()?;
     let session = Session::open(fleet, &op.database, &session_name(&call.token)).await?;
@@ -58,21 +95,23 @@ pub async fn backfill(fleet: &Fleet, op: &Backfill, call: &Call) -> Result<Backf
     }
     let work = Work { session: &session, op, call, target: target(&session, op).await?, set, condition };
     let progress = work.begin().await?;
-    work.go(progress, began).await
+    pace.was_reached = true;
+    work.go(progress, pace).await
 }
 
 async fn target(session: &Session, op: &Backfill) -> Result<Target, Failure> {
     let about = format!(
-        "SELECT c.oid::regclass::text, quote_ident(a.attname), format_type(a.atttypid, a.atttypmod), greatest(c.reltuples, 0)::bigint, \
+        "SELECT c.oid::regclass::text, quote_ident(a.attname), format_type(a.atttypid, a.atttypmod), \
          EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) \
-         AND a.attnotnull \
+         AND a.attnotnull, \
+         (SELECT coalesce(nullif(sum(pg_relation_size(part.relid)), 0), pg_relation_size(c.oid)) / current_setting('block_size')::bigint FROM pg_partition_tree(c.oid) part)::bigint \
          FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped \
          WHERE c.oid = to_regclass({}) AND a.attname = {}",
         quoted_text(&op.table),
         quoted_text(&op.key)
     );
     let row = session.rows(&about).await?.into_iter().next();
-    let Some([Some(table), Some(column), Some(type_name), Some(about), Some(is_key)]) =
+    let Some([Some(table), Some(column), Some(type_name), Some(is_key), Some(pages)]) =
         row.and_then(|row| <[Option<String>; 5]>::try_from(row).ok())
     else {
         return Err(Failure::refused(format!("the database {} has no table {} with a column {}", session.shown(), op.table, op.key)));
@@ -84,7 +123,11 @@ async fn target(session: &Session, op: &Backfill) -> Result<Target, Failure> {
         ))
         .hint("name the primary key's column"));
     }
-    Ok(Target { table, column, type_name, about: about.parse().unwrap_or_default() })
+    // What Postgres keeps of a table's size is as old as its last ANALYZE, which may never have been: some of its pages are counted.
+    let percent = (100.0 * PAGES / pages.parse::<f64>().unwrap_or_default().max(1.0)).min(100.0);
+    let count = session.value(&format!("SELECT count(*) FROM {table} TABLESAMPLE SYSTEM ({percent})")).await?;
+    let about = count.and_then(|count| count.parse::<f64>().ok()).unwrap_or_default() * 100.0 / percent;
+    Ok(Target { table, column, type_name, about })
 }
 
 struct Work<'a> {
@@ -111,7 +154,7 @@ impl Work<'_> {
         );
         // Not every key type has max(): uuid has none before Postgres 18.
         if self.session.run(&note).await.is_err() {
-            let ordered = format!("(SELECT {column}::text FROM {table} ORDER BY {column} DESC LIMIT 1)");
+            let ordered = format!("(SELECT k.{column}::text FROM {table} k ORDER BY k.{column} DESC LIMIT 1)");
             let values = format!("SELECT {values}, {ordered}, 0, false");
             let text = format!(
                 "INSERT INTO podlift.backfills (run, series, relation, upto, rows, done) {values} ON CONFLICT (run, series) DO NOTHING"
@@ -125,47 +168,50 @@ impl Work<'_> {
         Ok(Progress { last, upto, rows: rows.and_then(|rows| rows.parse().ok()).unwrap_or_default(), done: done.as_deref() == Some("t") })
     }
 
-    async fn go(&self, mut progress: Progress, began: Instant) -> Result<Backfilled, Failure> {
+    async fn go(&self, mut progress: Progress, pace: &mut Pace) -> Result<Backfilled, Failure> {
         let most = largest(self.target.about);
-        let mut size = f64::from(self.op.batch).min(most);
-        let (mut batches, mut seen, mut tries) = (0, 0.0, 0);
+        pace.size = pace.size.min(most);
+        let mut tries = 0;
         let part = self.op.part.map(crate::model::Period::duration);
-        let is_over = |batches: u64| batches > 0 && part.is_some_and(|part| began.elapsed() >= part);
-        while !progress.done && !is_over(batches) {
+        let is_over = |pace: &Pace| pace.batches > 0 && part.is_some_and(|part| pace.began.elapsed() >= part);
+        while !progress.done && !is_over(pace) {
             if self.call.cancellation.urgency() > Urgency::None {
                 let message = format!("the backfill of {} was interrupted; {} rows are done", self.op.table, progress.rows);
                 return Err(Failure::new(FailureKind::Interrupted, message));
             }
             let at = Instant::now();
-            let took = match self.batch(&progress, size).await {
+            let took = match self.batch(&progress, pace.size).await {
                 Ok(batch) => {
                     progress.rows += batch.rows;
                     progress.done = batch.last.is_none();
                     progress.last = batch.last.or(progress.last);
-                    (batches, tries) = (batches + 1, 0);
-                    seen += batch.seen;
+                    (pace.batches, pace.lost, tries) = (pace.batches + 1, 0, 0);
+                    pace.seen += batch.seen;
                     let took = at.elapsed();
-                    size = next_size(size, took, self.op.target.duration()).min(most);
-                    self.tell(&progress, seen, began);
+                    pace.size = next_size(pace.size, took, self.op.target.duration()).min(most);
+                    self.tell(&progress, pace);
                     took
                 }
                 Err(failure) if failure.kind == FailureKind::Locked && tries < TRIES => {
                     tries += 1;
-                    size = (size / 2.0).max(BATCHES.0);
+                    pace.size = (pace.size / 2.0).max(BATCHES.0);
                     sleep(Duration::from_millis(u64::from(100 * tries).min(2000))).await;
                     continue;
                 }
-                Err(failure) => return Err(failure.hint("its progress is kept: doing the same call again goes on from there")),
+                Err(failure) => return Err(failure),
             };
             if !progress.done {
                 sleep(self.op.pause.map_or(took, crate::model::Period::duration)).await;
             }
         }
-        Ok(Backfilled { rows: progress.rows, batches, key: progress.last, done: progress.done, seconds: began.elapsed().as_secs_f64() })
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within the limits of a batch")]
+        let batch = pace.size as u32;
+        let seconds = pace.began.elapsed().as_secs_f64();
+        Ok(Backfilled { rows: progress.rows, batches: pace.batches, batch, key: progress.last, done: progress.done, seconds })
     }
 
-    fn tell(&self, progress: &Progress, seen: f64, began: Instant) {
-        let about = self.target.about;
+    fn tell(&self, progress: &Progress, pace: &Pace) {
+        let (about, seen, began) = (self.target.about, pace.seen, pace.began);
         let left = if seen > 0.0 && about > seen { began.elapsed().as_secs_f64() * (about - seen) / seen } else { 0.0 };
         let left = if progress.done || left < 1.0 { String::new() } else { format!(", about {} left", words(left)) };
         let of = if about > seen { format!(" of about {about:.0}") } else { String::new() };
@@ -179,12 +225,13 @@ impl Work<'_> {
         let from = progress.last.as_ref().map(|last| format!("k.{column} > {} AND ", literal(last))).unwrap_or_default();
         let condition = self.condition.as_ref().map(|condition| format!(" AND ({condition}\n)")).unwrap_or_default();
         let key = quoted_name("podlift key");
+        // A bare name behind ORDER BY would be that of the text, in which 9 comes behind 10.
         // The keys first, in their order, so that two writers take their locks in the same order as far as Postgres lets us.
         let text = format!(
             "BEGIN; SET LOCAL lock_timeout = {};\n\
              WITH podlift_batch AS MATERIALIZED (SELECT k.{column} AS {key} FROM {table} k WHERE {from}k.{column} <= {} ORDER BY k.{column} LIMIT {size:.0}),\n\
              podlift_done AS (UPDATE {table} SET {}\n FROM podlift_batch WHERE {table}.{column} = podlift_batch.{key}{condition} RETURNING 1)\n\
-             SELECT (SELECT {key}::text FROM podlift_batch ORDER BY {key} DESC LIMIT 1), (SELECT count(*) FROM podlift_batch), (SELECT count(*) FROM podlift_done)",
+             SELECT (SELECT {key}::text FROM podlift_batch ORDER BY podlift_batch.{key} DESC LIMIT 1), (SELECT count(*) FROM podlift_batch), (SELECT count(*) FROM podlift_done)",
             self.op.lock_timeout.as_milliseconds(),
             literal(upto),
             self.set,
@@ -230,9 +277,9 @@ fn next_size(size: f64, took: Duration, target: Duration) -> f64 {
     (size * factor.clamp(0.5, 2.0)).clamp(BATCHES.0, BATCHES.1)
 }
 
-/// The largest batch for a table of about so many rows; how many is not known of one that was never analyzed.
+/// The largest batch for a table of about so many rows.
 fn largest(about: f64) -> f64 {
-    if about > 0.0 { (about * PART).clamp(BATCHES.0, BATCHES.1) } else { BATCHES.1 }
+    (about * PART).clamp(BATCHES.0, BATCHES.1)
 }
 
 /// A length of time in words.
@@ -258,6 +305,6 @@ mod tests {
     #[test]
     #[expect(clippy::float_cmp, reason = "the limits are exact")]
     fn a_batch_is_a_small_part_of_its_table() {
-        assert_eq!([1_000_000.0, 100.0, 0.0, 1e9].map(largest), [5000.0, 10.0, 100_000.0, 100_000.0]);
+        assert_eq!([1_000_000.0, 100.0, 0.0, 1e9].map(largest), [5000.0, 10.0, 10.0, 100_000.0]);
     }
 }

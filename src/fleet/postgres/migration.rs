@@ -4,11 +4,7 @@
 //! was on its way, an operator's machine that died) is settled by looking for the note, once no earlier session of the same
 //! call can still be at work.
 
-use std::{
-    collections::BTreeSet,
-    hash::{BuildHasher, Hasher},
-    time::Duration,
-};
+use std::collections::BTreeSet;
 
 use tokio::time::sleep;
 use tokio_postgres::SimpleQueryMessage;
@@ -18,6 +14,7 @@ use super::{
     ledger::{self, Ledger, Noted, session_name},
     resolved,
     session::{Session, Trouble},
+    tries::{RECONNECTS, pause},
 };
 use crate::{
     executor::{Call, Urgency},
@@ -29,11 +26,6 @@ use crate::{
     },
     op::{Sql, SqlDone, Transactions},
 };
-
-/// How often a lost connection is opened again.
-const RECONNECTS: u32 = 5;
-/// The longest wait between two tries.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// One statement: as people may see it, and as the server gets it.
 struct Piece {
@@ -107,13 +99,6 @@ fn pieces(fleet: &Fleet, op: &Sql) -> Result<Vec<Piece>, Failure> {
         }
     }
     Ok(pieces)
-}
-
-/// A wait that grows with each try, by a random part: two runs that meet do not meet again.
-fn pause(tried: u32) -> Duration {
-    let grown = Duration::from_millis(250).saturating_mul(1 << tried.min(6)).min(LONGEST_WAIT);
-    let random = std::hash::RandomState::new().build_hasher().finish() % 1000;
-    grown / 2 + grown.mul_f64(f64::from(u32::try_from(random).unwrap_or_default()) / 2000.0)
 }
 
 struct Migration<'a> {
@@ -355,19 +340,4 @@ fn is_gone(error: &tokio_postgres::Error) -> bool {
 
 fn changed(messages: &[SimpleQueryMessage]) -> u64 {
     messages.iter().map(|message| if let SimpleQueryMessage::CommandComplete(rows) = message { *rows } else { 0 }).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_grow_to_a_limit_and_differ() {
-        for tried in 0..40 {
-            let grown = Duration::from_millis(250).saturating_mul(1 << tried.min(6)).min(LONGEST_WAIT);
-            let wait = pause(tried);
-            assert!(wait >= grown / 2 && wait <= grown, "{tried}: {wait:?}");
-        }
-        assert!((0..20).map(|_| pause(6)).collect::<BTreeSet<_>>().len() > 1);
-    }
 }

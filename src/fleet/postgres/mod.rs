@@ -8,6 +8,7 @@ mod migration;
 mod rows;
 mod session;
 mod tls;
+mod tries;
 
 use self::session::Session;
 pub use self::{migration::migrate, rows::query};

@@ -175,7 +175,7 @@ fn backfill(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
     let text = |key: &str| options.text(key).map(|text| caller.session.text(&text));
     let throttle = options.get("throttle").and_then(|throttle| throttle.clone().try_cast::<FnPtr>());
     let (table, key, set) = (required("table")?, required("key")?, required("set")?);
-    let part = op::Backfill {
+    let mut part = op::Backfill {
         database,
         series: caller.next_key().to_string(),
         table,
@@ -195,6 +195,8 @@ fn backfill(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
             wait_for(caller, throttle, &part.database, patience)?;
         }
         let done = caller.perform(part.clone())?;
+        // The next part goes on at the pace that this one has found.
+        part.batch = if done.batch > 0 { done.batch } else { part.batch };
         sum = Backfilled { batches: sum.batches + done.batches, seconds: sum.seconds + done.seconds, ..done };
         if sum.done {
             break;
