@@ -61,7 +61,7 @@ impl Counts {
         for record in records {
             if record.result.is_err() {
                 counts.failed += 1;
-                counts.commands += usize::from(is_command(&record.op) && changes_fleet(&record.op));
+                counts.commands += usize::from(is_command(&record.op) && changes_fleet(&record.op) && !was_not_sent(record));
             }
             let was_skipped = record.result.as_ref().is_ok_and(Outcome::is_by_hand);
             if !changes_fleet(&record.op) || record.key.is_undo() || was_skipped {
@@ -109,6 +109,11 @@ fn left_out(records: &[Recorded]) -> BTreeMap<HostName, String> {
 /// Whether only its author knows what it did: a command, or statements of a database.
 fn is_command(op: &Op) -> bool {
     matches!(op, Op::Hook(_) | Op::Sql(_) | Op::Backfill(_))
+}
+
+/// Whether a database did not even get to see the statements: it, or podlift, refused the call.
+fn was_not_sent(record: &Recorded) -> bool {
+    record.op.database().is_some() && record.result.as_ref().is_err_and(|failure| failure.kind == FailureKind::Refused)
 }
 
 /// Whether an op changes what runs or serves on the fleet. Images that were built, shipped, pushed or pulled change neither, nor do old

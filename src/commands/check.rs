@@ -20,10 +20,11 @@ use super::{
 use crate::{
     cli::{self, Word},
     failure::Failure,
-    model::{HostName, HostState},
+    model::{Database, HostName, HostState},
+    op::{Query, Row},
     script::{Checked, diagnostics::Diagnostic},
     terminal::{
-        Printer,
+        Printer, databases,
         hosts::{self, Part},
         words,
     },
@@ -82,16 +83,16 @@ const fn worse(one: Exit, other: Exit) -> Exit {
     if other.code() > one.code() { other } else { one }
 }
 
-/// Tells by host what a deploy would stumble over.
+/// Tells by host and by database what a deploy would stumble over.
 fn look_at_hosts(options: &cli::Check, place: &Place, script: &Checked, printer: &Printer) -> Exit {
     let about = match prepare(options, place, script, printer) {
         Ok(about) => about,
         Err(exit) => return exit,
     };
     let answers = look::survey(&about, spinner(printer));
-    let exit = if options.json {
-        printer.data(as_json(&answers, &about.inventory));
-        exit_of(&answers, &about.inventory)
+    let databases = look_at_databases(&about, printer);
+    if options.json {
+        printer.data(as_json(&answers, &databases, &about.inventory));
     } else {
         for (part, answer) in by_host(&answers, &about.inventory) {
             match answer {
@@ -99,8 +100,14 @@ fn look_at_hosts(options: &cli::Check, place: &Place, script: &Checked, printer:
                 Err(failure) => complaint::tell_failure(printer, &failure.clone().on(&part.host.name)),
             }
         }
-        exit_of(&answers, &about.inventory)
-    };
+        for (database, answer) in &databases {
+            match answer {
+                Ok(row) => printer.data(databases::report(database, row, printer.data_style())),
+                Err(failure) => complaint::tell_failure(printer, failure),
+            }
+        }
+    }
+    let exit = exit_of(&answers, &databases, &about.inventory);
     about.outside.close();
     exit
 }
@@ -124,6 +131,16 @@ fn prepare(options: &cli::Check, place: &Place, script: &Checked, printer: &Prin
     Ok(About::new(inventory, outside))
 }
 
+/// What each database says of itself.
+fn look_at_databases(about: &About, printer: &Printer) -> Vec<(Database, Result<Row, Failure>)> {
+    let all = &about.inventory.databases;
+    let ask = |database: &Database| Query { database: database.clone(), text: databases::QUESTION.into(), assume: None };
+    let answers = look::read(about, spinner(printer), all.iter().map(ask).collect());
+    let one = |rows: Vec<Row>| rows.into_iter().next().ok_or_else(|| Failure::failed("the database did not say what it is"));
+    all.iter().cloned().zip(answers.into_iter().map(|answer| answer.and_then(one))).collect()
+}
+
+type Databases = [(Database, Result<Row, Failure>)];
 type Answers = BTreeMap<HostName, Result<HostState, Failure>>;
 
 /// What each host is for, and what was found there.
@@ -131,7 +148,7 @@ fn by_host<'a>(answers: &'a Answers, inventory: &'a Inventory) -> impl Iterator<
     inventory.parts().filter_map(|part| Some((part, answers.get(&part.host.name)?)))
 }
 
-fn as_json(answers: &Answers, inventory: &Inventory) -> Value {
+fn as_json(answers: &Answers, databases: &Databases, inventory: &Inventory) -> Value {
     let of_host = |(part, answer): (Part<'_>, &Result<HostState, Failure>)| match answer {
         Ok(state) => json!({
             "host": part.host.name, "engine": state.engine, "user": state.user, "proxy_folder": state.proxy_folder, "proxy_network": state.proxy_network,
@@ -140,15 +157,24 @@ fn as_json(answers: &Answers, inventory: &Inventory) -> Value {
         }),
         Err(failure) => json!({ "host": part.host.name, "failure": failure }),
     };
-    Value::Array(by_host(answers, inventory).map(of_host).collect())
+    let of_database = |(database, answer): &(Database, Result<Row, Failure>)| match answer {
+        Ok(row) => json!({ "database": database.to_string(), "answer": row, "problems": databases::problems(row) }),
+        Err(failure) => json!({ "database": database.to_string(), "failure": failure }),
+    };
+    Value::Array(by_host(answers, inventory).map(of_host).chain(databases.iter().map(of_database)).collect())
 }
 
 /// A host that does not answer is worse than one that would refuse a deploy.
-fn exit_of(answers: &Answers, inventory: &Inventory) -> Exit {
+fn exit_of(answers: &Answers, databases: &Databases, inventory: &Inventory) -> Exit {
     let of_host = |(part, answer): (Part<'_>, &Result<HostState, Failure>)| match answer {
         Ok(state) if hosts::is_fit(part, state) => Exit::Done,
         Ok(_) => Exit::Bad,
         Err(failure) => Exit::of(Cause::Failure(failure.kind), Remains::Nothing),
     };
-    by_host(answers, inventory).map(of_host).fold(Exit::Done, worse)
+    let of_database = |(_, answer): &(Database, Result<Row, Failure>)| match answer {
+        Ok(row) if databases::problems(row).is_empty() => Exit::Done,
+        Ok(_) => Exit::Bad,
+        Err(failure) => Exit::of(Cause::Failure(failure.kind), Remains::Nothing),
+    };
+    by_host(answers, inventory).map(of_host).chain(databases.iter().map(of_database)).fold(Exit::Done, worse)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     executor::Recorded,
     model::{Database, Host, HostName, ProjectName, Service, ServiceName},
-    op::{Op, Query, Sql},
+    op::Op,
     terminal::hosts::Part,
 };
 
@@ -41,14 +41,16 @@ impl Inventory {
             if let Some(project) = op.project() {
                 inventory.project = project.clone();
             }
+            if let Some(database) = op.database() {
+                if !inventory.databases.contains(database) {
+                    inventory.databases.push(database.clone());
+                }
+                // Nothing is deployed to the host that a database is reached through, or dumped on.
+                continue;
+            }
             // An image may be built and shipped from here without anything being deployed here.
             let builder = |host: &Host| matches!(op, Op::Build(_) | Op::Ship(_) | Op::Push(_)) && host.is_local();
             inventory.hosts.extend(op.hosts().into_iter().filter(|host| !builder(host)).map(|host| (host.name.clone(), host.clone())));
-            if let Op::Query(Query { database, .. }) | Op::Sql(Sql { database, .. }) = op
-                && !inventory.databases.contains(database)
-            {
-                inventory.databases.push(database.clone());
-            }
             if let Op::Start(start) = op {
                 inventory.services.entry(start.service.name.clone()).or_insert_with(|| start.service.clone());
                 inventory.places.entry(start.host.name.clone()).or_default().insert(start.service.name.clone());

@@ -48,7 +48,7 @@ pub use self::{
     run::{Commit, Confirm, LeaveOut, Notify},
     wait::{Checks, Healthcheck, Pause},
 };
-use crate::model::{Container, ContainerName, Host, ProjectName, ServiceName, Shared};
+use crate::model::{Container, ContainerName, Database, Host, ProjectName, ServiceName, Shared};
 
 /// What kind of thing an op is; it decides how the op dry-runs, resumes and is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -233,6 +233,18 @@ impl Op {
     /// settled by doing them again.
     pub const fn is_known_by_its_answer_only(&self) -> bool {
         matches!(self.class(), Class::Once) && !matches!(self, Self::Sql(_))
+    }
+
+    /// The database that it reads or changes.
+    pub const fn database(&self) -> Option<&Database> {
+        match self {
+            Self::Query(op) => Some(&op.database),
+            Self::Sql(op) => Some(&op.database),
+            Self::Backfill(op) => Some(&op.database),
+            Self::Backup(op) => Some(&op.database),
+            Self::Sessions(op) => Some(&op.database),
+            _ => None,
+        }
     }
 
     /// Every host whose state it reads or changes, its own first.

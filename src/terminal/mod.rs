@@ -4,6 +4,7 @@
 pub mod clean;
 pub mod conclusion;
 pub mod containers;
+pub mod databases;
 pub mod diff;
 pub mod forecast;
 pub mod hosts;

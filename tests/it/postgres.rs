@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::certificates::Certificate;
+
 /// A running server with a database `shop` and a role `app` that has a password.
 pub struct Postgres {
     folder: tempfile::TempDir,
@@ -15,6 +17,9 @@ pub struct Postgres {
 
 /// The password of `app`.
 pub const PASSWORD: &str = "correct-horse-battery";
+
+/// How long a statement of podlift's waits for a lock, unless it says otherwise. Who waits longer is in the log.
+const LOCK_LIMIT: &str = "2s";
 
 impl Postgres {
     /// Starts one.
@@ -37,6 +42,9 @@ impl Postgres {
             "shared_buffers=128MB".into(),
             "max_wal_size=4GB".into(),
             "autovacuum_naptime=5s".into(),
+            "log_line_prefix=%a ".into(),
+            "log_lock_waits=on".into(),
+            format!("deadlock_timeout={LOCK_LIMIT}"),
         ];
         let log = fs::File::create(folder.path().join("log")).expect("the folder can be written");
         let mut server = unprivileged("postgres");
@@ -56,6 +64,13 @@ impl Postgres {
             assert!(Instant::now() < deadline, "{}", fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// What it has logged of sessions that waited for a lock for longer than podlift lets one wait, by their application's name.
+    pub fn waited_too_long(&self, application: &str) -> Vec<String> {
+        let log = fs::read_to_string(self.folder.path().join("log")).expect("it logs");
+        let begins = format!("{application} ");
+        log.lines().filter(|line| line.starts_with(&begins) && line.contains("still waiting for")).map(str::to_owned).collect()
     }
 
     /// The folder of its socket.
@@ -82,6 +97,32 @@ impl Postgres {
         let output = self.psql(database, sql).output().expect("psql starts");
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Makes it encrypt, with this certificate.
+    pub fn encrypt(&self, certificate: &Certificate) {
+        for (file, text) in [("server.crt", &certificate.certificate), ("server.key", &certificate.key)] {
+            let path = self.folder.path().join("data").join(file);
+            fs::write(&path, text).expect("the data folder can be written");
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("it is ours");
+            own(&path);
+        }
+        self.admin("postgres", "ALTER SYSTEM SET ssl = on");
+        self.reload();
+    }
+
+    /// Lets no client in over the network that does not encrypt.
+    pub fn only_encrypted(&self) {
+        let access = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+        fs::write(self.folder.path().join("data/pg_hba.conf"), access).expect("the data folder can be written");
+        self.reload();
+    }
+
+    fn reload(&self) {
+        let loaded = "SELECT pg_conf_load_time()";
+        let before = self.sql(loaded);
+        self.sql("SELECT pg_reload_conf()");
+        crate::until::until("it has read its configuration", || self.sql(loaded) != before);
     }
 
     /// A psql that reads statements as they are written to it, and keeps its session open.

@@ -1,5 +1,6 @@
 //! Postgres: rows, migrations, backfills, dumps, sessions.
 
+mod address;
 pub mod backfill;
 pub mod backup;
 mod index;

@@ -1,6 +1,6 @@
 //! One connection to a database: from here, or through a host's SSH.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -9,12 +9,15 @@ use tokio::{
     time::timeout,
 };
 use tokio_postgres::{
-    Client, Config, NoTls,
+    Client, NoTls,
     config::{Host, SslMode},
-    error::SqlState,
+    error::{DbError, SqlState},
 };
 
-use super::tls::Tls;
+use super::{
+    address::Address,
+    tls::{self, Tls},
+};
 use crate::{
     failure::{Failure, FailureKind},
     fleet::Fleet,
@@ -43,37 +46,6 @@ pub struct Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.driver.abort();
-    }
-}
-
-/// A URL with its secrets in place, and what libpq's `sslmode` asks for beyond what the driver knows.
-pub struct Address {
-    /// As the driver reads it.
-    pub config: Config,
-    /// Whether the server's certificate has to be valid.
-    pub verify: bool,
-}
-
-impl Address {
-    /// Reads the URL; no error shows it.
-    pub fn of(fleet: &Fleet, database: &Database) -> Result<Self, Failure> {
-        let url = fleet.secrets().resolve(&database.url)?;
-        let unreadable = || {
-            Failure::refused(format!("the URL of the database {database} cannot be read"))
-                .hint("write it as postgres://USER:PASSWORD@HOST:PORT/NAME")
-        };
-        let verify = url.contains("sslmode=verify-full");
-        if url.contains("sslmode=verify-ca") {
-            return Err(Failure::refused("`sslmode=verify-ca` is not supported").hint("use `sslmode=verify-full`"));
-        }
-        let config = Config::from_str(&url.replace("sslmode=verify-full", "sslmode=require")).map_err(|_| unreadable())?;
-        Ok(Self { config, verify })
-    }
-
-    /// The server, and the port.
-    pub fn server(&self) -> (Host, u16) {
-        let host = self.config.get_hosts().first().cloned().unwrap_or_else(|| Host::Unix(PathBuf::from("/var/run/postgresql")));
-        (host, self.config.get_ports().first().copied().unwrap_or(5432))
     }
 }
 
@@ -208,16 +180,16 @@ async fn connect(fleet: &Fleet, database: &Database, address: &Address) -> Resul
     let config = &address.config;
     let failed = |error: tokio_postgres::Error| {
         if let Some(told) = error.as_db_error() {
-            let message = format!("the database {database} did not accept the login: {}", told.message());
-            return Failure::refused(message).hint("check the user, the password and pg_hba.conf");
+            return not_accepted(database, told);
         }
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        unreachable(database, &format!("{error}{cause}"))
+        tls::refusal(database, address, &error).unwrap_or_else(|| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            unreachable(database, &format!("{error}{cause}"))
+        })
     };
-    // Within SSH the bytes are encrypted already, and on a socket they never leave the machine.
-    let tls = name.filter(|_| config.get_ssl_mode() != SslMode::Disable && (database.via.is_none() || address.verify));
-    if let Some(name) = tls {
-        let tls = Tls::new(&name, address.verify).map_err(|why| unreachable(database, &why))?;
+    // On a socket the bytes never leave the machine.
+    if let Some(name) = name.filter(|_| config.get_ssl_mode() != SslMode::Disable) {
+        let tls = Tls::new(&name, address).map_err(|why| unreachable(database, &why))?;
         let (client, connection) = config.connect_raw(wire, tls).await.map_err(failed)?;
         return Ok((client, tokio::spawn(async move { drop(connection.await) })));
     }
@@ -225,6 +197,19 @@ async fn connect(fleet: &Fleet, database: &Database, address: &Address) -> Resul
     config.ssl_mode(SslMode::Disable);
     let (client, connection) = config.connect_raw(wire, NoTls).await.map_err(failed)?;
     Ok((client, tokio::spawn(async move { drop(connection.await) })))
+}
+
+/// A server that answered, and did not let us in.
+fn not_accepted(database: &Database, told: &DbError) -> Failure {
+    let failure = Failure::refused(format!("the database {database} did not accept the login: {}", told.message()));
+    match told.code() {
+        code if *code == SqlState::INVALID_PASSWORD => failure
+            .hint("check the user and the password")
+            .hint("a password that has one of @ : / ? # % in it has to be percent-encoded, in the secret itself"),
+        code if *code == SqlState::INVALID_CATALOG_NAME => failure.hint("check the name at the URL's end, or create the database"),
+        code if *code == SqlState::TOO_MANY_CONNECTIONS => failure.hint("wait until there is room, or raise max_connections"),
+        _ => failure.hint("check the user, the password and pg_hba.conf"),
+    }
 }
 
 /// The way to the server, and its name where it has one.
