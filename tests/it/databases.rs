@@ -153,6 +153,36 @@ fn an_index_that_cannot_be_built_leaves_nothing_behind() {
 }
 
 #[test]
+fn an_index_whose_build_is_broken_off_in_its_middle_is_dropped_and_built_anew() {
+    // Its statement is cancelled: the run fails, and nothing is left. Its session is ended: the run goes on by itself.
+    for (ending, code, valid) in [("pg_cancel_backend", 1, ""), ("pg_terminate_backend", 0, "t")] {
+        let shop = Shop::new();
+        shop.postgres.sql("CREATE TABLE users (id int PRIMARY KEY, email text); ALTER TABLE users OWNER TO app");
+        shop.postgres.sql("CREATE TABLE seen (at int); INSERT INTO users VALUES (1, 'a')");
+        let mut holder = shop.postgres.session("a report");
+        let mut input = holder.stdin.take().expect("it is piped");
+        writeln!(input, "BEGIN; INSERT INTO users VALUES (2, 'b'); INSERT INTO seen VALUES (1);").expect("psql reads");
+        until("the report holds the table", || {
+            shop.postgres.sql("SELECT count(*) FROM pg_locks WHERE relation = 'users'::regclass") != "0"
+        });
+        shop.write(r#"db.sql("CREATE INDEX CONCURRENTLY users_email ON users (email)");"#);
+        let run = shop.project.start(&["run", "deploy.rhai"]);
+        let index = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('users_email')";
+        until("it is in the middle", || shop.postgres.sql(index) == "f");
+        shop.postgres.sql(&format!("SELECT {ending}(pid) FROM pg_stat_activity WHERE application_name LIKE 'podlift-%'"));
+        drop(input);
+        holder.wait().expect("psql ends");
+        let output = run.wait_with_output().expect("podlift ends");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), shop.postgres.sql(index).as_str()), (Some(code), valid), "{ending}: {told}");
+        let again = shop.project.podlift(&["run", "deploy.rhai"]);
+        let is_there = again.stderr.contains("already exists");
+        assert!(again.code == 0 && valid.is_empty() || is_there, "{ending}: {}", again.stderr);
+        assert_eq!(shop.postgres.sql(index), "t");
+    }
+}
+
+#[test]
 fn a_statement_waits_shortly_for_its_lock_and_comes_again() {
     let shop = Shop::new();
     shop.postgres.sql("CREATE TABLE users (id int PRIMARY KEY); ALTER TABLE users OWNER TO app; CREATE TABLE seen (at int)");
@@ -306,6 +336,25 @@ fn a_backfill_reaches_every_row_that_was_there_and_can_be_throttled() {
         r#"db.backfill(#{ table: "users", key: "id", set: "email = 'x'", throttle: |db| "2s", patience: "1s" });"#,
         "held the backfill up",
     );
+}
+
+#[test]
+fn a_backfill_changes_each_row_once_and_keeps_the_pace_that_it_has_found() {
+    let shop = Shop::new();
+    shop.postgres.sql("CREATE TABLE counts (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0); ALTER TABLE counts OWNER TO app");
+    // Nobody has analyzed it, and somebody had when it was small.
+    shop.postgres.sql(
+        "ALTER TABLE counts SET (autovacuum_enabled = off); INSERT INTO counts SELECT n FROM generate_series(1, 100) n; ANALYZE counts",
+    );
+    shop.postgres.sql("INSERT INTO counts SELECT n FROM generate_series(101, 20000) n");
+    shop.succeeds(
+        r#"
+        let done = db.backfill(#{ table: "counts", key: "id", set: "n = n + 1", batch: 10, target: "10s", pause: "20ms", throttle: |db| true });
+        // 10, 20, 40, 80, then 0.5 % of its rows each, and one that finds nothing.
+        ensure(done.rows == 20000 && done.batches == 4 + 199 + 1, done.to_json());
+        "#,
+    );
+    assert_eq!(shop.postgres.sql("SELECT min(n), max(n), count(*) FROM counts"), "1|1|20000");
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Clients {
         assert!(limit().is_none_or(|limit| times <= limit), "{told}");
     }
 
-    /// Ends them; panics where one of their queries failed.
+    /// Ends them; panics where one of their queries failed, or waited longer for a lock than podlift may hold one up.
     #[track_caller]
     fn end(mut self, postgres: &Postgres) {
         let connected = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{}'", self.version);
@@ -95,6 +95,7 @@ impl Clients {
             "{}: {still} left, {told}",
             self.version
         );
+        assert_eq!(postgres.waited_too_long(self.version), Vec::<String>::new());
         until("its sessions are gone", || postgres.sql(&connected) == "0");
     }
 }
