@@ -15,6 +15,7 @@ mod dry_runs;
 mod each_strategy;
 mod encrypted_databases;
 mod failing_deploys;
+mod forked_runs;
 mod interruptions;
 mod killed_changes;
 mod killed_deploys;
