@@ -30,10 +30,10 @@ impl World {
         if !op.allow_downtime && after.shares.is_empty() && table.serves() {
             return Err(Failure::nothing_left(&op.service, &op.proxy.name));
         }
-        all_are_reached(&host.state, &op.proxy, &after)?;
         if after.routes_like(&table) && (before.is_some() || after.is_empty()) {
             return Ok(Outcome::of(table));
         }
+        all_are_reached(&host.state, &op.proxy, &after)?;
         let after = RouteTable { generation: table.generation + 1, token: token.clone(), ..after };
         host.state.routes.insert(op.service.clone(), after.clone());
         Ok(Outcome::of(after).undone_by([op.inverse(before.as_ref())]))
@@ -49,10 +49,10 @@ impl World {
             if !op.allow_downtime && table.serves() && !after.serves() {
                 return Err(Failure::nothing_left(&op.service, &proxy.name).undone_by(inverse));
             }
-            all_are_reached(&known.state, proxy, &after).map_err(|failure| failure.undone_by(inverse.clone()))?;
             if after.routes_like(&table) {
                 continue;
             }
+            all_are_reached(&known.state, proxy, &after).map_err(|failure| failure.undone_by(inverse.clone()))?;
             if after.shares != table.shares {
                 inverse.push(op.inverse(proxy, &table));
             }
@@ -70,17 +70,18 @@ impl World {
         let before = host.state.routes.get(&op.service).cloned();
         let table = before.clone().unwrap_or_else(|| RouteTable::empty(&op.project, &op.service, &op.front, token));
         let after = table.previewing(&op.mark, &op.changes);
-        all_are_reached(&host.state, &op.proxy, &after)?;
         if after.routes_like(&table) {
             return Ok(Outcome::of(table));
         }
+        all_are_reached(&host.state, &op.proxy, &after)?;
         let after = RouteTable { generation: table.generation + 1, token: token.clone(), ..after };
         host.state.routes.insert(op.service.clone(), after.clone());
         Ok(Outcome::of(after).undone_by([op.inverse(before.as_ref())]))
     }
 }
 
-/// A proxy with a network of its own takes no table with a container that it cannot reach.
+/// A proxy with a network of its own takes no table with a container that it cannot reach. A table that stays as it is is not sent
+/// to it, and so not refused.
 fn all_are_reached(state: &HostState, proxy: &Host, table: &RouteTable) -> Result<(), Failure> {
     match (&state.proxy_network, OwnNetwork::out_of_reach(table)) {
         (Some(network), Some(endpoint)) => Err(Failure::out_of_reach(network, endpoint, &proxy.name)),
