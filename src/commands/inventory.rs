@@ -66,8 +66,19 @@ mod tests {
     use crate::{
         executor::{Key, Outcome},
         failure::Origin,
-        op::{Find, Now, Sought},
+        model::Period,
+        op::{CommandLine, Find, Hook, HookLease, Invocation, Now, Place, Sought},
     };
+
+    fn record(op: Op) -> Recorded {
+        Recorded {
+            key: Key::call("", 1),
+            op: op.into(),
+            origin: Origin { file: "deploy.rhai".into(), line: 1, column: 1 },
+            result: Ok(Outcome::default()),
+            seconds: 0.0,
+        }
+    }
 
     #[test]
     fn hosts_and_project_come_from_the_calls() {
@@ -88,5 +99,26 @@ mod tests {
         let inventory = Inventory::of(&[record(Now {}.into()), record(find.into())]);
         assert_eq!(inventory.project.as_str(), "shop");
         assert_eq!(inventory.hosts.keys().map(HostName::as_str).collect::<Vec<_>>(), ["balancer", "h1"]);
+    }
+
+    #[test]
+    fn the_project_of_commands_is_that_of_their_leases() {
+        let hook = |place| Hook {
+            invocation: Invocation {
+                place,
+                command: CommandLine::Shell("true".into()),
+                env: BTreeMap::new(),
+                stdin: None,
+                timeout: Period::seconds(1),
+                check: true,
+                name: None,
+                assume: None,
+            },
+            undo: None,
+            lease: Some(HookLease { project: ProjectName::new("shop").expect("valid"), service: ServiceName::new("web").expect("valid") }),
+        };
+        let there = hook(Place::Host { host: Host::parse("h1").expect("valid") });
+        assert_eq!(Inventory::of(&[record(there.into())]).project.as_str(), "shop");
+        assert_eq!(Op::from(hook(Place::Local)).project(), None, "no host has a lease for it");
     }
 }

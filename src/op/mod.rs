@@ -309,6 +309,7 @@ impl Op {
             Self::ReadLeases(op) => &op.project,
             Self::Lock(op) => &op.project,
             Self::Unlock(op) => &op.project,
+            Self::Hook(_) => return self.leased().map(|(project, ..)| project),
             _ => return None,
         })
     }
