@@ -12,6 +12,7 @@ use crate::{
 /// Why an op failed: what happened, where, what the host said, and what to do next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and journals have them by name")]
 pub struct Failure {
     /// What kind of failure it is; scripts see it as `.kind`.
     pub kind: FailureKind,
@@ -38,6 +39,9 @@ pub struct Failure {
     /// Whether an earlier process had begun the same call, and nobody could be asked what became of that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_doubt: bool,
+    /// Whether nothing of what was asked for was sent, so that whoever was asked has done nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_sent: bool,
     /// The ops that take back the part of its work that the op had done, or may have done, when it failed.
     #[serde(default, skip_serializing_if = "crate::op::inverse::is_none")]
     pub inverse: Inverse,
@@ -125,6 +129,7 @@ impl Failure {
             lost: false,
             half_done: false,
             in_doubt: false,
+            not_sent: false,
             inverse: Inverse::default(),
         }
     }
@@ -191,6 +196,13 @@ impl Failure {
     #[must_use]
     pub fn in_doubt(mut self) -> Self {
         self.in_doubt = true;
+        self
+    }
+
+    /// Says that nothing of what was asked for was sent.
+    #[must_use]
+    pub fn not_sent(mut self) -> Self {
+        self.not_sent = true;
         self
     }
 

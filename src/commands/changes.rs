@@ -59,9 +59,10 @@ impl Counts {
         let again = started_again(&pending);
         let mut counts = Self { calls: records.len(), left_out: left_out(records), ..Self::default() };
         for record in records {
+            let was_sent = record.result.as_ref().err().is_none_or(|failure| !failure.not_sent);
             if record.result.is_err() {
                 counts.failed += 1;
-                counts.commands += usize::from(is_command(&record.op) && changes_fleet(&record.op) && !was_not_sent(record));
+                counts.commands += usize::from(is_command(&record.op) && changes_fleet(&record.op) && was_sent);
             }
             let was_skipped = record.result.as_ref().is_ok_and(Outcome::is_by_hand);
             if !changes_fleet(&record.op) || record.key.is_undo() || was_skipped {
@@ -72,8 +73,8 @@ impl Counts {
                 && inverse.is_empty()
                 && !failure.half_done
             {
-                let may_have_worked = failure.in_doubt || matches!(failure.kind, FailureKind::Interrupted | FailureKind::Timeout);
-                counts.doubtful += usize::from(may_have_worked);
+                let may_have_worked = was_sent && matches!(failure.kind, FailureKind::Interrupted | FailureKind::Timeout);
+                counts.doubtful += usize::from(failure.in_doubt || may_have_worked);
                 continue;
             }
             counts.changes += 1;
@@ -111,11 +112,6 @@ fn is_command(op: &Op) -> bool {
     matches!(op, Op::Hook(_) | Op::Sql(_) | Op::Backfill(_))
 }
 
-/// Whether a database did not even get to see the statements: it, or podlift, refused the call.
-fn was_not_sent(record: &Recorded) -> bool {
-    record.op.database().is_some() && record.result.as_ref().is_err_and(|failure| failure.kind == FailureKind::Refused)
-}
-
 /// Whether an op changes what runs or serves on the fleet. Images that were built, shipped, pushed or pulled change neither, nor do old
 /// releases that are deleted; what a command does on the operator's machine is the operator's, and a dependency stays whatever becomes of the run.
 fn changes_fleet(op: &Op) -> bool {
@@ -138,8 +134,8 @@ mod tests {
     use crate::{
         executor::Key,
         failure::{Failure, Origin},
-        model::{Host, Period, ProjectName, RunId, ServiceName, Version},
-        op::{Forget, Now, Record, Remove, Stop},
+        model::{Database, Host, Period, ProjectName, RunId, ServiceName, Version},
+        op::{Forget, Now, Record, Remove, Sql, Stop, Transactions},
     };
 
     fn record(key: Key, op: impl Into<Op>, result: Result<Outcome, Failure>) -> Recorded {
@@ -166,6 +162,26 @@ mod tests {
         let half = failed(Failure::failed("the second one is in use").half_done());
         assert_eq!((half.changes, half.standing, half.can_be_undone), (1, 1, false), "the first one is gone for good");
         assert_eq!(failed(Failure::failed("the first one is in use")).changes, 0);
+    }
+
+    #[test]
+    fn a_command_that_was_never_sent_has_done_nothing() {
+        let database = Database::new("postgres://app@db/shop".into(), None, Period::seconds(1)).expect("a URL");
+        let sql = Sql {
+            database,
+            text: "DELETE FROM carts; DELETE FROM users".into(),
+            name: None,
+            undo: None,
+            lock_timeout: Period::seconds(1),
+            retries: 0,
+            transaction: Transactions::Each,
+        };
+        let locked = || Failure::new(FailureKind::Locked, "the row is locked");
+        let counts = |failure| Counts::of(&[record(Key::call("", 1), sql.clone(), Err(failure))]);
+        assert_eq!(counts(locked()).commands, 1, "the first statement may be done");
+        assert_eq!(counts(locked().not_sent()).commands, 0);
+        let waited = Failure::new(FailureKind::Interrupted, "the wait for a lease was ended");
+        assert_eq!((counts(waited.clone()).doubtful, counts(waited.not_sent()).doubtful), (1, 0));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::{
 
 use super::event::{Discard, Progress};
 use crate::{
-    failure::Origin,
+    failure::{Failure, Origin},
     model::{Key, RunInfo, Shared, Token},
     op::{Inverse, Op},
 };
@@ -56,6 +56,11 @@ impl Call {
     /// ended it meanwhile. A script that ends what is not there is wrong.
     pub fn may_find_it_gone(&self) -> bool {
         self.key.is_undo() || self.is_in_doubt
+    }
+
+    /// A failure that came before anything of this call was sent. What an earlier process had asked for may have been done.
+    pub fn unsent(&self, failure: Failure) -> Failure {
+        if self.is_in_doubt { failure } else { failure.not_sent() }
     }
 
     /// The same circumstances with another op: for what an executor has to know before or after the call itself.

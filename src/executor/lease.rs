@@ -177,7 +177,7 @@ impl<E: Executor> Executor for Leased<E> {
             }
             op => {
                 if let Some((project, service, hosts)) = op.leased() {
-                    self.take(call, project, service, &hosts)?;
+                    self.take(call, project, service, &hosts).map_err(|failure| call.unsent(failure))?;
                 }
                 self.inner.perform(call)
             }

@@ -71,10 +71,10 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
     if call.op.class().changes()
         && let Some(lost) = call.op.hosts().into_iter().find_map(|host| fleet.lost_lease(host))
     {
-        return Err(lost);
+        return Err(call.unsent(lost));
     }
     if is_beyond_leases(&call.op) {
-        fleet.confirm_leases().await?;
+        fleet.confirm_leases().await.map_err(|failure| call.unsent(failure))?;
     }
     match &*call.op {
         Op::Survey(op) => plain(survey::survey(&*fleet.host(&op.host).await?, &op.project)).await,

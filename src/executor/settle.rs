@@ -60,7 +60,7 @@ impl<E: Executor> Settle<E> {
 impl<E: Executor> Executor for Settle<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
         let (mut rest, mut rested, mut since) = (FIRST, Period::default(), None);
-        let (mut inverse, mut was_lost, mut half_done) = (Inverse::default(), false, false);
+        let (mut inverse, mut was_lost, mut was_sent, mut half_done) = (Inverse::default(), false, false, false);
         let mut first: Option<String> = None;
         loop {
             let failure = match self.inner.perform(call) {
@@ -82,9 +82,10 @@ impl<E: Executor> Executor for Settle<E> {
                 inverse = both(call.op.class(), inverse, call.foreseen.clone());
             }
             was_lost |= failure.lost;
+            was_sent |= !failure.not_sent;
             // What was deleted nothing brings back, and no try knows of it but that which was lost.
             half_done |= failure.half_done || was_lost && matches!(*call.op, Op::Remove(_));
-            let failure = Failure { inverse: inverse.clone(), half_done, ..failure };
+            let failure = Failure { inverse: inverse.clone(), half_done, not_sent: !was_sent, ..failure };
             // Why the host cannot be reached does not tell what was on its way when it was lost.
             let failure = match &first {
                 Some(first) if *first != failure.message => failure.detail("it began with", first),

@@ -249,6 +249,8 @@ fn two_operators_do_not_run_commands_on_a_host_side_by_side_and_a_stale_run_runs
         let refused = project.podlift(&["run", "hooks.rhai"]);
         assert_eq!(refused.code, 3, "{}", refused.stderr);
         assert!(refused.stderr.contains("shop on h1 is locked: the run "), "{}", refused.stderr);
+        let told = refused.stderr.contains("failed; nothing was changed") && !refused.stderr.contains("may have done");
+        assert!(told, "its command was never sent: {}", refused.stderr);
         assert_eq!(there(), "one\n");
 
         signal(&sleeper, "STOP");

@@ -49,7 +49,7 @@ impl From<Failure> for Ended {
 /// Runs the statements that this call has not run yet. Returns also the part of its undo that takes back only what it made.
 /// A failure behind the first statement carries the undo as its inverse.
 pub async fn migrate(fleet: &Fleet, op: &Sql, call: &Call) -> Result<(SqlDone, Option<Text>), Failure> {
-    let pieces = pieces(fleet, op)?;
+    let pieces = pieces(fleet, op).map_err(|failure| call.unsent(failure))?;
     let mut done = SqlDone { statements: pieces.len() as u64, ..SqlDone::default() };
     let mut existed = Vec::new();
     let mut begun = 0;
@@ -68,6 +68,7 @@ pub async fn migrate(fleet: &Fleet, op: &Sql, call: &Call) -> Result<(SqlDone, O
                 failure.hint("the database keeps which statements are done: doing the call again goes on behind them")
             }
         };
+        let failure = if begun == 0 && done.settled == 0 { call.unsent(failure) } else { failure };
         let undo = op.undo.as_ref().filter(|_| begun > 0).and_then(|undo| sql::without(undo, &existed));
         return Err(failure.undone_by(op.inverse(undo)));
     }
