@@ -7,7 +7,8 @@ use crate::model::{Lease, Period, RunId, ServiceName};
 /// What a host says of a lease.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Taken,
+    /// The group whose folder it is in.
+    Taken(u32),
     Done,
     Changed,
     /// Who has it, and which process that is.
@@ -26,7 +27,10 @@ impl Answer {
             Some((record.lease(service, rest.parse().ok()?)?, record.holder))
         };
         match word {
-            "taken" => Self::Taken,
+            "taken" => match rest.parse() {
+                Ok(group) => Self::Taken(group),
+                Err(_) => Self::Error("the folder of the lease has no number for its name".into()),
+            },
             "done" => Self::Done,
             "changed" => Self::Changed,
             "held" => record().map_or_else(|| Self::Error("the lease cannot be read".into()), |(lease, holder)| Self::Held(lease, holder)),
@@ -104,6 +108,14 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_a_groups_number() {
+        assert!(matches!(Answer::read("taken 998\n"), Answer::Taken(998)));
+        for said in ["taken", "taken ", "taken ../../etc", "taken 1;id", "taken -1", "taken 99999999999", "taken 1 2"] {
+            assert!(matches!(Answer::read(said), Answer::Error(_)), "{said:?}");
+        }
+    }
 
     #[test]
     fn what_a_stranger_wrote_is_no_lease() {

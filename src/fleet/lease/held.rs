@@ -27,6 +27,8 @@ pub(super) struct Holding {
     pub(super) owner: String,
     pub(super) purpose: String,
     pub(super) lasting: Period,
+    /// The group in whose folder the host has it: Docker's socket may appear, go away or become another group's meanwhile.
+    pub(super) group: Option<u32>,
     pub(super) lost: Option<Failure>,
     /// Whether the host has said that it is there. Where it has not, it is given back all the same, and never renewed.
     pub(super) known: bool,
@@ -78,7 +80,7 @@ impl Leases {
         let Holding { project, service, .. } = &renewal.holding;
         let lease = match Answer::read(output) {
             Answer::Lost(lease) => lease,
-            Answer::Done | Answer::Taken => {
+            Answer::Done | Answer::Taken(_) => {
                 self.change(project, service, |holding| holding.confirmed = renewal.asked);
                 return Ok(());
             }

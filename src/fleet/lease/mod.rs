@@ -62,6 +62,7 @@ async fn take(connection: &Connection, holder: &str, op: &Lock, run: &RunInfo) -
         owner: run.operator.clone(),
         purpose: op.purpose.clone(),
         lasting: op.lasting.unwrap_or(LASTING),
+        group: None,
         lost: None,
         known: false,
         confirmed: SystemTime::now(),
@@ -81,8 +82,8 @@ async fn take(connection: &Connection, holder: &str, op: &Lock, run: &RunInfo) -
         }
     }
     match answer {
-        Ok(Answer::Taken) => {
-            connection.leases().add(Holding { known: true, ..holding });
+        Ok(Answer::Taken(group)) => {
+            connection.leases().add(Holding { known: true, group: Some(group), ..holding });
             Ok(None)
         }
         // The host may have done it all the same.
@@ -116,6 +117,7 @@ pub async fn unlock(fleet: &Fleet, op: &Unlock, run: &RunInfo) -> Result<(), Fai
                 owner: run.operator.clone(),
                 purpose: String::new(),
                 lasting: LASTING,
+                group: None,
                 lost: None,
                 known: true,
                 confirmed: SystemTime::now(),
@@ -150,7 +152,7 @@ async fn give_back(connection: &Connection, holder: &str, project: &ProjectName,
 
 /// Reads a project's leases on a host.
 pub async fn list(connection: &Connection, project: &ProjectName) -> Result<Vec<Lease>, Failure> {
-    let words = ["sh", "-c", SCRIPT, "podlift", "list", BASE, &connection.host().docker, place(connection.host()), project.as_str()];
+    let words = ["sh", "-c", SCRIPT, "podlift", "list", BASE, &connection.host().docker, place(connection.host()), "", project.as_str()];
     let output = connection.aside(Request::new(&words).timeout(TIMEOUT).called("the script for leases")).await?;
     let mut lines = output.stdout.lines();
     let now = lines.next().and_then(|line| line.strip_prefix("listed ")).and_then(|now| now.parse().ok());

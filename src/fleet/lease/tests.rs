@@ -31,6 +31,7 @@ impl Here {
             owner: "ann@desk".into(),
             purpose: "deploy.rhai 'version=v2' $(id)".into(),
             lasting: Period::seconds(60),
+            group: None,
             lost: None,
             known: true,
             confirmed: SystemTime::now(),
@@ -82,6 +83,38 @@ fn one_run_at_a_time_has_a_lease() {
     assert_eq!(here.answers("free", "r1", "a"), "done");
     assert_eq!(here.answers("take", "r2", "b"), "taken");
     assert_eq!(std::fs::read_dir(here.folder()).expect("a folder").count(), 1, "one file is left");
+}
+
+/// A directory that another group has than this process's own; `None` where nothing can be given to another group.
+fn of_another_group(path: &std::path::Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::write(path, "").expect("writes");
+    let own = std::fs::metadata(path).expect("it was made").gid();
+    let others = Command::new("id").arg("-G").output().expect("there is id").stdout;
+    let others = String::from_utf8(others).expect("numbers");
+    let known = others.split_whitespace().filter_map(|group| group.parse().ok()).chain([own + 1]);
+    known.filter(|group| *group != own).find(|group| std::os::unix::fs::chown(path, None, Some(*group)).is_ok())
+}
+
+#[test]
+fn a_lease_stays_in_its_folder_when_dockers_socket_appears_or_goes_away() {
+    let mut here = Here::new();
+    let socket = here.base.path().join("docker.sock");
+    here.host.docker = socket.to_str().expect("it is plain").into();
+    let take = |here: &Here, run: &str| Here::run(&words("take", here.base(), &here.host, &Here::holding(run), run, None));
+    let Answer::Taken(own) = Answer::read(&take(&here, "r1")) else { panic!("it is free") };
+    // A user with one group only cannot make a socket of another.
+    let Some(dockers) = of_another_group(&socket) else { return };
+    let with = |verb: &str, group| {
+        let holding = Holding { group, ..Here::holding("r1") };
+        Here::run(&words(verb, here.base(), &here.host, &holding, "r1", None))
+    };
+    assert!(with("renew", None).starts_with("lost "), "Docker's folder has no lease");
+    assert_eq!(with("renew", Some(own)), format!("taken {own}\n"));
+    assert_eq!(take(&here, "r2"), format!("taken {dockers}\n"));
+    std::fs::remove_file(&socket).expect("it is there");
+    assert_eq!(with("free", Some(own)), "done\n");
+    assert_eq!(std::fs::read_dir(here.base.path()).expect("a folder").count(), 2);
 }
 
 #[test]

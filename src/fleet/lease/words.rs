@@ -10,8 +10,9 @@ pub(super) const BASE: &str = "/var/tmp";
 
 /// The words of a command about a lease.
 pub(super) fn words(verb: &str, base: &str, host: &Host, holding: &Holding, holder: &str, generation: Option<u64>) -> Vec<String> {
-    let Holding { project, service, run, owner, purpose, lasting, .. } = holding;
+    let Holding { project, service, run, owner, purpose, lasting, group, .. } = holding;
     let seconds = lasting.duration().as_secs().max(1).to_string();
+    let group = group.map_or_else(String::new, |group| group.to_string());
     let generation = generation.map_or_else(String::new, |generation| generation.to_string());
     [
         "sh",
@@ -22,6 +23,7 @@ pub(super) fn words(verb: &str, base: &str, host: &Host, holding: &Holding, hold
         base,
         &host.docker,
         place(host),
+        &group,
         project.as_str(),
         service.as_str(),
         run.as_str(),

@@ -1,9 +1,9 @@
 # Leases of runs on this host: one file a project and service, by this host's clock. A change makes the file of the next
 # generation with `ln`, which only one of several can do; the highest generation counts, and a lease that was given back stays
 # as a file that says so. The folder belongs to the group of Docker's socket, so that root and every user who may use Docker
-# share it. The first word of the output tells how it went.
-verb=$1 base=$2 socket=$3 place=$4 project=$5
-shift 5
+# share it; what a run has taken stays where it is, whatever becomes of the socket. The first word of the output tells how it went.
+verb=$1 base=$2 socket=$3 place=$4 taken=$5 project=$6
+shift 6
 service=$1 run=$2 holder=$3 lasting=$4 owner=$5 purpose=$6 expected=$7 gone=${8:--}
 LC_ALL=C
 export LC_ALL
@@ -26,7 +26,7 @@ group_of() {
   echo "${4:-$(id -g)}"
 }
 
-group=$(group_of "$socket")
+group=${taken:-$(group_of "$socket")}
 folder=$base/podlift-$group
 
 is_usable() { [ -d "$folder" ] && [ ! -L "$folder" ] && [ "$(group_of "$folder")" = "$group" ] && [ -w "$folder" ] && [ -x "$folder" ]; }
@@ -180,7 +180,7 @@ while [ "$tries" -lt 20 ]; do
         show
         exit 0
       fi
-      if put held "$run" "$holder" "$since" "$lasting" "$(session)"; then echo "taken $generation"; exit 0; fi
+      if put held "$run" "$holder" "$since" "$lasting" "$(session)"; then echo "taken $group"; exit 0; fi
       ;;
     renew)
       if ! is_mine; then
@@ -188,7 +188,7 @@ while [ "$tries" -lt 20 ]; do
         show
         exit 0
       fi
-      if put held "$run" "$holder" "$was_since" "$lasting" "$(session)"; then echo "taken $generation"; exit 0; fi
+      if put held "$run" "$holder" "$was_since" "$lasting" "$(session)"; then echo "taken $group"; exit 0; fi
       ;;
     free | left)
       if ! is_mine; then echo "lost $now"; exit 0; fi
