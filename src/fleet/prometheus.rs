@@ -56,6 +56,7 @@ fn read(server: &Prometheus, code: u16, body: &str, secrets: &Secrets) -> Result
         let failure = Failure::failed(format!("{server} answered {code}, and not as Prometheus does"));
         match code {
             401 | 403 => failure.hint("give it who asks: prometheus(url, #{ headers: #{ Authorization: `Bearer ${secret(\"TOKEN\")}` } })"),
+            300..=399 => failure.hint("give the address that it leads to: it is not followed"),
             200 => failure.hint("an answer over 1 MB is cut off: let the expression have one series, with sum(…) or another aggregation"),
             _ => failure.hint("its URL is what stands before /api/v1/query"),
         }
@@ -131,6 +132,7 @@ mod tests {
         let bad = told(400, r#"{"status":"error","errorType":"bad_data","error":"parse error: unclosed left parenthesis"}"#);
         assert!(bad.contains("refused the query") && bad.contains("unclosed"), "{bad}");
         assert!(told(401, "Unauthorized").contains("Authorization"));
+        assert!(told(302, "").contains("give the address that it leads to"));
         assert!(told(404, "<html>").contains("/api/v1/query"));
         assert!(told(200, r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#).contains("rate("));
         assert!(told(200, r#"{"status":"success","data":{"resultType":"vector","result":[{}]}}"#).contains("not as Prometheus"));

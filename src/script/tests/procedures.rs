@@ -218,6 +218,18 @@ fn an_address_is_asked_again_before_it_counts_as_wrong() {
     assert_eq!(told.records.iter().filter(|record| matches!(*record.op, Op::HttpGet(_))).count(), 3);
 }
 
+#[test]
+fn an_address_that_leads_elsewhere_is_not_followed_and_the_failure_says_what_to_give() {
+    let mut lab = Lab::new();
+    lab.answer = |call| {
+        let Op::HttpGet(_) = &*call.op else { return None };
+        Some(Outcome::of(serde_json::json!({ "code": 301, "body": "", "seconds": 0.1 })))
+    };
+    let told = lab.run("verify::url(\"http://shop.example.com/\", #{ times: 1 });", "v1");
+    let message = told.ended.expect_err("it is not what users see").diagnostic.message;
+    assert_eq!(message, "http://shop.example.com/ answered 301, and is to answer [200]; give the address that it leads to");
+}
+
 /// What a run did, by the words of the ops that change something or ask a command.
 fn done(told: &super::lab::Told) -> Vec<&'static str> {
     let mut words: Vec<&str> = told
