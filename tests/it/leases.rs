@@ -23,7 +23,7 @@ fn project(rig: &Rig) -> Project {
 }
 
 /// The leases on hosts, as `HOST OWNER'S RUN STATE`.
-fn leases(project: &Project, name: &str, hosts: &[&str]) -> Vec<(String, String, String)> {
+pub fn leases(project: &Project, name: &str, hosts: &[&str]) -> Vec<(String, String, String)> {
     let hosts = hosts.iter().flat_map(|host| ["--host", host]);
     let arguments: Vec<&str> = ["lock", "status", "--project", name, "--json"].into_iter().chain(hosts).collect();
     let output = project.podlift(&arguments);
@@ -36,11 +36,11 @@ fn hosts_of(leases: &[(String, String, String)]) -> Vec<&str> {
     leases.iter().map(|(host, ..)| host.as_str()).collect()
 }
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     output(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]), "").text();
 }
 
-fn ended(child: Child) -> Output {
+pub fn ended(child: Child) -> Output {
     let output = child.wait_with_output().expect("it is our child");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Output { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }

@@ -8,6 +8,7 @@ mod canaries;
 mod certificates;
 mod contained_proxies;
 mod databases;
+mod databases_and_leases;
 mod databases_on_hosts;
 mod documentation;
 mod drains;

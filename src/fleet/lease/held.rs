@@ -70,6 +70,12 @@ impl Leases {
         held.map(renewal).collect()
     }
 
+    /// Whether the host has said within this time, by a clock that goes on while the machine sleeps, that each is this run's.
+    pub fn are_confirmed(&self, within: Duration) -> bool {
+        let is_fresh = |holding: &Holding| holding.lost.is_none() && holding.confirmed.elapsed().is_ok_and(|elapsed| elapsed < within);
+        self.held().iter().filter(|holding| holding.known).all(is_fresh)
+    }
+
     /// The service whose lease may have run out meanwhile, if there is one.
     pub fn run_out(&self) -> Option<ServiceName> {
         self.held().into_iter().find(Holding::may_have_run_out).map(|holding| holding.service)

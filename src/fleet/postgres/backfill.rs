@@ -78,7 +78,7 @@ pub async fn backfill(fleet: &Fleet, op: &Backfill, call: &Call) -> Result<Backf
             Err(failure) if pace.was_reached => {
                 return Err(failure.hint("its progress is kept: doing the same call again goes on from there"));
             }
-            other => return other,
+            other => return other.map_err(|failure| call.unsent(failure)),
         }
     }
 }
@@ -87,13 +87,16 @@ async fn go(fleet: &Fleet, op: &Backfill, call: &Call, pace: &mut Pace) -> Resul
     let set = resolved(fleet, &op.set)?;
     let condition = op.condition.as_ref().map(|condition| resolved(fleet, condition)).transpose()?;
     let session = Session::open(fleet, &op.database, &session_name(&call.token)).await?;
+    // Whoever has taken a lease over may have gone on with this very call.
+    fleet.confirm_leases_again().await?;
     ledger::end_predecessors(&session, &call.token).await?;
     ledger::lock(&session, &op.table, &call.cancellation).await?;
+    fleet.confirm_leases_again().await?;
     if session.value("SELECT to_regclass('podlift.backfills')").await?.is_none() {
         ledger::lock(&session, "", &call.cancellation).await?;
         ledger::prepare(&session).await?;
     }
-    let work = Work { session: &session, op, call, target: target(&session, op).await?, set, condition };
+    let work = Work { fleet, session: &session, op, call, target: target(&session, op).await?, set, condition };
     let progress = work.begin().await?;
     pace.was_reached = true;
     work.go(progress, pace).await
@@ -131,6 +134,7 @@ async fn target(session: &Session, op: &Backfill) -> Result<Target, Failure> {
 }
 
 struct Work<'a> {
+    fleet: &'a Fleet,
     session: &'a Session,
     op: &'a Backfill,
     call: &'a Call,
@@ -179,6 +183,7 @@ impl Work<'_> {
                 let message = format!("the backfill of {} was interrupted; {} rows are done", self.op.table, progress.rows);
                 return Err(Failure::new(FailureKind::Interrupted, message));
             }
+            self.fleet.confirm_leases_again().await?;
             let at = Instant::now();
             let took = match self.batch(&progress, pace.size).await {
                 Ok(batch) => {
@@ -243,6 +248,11 @@ impl Work<'_> {
                 return Err(failure);
             }
         };
+        // Whoever waits for these rows does not wait for hosts, too: they are asked before the next try.
+        if self.fleet.may_have_lost_leases() {
+            self.session.run("ROLLBACK").await?;
+            return Err(Failure::new(FailureKind::Locked, "a lease may have run out in the middle of a batch, which was taken back"));
+        }
         let [last, seen, rows] =
             row.and_then(|row| <[Option<String>; 3]>::try_from(row).ok()).ok_or_else(|| missing("what a batch did"))?;
         let count = |text: Option<String>| text.and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();

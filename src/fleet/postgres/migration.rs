@@ -120,8 +120,12 @@ impl Migration<'_> {
             Err(failure) if failure.kind == FailureKind::Unreachable && *self.begun > 0 => return Err(Ended::InDoubt(failure)),
             Err(failure) => return Err(failure.into()),
         };
+        // Whoever has taken a lease over may have gone on with this very call.
+        fleet.confirm_leases_again().await?;
         ledger::end_predecessors(&session, &self.call.token).await?;
         ledger::lock(&session, "", &self.call.cancellation).await?;
+        // The wait for another one's statements may have been long.
+        fleet.confirm_leases_again().await?;
         ledger::prepare(&session).await?;
         let ledger = Ledger { session: &session, run: &self.call.run, token: &self.call.token };
         let noted = ledger.read().await?;
@@ -130,7 +134,7 @@ impl Migration<'_> {
         if self.op.transaction == Transactions::One {
             if noted.is_empty() {
                 let all: Vec<usize> = (0..self.pieces.len()).collect();
-                self.repeatedly(&ledger, &all).await?;
+                self.repeatedly(fleet, &ledger, &all).await?;
             }
             return Ok(());
         }
@@ -143,18 +147,19 @@ impl Migration<'_> {
                 self.call.progress.doing(&format!("statement {} of {}", number + 1, self.pieces.len()));
             }
             if self.op.transaction == Transactions::None || sql::stands_alone(&piece.shown) {
-                self.alone(&ledger, number, known).await?;
+                self.alone(fleet, &ledger, number, known).await?;
             } else {
-                self.repeatedly(&ledger, &[number]).await?;
+                self.repeatedly(fleet, &ledger, &[number]).await?;
             }
         }
         Ok(())
     }
 
     /// Runs statements in one transaction, again where a lock was not to be had.
-    async fn repeatedly(&mut self, ledger: &Ledger<'_>, numbers: &[usize]) -> Result<(), Ended> {
+    async fn repeatedly(&mut self, fleet: &Fleet, ledger: &Ledger<'_>, numbers: &[usize]) -> Result<(), Ended> {
         let mut seen = BTreeSet::new();
         for tried in 0.. {
+            fleet.confirm_leases_again().await?;
             let failure = match self.in_the_way(ledger, numbers, &mut seen).await? {
                 Some(failure) => failure,
                 None => match self.transaction(ledger, numbers).await? {
@@ -263,7 +268,8 @@ impl Migration<'_> {
     }
 
     /// Runs one statement outside any transaction: noted as begun before, as done after.
-    async fn alone(&mut self, ledger: &Ledger<'_>, number: usize, known: Option<&Noted>) -> Result<(), Ended> {
+    async fn alone(&mut self, fleet: &Fleet, ledger: &Ledger<'_>, number: usize, known: Option<&Noted>) -> Result<(), Ended> {
+        fleet.confirm_leases_again().await?;
         let piece = &self.pieces[number];
         let session = ledger.session;
         let index = sql::concurrent_index(&piece.shown);
@@ -297,6 +303,9 @@ impl Migration<'_> {
         session.run(&ledger.note(number, "begun", &piece.shown, &existed)).await?;
         *self.begun = (*self.begun).max(number + 1);
         for tried in 0.. {
+            if tried > 0 {
+                fleet.confirm_leases_again().await?;
+            }
             // It keeps nobody out while it waits, so its waits need no limit but a statement's.
             match session.within(session.client().simple_query(&piece.text)).await {
                 Ok(messages) => {
