@@ -86,6 +86,9 @@ impl<E: Executor> Executor for Settle<E> {
             // What was deleted nothing brings back, and no try knows of it but that which was lost.
             half_done |= failure.half_done || was_lost && matches!(*call.op, Op::Remove(_));
             let failure = Failure { inverse: inverse.clone(), half_done, not_sent: !was_sent, ..failure };
+            // What a start made that was lost only its host knows, by its token.
+            let is_open = was_lost && failure.kind == FailureKind::Unreachable && inverse.is_empty() && matches!(*call.op, Op::Start(_));
+            let failure = if is_open { failure.in_doubt() } else { failure };
             // Why the host cannot be reached does not tell what was on its way when it was lost.
             let failure = match &first {
                 Some(first) if *first != failure.message => failure.detail("it began with", first),

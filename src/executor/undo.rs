@@ -53,7 +53,7 @@ impl Undo<'_> {
             done: done(records),
             gone: gone(records),
             again: started_again(&pending),
-            oldest: Oldest::of(&pending, &done(records)),
+            oldest: Oldest::of(&pending),
             pending: &pending,
             begun: Mutex::default(),
             left: Mutex::default(),
@@ -69,21 +69,19 @@ impl Undo<'_> {
 /// A service on a host as a proxy sees it.
 type Seat = (HostName, ProjectName, ServiceName, HostName);
 
-/// What the proxies' tables were before the first of the pending records.
+/// What the proxies' tables were before the first of the pending records. One whose undo was done counts too: an undo that failed
+/// in between leads back to the same tables.
 struct Oldest {
     shares: BTreeMap<Seat, (Vec<Share>, bool)>,
     fronts: BTreeMap<(HostName, ProjectName, ServiceName), Front>,
 }
 
 impl Oldest {
-    fn of(pending: &[&Recorded], done: &BTreeSet<&str>) -> Self {
+    fn of(pending: &[&Recorded]) -> Self {
         let mut oldest = Self { shares: BTreeMap::new(), fronts: BTreeMap::new() };
         for record in pending {
-            for (index, op) in record.inverse().iter().enumerate() {
+            for op in record.inverse() {
                 let Op::SetWeights(op) = op else { continue };
-                if done.contains(record.key.undo(index).as_str()) {
-                    continue;
-                }
                 oldest.fronts.entry((op.proxy.name.clone(), op.project.clone(), op.service.clone())).or_insert_with(|| op.front.clone());
                 for (host, shares) in &op.changes {
                     oldest.shares.entry(seat(op, host)).or_insert_with(|| (shares.clone(), op.allow_downtime));
@@ -213,9 +211,13 @@ impl<'a> Undoing<'a> {
     /// now, and were not when the last commit was made.
     fn stopped(&self, host: &HostName, shares: &[Share]) -> Vec<&'a Recorded> {
         let begun = lock(&self.begun).clone();
+        let was_undone = |record: &Recorded| {
+            let count = record.inverse().len();
+            count > 0 && (0..count).all(|index| self.done.contains(record.key.undo(index).as_str()))
+        };
         let stands = |record: &&&'a Recorded| {
             let key = record.key.as_str();
-            !begun.contains(key) || self.again.contains(key)
+            self.again.contains(key) || !begun.contains(key) && !was_undone(record)
         };
         let mut stopped: Vec<&'a Recorded> = Vec::new();
         for endpoint in shares.iter().flat_map(|share| &share.containers) {

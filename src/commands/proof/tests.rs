@@ -294,6 +294,37 @@ fn what_nobody_could_be_asked_about_is_taken_back_once_the_host_is_there_again()
     assert!(told.breaches.is_empty() && told.exit == Some(Exit::Mixed), "{told:#?}");
 }
 
+/// What a lost start made only its host knows: where that is gone for good too, the undo of later asks it.
+#[test]
+fn what_a_lost_start_made_is_taken_back_once_its_host_is_there_again() {
+    let told = retell(
+        &subject("recreate::deploy(web, img, fleet);"),
+        &"7[0]:start:lost-after, 7[0]:start#2:gone".parse().expect("a story"),
+        &SINGLE,
+    );
+    let told = told.expect("it comes up");
+    assert!(told.breaches.is_empty() && told.exit == Some(Exit::Mixed), "{told:#?}");
+}
+
+/// An inverse that failed is tried again when those of older calls have given the traffic back already.
+#[test]
+fn an_undo_that_is_gone_on_with_leads_to_the_same_weights() {
+    for (script, story) in [
+        (
+            "rolling::deploy(web, img, fleet, #{ order: \"stop-first\", allow_downtime: true });",
+            "17:record:operator-dies-before-intent, undo/9.0:set_weights:fails",
+        ),
+        ("canary::deploy(web, img, fleet, #{ steps: [5, 50] });", "14[1]:set_weights:gone, undo/11[0].0:set_weights:fails"),
+        (
+            "given(|| rolling::deploy(web, img, fleet)); restart::one_by_one(web, fleet);",
+            "24:healthcheck:crashes, undo/11.0:set_weights:fails",
+        ),
+    ] {
+        let told = retell(&subject(script), &story.parse().expect("a story"), &SINGLE).expect("it comes up");
+        assert!(told.breaches.is_empty(), "{story}: {:?}", told.breaches);
+    }
+}
+
 /// The second try finds the change done, and what takes it back is known from before the first.
 #[test]
 fn what_was_done_although_its_answer_was_lost_is_taken_back_by_another_machine() {
