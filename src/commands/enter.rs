@@ -23,7 +23,7 @@ use crate::{
 pub fn enter(stack: &Stack, journal: &Journal, run: &Arc<RunInfo>, how: How, cancellation: &Cancellation) -> Result<(), Failure> {
     let touched = touched(journal);
     let reach = if how == How::Undo { Reach::Changed } else { Reach::Seen };
-    if let Some(later) = overtaken(stack.within(), &touched, reach, run) {
+    if let Some(later) = overtaken(stack.within(), journal.chain().entries(), reach, run) {
         return Err(later.refusal(&run.id));
     }
     stack.regain(run, &touched, cancellation)?;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, FailureKind},
-    journal::{Asked, Entry, Intent, Journal},
+    journal::{Asked, Entry, Intent, Journal, now},
     op::Op,
 };
 
@@ -67,7 +67,7 @@ fn settles(journal: &Journal, asked: &Asked, inverse: &[Op]) {
     let Some(Recorded { result: Err(failure), seconds, .. }) = journal.recorded(&asked.key).filter(Recorded::is_in_doubt) else { return };
     let failure = Failure { in_doubt: false, ..failure }.undone_by(inverse.iter().cloned());
     // Where it cannot be noted it is asked for again.
-    let _ = journal.append(Entry::Failed { asked: asked.clone(), failure, seconds });
+    let _ = journal.append(Entry::Failed { asked: asked.clone(), failure, at: now(), seconds });
 }
 
 fn recorded(intent: &Intent, inverse: Vec<Op>) -> Recorded {

@@ -68,9 +68,10 @@ impl Ending {
     pub fn read(executor: &dyn Executor, records: &[Recorded], run: &Arc<RunInfo>, branches: Branches) -> Self {
         let (commits, finished) = (commits(records), finished(records));
         let script = || records.iter().filter(|record| !record.key.is_undo());
-        let committed = places(script().filter(|record| is_final(&record.key, &finished)));
-        let unfinished = places(script().filter(|record| is_final(&record.key, &commits) && !is_final(&record.key, &finished)));
-        let parts = all(branches, places(records), |(seat, place)| {
+        let committed = places(script().filter(|record| is_final(&record.key, &finished)).map(|record| &*record.op));
+        let unfinished = script().filter(|record| is_final(&record.key, &commits) && !is_final(&record.key, &finished));
+        let unfinished = places(unfinished.map(|record| &*record.op));
+        let parts = all(branches, places(records.iter().map(|record| &*record.op)), |(seat, place)| {
             let committed = committed.contains_key(&seat) && !unfinished.contains_key(&seat);
             Part { committed, ..part(executor, place, run) }
         });
@@ -106,7 +107,8 @@ pub(super) struct Place {
     proxies: Vec<Host>,
 }
 
-pub(super) fn places<'a>(records: impl IntoIterator<Item = &'a Recorded>) -> BTreeMap<(ServiceName, HostName), Place> {
+/// What these ops change.
+pub(super) fn places<'a>(ops: impl IntoIterator<Item = &'a Op>) -> BTreeMap<(ServiceName, HostName), Place> {
     let mut places: BTreeMap<(ServiceName, HostName), Place> = BTreeMap::new();
     let mut add = |host: &Host, project: &ProjectName, service: &ServiceName, proxies: &[Host]| {
         let empty = || Place { host: host.clone(), project: project.clone(), service: service.clone(), proxies: Vec::new() };
@@ -117,8 +119,8 @@ pub(super) fn places<'a>(records: impl IntoIterator<Item = &'a Recorded>) -> BTr
             }
         }
     };
-    for record in records {
-        match &*record.op {
+    for op in ops {
+        match op {
             Op::Start(op) => add(&op.host, &op.project, &op.service.name, op.service.proxies(std::slice::from_ref(&op.host))),
             Op::StartAgain(op) => add(&op.host, &op.project, &op.service, &op.proxies),
             Op::Drain(op) => add(&op.host, &op.project, &op.service, &op.proxies),

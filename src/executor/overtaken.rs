@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Call, Executor, Key, Recorded, ending::places};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Call, Executor, Key, ending::places};
 use crate::{
     failure::{Failure, Origin},
+    journal::{Entry, Intent},
     model::{HistoryEntry, Host, HostName, ProjectName, RunId, RunInfo, ServiceName},
     op::{Find, Found, HistoryOf, Op, Sought},
 };
@@ -16,7 +19,7 @@ pub struct Later {
     pub run: RunId,
     /// Who runs it.
     pub by: String,
-    /// When it began.
+    /// When it changed the service.
     pub at: String,
     /// The service that it changed.
     pub service: ServiceName,
@@ -43,26 +46,15 @@ pub enum Reach {
     Seen,
 }
 
-/// Reads whether a run that began after this one has changed a service of these records. A host that does not answer tells
-/// nothing.
-pub fn overtaken(executor: &dyn Executor, records: &[Recorded], reach: Reach, run: &Arc<RunInfo>) -> Option<Later> {
+/// Reads whether another run has changed a service since the run with these records first changed, locked or looked at it. What was
+/// changed before, as while it built or waited for its turn, it has met. A host that does not answer tells nothing.
+pub fn overtaken(executor: &dyn Executor, entries: &[Entry], reach: Reach, run: &Arc<RunInfo>) -> Option<Later> {
     let origin = Origin { file: "before the run goes on".into(), line: 1, column: 1 };
     let read = |op: Op| executor.perform(&Call::new(op, Key::call("before/", 1), origin.clone(), run.clone())).ok();
-    let mut met: BTreeMap<(&ProjectName, &ServiceName, &HostName), &Host> = BTreeMap::new();
-    let changed = places(records);
-    met.extend(changed.values().map(|place| ((&place.project, &place.service, &place.host.name), &place.host)));
-    if reach == Reach::Seen {
-        met.extend(records.iter().flat_map(|record| seen(&record.op)));
-    }
-    for ((project, service, _), host) in met {
+    for ((project, service, _), Met { host, since }) in met(entries, reach) {
         let later = |id: &RunId, at: &str, by: &str| {
-            (*id != run.id && at > run.started.as_str()).then(|| Later {
-                run: id.clone(),
-                by: by.into(),
-                at: at.into(),
-                service: service.clone(),
-                host: host.name.clone(),
-            })
+            let is_later = *id != run.id && at.parse::<Timestamp>().is_ok_and(|at| at > since);
+            is_later.then(|| Later { run: id.clone(), by: by.into(), at: at.into(), service: service.clone(), host: host.name.clone() })
         };
         let find =
             Find { host: host.clone(), project: project.clone(), service: service.clone(), proxies: Vec::new(), sought: Sought::Releases };
@@ -78,13 +70,48 @@ pub fn overtaken(executor: &dyn Executor, records: &[Recorded], reach: Reach, ru
     None
 }
 
-/// The service that was locked or looked at, on each host.
-fn seen(op: &Op) -> Vec<((&ProjectName, &ServiceName, &HostName), &Host)> {
-    match op {
-        Op::Lock(op) => op.hosts.iter().map(|host| ((&op.project, &op.service, &host.name), host)).collect(),
-        Op::Find(op) => vec![((&op.project, &op.service, &op.host.name), &op.host)],
-        _ => Vec::new(),
+/// A host on which a run met a service, and since when nobody else may have changed it there.
+struct Met {
+    host: Host,
+    since: Timestamp,
+}
+
+/// Where the run with these records met a service first.
+fn met(entries: &[Entry], reach: Reach) -> BTreeMap<(ProjectName, ServiceName, HostName), Met> {
+    let mut met: BTreeMap<(ProjectName, ServiceName, HostName), Met> = BTreeMap::new();
+    let mut add = |project: &ProjectName, service: &ServiceName, host: &Host, at: Timestamp| {
+        let place = (project.clone(), service.clone(), host.name.clone());
+        let met = met.entry(place).or_insert_with(|| Met { host: host.clone(), since: at });
+        met.since = met.since.min(at);
+    };
+    for entry in entries {
+        match entry {
+            // It has its lease by then.
+            Entry::Intent(Intent { asked, at, .. }) if asked.op.class().changes() => {
+                for place in places([&*asked.op]).into_values() {
+                    add(&place.project, &place.service, &place.host, moment(at));
+                }
+            }
+            Entry::Done { asked, at, seconds, .. } if reach == Reach::Seen => match &*asked.op {
+                // It may have waited for another run before.
+                Op::Lock(op) => op.hosts.iter().for_each(|host| add(&op.project, &op.service, host, moment(at))),
+                // It may have seen what was there when it began to look.
+                Op::Find(op) => add(&op.project, &op.service, &op.host, before(moment(at), *seconds)),
+                _ => {}
+            },
+            _ => {}
+        }
     }
+    met
+}
+
+/// The moment that a record names; where it names none, all that is found may have come later.
+fn moment(at: &str) -> Timestamp {
+    at.parse().unwrap_or(Timestamp::MIN)
+}
+
+fn before(at: Timestamp, seconds: f64) -> Timestamp {
+    SignedDuration::try_from_secs_f64(seconds).ok().and_then(|period| at.checked_sub(period).ok()).unwrap_or(Timestamp::MIN)
 }
 
 #[cfg(test)]
@@ -92,11 +119,12 @@ mod tests {
     use super::*;
     use crate::{
         executor::Outcome,
-        model::{Period, Version},
+        journal::Asked,
+        model::{Period, Shared, Version},
         op::{Lock, Stop},
     };
 
-    /// A host whose history has these entries: run, and when it began.
+    /// A host whose history has these entries: run, and when it deployed.
     struct Deployed(Vec<(&'static str, &'static str)>);
 
     impl Executor for Deployed {
@@ -115,37 +143,90 @@ mod tests {
         }
     }
 
+    /// The run r2, which began at 10:01.
+    fn run() -> Arc<RunInfo> {
+        let started = "2026-01-02T10:01:00Z".into();
+        Arc::new(RunInfo { id: RunId::new("r2").expect("valid"), operator: "ann@here".into(), started })
+    }
+
+    fn asked(op: impl Into<Shared<Op>>) -> Asked {
+        Asked { key: Key::call("", 1), origin: Origin { file: "deploy.rhai".into(), line: 1, column: 1 }, op: op.into() }
+    }
+
+    fn web() -> (ProjectName, ServiceName, Host) {
+        (ProjectName::default(), ServiceName::new("web").expect("valid"), Host::parse("h1").expect("valid"))
+    }
+
+    /// It stopped what was there.
+    fn changed(at: &str) -> Entry {
+        let (project, service, host) = web();
+        let (containers, proxies, timeout) = (Vec::new(), Vec::new(), Period::seconds(1));
+        let stop = Stop { host, project, service, containers, proxies, timeout, allow_downtime: false };
+        Entry::Intent(Intent { asked: asked(stop), at: at.into(), inverse: crate::op::Inverse::default() })
+    }
+
+    fn done(op: impl Into<Shared<Op>>, at: &str, seconds: f64) -> Entry {
+        Entry::Done { asked: asked(op), outcome: Outcome::of(()), at: at.into(), seconds, answered_by: None }
+    }
+
+    /// It had its turn after as many seconds.
+    fn locked(at: &str, seconds: f64) -> Entry {
+        let (project, service, host) = web();
+        done(Lock::new(project, service, vec![host]), at, seconds)
+    }
+
+    fn looked(at: &str, seconds: f64) -> Entry {
+        let (project, service, host) = web();
+        done(Find { host, project, service, proxies: Vec::new(), sought: Sought::Releases }, at, seconds)
+    }
+
+    /// When whoever overtook it changed the service.
+    fn told(entries: &[Entry], reach: Reach, deployed: &[(&'static str, &'static str)]) -> Option<String> {
+        overtaken(&Deployed(deployed.to_vec()), entries, reach, &run()).map(|later| later.at)
+    }
+
     #[test]
     fn a_later_run_is_named_and_an_earlier_one_and_the_run_itself_are_not() {
-        let stop = Stop {
-            host: Host::parse("h1").expect("valid"),
-            project: ProjectName::default(),
-            service: ServiceName::new("web").expect("valid"),
-            containers: Vec::new(),
-            proxies: Vec::new(),
-            timeout: Period::seconds(1),
-            allow_downtime: false,
-        };
-        let origin = Origin { file: "deploy.rhai".into(), line: 1, column: 1 };
-        let record = Recorded { key: Key::call("", 1), op: stop.into(), origin, result: Ok(Outcome::of(())), seconds: 0.0 };
-        let run = RunInfo { id: RunId::new("r2").expect("valid"), operator: "ann@here".into(), started: "2026-01-02T00:00:00Z".into() };
-        let run = Arc::new(run);
-        let seen = |entries| overtaken(&Deployed(entries), std::slice::from_ref(&record), Reach::Changed, &run);
-        assert_eq!(seen(vec![("r2", "2026-01-02T00:00:00Z"), ("r1", "2026-01-01T00:00:00Z")]), None);
-        let later = seen(vec![("r3", "2026-01-03T00:00:00Z"), ("r2", "2026-01-02T00:00:00Z")]).expect("r3 came later");
-        let refusal = later.refusal(&run.id);
-        assert_eq!(refusal.message, "run r2 was overtaken: r3 of bob@ci has changed web on h1 since (2026-01-03T00:00:00Z)");
+        let changed = [changed("2026-01-02T10:03:00.000Z")];
+        let own = ("r2", "2026-01-02T10:03:05.000Z");
+        assert_eq!(told(&changed, Reach::Changed, &[own, ("r1", "2026-01-01T00:00:00Z")]), None);
+        let deployed = Deployed(vec![("r3", "2026-01-02T10:04:00.000Z"), own]);
+        let later = overtaken(&deployed, &changed, Reach::Changed, &run()).expect("r3 came later");
+        let refusal = later.refusal(&run().id);
+        assert_eq!(refusal.message, "run r2 was overtaken: r3 of bob@ci has changed web on h1 since (2026-01-02T10:04:00.000Z)");
+    }
+
+    #[test]
+    fn what_another_run_did_before_it_had_its_turn_does_not_overtake_a_run() {
+        // It built, or waited, until 10:03.
+        let entries = [locked("2026-01-02T10:03:00.100Z", 110.0), changed("2026-01-02T10:03:00.200Z")];
+        for before in ["2026-01-02T10:02:00.000Z", "2026-01-02T10:03:00.000Z", "2026-01-02T10:03:00Z"] {
+            for reach in [Reach::Changed, Reach::Seen] {
+                assert_eq!(told(&entries, reach, &[("r1", before)]), None, "{before}: {reach:?}");
+            }
+        }
+        let after = "2026-01-02T10:03:01Z";
+        for reach in [Reach::Changed, Reach::Seen] {
+            assert_eq!(told(&entries, reach, &[("r3", after)]).as_deref(), Some(after), "{reach:?}");
+        }
     }
 
     #[test]
     fn a_run_that_only_looked_is_overtaken_where_it_would_go_on_by_what_it_saw() {
-        let lock = Lock::new(ProjectName::default(), ServiceName::new("web").expect("valid"), vec![Host::parse("h1").expect("valid")]);
-        let origin = Origin { file: "deploy.rhai".into(), line: 1, column: 1 };
-        let record = Recorded { key: Key::call("", 1), op: lock.into(), origin, result: Ok(Outcome::of(())), seconds: 0.0 };
-        let run = RunInfo { id: RunId::new("r2").expect("valid"), operator: "ann@here".into(), started: "2026-01-02T00:00:00Z".into() };
-        let run = Arc::new(run);
-        let seen = |reach| overtaken(&Deployed(vec![("r3", "2026-01-03T00:00:00Z")]), std::slice::from_ref(&record), reach, &run);
-        assert_eq!(seen(Reach::Seen).expect("r3 came later").service.as_str(), "web");
-        assert_eq!(seen(Reach::Changed), None, "there is nothing to take back");
+        let after = "2026-01-02T10:03:01.000Z";
+        for seen in [locked("2026-01-02T10:03:00.000Z", 110.0), looked("2026-01-02T10:03:02.000Z", 1.5)] {
+            let told = |reach, at| told(std::slice::from_ref(&seen), reach, &[("r3", at)]);
+            assert_eq!(told(Reach::Seen, after).as_deref(), Some(after));
+            assert_eq!(told(Reach::Seen, "2026-01-02T10:02:00.000Z"), None, "it has seen that");
+            assert_eq!(told(Reach::Changed, after), None, "there is nothing to take back");
+        }
+    }
+
+    #[test]
+    fn what_was_not_begun_is_not_overtaken() {
+        let Entry::Intent(Intent { asked, .. }) = changed("") else { panic!("an intent") };
+        let failure = Failure::refused("web on h1 is locked");
+        let refused = Entry::Failed { asked, failure, at: "2026-01-02T10:03:00.000Z".into(), seconds: 0.0 };
+        assert_eq!(told(&[refused], Reach::Changed, &[("r3", "2026-01-02T10:04:00.000Z")]), None);
     }
 }

@@ -10,7 +10,7 @@ use super::{Call, Executor, Outcome, intend::made};
 pub use crate::journal::recorded::in_script_order;
 use crate::{
     failure::{Failure, FailureKind},
-    journal::{Asked, Entry, Intent, Journal, Recorded},
+    journal::{Asked, Entry, Intent, Journal, Recorded, now},
     model::Key,
     op::{CommandOutput, Op},
 };
@@ -189,13 +189,13 @@ impl<E: Executor> Executor for Record<E> {
             Some(intent) => self.settle(call, intent),
             None => self.inner.perform(call).map(|outcome| (outcome, None)),
         };
-        let seconds = begin.elapsed().as_secs_f64();
+        let (at, seconds) = (now(), begin.elapsed().as_secs_f64());
         let asked = Asked { key: call.key.clone(), origin: call.origin.clone(), op: call.op.clone() };
         let (entry, result) = match result {
-            Ok((outcome, answered_by)) => (Entry::Done { asked, outcome: outcome.clone(), seconds, answered_by }, Ok(outcome)),
+            Ok((outcome, answered_by)) => (Entry::Done { asked, outcome: outcome.clone(), at, seconds, answered_by }, Ok(outcome)),
             Err(failure) => {
                 let failure = failure.from(&call.origin);
-                (Entry::Failed { asked, failure: failure.clone(), seconds }, Err(failure))
+                (Entry::Failed { asked, failure: failure.clone(), at, seconds }, Err(failure))
             }
         };
         match self.journal.append(entry) {

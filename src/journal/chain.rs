@@ -186,7 +186,13 @@ mod tests {
                     at: "2026-01-01T00:00:00Z".into(),
                     inverse: vec![asked(1).op.into_inner()].into(),
                 }),
-                Entry::Done { asked: asked(number), outcome: Outcome::of("é😀\n"), seconds: 0.25, answered_by: None },
+                Entry::Done {
+                    asked: asked(number),
+                    outcome: Outcome::of("é😀\n"),
+                    at: "2026-01-01T00:00:01Z".into(),
+                    seconds: 0.25,
+                    answered_by: None,
+                },
             ]
         });
         Chain::of(&entries.collect::<Vec<_>>())

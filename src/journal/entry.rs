@@ -29,6 +29,9 @@ pub enum Entry {
         asked: Asked,
         /// What it returned.
         outcome: Outcome,
+        /// When, in RFC 3339, UTC; empty in journals of an earlier podlift.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        at: String,
         /// How long it took.
         seconds: f64,
         /// Who said so, where nobody could know it but a person.
@@ -42,6 +45,9 @@ pub enum Entry {
         asked: Asked,
         /// Why.
         failure: Failure,
+        /// When, in RFC 3339, UTC; empty in journals of an earlier podlift.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        at: String,
         /// How long it took.
         seconds: f64,
     },

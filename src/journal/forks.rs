@@ -305,7 +305,7 @@ mod tests {
     fn the_answer_of_a_command_that_only_one_copy_has_is_not_passed_over() {
         let base = copy(HERE, &base(), [command(3)]).chain;
         let Entry::Intent(Intent { asked, .. }) = command(3) else { panic!("an intent") };
-        let answer = Entry::Done { asked, outcome: Outcome::of(()), seconds: 1.0, answered_by: None };
+        let answer = Entry::Done { asked, outcome: Outcome::of(()), at: String::new(), seconds: 1.0, answered_by: None };
         let answered = copy("h1", &base, [answer]);
         let looked = copy("h2", &base, [began("bob", How::Resume, &[]), read(4)]);
         assert_eq!(chosen(&[&answered, &looked]).expect("it was done"), ("h1".into(), vec!["h2".into()]));

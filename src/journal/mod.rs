@@ -226,7 +226,7 @@ mod tests {
         let intent = Intent { asked: asked(1), at: now(), inverse: Inverse::default() };
         let failure = journal.append(Entry::Intent(intent.clone())).expect_err("nobody noted it");
         assert_eq!(failure.kind, FailureKind::Interrupted);
-        let done = Entry::Done { asked: asked(2), outcome: Outcome::of(()), seconds: 0.0, answered_by: None };
+        let done = Entry::Done { asked: asked(2), outcome: Outcome::of(()), at: now(), seconds: 0.0, answered_by: None };
         journal.append(done).expect("the disk is there");
 
         let text = disk.lock().unwrap_or_else(PoisonError::into_inner).clone();
