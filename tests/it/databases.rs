@@ -358,6 +358,20 @@ fn a_backfill_changes_each_row_once_and_keeps_the_pace_that_it_has_found() {
 }
 
 #[test]
+fn a_backfill_goes_on_when_its_server_has_come_up_again() {
+    let mut shop = Shop::new();
+    shop.postgres.sql("CREATE TABLE counts (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0); ALTER TABLE counts OWNER TO app");
+    shop.postgres.sql("INSERT INTO counts SELECT n FROM generate_series(1, 4000) n");
+    shop.write(r#"db.backfill(#{ table: "counts", key: "id", set: "n = n + 1", batch: 10, pause: "20ms" });"#);
+    let run = shop.project.start(&["run", "deploy.rhai"]);
+    until("it is in the middle", || shop.postgres.sql("SELECT count(*) FROM counts WHERE n > 0") != "0");
+    shop.postgres.restart();
+    let output = run.wait_with_output().expect("podlift ends");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(shop.postgres.sql("SELECT min(n), max(n), count(*) FROM counts"), "1|1|4000");
+}
+
+#[test]
 fn a_backup_can_be_restored_and_a_second_one_does_not_take_its_place() {
     let shop = Shop::new();
     shop.postgres.sql("CREATE TABLE users (id int); ALTER TABLE users OWNER TO app; INSERT INTO users VALUES (1)");

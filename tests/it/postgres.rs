@@ -33,23 +33,7 @@ impl Postgres {
         let access = "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
         fs::write(folder.path().join("data/pg_hba.conf"), access).expect("the data folder can be written");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port is free").port();
-        let settings = [
-            format!("port={port}"),
-            format!("unix_socket_directories={}", folder.path().display()),
-            "listen_addresses=127.0.0.1".into(),
-            "fsync=off".into(),
-            "max_connections=60".into(),
-            "shared_buffers=128MB".into(),
-            "max_wal_size=4GB".into(),
-            "autovacuum_naptime=5s".into(),
-            "log_line_prefix=%a ".into(),
-            "log_lock_waits=on".into(),
-            format!("deadlock_timeout={LOCK_LIMIT}"),
-        ];
-        let log = fs::File::create(folder.path().join("log")).expect("the folder can be written");
-        let mut server = unprivileged("postgres");
-        server.args(["-D", data]).args(settings.iter().flat_map(|setting| ["-c", setting])).stdin(Stdio::null()).stdout(Stdio::null());
-        let server = server.stderr(log).spawn().expect("postgres starts");
+        let server = serve(folder.path(), port, &[]);
         let postgres = Self { folder, server, port };
         postgres.wait();
         postgres.admin("postgres", "CREATE DATABASE shop");
@@ -61,16 +45,42 @@ impl Postgres {
     fn wait(&self) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while !self.psql("postgres", "SELECT 1").output().is_ok_and(|output| output.status.success()) {
-            assert!(Instant::now() < deadline, "{}", fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
+            assert!(Instant::now() < deadline, "{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
+    /// It crashes and comes up again, which takes until somebody has been told that it does.
+    pub fn restart(&mut self) {
+        self.quit();
+        let data = self.folder.path().join("data");
+        let held = self.folder.path().join("held");
+        for file in [&held, &data.join("recovery.signal")] {
+            fs::write(file, "").expect("the folder can be written");
+            own(file);
+        }
+        fs::write(self.folder.path().join("log"), "").expect("the log can be written");
+        let hold = format!("restore_command=while test -e {}; do sleep 0.02; done; false", held.display());
+        self.server = serve(self.folder.path(), self.port, &[hold, "hot_standby=off".into()]);
+        crate::until::until("somebody was told that it comes up", || self.log().contains("FATAL:  the database system is"));
+        fs::remove_file(held).expect("it was there");
+        self.wait();
+    }
+
+    fn quit(&mut self) {
+        // SIGQUIT: at once, and its children with it.
+        let _ = Command::new("kill").args(["-QUIT", &self.server.id().to_string()]).status();
+        let _ = self.server.wait();
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
     /// What it has logged of sessions that waited for a lock for longer than podlift lets one wait, by their application's name.
     pub fn waited_too_long(&self, application: &str) -> Vec<String> {
-        let log = fs::read_to_string(self.folder.path().join("log")).expect("it logs");
         let begins = format!("{application} ");
-        log.lines().filter(|line| line.starts_with(&begins) && line.contains("still waiting for")).map(str::to_owned).collect()
+        self.log().lines().filter(|line| line.starts_with(&begins) && line.contains("still waiting for")).map(str::to_owned).collect()
     }
 
     /// The folder of its socket.
@@ -136,10 +146,29 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // SIGQUIT: at once, and its children with it.
-        let _ = Command::new("kill").args(["-QUIT", &self.server.id().to_string()]).status();
-        let _ = self.server.wait();
+        self.quit();
     }
+}
+
+/// Runs the server on its data, with more settings.
+fn serve(folder: &Path, port: u16, more: &[String]) -> Child {
+    let settings = [
+        format!("port={port}"),
+        format!("unix_socket_directories={}", folder.display()),
+        "listen_addresses=127.0.0.1".into(),
+        "fsync=off".into(),
+        "max_connections=60".into(),
+        "shared_buffers=128MB".into(),
+        "max_wal_size=4GB".into(),
+        "autovacuum_naptime=5s".into(),
+        "log_line_prefix=%a ".into(),
+        "log_lock_waits=on".into(),
+        format!("deadlock_timeout={LOCK_LIMIT}"),
+    ];
+    let log = fs::File::options().create(true).append(true).open(folder.join("log")).expect("the folder can be written");
+    let mut server = unprivileged("postgres");
+    server.arg("-D").arg(folder.join("data")).args(settings.iter().chain(more).flat_map(|setting| ["-c", setting]));
+    server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("postgres starts")
 }
 
 /// One of Debian's programs of the newest version, else the one on the path.

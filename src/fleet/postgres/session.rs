@@ -199,15 +199,22 @@ async fn connect(fleet: &Fleet, database: &Database, address: &Address) -> Resul
     Ok((client, tokio::spawn(async move { drop(connection.await) })))
 }
 
-/// A server that answered, and did not let us in.
+/// A server that answered, and did not let us in. One that comes up, goes down or has no room lets us in later.
 fn not_accepted(database: &Database, told: &DbError) -> Failure {
-    let failure = Failure::refused(format!("the database {database} did not accept the login: {}", told.message()));
-    match told.code() {
+    let message = format!("the database {database} did not accept the login: {}", told.message());
+    let code = told.code();
+    if *code == SqlState::TOO_MANY_CONNECTIONS {
+        return Failure::new(FailureKind::Unreachable, message).hint("wait until there is room, or raise max_connections");
+    }
+    if code.code().starts_with("57P") {
+        return Failure::new(FailureKind::Unreachable, message).hint("wait until the server is up");
+    }
+    let failure = Failure::refused(message);
+    match code {
         code if *code == SqlState::INVALID_PASSWORD => failure
             .hint("check the user and the password")
             .hint("a password that has one of @ : / ? # % in it has to be percent-encoded, in the secret itself"),
         code if *code == SqlState::INVALID_CATALOG_NAME => failure.hint("check the name at the URL's end, or create the database"),
-        code if *code == SqlState::TOO_MANY_CONNECTIONS => failure.hint("wait until there is room, or raise max_connections"),
         _ => failure.hint("check the user, the password and pg_hba.conf"),
     }
 }
