@@ -358,6 +358,31 @@ fn a_backfill_changes_each_row_once_and_keeps_the_pace_that_it_has_found() {
 }
 
 #[test]
+fn a_backfill_waits_shortly_for_a_table_that_somebody_alters_and_comes_again() {
+    let shop = Shop::new();
+    shop.postgres.sql("CREATE TABLE counts (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0); ALTER TABLE counts OWNER TO app");
+    shop.postgres.sql("INSERT INTO counts SELECT n FROM generate_series(1, 100) n");
+    let mut holder = shop.postgres.session("an alter");
+    let mut input = holder.stdin.take().expect("it is piped");
+    writeln!(input, "BEGIN; LOCK TABLE counts IN ACCESS EXCLUSIVE MODE;").expect("psql reads");
+    until("the table is held", || shop.postgres.sql("SELECT count(*) FROM pg_locks WHERE relation = 'counts'::regclass") != "0");
+    shop.write(r#"db.backfill(#{ table: "counts", key: "id", set: "n = n + 1", lock_timeout: "200ms" });"#);
+    let run = shop.project.start(&["run", "deploy.rhai"]);
+    let waits = "SELECT query_start FROM pg_stat_activity WHERE application_name LIKE 'podlift-%' AND wait_event_type = 'Lock'";
+    let mut seen = std::collections::BTreeSet::new();
+    until("it has queued for the table three times", || {
+        let begun = shop.postgres.sql(waits);
+        seen.extend(Some(begun).filter(|begun| !begun.is_empty()));
+        seen.len() == 3
+    });
+    drop(input);
+    holder.wait().expect("psql ends");
+    let output = run.wait_with_output().expect("podlift ends");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(shop.postgres.sql("SELECT min(n), max(n), count(*) FROM counts"), "1|1|100");
+}
+
+#[test]
 fn a_backfill_goes_on_when_its_server_has_come_up_again() {
     let mut shop = Shop::new();
     shop.postgres.sql("CREATE TABLE counts (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0); ALTER TABLE counts OWNER TO app");

@@ -27,7 +27,7 @@ const BATCHES: (f64, f64) = (10.0, 100_000.0);
 const PART: f64 = 0.005;
 /// How many pages of a table are counted to know about how many rows it has.
 const PAGES: f64 = 500.0;
-/// How often one batch is tried again that met a lock.
+/// How often one batch is tried again that met a lock, and the look at the table before the first one.
 const TRIES: u32 = 30;
 
 /// What a backfill works on, as the database knows it.
@@ -96,10 +96,40 @@ async fn go(fleet: &Fleet, op: &Backfill, call: &Call, pace: &mut Pace) -> Resul
         ledger::lock(&session, "", &call.cancellation).await?;
         ledger::prepare(&session).await?;
     }
-    let work = Work { fleet, session: &session, op, call, target: target(&session, op).await?, set, condition };
-    let progress = work.begin().await?;
+    // Looking at a table waits for its locks too, behind somebody's ALTER.
+    session.run(&format!("SET lock_timeout = {}", op.lock_timeout.as_milliseconds())).await?;
+    let mut tries = 0;
+    let (work, progress) = loop {
+        match begin(fleet, &session, op, call, &set, condition.as_deref()).await {
+            Err(failure) if failure.kind == FailureKind::Locked && tries < TRIES && call.cancellation.urgency() == Urgency::None => {
+                tries += 1;
+                call.progress.doing(&format!("{}; trying again", failure.message));
+                sleep(nap(tries)).await;
+            }
+            other => break other?,
+        }
+    };
     pace.was_reached = true;
     work.go(progress, pace).await
+}
+
+/// Looks at the table, and at how far its backfill is.
+async fn begin<'a>(
+    fleet: &'a Fleet,
+    session: &'a Session,
+    op: &'a Backfill,
+    call: &'a Call,
+    set: &'a str,
+    condition: Option<&'a str>,
+) -> Result<(Work<'a>, Progress), Failure> {
+    let work = Work { fleet, session, op, call, target: target(session, op).await?, set, condition };
+    let progress = work.begin().await?;
+    Ok((work, progress))
+}
+
+/// The wait before a try that met a lock the last time.
+fn nap(tries: u32) -> Duration {
+    Duration::from_millis(u64::from(100 * tries).min(2000))
 }
 
 async fn target(session: &Session, op: &Backfill) -> Result<Target, Failure> {
@@ -139,8 +169,8 @@ struct Work<'a> {
     op: &'a Backfill,
     call: &'a Call,
     target: Target,
-    set: String,
-    condition: Option<String>,
+    set: &'a str,
+    condition: Option<&'a str>,
 }
 
 impl Work<'_> {
@@ -157,7 +187,10 @@ impl Work<'_> {
              SELECT {values}, (SELECT max({column})::text FROM {table}), 0, false ON CONFLICT (run, series) DO NOTHING"
         );
         // Not every key type has max(): uuid has none before Postgres 18.
-        if self.session.run(&note).await.is_err() {
+        if let Err(failure) = self.session.run(&note).await {
+            if failure.kind == FailureKind::Locked {
+                return Err(failure);
+            }
             let ordered = format!("(SELECT k.{column}::text FROM {table} k ORDER BY k.{column} DESC LIMIT 1)");
             let values = format!("SELECT {values}, {ordered}, 0, false");
             let text = format!(
@@ -200,7 +233,7 @@ impl Work<'_> {
                 Err(failure) if failure.kind == FailureKind::Locked && tries < TRIES => {
                     tries += 1;
                     pace.size = (pace.size / 2.0).max(BATCHES.0);
-                    sleep(Duration::from_millis(u64::from(100 * tries).min(2000))).await;
+                    sleep(nap(tries)).await;
                     continue;
                 }
                 Err(failure) => return Err(failure),
@@ -228,16 +261,15 @@ impl Work<'_> {
         let literal = |key: &str| format!("{}::{type_name}", quoted_text(key));
         let Some(upto) = &progress.upto else { return self.finish(progress).await };
         let from = progress.last.as_ref().map(|last| format!("k.{column} > {} AND ", literal(last))).unwrap_or_default();
-        let condition = self.condition.as_ref().map(|condition| format!(" AND ({condition}\n)")).unwrap_or_default();
+        let condition = self.condition.map(|condition| format!(" AND ({condition}\n)")).unwrap_or_default();
         let key = quoted_name("podlift key");
         // A bare name behind ORDER BY would be that of the text, in which 9 comes behind 10.
         // The keys first, in their order, so that two writers take their locks in the same order as far as Postgres lets us.
         let text = format!(
-            "BEGIN; SET LOCAL lock_timeout = {};\n\
+            "BEGIN;\n\
              WITH podlift_batch AS MATERIALIZED (SELECT k.{column} AS {key} FROM {table} k WHERE {from}k.{column} <= {} ORDER BY k.{column} LIMIT {size:.0}),\n\
              podlift_done AS (UPDATE {table} SET {}\n FROM podlift_batch WHERE {table}.{column} = podlift_batch.{key}{condition} RETURNING 1)\n\
              SELECT (SELECT {key}::text FROM podlift_batch ORDER BY podlift_batch.{key} DESC LIMIT 1), (SELECT count(*) FROM podlift_batch), (SELECT count(*) FROM podlift_done)",
-            self.op.lock_timeout.as_milliseconds(),
             literal(upto),
             self.set,
         );
