@@ -383,6 +383,19 @@ fn a_backfill_waits_shortly_for_a_table_that_somebody_alters_and_comes_again() {
 }
 
 #[test]
+fn a_backfill_of_a_table_or_column_that_is_not_there_tells_which_are() {
+    let shop = Shop::new();
+    let script = |table: &str, key: &str| format!("db.backfill(#{{ table: `{table}`, key: `{key}`, set: \"n = 1\" }});");
+    shop.fails(&script("user", "id"), "help: it has no tables at all");
+    shop.postgres.sql("CREATE TABLE \"User\" (id int PRIMARY KEY, n int); ALTER TABLE \"User\" OWNER TO app; CREATE SCHEMA other");
+    shop.postgres.sql("CREATE TABLE other.users (id int)");
+    shop.fails(&script("User", "id"), "help: its tables are \"User\", other.users help: write a name as it stands there");
+    shop.fails(&script("\"User\"", "uid"), "shop has no column uid");
+    shop.fails(&script("\"User\"", "uid"), "help: its columns are id, n");
+    shop.succeeds(&script("\"User\"", "id"));
+}
+
+#[test]
 fn a_backfill_goes_on_when_its_server_has_come_up_again() {
     let mut shop = Shop::new();
     shop.postgres.sql("CREATE TABLE counts (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0); ALTER TABLE counts OWNER TO app");

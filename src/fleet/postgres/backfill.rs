@@ -30,6 +30,9 @@ const PAGES: f64 = 500.0;
 /// How often one batch is tried again that met a lock, and the look at the table before the first one.
 const TRIES: u32 = 30;
 
+/// How many tables or columns are named where one is missing.
+const NAMES: usize = 20;
+
 /// What a backfill works on, as the database knows it.
 struct Target {
     table: String,
@@ -147,7 +150,7 @@ async fn target(session: &Session, op: &Backfill) -> Result<Target, Failure> {
     let Some([Some(table), Some(column), Some(type_name), Some(is_key), Some(pages)]) =
         row.and_then(|row| <[Option<String>; 5]>::try_from(row).ok())
     else {
-        return Err(Failure::refused(format!("the database {} has no table {} with a column {}", session.shown(), op.table, op.key)));
+        return Err(no_column(session, op).await?);
     };
     if is_key != "t" {
         return Err(Failure::refused(format!(
@@ -161,6 +164,35 @@ async fn target(session: &Session, op: &Backfill) -> Result<Target, Failure> {
     let count = session.value(&format!("SELECT count(*) FROM {table} TABLESAMPLE SYSTEM ({percent})")).await?;
     let about = count.and_then(|count| count.parse::<f64>().ok()).unwrap_or_default() * 100.0 / percent;
     Ok(Target { table, column, type_name, about })
+}
+
+/// Says which of both is not there, the table or its column, and which are.
+async fn no_column(session: &Session, op: &Backfill) -> Result<Failure, Failure> {
+    let shown = session.shown();
+    let columns = format!(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass({}) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+        quoted_text(&op.table)
+    );
+    let columns = names(session, &columns).await?;
+    if !columns.is_empty() {
+        let failure = Failure::refused(format!("the table {} of the database {shown} has no column {}", op.table, op.key));
+        return Ok(failure.hint(format!("its columns are {columns}")));
+    }
+    let tables = "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace NOT IN \
+        (SELECT oid FROM pg_namespace WHERE nspname IN ('podlift', 'information_schema') OR nspname LIKE 'pg\\_%') ORDER BY 1";
+    let tables = names(session, tables).await?;
+    let failure = Failure::refused(format!("the database {shown} has no table {}", op.table));
+    Ok(match tables.as_str() {
+        "" => failure.hint("it has no tables at all: is it the right database?"),
+        tables => failure.hint(format!("its tables are {tables}")).hint("write a name as it stands there, with its quotes and its schema"),
+    })
+}
+
+/// The first names that a statement returns, in words.
+async fn names(session: &Session, text: &str) -> Result<String, Failure> {
+    let names: Vec<String> = session.rows(text).await?.into_iter().flatten().flatten().collect();
+    let more = if names.len() > NAMES { format!(" and {} more", names.len() - NAMES) } else { String::new() };
+    Ok(format!("{}{more}", names[..names.len().min(NAMES)].join(", ")))
 }
 
 struct Work<'a> {
