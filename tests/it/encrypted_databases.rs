@@ -73,6 +73,8 @@ fn a_certificate_that_is_not_as_the_url_asks_is_refused_before_anything_is_touch
     }
     shop.lets_in("127.0.0.1", "?sslmode=verify-full&sslrootcert=tls/ca.pem", true);
     shop.lets_in("localhost", "?sslmode=verify-ca&sslrootcert=tls/ca.pem", true);
+    shop.project.write("tls/my ca.pem", &authority.pem());
+    shop.lets_in("127.0.0.1", "?sslmode=verify%2Dfull&sslrootcert=tls%2Fmy%20ca.pem", true);
     shop.lets_in("127.0.0.1", "?sslmode=disable", false);
     shop.is_refused("127.0.0.1", "?sslmode=verify-full", "is signed by nobody in the system's roots");
     for mode in ["require", "verify-ca", "verify-full"] {
@@ -82,6 +84,8 @@ fn a_certificate_that_is_not_as_the_url_asks_is_refused_before_anything_is_touch
     shop.is_refused("localhost", "?sslmode=verify-full&sslrootcert=tls/ca.pem", "is for 127.0.0.1, and not for localhost");
     shop.is_refused("127.0.0.1", "?sslmode=verify-full&sslrootcert=tls/gone.pem", "tls/gone.pem, cannot be read: No such file");
     shop.is_refused("127.0.0.1", "?sslmode=verify-full&sslrootcert=tls/none.pem", "has no certificate in it");
+    shop.project.write("tls/bad.pem", "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n");
+    shop.is_refused("127.0.0.1", "?sslmode=verify-full&sslrootcert=tls/bad.pem", "tls/bad.pem, cannot be used");
     shop.is_refused("127.0.0.1", "?sslmode=verify-ca", "names no CA");
     shop.is_refused("127.0.0.1", "?sslmode=allow", "unknown `sslmode`");
     shop.is_refused("127.0.0.1", "?sslcert=client.pem", "the parameter `sslcert`");

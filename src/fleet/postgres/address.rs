@@ -62,19 +62,19 @@ impl Address {
         let url = fleet.secrets().resolve(&database.url)?;
         let refused = |why: &str| Failure::refused(format!("the URL of the database {database} {why}"));
         let (place, parameters) = parts(&url);
-        let (mut mode, mut file, mut others) = ("prefer", None, Vec::new());
+        let (mut mode, mut file, mut others) = ("prefer".to_owned(), None, Vec::new());
         for parameter in parameters {
             match parameter.split_once('=') {
-                Some(("sslmode", value)) => mode = value,
-                Some(("sslrootcert", value)) => file = Some(value).filter(|value| !["", "system"].contains(value)),
+                Some(("sslmode", value)) => mode = decoded(value),
+                Some(("sslrootcert", value)) => file = Some(decoded(value)).filter(|value| !["", "system"].contains(&value.as_str())),
                 Some((name, _)) if UNKNOWN.contains(&name) => {
                     return Err(refused(&format!("has the parameter `{name}`, which podlift does not know")).hint("leave it out"));
                 }
                 _ => others.push(parameter),
             }
         }
-        let (mode, check) = match (mode, file) {
-            ("disable" | "prefer", _) => (mode, Check::Nothing),
+        let (mode, check) = match (mode.as_str(), &file) {
+            (mode @ ("disable" | "prefer"), _) => (mode, Check::Nothing),
             // libpq keeps this from the time before `verify-ca`.
             ("require" | "verify-ca", Some(_)) => ("require", Check::Issuer),
             ("require", None) => ("require", Check::Nothing),
@@ -85,7 +85,7 @@ impl Address {
             }
             _ => return Err(refused("has an unknown `sslmode`").hint("there are disable, prefer, require, verify-ca and verify-full")),
         };
-        let roots = file.filter(|_| check != Check::Nothing).map(|file| Roots::read(fleet, database, file)).transpose()?;
+        let roots = file.filter(|_| check != Check::Nothing).map(|file| Roots::read(fleet, database, &file)).transpose()?;
         let mode = format!("sslmode={mode}");
         others.push(&mode);
         let config = Config::from_str(&format!("{place}?{}", others.join("&"))).map_err(|_| {
@@ -113,17 +113,21 @@ impl Address {
 
 impl Roots {
     fn read(fleet: &Fleet, database: &Database, file: &str) -> Result<Self, Failure> {
-        let refused = |why: String| {
-            Failure::refused(format!("the CA of the database {database}, {file}, {why}"))
-                .hint("`sslrootcert` names a PEM file, relative to the script's folder")
-        };
-        let pem = std::fs::read_to_string(fleet.folder().join(file)).map_err(|error| refused(format!("cannot be read: {error}")))?;
-        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-        let certificates = certificates.map_err(|error| refused(format!("cannot be read: {error}")))?;
-        if certificates.is_empty() {
-            return Err(refused("has no certificate in it".into()));
+        let mut roots = Self { file: file.to_owned(), pem: String::new(), certificates: Vec::new() };
+        let read = std::fs::read_to_string(fleet.folder().join(file));
+        roots.pem = read.map_err(|error| roots.refused(database, &format!("cannot be read: {error}")))?;
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(roots.pem.as_bytes()).collect();
+        roots.certificates = certificates.map_err(|error| roots.refused(database, &format!("cannot be read: {error}")))?;
+        if roots.certificates.is_empty() {
+            return Err(roots.refused(database, "has no certificate in it"));
         }
-        Ok(Self { file: file.to_owned(), pem, certificates })
+        Ok(roots)
+    }
+
+    /// The refusal of the file.
+    pub fn refused(&self, database: &Database, why: &str) -> Failure {
+        Failure::refused(format!("the CA of the database {database}, {}, {why}", self.file))
+            .hint("`sslrootcert` names a PEM file, relative to the script's folder")
     }
 }
 
@@ -136,9 +140,32 @@ fn parts(url: &str) -> (&str, Vec<&str>) {
     }
 }
 
+/// A value without its percent signs, as libpq reads it; one that is no UTF-8 then stays as it is.
+fn decoded(value: &str) -> String {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let [first, others @ ..] = rest {
+        let code = others.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let code = code.filter(|digits| *first == b'%' && digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let byte = code.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &others[2..] } else { others };
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| value.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_decoded() {
+        for (value, text) in
+            [("my%20ca.pem", "my ca.pem"), ("%C3%a4", "ä"), ("100%", "100%"), ("%zz%2", "%zz%2"), ("%+1", "%+1"), ("%ff", "%ff")]
+        {
+            assert_eq!(decoded(value), text);
+        }
+    }
 
     #[test]
     fn parameters_begin_behind_the_password() {

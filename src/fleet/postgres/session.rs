@@ -189,7 +189,7 @@ async fn connect(fleet: &Fleet, database: &Database, address: &Address) -> Resul
     };
     // On a socket the bytes never leave the machine.
     if let Some(name) = name.filter(|_| config.get_ssl_mode() != SslMode::Disable) {
-        let tls = Tls::new(&name, address).map_err(|why| unreachable(database, &why))?;
+        let tls = Tls::new(database, &name, address)?;
         let (client, connection) = config.connect_raw(wire, tls).await.map_err(failed)?;
         return Ok((client, tokio::spawn(async move { drop(connection.await) })));
     }

@@ -30,16 +30,16 @@ pub struct Tls {
 
 impl Tls {
     /// With what the address asks of the server's certificate.
-    pub fn new(server: &str, address: &Address) -> Result<Self, String> {
+    pub fn new(database: &Database, server: &str, address: &Address) -> Result<Self, Failure> {
         let provider = Arc::new(ring::default_provider());
-        let said = |error: &dyn std::error::Error| error.to_string();
+        let said = |error: &dyn std::error::Error| Failure::refused(format!("there is no TLS with the database {database}: {error}"));
         let inner: Option<Arc<dyn ServerCertVerifier>> = match (address.check, &address.roots) {
             (Check::Nothing, _) => None,
             (_, None) => Some(Arc::new(Verifier::new(provider.clone()).map_err(|error| said(&error))?)),
             (_, Some(roots)) => {
                 let mut store = RootCertStore::empty();
                 for certificate in &roots.certificates {
-                    store.add(certificate.clone()).map_err(|error| format!("{}: {error}", roots.file))?;
+                    store.add(certificate.clone()).map_err(|error| roots.refused(database, &format!("cannot be used: {error}")))?;
                 }
                 let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone());
                 Some(builder.build().map_err(|error| said(&error))?)
