@@ -24,7 +24,7 @@ pub fn read(about: &About, narrator: &Arc<dyn Narrator>) -> (Vec<Between>, Vec<(
         let ops = databases.iter().map(|database| Query { database: (*database).clone(), text: text.into(), assume: None });
         look::read(about, narrator.clone(), ops.collect())
     };
-    let all: Vec<&Database> = about.inventory.databases.iter().collect();
+    let all: Vec<&Database> = about.inventory.databases.iter().map(|asked| &asked.database).collect();
     let (mut noted, mut failures, mut changes) = (Vec::new(), Vec::new(), Vec::new());
     for (database, answer) in all.iter().zip(ask(&all, IS_THERE)) {
         match answer {

@@ -12,7 +12,7 @@ use super::{
     complaint,
     environment::Environment,
     exit::{Cause, Exit, Remains},
-    inventory::Inventory,
+    inventory::{Asked, Inventory},
     look,
     outside::Outside,
     place::Place,
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cli::{self, Word},
     failure::Failure,
-    model::{Database, HostName, HostState},
+    model::{HostName, HostState},
     op::{Query, Row},
     script::{Checked, diagnostics::Diagnostic},
     terminal::{
@@ -100,9 +100,9 @@ fn look_at_hosts(options: &cli::Check, place: &Place, script: &Checked, printer:
                 Err(failure) => complaint::tell_failure(printer, &failure.clone().on(&part.host.name)),
             }
         }
-        for (database, answer) in &databases {
+        for (asked, answer) in &databases {
             match answer {
-                Ok(row) => printer.data(databases::report(database, row, printer.data_style())),
+                Ok(row) => printer.data(databases::report(&asked.database, asked.is_changed, row, printer.data_style())),
                 Err(failure) => complaint::tell_failure(printer, failure),
             }
         }
@@ -132,15 +132,15 @@ fn prepare(options: &cli::Check, place: &Place, script: &Checked, printer: &Prin
 }
 
 /// What each database says of itself.
-fn look_at_databases(about: &About, printer: &Printer) -> Vec<(Database, Result<Row, Failure>)> {
+fn look_at_databases(about: &About, printer: &Printer) -> Vec<(Asked, Result<Row, Failure>)> {
     let all = &about.inventory.databases;
-    let ask = |database: &Database| Query { database: database.clone(), text: databases::QUESTION.into(), assume: None };
+    let ask = |asked: &Asked| Query { database: asked.database.clone(), text: databases::QUESTION.into(), assume: None };
     let answers = look::read(about, spinner(printer), all.iter().map(ask).collect());
     let one = |rows: Vec<Row>| rows.into_iter().next().ok_or_else(|| Failure::failed("the database did not say what it is"));
     all.iter().cloned().zip(answers.into_iter().map(|answer| answer.and_then(one))).collect()
 }
 
-type Databases = [(Database, Result<Row, Failure>)];
+type Databases = [(Asked, Result<Row, Failure>)];
 type Answers = BTreeMap<HostName, Result<HostState, Failure>>;
 
 /// What each host is for, and what was found there.
@@ -157,9 +157,11 @@ fn as_json(answers: &Answers, databases: &Databases, inventory: &Inventory) -> V
         }),
         Err(failure) => json!({ "host": part.host.name, "failure": failure }),
     };
-    let of_database = |(database, answer): &(Database, Result<Row, Failure>)| match answer {
-        Ok(row) => json!({ "database": database.to_string(), "answer": row, "problems": databases::problems(row) }),
-        Err(failure) => json!({ "database": database.to_string(), "failure": failure }),
+    let of_database = |(asked, answer): &(Asked, Result<Row, Failure>)| match answer {
+        Ok(row) => {
+            json!({ "database": asked.database.to_string(), "answer": row, "problems": databases::problems(row, asked.is_changed) })
+        }
+        Err(failure) => json!({ "database": asked.database.to_string(), "failure": failure }),
     };
     Value::Array(by_host(answers, inventory).map(of_host).chain(databases.iter().map(of_database)).collect())
 }
@@ -171,8 +173,8 @@ fn exit_of(answers: &Answers, databases: &Databases, inventory: &Inventory) -> E
         Ok(_) => Exit::Bad,
         Err(failure) => Exit::of(Cause::Failure(failure.kind), Remains::Nothing),
     };
-    let of_database = |(_, answer): &(Database, Result<Row, Failure>)| match answer {
-        Ok(row) if databases::problems(row).is_empty() => Exit::Done,
+    let of_database = |(asked, answer): &(Asked, Result<Row, Failure>)| match answer {
+        Ok(row) if databases::problems(row, asked.is_changed).is_empty() => Exit::Done,
         Ok(_) => Exit::Bad,
         Err(failure) => Exit::of(Cause::Failure(failure.kind), Remains::Nothing),
     };

@@ -21,7 +21,16 @@ pub struct Inventory {
     /// Which of them it starts where.
     pub places: BTreeMap<HostName, BTreeSet<ServiceName>>,
     /// The databases that it reads or changes.
-    pub databases: Vec<Database>,
+    pub databases: Vec<Asked>,
+}
+
+/// A database, and what a script asks of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// The database.
+    pub database: Database,
+    /// Whether it is written to; else it is only read.
+    pub is_changed: bool,
 }
 
 /// No services.
@@ -42,8 +51,10 @@ impl Inventory {
                 inventory.project = project.clone();
             }
             if let Some(database) = op.database() {
-                if !inventory.databases.contains(database) {
-                    inventory.databases.push(database.clone());
+                let is_changed = matches!(op, Op::Sql(_) | Op::Backfill(_));
+                match inventory.databases.iter_mut().find(|asked| asked.database == *database) {
+                    Some(asked) => asked.is_changed |= is_changed,
+                    None => inventory.databases.push(Asked { database: database.clone(), is_changed }),
                 }
                 // Nothing is deployed to the host that a database is reached through, or dumped on.
                 continue;

@@ -396,6 +396,21 @@ fn a_backfill_of_a_table_or_column_that_is_not_there_tells_which_are() {
 }
 
 #[test]
+fn a_check_asks_of_a_database_that_is_only_read_nothing_that_reading_does_not_need() {
+    let shop = Shop::new();
+    shop.postgres.sql("ALTER DATABASE shop OWNER TO postgres; REVOKE ALL ON DATABASE shop FROM app");
+    let check = |script: &str| {
+        shop.write(script);
+        let output = shop.project.podlift(&["check", "deploy.rhai", "--hosts"]);
+        (output.code, format!("{}{}", output.stdout, output.stderr))
+    };
+    let (code, told) = check("db.query(\"SELECT 1 AS one\"); db.sessions();");
+    assert!(code == 0 && told.contains("✓ server") && !told.contains("rights"), "{code}: {told}");
+    let (code, told) = check("db.query(\"SELECT 1 AS one\"); db.sql(\"CREATE TABLE a (id int)\");");
+    assert!(code != 0 && told.contains("app may not make the schema `podlift`"), "{code}: {told}");
+}
+
+#[test]
 fn a_backfill_goes_on_when_its_server_has_come_up_again() {
     let mut shop = Shop::new();
     shop.postgres.sql("CREATE TABLE counts (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0); ALTER TABLE counts OWNER TO app");

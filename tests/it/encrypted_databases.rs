@@ -122,6 +122,7 @@ fn everything_that_is_done_in_a_database_is_done_over_tls_with_a_ca_of_its_own()
     assert!(refused.code != 0 && refused.stderr.contains("certificate verify failed"), "{}", refused.stderr);
     assert_eq!(std::fs::read_dir(shop.project.path().join("dumps")).expect("dumps").count(), 1);
     // A check tells both.
+    shop.write("127.0.0.1", secure, "db.sql(\"CREATE TABLE other (id int)\");");
     let checked = shop.project.podlift(&["check", "deploy.rhai", "--hosts"]);
     assert!(checked.code != 0 && checked.stderr.contains("is signed by nobody in ca.pem"), "{}", checked.stderr);
     shop.project.write("ca.pem", &authority.pem());

@@ -60,8 +60,8 @@ impl Postgres {
             own(file);
         }
         fs::write(self.folder.path().join("log"), "").expect("the log can be written");
-        let hold = format!("restore_command=while test -e {}; do sleep 0.02; done; false", held.display());
-        self.server = serve(self.folder.path(), self.port, &[hold, "hot_standby=off".into()]);
+        let command = format!("restore_command=while test -e {}; do sleep 0.02; done; false", held.display());
+        self.server = serve(self.folder.path(), self.port, &[command, "hot_standby=off".into()]);
         crate::until::until("somebody was told that it comes up", || self.log().contains("FATAL:  the database system is"));
         fs::remove_file(held).expect("it was there");
         self.wait();
