@@ -58,7 +58,7 @@ info(`${{seen.requests}} requests, ${{seen.errors}} errors`);
 }
 
 fn served(rig: &Rig) -> String {
-    rig.exec(1, &["curl", "-sS", &format!("http://{}/version", rig.host(1).address)]).text().to_owned()
+    rig.exec(1, &["curl", "-sS", &format!("http://{}/version", rig.host(1).address)]).stdout.trim().to_owned()
 }
 
 fn load(rig: &Rig) -> Load {
