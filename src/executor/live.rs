@@ -74,7 +74,7 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
         return Err(call.unsent(lost));
     }
     if is_beyond_leases(&call.op) {
-        fleet.confirm_leases().await.map_err(|failure| call.unsent(failure))?;
+        fleet.confirm_leases(call).await.map_err(|failure| call.unsent(failure))?;
     }
     match &*call.op {
         Op::Survey(op) => plain(survey::survey(&*fleet.host(&op.host).await?, &op.project)).await,

@@ -62,6 +62,7 @@ impl<E: Executor> Executor for Settle<E> {
         let (mut rest, mut rested, mut since) = (FIRST, Period::default(), None);
         let (mut inverse, mut was_lost, mut was_sent, mut half_done) = (Inverse::default(), false, false, false);
         let mut first: Option<String> = None;
+        let mut without = BTreeSet::new();
         loop {
             let failure = match self.inner.perform(call) {
                 Ok(outcome) => {
@@ -100,22 +101,21 @@ impl<E: Executor> Executor for Settle<E> {
             if failure.kind != FailureKind::Unreachable {
                 return Err(failure);
             }
-            if !(failure.lost || known) {
-                self.give_up(host.as_ref());
-                return Err(failure);
-            }
             if call.op.is_known_by_its_answer_only() && failure.lost {
                 return Err(unanswered(call, failure));
             }
             let since = *since.get_or_insert_with(Instant::now);
-            let is_over = rested >= self.patience || since.elapsed() >= self.patience.duration();
-            if !is_over {
-                call.progress.doing(&format!("{}; trying again", failure.message));
-            }
+            let is_over = !(failure.lost || known) || rested >= self.patience || since.elapsed() >= self.patience.duration();
             if is_over {
                 self.give_up(host.as_ref());
+                // What is done elsewhere may not need a host that only had a say in it.
+                let is_elsewhere = |host: &HostName| call.op.hosts().iter().all(|needed| needed.name != *host);
+                if host.is_some_and(|host| is_elsewhere(&host) && without.insert(host)) {
+                    continue;
+                }
                 return Err(failure);
             }
+            call.progress.doing(&format!("{}; trying again", failure.message));
             // Whoever ends the run has not said that the host stays away: the undo waits for it anew.
             if call.cancellation.urgency() > Urgency::None || self.rest(call, rest).is_err() {
                 return Err(failure);
@@ -329,6 +329,62 @@ mod tests {
         assert_eq!(*settle.inner.given_up.lock().expect("nobody panics"), ["h1"]);
         // 0.5 + 1 + 2 + 4 + 5 × 5: the model's clock, which no test waits for.
         assert_eq!(settle.inner.asked.lock().expect("nobody panics").iter().filter(|verb| **verb == "pause").count(), 9);
+    }
+
+    #[test]
+    fn what_is_done_elsewhere_is_tried_once_more_without_a_host_that_is_given_up() {
+        /// Waits for h1 and h2 to confirm their leases until they are given up.
+        #[derive(Default)]
+        struct Waiting {
+            given_up: Mutex<Vec<String>>,
+            last: Option<Failure>,
+        }
+
+        impl Executor for Waiting {
+            fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+                if matches!(*call.op, Op::Pause(_)) {
+                    return Ok(Outcome::of(()));
+                }
+                let given_up = self.given_up.lock().expect("nobody panics");
+                let silent = ["h1", "h2"].into_iter().find(|host| given_up.iter().all(|known| known != host));
+                let failure = |host: &str| Failure::new(FailureKind::Unreachable, format!("{host} does not say")).on(&name(host));
+                silent.map(failure).or_else(|| self.last.clone()).map_or_else(|| Ok(Outcome::of(())), Err)
+            }
+
+            fn give_up(&self, host: &HostName) {
+                self.given_up.lock().expect("nobody panics").push(host.to_string());
+            }
+        }
+
+        fn name(host: &str) -> HostName {
+            Host::parse(host).expect("valid").name
+        }
+
+        let command = CommandLine::Program(vec!["migrate".into()]);
+        let here = |place| {
+            let invocation = Invocation {
+                place,
+                command: command.clone(),
+                env: [].into(),
+                stdin: None,
+                timeout: Period::seconds(1),
+                check: true,
+                name: None,
+                assume: None,
+            };
+            call(Hook { invocation, undo: None, lease: None })
+        };
+        let settle = |last| {
+            let settle = Settle::new(Waiting { last, ..Waiting::default() }, PATIENCE);
+            settle.reached().insert(name("h1"));
+            settle
+        };
+        settle(None).perform(&here(Place::Local)).expect("neither is needed for it");
+        let silent = Failure::new(FailureKind::Unreachable, "nobody says").on(&name("h2"));
+        let failure = settle(Some(silent)).perform(&here(Place::Local)).expect_err("without them it cannot be done either");
+        assert_eq!(failure.message, "nobody says");
+        let there = Place::Host { host: Host::parse("h1").expect("valid") };
+        assert_eq!(settle(None).perform(&here(there)).expect_err("h1 is needed for it").host, Some(name("h1")));
     }
 
     #[test]

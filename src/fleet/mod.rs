@@ -42,9 +42,6 @@ use crate::{
     model::{Host, HostName, ProjectName, ServiceName},
 };
 
-/// How long what hosts have said of their leases counts between the parts of what takes long.
-const CONFIRMED: Duration = Duration::from_secs(1);
-
 /// All hosts of a run, each reached on first use.
 #[derive(Clone)]
 pub struct Fleet(Arc<Inner>);
@@ -138,33 +135,6 @@ impl Fleet {
     /// Why nothing may be changed any longer somewhere, if another run has taken a lease of this one over.
     pub fn lost(&self) -> Option<Failure> {
         self.connections().into_iter().find_map(|connection| connection.leases().lost())
-    }
-
-    /// Asks every host that this process has leases on whether they are still its own; see [`Connection::confirm`].
-    pub async fn confirm_leases(&self) -> Result<(), Failure> {
-        // Where the renewal in the background has met it first, nothing is left to ask about.
-        if let Some(lost) = self.lost() {
-            return Err(lost);
-        }
-        let connections = self.connections().into_iter().filter(|connection| connection.leases().renewal().is_some());
-        let answers = futures_util::future::join_all(connections.map(|connection| async move { connection.confirm().await })).await;
-        answers.into_iter().collect()
-    }
-
-    /// The same between the parts of what takes long: where all hosts have just said so, none is asked again.
-    pub async fn confirm_leases_again(&self) -> Result<(), Failure> {
-        if let Some(lost) = self.lost() {
-            return Err(lost);
-        }
-        if self.connections().iter().all(|connection| connection.leases().are_confirmed(CONFIRMED)) {
-            return Ok(());
-        }
-        self.confirm_leases().await
-    }
-
-    /// Whether another run may have a lease of this one by now, as far as is known without asking.
-    pub fn may_have_lost_leases(&self) -> bool {
-        self.lost().is_some() || self.connections().iter().any(|connection| connection.leases().run_out().is_some())
     }
 
     /// Whether this process has taken this lease, or may have.

@@ -273,3 +273,34 @@ fn two_operators_do_not_run_commands_on_a_host_side_by_side_and_a_stale_run_runs
         assert!(!done.exists(), "the sleeper ran its command here");
     }
 }
+
+/// Changes something here before and after a host is lost, and then wants something of that host.
+const HERE: &str = r#"
+project("shop");
+lock(service("web", #{}), hosts(["h1", "h2"]));
+hook("local", "echo one >>done", #{ undo: "echo back from one >>done" });
+hook("local", "touch waits; until [ -e go ]; do sleep 0.1; done");
+hook("local", "echo two >>done", #{ undo: "echo back from two >>done" });
+hook(host("h2"), "true");
+"#;
+
+#[test]
+fn a_dead_host_keeps_nothing_from_being_changed_or_taken_back_elsewhere() {
+    let rig = Rig::up(RigOptions { hosts: 2, nginx: false, ..RigOptions::default() });
+    let project = project(&rig);
+    project.write("here.rhai", HERE);
+    let run = project.start(&["run", "here.rhai", "--lease", "3s", "--reconnect", "2s"]);
+    until("it waits", || project.path().join("waits").exists());
+    signal(&run, "STOP");
+    until("its leases have run out", || {
+        let leases = leases(&project, "shop", &["h1", "h2"]);
+        leases.len() == 2 && leases.iter().all(|(.., state)| state == "run out")
+    });
+    rig.kill(2);
+    std::fs::write(project.path().join("go"), "").expect("writes");
+    signal(&run, "CONT");
+    let ended = ended(run);
+    println!("--- exit {}\n{}", ended.code, ended.stderr);
+    let done = std::fs::read_to_string(project.path().join("done")).expect("it was made");
+    assert_eq!(done, "one\ntwo\nback from two\nback from one\n", "{}", ended.stderr);
+}

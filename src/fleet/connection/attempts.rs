@@ -74,6 +74,11 @@ impl Attempts {
         past.is_given_up = past.last.is_some();
     }
 
+    /// Whether nobody waits for the host any longer.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.past().is_given_up
+    }
+
     fn past(&self) -> MutexGuard<'_, Past> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -139,6 +139,11 @@ impl Connection {
         self.attempts.give_up();
     }
 
+    /// Whether nobody waits for the host any longer, and it has not come back since.
+    pub fn is_given_up(&self) -> bool {
+        self.attempts.is_given_up()
+    }
+
     /// Lets a host that was given up be tried once more without a wait, as briefly as then.
     pub fn reach_again(&self) {
         self.attempts.reach_again();
@@ -221,19 +226,13 @@ impl Connection {
         }
     }
 
-    /// Asks the host whether the leases that were taken through it are still this run's.
+    /// Asks the host whether the leases that were taken through it are still this run's; it may not answer.
     ///
     /// # Errors
-    /// Where one is another's by now; where the host does not say and one may have run out meanwhile, too.
+    /// Where one is another's by now.
     pub async fn confirm(&self) -> Result<(), Failure> {
         self.renew_leases().await;
-        if let Some(lost) = self.leases.lost() {
-            return Err(lost);
-        }
-        let Some(service) = self.leases.run_out() else { return Ok(()) };
-        let host = &self.host.name;
-        let message = format!("{host} does not say whether the lease of {service} is still this run's, and it may have run out");
-        Err(Failure::new(FailureKind::Unreachable, message).on(host))
+        self.leases.lost().map_or(Ok(()), Err)
     }
 
     /// Docker's API, its version negotiated. A call may take two minutes to begin its answer.

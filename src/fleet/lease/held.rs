@@ -76,9 +76,10 @@ impl Leases {
         self.held().iter().filter(|holding| holding.known).all(is_fresh)
     }
 
-    /// The service whose lease may have run out meanwhile, if there is one.
-    pub fn run_out(&self) -> Option<ServiceName> {
-        self.held().into_iter().find(Holding::may_have_run_out).map(|holding| holding.service)
+    /// Those that are this run's as far as it knows, and whether each may have run out meanwhile.
+    pub(super) fn kept(&self) -> Vec<(ProjectName, ServiceName, bool)> {
+        let kept = self.held().into_iter().filter(Holding::is_kept);
+        kept.map(|holding| (holding.project.clone(), holding.service.clone(), holding.may_have_run_out())).collect()
     }
 
     /// Takes note of what a host said to a renewal. Fails where the lease is another's by now.

@@ -4,6 +4,7 @@
 //! is opened anew renews the leases that its run has before anything else goes through it.
 
 mod answer;
+mod confirm;
 mod held;
 mod holder;
 mod words;

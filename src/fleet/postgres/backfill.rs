@@ -91,10 +91,10 @@ async fn go(fleet: &Fleet, op: &Backfill, call: &Call, pace: &mut Pace) -> Resul
     let condition = op.condition.as_ref().map(|condition| resolved(fleet, condition)).transpose()?;
     let session = Session::open(fleet, &op.database, &session_name(&call.token)).await?;
     // Whoever has taken a lease over may have gone on with this very call.
-    fleet.confirm_leases_again().await?;
+    fleet.confirm_leases_again(call).await?;
     ledger::end_predecessors(&session, &call.token).await?;
     ledger::lock(&session, &op.table, &call.cancellation).await?;
-    fleet.confirm_leases_again().await?;
+    fleet.confirm_leases_again(call).await?;
     if session.value("SELECT to_regclass('podlift.backfills')").await?.is_none() {
         ledger::lock(&session, "", &call.cancellation).await?;
         ledger::prepare(&session).await?;
@@ -248,7 +248,7 @@ impl Work<'_> {
                 let message = format!("the backfill of {} was interrupted; {} rows are done", self.op.table, progress.rows);
                 return Err(Failure::new(FailureKind::Interrupted, message));
             }
-            self.fleet.confirm_leases_again().await?;
+            self.fleet.confirm_leases_again(self.call).await?;
             let at = Instant::now();
             let took = match self.batch(&progress, pace.size).await {
                 Ok(batch) => {
@@ -313,7 +313,7 @@ impl Work<'_> {
             }
         };
         // Whoever waits for these rows does not wait for hosts, too: they are asked before the next try.
-        if self.fleet.may_have_lost_leases() {
+        if self.fleet.may_have_lost_leases(self.call) {
             self.session.run("ROLLBACK").await?;
             return Err(Failure::new(FailureKind::Locked, "a lease may have run out in the middle of a batch, which was taken back"));
         }

@@ -121,11 +121,11 @@ impl Migration<'_> {
             Err(failure) => return Err(failure.into()),
         };
         // Whoever has taken a lease over may have gone on with this very call.
-        fleet.confirm_leases_again().await?;
+        fleet.confirm_leases_again(self.call).await?;
         ledger::end_predecessors(&session, &self.call.token).await?;
         ledger::lock(&session, "", &self.call.cancellation).await?;
         // The wait for another one's statements may have been long.
-        fleet.confirm_leases_again().await?;
+        fleet.confirm_leases_again(self.call).await?;
         ledger::prepare(&session).await?;
         let ledger = Ledger { session: &session, run: &self.call.run, token: &self.call.token };
         let noted = ledger.read().await?;
@@ -159,7 +159,7 @@ impl Migration<'_> {
     async fn repeatedly(&mut self, fleet: &Fleet, ledger: &Ledger<'_>, numbers: &[usize]) -> Result<(), Ended> {
         let mut seen = BTreeSet::new();
         for tried in 0.. {
-            fleet.confirm_leases_again().await?;
+            fleet.confirm_leases_again(self.call).await?;
             let failure = match self.in_the_way(ledger, numbers, &mut seen).await? {
                 Some(failure) => failure,
                 None => match self.transaction(ledger, numbers).await? {
@@ -269,7 +269,7 @@ impl Migration<'_> {
 
     /// Runs one statement outside any transaction: noted as begun before, as done after.
     async fn alone(&mut self, fleet: &Fleet, ledger: &Ledger<'_>, number: usize, known: Option<&Noted>) -> Result<(), Ended> {
-        fleet.confirm_leases_again().await?;
+        fleet.confirm_leases_again(self.call).await?;
         let piece = &self.pieces[number];
         let session = ledger.session;
         let index = sql::concurrent_index(&piece.shown);
@@ -304,7 +304,7 @@ impl Migration<'_> {
         *self.begun = (*self.begun).max(number + 1);
         for tried in 0.. {
             if tried > 0 {
-                fleet.confirm_leases_again().await?;
+                fleet.confirm_leases_again(self.call).await?;
             }
             // It keeps nobody out while it waits, so its waits need no limit but a statement's.
             match session.within(session.client().simple_query(&piece.text)).await {
