@@ -118,20 +118,26 @@ pub async fn stop(connection: &Connection, op: &Stop, may_be_gone: bool) -> Resu
             let failed = |error| engine_failure(&format!("{name} could not be stopped on {}", op.host.name), &error);
             let policy = configuration::restart_policy("no")?;
             let update = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
-            docker.update_container(name.as_str(), update).await.map_err(failed)?;
+            let is_there = unless_gone(docker.update_container(name.as_str(), update).await, may_be_gone).map_err(failed)?;
+            if !is_there {
+                return Ok(Some(name.clone()));
+            }
             let options = StopContainerOptionsBuilder::default().t(seconds).build();
             let stopped = tokio::time::timeout(patience, docker.stop_container(name.as_str(), Some(options))).await;
             let late =
                 || Failure::new(FailureKind::Timeout, format!("{name} was still not stopped on {} after {}", op.host.name, op.timeout));
-            unless_already(stopped.map_err(|_| late())?).map_err(failed)
+            let is_there = unless_gone(unless_already(stopped.map_err(|_| late())?), may_be_gone).map_err(failed)?;
+            Ok((!is_there).then(|| name.clone()))
         }
     });
     // One that cannot be stopped does not leave the others in the middle of it.
-    let stopped: Result<Vec<()>, Failure> = join_all(stops).await.into_iter().collect();
+    let stopped: Result<Vec<Option<ContainerName>>, Failure> = join_all(stops).await.into_iter().collect();
     let ran = |container: &Container| there.contains(&container.name) && container.state != ContainerState::Stopped;
     let ran: Vec<Container> = listed.into_iter().filter(ran).collect();
-    stopped.map_err(|failure| failure.undone_by(op.inverse(&ran)))?;
-    Ok((ran, gone))
+    // Somebody else may have removed one meanwhile.
+    let meanwhile: Vec<_> = stopped.map_err(|failure| failure.undone_by(op.inverse(&ran)))?.into_iter().flatten().collect();
+    let ran = ran.into_iter().filter(|container| !meanwhile.contains(&container.name)).collect();
+    Ok((ran, [gone, meanwhile].concat()))
 }
 
 /// Deletes containers with their anonymous volumes; returns those that were gone already. A dependency's volumes stay.
@@ -144,7 +150,7 @@ pub async fn remove(connection: &Connection, op: &Remove) -> Result<Vec<Containe
         let options = RemoveContainerOptionsBuilder::default().force(true).v(!is_dependency).build();
         match docker.remove_container(name.as_str(), Some(options)).await {
             Ok(()) => deleted = true,
-            Err(Error::DockerResponseServerError { status_code: 404, .. }) => gone.push(name.clone()),
+            Err(error) if is_gone(&error) => gone.push(name.clone()),
             Err(error) => {
                 let failure = engine_failure(&format!("{name} could not be removed from {}", op.host.name), &error);
                 return Err(if deleted { failure.half_done() } else { failure });
@@ -246,10 +252,51 @@ fn no_such(connection: &Connection, name: &ContainerName) -> Failure {
     Failure::failed(format!("{} has no container {name}", connection.host().name))
 }
 
+/// Whether the engine says that a container is not there, or that somebody else is removing it. The latter it says in words alone: a
+/// `remove` is a conflict then (409), an `update` its own fault (500).
+fn is_gone(error: &Error) -> bool {
+    let Error::DockerResponseServerError { status_code, message } = error else { return false };
+    let is_being_removed = ["is already in progress", "is marked for removal"].iter().any(|words| message.contains(words));
+    *status_code == 404 || is_being_removed
+}
+
+/// Whether a container was still there when something was done to it, where it may be gone.
+fn unless_gone<T>(result: Result<T, Error>, may_be_gone: bool) -> Result<bool, Error> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) if may_be_gone && is_gone(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// 304 is the engine's way to say that it is so already.
 fn unless_already(result: Result<(), Error>) -> Result<(), Error> {
     match result {
         Err(Error::DockerResponseServerError { status_code: 304, .. }) => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(status_code: u16, message: &str) -> Result<(), Error> {
+        Err(Error::DockerResponseServerError { status_code, message: message.into() })
+    }
+
+    #[test]
+    fn what_somebody_else_removes_meanwhile_is_gone_where_it_may_be() {
+        let gone = [
+            (404, "No such container: shop-web-v1-0123456789-1"),
+            (409, "removal of container shop-web-v1-0123456789-1 is already in progress"),
+            (500, "Cannot update container 5f2c: container is marked for removal and cannot be \"update\""),
+        ];
+        for (status, message) in gone {
+            assert!(!unless_gone(said(status, message), true).expect("it is gone"), "{message}");
+            unless_gone(said(status, message), false).expect_err("a script ends what is there");
+        }
+        unless_gone(said(500, "the disk is full"), true).expect_err("it is there");
+        assert!(unless_gone(unless_already(said(304, "")), true).expect("it had stopped"));
     }
 }
