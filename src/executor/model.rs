@@ -8,8 +8,8 @@ use std::{
 use super::{Call, Executor, Outcome};
 use crate::{
     failure::{Failure, FailureKind},
-    model::{Host, HostState, ProjectName},
-    op::{HttpTarget, Locking, Op, Survey},
+    model::{Host, HostState, Lease, ProjectName},
+    op::{HttpTarget, Lock, Locking, Op, ReadLeases, Survey},
     world::World,
 };
 
@@ -56,7 +56,7 @@ impl<S: Source> Model<S> {
 
     /// What a call would do: the world before and after it, and its answer. Nothing changes.
     pub fn forecast(&self, call: &Call) -> Result<(World, World, Outcome), Failure> {
-        self.discover(call)?;
+        self.discover(call).into_iter().next().map_or(Ok(()), |(_, failure)| Err(failure))?;
         let before = self.world();
         let mut after = before.clone();
         let outcome = after.apply(&call.op, &call.token, &call.run)?;
@@ -87,20 +87,38 @@ impl<S: Source> Model<S> {
         world.apply(&op, &call.token, &call.run).map(|outcome| outcome.without(gone))
     }
 
-    /// Makes sure that the world has these hosts.
-    fn discover(&self, call: &Call) -> Result<(), Failure> {
+    /// Makes sure that the world has these hosts; returns those that cannot be read, and why.
+    fn discover(&self, call: &Call) -> Vec<(Host, Failure)> {
         let project = call.op.project();
         let asked = project.cloned().unwrap_or_default();
         let _one_at_a_time = self.surveying.lock().unwrap_or_else(PoisonError::into_inner);
         let unknown: BTreeSet<&Host> = call.op.hosts().into_iter().filter(|host| !self.lock().knows(&host.name, project)).collect();
+        let mut unread = Vec::new();
         for host in unknown {
             match self.source.survey(call, host, &asked) {
                 Ok(state) => self.lock().insert(&host.name, project, state),
                 Err(failure) if failure.kind == FailureKind::Unreachable => self.lock().insert_unreachable(&host.name, failure),
-                Err(failure) => return Err(failure),
+                Err(failure) => unread.push((host.clone(), failure)),
             }
         }
-        Ok(())
+        unread
+    }
+
+    /// Takes leases, of which some are on hosts that cannot be read: one without an engine, on which only commands run, keeps
+    /// leases too. What they are is asked for alone; where nobody tells, they are free.
+    fn lease(&self, call: &Call, lock: &Lock, unread: &[(Host, Failure)]) -> Result<Outcome, Failure> {
+        for (host, _) in unread {
+            let asked = call.with(ReadLeases { host: host.clone(), project: lock.project.clone() });
+            let answer = self.source.read(&asked).and_then(Result::ok);
+            let leases: Vec<Lease> = answer.and_then(|outcome| outcome.value.read().ok()).unwrap_or_default();
+            let is_anothers = |lease: &Lease| lease.service == lock.service && lease.run != call.run.id;
+            if let Some(lease) = leases.into_iter().find(is_anothers) {
+                return Ok(Outcome::of(Locking::Held { host: host.name.clone(), lease: Box::new(lease) }));
+            }
+        }
+        let is_read = |host: &Host| unread.iter().all(|(other, _)| other != host);
+        let hosts = lock.hosts.iter().filter(|host| is_read(host)).cloned().collect();
+        self.apply(&call.with(Lock { hosts, ..lock.clone() }))
     }
 
     /// Whether what this read would see is still as it really is.
@@ -127,13 +145,13 @@ impl<S: Source> Executor for Model<S> {
         {
             return result;
         }
-        if needs_state(&call.op)
-            && let Err(failure) = self.discover(call)
-        {
-            // A host without an engine, on which only commands run, keeps leases too; what they are no survey tells.
-            return if matches!(*call.op, Op::Lock(_)) { Ok(Outcome::of(Locking::Taken)) } else { Err(failure) };
-        }
-        self.apply(call).map_err(|failure| match call.op.host().map(|host| &host.name) {
+        let unread = if needs_state(&call.op) { self.discover(call) } else { Vec::new() };
+        let done = match (&*call.op, unread.as_slice()) {
+            (_, []) => self.apply(call),
+            (Op::Lock(lock), unread) => self.lease(call, lock, unread),
+            (_, [(_, failure), ..]) => return Err(failure.clone()),
+        };
+        done.map_err(|failure| match call.op.host().map(|host| &host.name) {
             Some(name) => failure.on(name),
             None => failure,
         })
@@ -171,9 +189,52 @@ mod tests {
     use super::*;
     use crate::{
         failure::Origin,
-        model::{Container, Key, RunId, RunInfo, Shared},
+        model::{Container, Key, RunId, RunInfo, ServiceName, Shared},
         op::{Drain, Remove, Start, Stop},
     };
+
+    /// Hosts of which `bare` has no engine; on each somebody may have the lease of web.
+    struct Leased {
+        on: &'static str,
+    }
+
+    impl Leased {
+        fn lease(&self, host: &Host) -> Option<Lease> {
+            let lease = serde_json::json!({
+                "service": "web", "run": "r2", "owner": "bob@ci", "purpose": "", "since": "2026-01-01T00:00:00Z", "age": "1s",
+                "remaining": "50s", "generation": 1,
+            });
+            (host.name.as_str() == self.on).then(|| serde_json::from_value(lease).expect("a lease"))
+        }
+    }
+
+    impl Source for Leased {
+        fn survey(&self, _: &Call, host: &Host, _: &ProjectName) -> Result<HostState, Failure> {
+            if host.name.as_str() == "bare" {
+                return Err(Failure::failed("there is no Docker on bare"));
+            }
+            let leases = self.lease(host).into_iter().map(|lease| (lease.service.clone(), lease)).collect();
+            Ok(HostState { leases, ..HostState::default() })
+        }
+
+        fn read(&self, call: &Call) -> Option<Result<Outcome, Failure>> {
+            let Op::ReadLeases(op) = &*call.op else { return None };
+            Some(Ok(Outcome::of(self.lease(&op.host).into_iter().collect::<Vec<_>>())))
+        }
+    }
+
+    #[test]
+    fn leases_are_held_as_they_are_beside_and_on_a_host_without_an_engine() {
+        let hosts: Vec<Host> = ["bare", "h1", "h2"].iter().map(|name| Host::parse(name).expect("valid")).collect();
+        let lock = Lock::new(ProjectName::default(), ServiceName::new("web").expect("valid"), hosts);
+        for (on, held) in [("h2", Some("h2")), ("bare", Some("bare")), ("elsewhere", None)] {
+            let model = Model::new(World::default(), Leased { on });
+            let outcome = model.perform(&call(lock.clone(), Key::call("", 1))).expect("an answer");
+            let answer: Locking = outcome.value.read().expect("an answer");
+            let of = if let Locking::Held { host, .. } = &answer { Some(host.as_str()) } else { None };
+            assert_eq!(of, held, "{on}");
+        }
+    }
 
     struct WithImage;
 
