@@ -411,6 +411,17 @@ fn a_check_asks_of_a_database_that_is_only_read_nothing_that_reading_does_not_ne
 }
 
 #[test]
+fn a_statement_that_is_rolled_back_has_done_nothing() {
+    let shop = Shop::new();
+    for options in ["", ", #{ transaction: true }"] {
+        let output = shop.fails(&format!("db.sql(\"CREATE TABLE a (id int); CREATE TABL b\"{options});"), "syntax error");
+        assert_eq!(output.stderr.contains("1 command may have done"), options.is_empty(), "{}", output.stderr);
+    }
+    let output = shop.fails("db.sql(\"CREATE TABL b\");", "nothing was changed in");
+    assert!(!output.stderr.contains("may have done"), "{}", output.stderr);
+}
+
+#[test]
 fn a_backfill_goes_on_when_its_server_has_come_up_again() {
     let mut shop = Shop::new();
     shop.postgres.sql("CREATE TABLE counts (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0); ALTER TABLE counts OWNER TO app");

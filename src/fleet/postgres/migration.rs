@@ -108,7 +108,7 @@ struct Migration<'a> {
     pieces: &'a [Piece],
     done: &'a mut SqlDone,
     existed: &'a mut Vec<Object>,
-    /// How many statements were sent.
+    /// How many statements were sent, those that were rolled back aside.
     begun: &'a mut usize,
 }
 
@@ -158,6 +158,7 @@ impl Migration<'_> {
     /// Runs statements in one transaction, again where a lock was not to be had.
     async fn repeatedly(&mut self, fleet: &Fleet, ledger: &Ledger<'_>, numbers: &[usize]) -> Result<(), Ended> {
         let mut seen = BTreeSet::new();
+        let before = *self.begun;
         for tried in 0.. {
             fleet.confirm_leases_again(self.call).await?;
             let failure = match self.in_the_way(ledger, numbers, &mut seen).await? {
@@ -172,6 +173,8 @@ impl Migration<'_> {
                             return Err(Ended::InDoubt(failure));
                         }
                         ledger.session.run("ROLLBACK").await?;
+                        // Nothing of it stays.
+                        *self.begun = before;
                         if !passing {
                             return Err(failure.into());
                         }
