@@ -215,7 +215,9 @@ impl World {
 
     pub(super) fn record(&mut self, op: &Record, run: &RunInfo) -> Result<Outcome, Failure> {
         let at = self.moment(run);
-        let entries = self.at_mut(&op.host)?.state.history.entry(op.service.clone()).or_default();
+        let host = self.at_mut(&op.host)?;
+        host.histories.insert(op.service.clone(), op.project.clone());
+        let entries = host.state.history.entry(op.service.clone()).or_default();
         let is_this = |entry: &HistoryEntry| entry.run == run.id && entry.version == op.version;
         // Noted once more it is the same deploy.
         let at = entries.first().filter(|entry| is_this(entry)).map_or(at, |entry| entry.at.clone());

@@ -57,12 +57,23 @@ struct ModelledHost {
     sick: BTreeSet<ContainerName>,
     /// Containers that are no longer what they really are.
     changed: BTreeSet<ContainerName>,
+    /// Whose history each service's is.
+    histories: BTreeMap<ServiceName, ProjectName>,
     /// When its leases were taken.
     renewed: BTreeMap<ServiceName, Period>,
     /// Until when the traffic of its fronts was counted.
     counted: Period,
     /// How often it was changed: as long as this is the same, so is the host.
     changes: u64,
+}
+
+impl ModelledHost {
+    /// Its state as a project sees it: each has a history of its own.
+    fn seen_by(&self, project: &ProjectName) -> HostState {
+        let mut state = self.state.clone();
+        state.history.retain(|service, _| self.histories.get(service).is_none_or(|owner| owner == project));
+        state
+    }
 }
 
 /// What is kept of a world between two simulated runs: the hosts' states as each project sees them.
@@ -83,10 +94,12 @@ impl World {
     /// there already keeps these: only the project's own state is added, and takes the place of what no project asked for.
     pub fn insert(&mut self, host: &HostName, project: Option<&ProjectName>, mut state: HostState) {
         let clock = self.clock;
+        let histories = || project.into_iter().flat_map(|project| state.history.keys().map(|service| (service.clone(), project.clone())));
+        let mut histories: BTreeMap<ServiceName, ProjectName> = histories().collect();
         let Some(known) = self.host_mut(host) else {
             let projects = project.cloned().into_iter().collect();
             let renewed = state.leases.keys().map(|service| (service.clone(), clock)).collect();
-            let new = ModelledHost { state, projects, renewed, counted: clock, ..ModelledHost::default() };
+            let new = ModelledHost { state, projects, histories, renewed, counted: clock, ..ModelledHost::default() };
             self.hosts.insert(host.clone(), Arc::new(new));
             return;
         };
@@ -101,6 +114,8 @@ impl World {
         state.engine = known.state.engine.clone();
         state.images = std::mem::take(&mut known.state.images);
         known.state = state;
+        histories.append(&mut known.histories);
+        known.histories = histories;
         known.projects.insert(project.clone());
     }
 
@@ -125,7 +140,7 @@ impl World {
     pub fn kept(&self, mut before: Kept) -> Kept {
         for (name, host) in &self.hosts {
             for project in &host.projects {
-                let mut state = host.state.clone();
+                let mut state = host.seen_by(project);
                 state.containers.retain(|_, container| container.project == *project);
                 state.routes.retain(|_, table| table.project == *project);
                 // A simulated run that is over has no lease, however it ended.
@@ -170,7 +185,7 @@ impl World {
 
     fn apply_op(&mut self, op: &Op, token: &Token, run: &RunInfo) -> Result<Outcome, Failure> {
         match op {
-            Op::Survey(op) => Ok(Outcome::of(self.at(&op.host)?.state.clone())),
+            Op::Survey(op) => Ok(Outcome::of(self.at(&op.host)?.seen_by(&op.project))),
             Op::Reachable(op) => Ok(Outcome::of(self.hosts.get(&op.host.name).is_some_and(|host| host.unreachable.is_none()))),
             Op::Find(op) => self.find(op),
             Op::Routes(op) => Ok(Outcome::of(self.at(&op.proxy)?.state.routes.get(&op.service).cloned())),

@@ -357,6 +357,40 @@ fn a_host_as_it_was_kept_before_networks_were_known_is_read() {
 }
 
 #[test]
+fn a_project_keeps_its_own_history_alone() {
+    let host = Host::parse("h1").expect("valid");
+    let (shop, other) = (ProjectName::new("shop").expect("valid"), ProjectName::default());
+    let mut world = World::default();
+    world.insert(&host.name, Some(&shop), HostState::default());
+    world.insert(&host.name, Some(&other), HostState::default());
+    let service = ServiceName::new("web").expect("valid");
+    let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me".into(), started: "2026-01-01T00:00:00Z".into() };
+    let note = |project: &ProjectName| Record {
+        host: host.clone(),
+        project: project.clone(),
+        service: service.clone(),
+        version: Version::new("v1").expect("valid"),
+        image: "shop-web:v1".into(),
+    };
+    world.apply(&note(&shop).into(), &Token::new("0123456789").expect("valid"), &run).expect("it is there");
+    let seen = |project: &ProjectName| {
+        let survey = crate::op::Survey { host: host.clone(), project: project.clone() };
+        let answer = world.clone().apply(&survey.into(), &Token::new("0123456789").expect("valid"), &run).expect("it is there");
+        answer.value.read::<HostState>().expect("a state").history.len()
+    };
+    assert_eq!([&shop, &other].map(seen), [1, 0]);
+    let kept = world.kept(Kept::default()).projects;
+    let histories = [&shop, &other].map(|project| kept[project][&host.name].history.len());
+    assert_eq!(histories, [1, 0]);
+
+    let mut again = World::default();
+    for project in [&other, &shop] {
+        again.insert(&host.name, Some(project), kept[project][&host.name].clone());
+    }
+    assert_eq!(again.kept(Kept::default()).projects, kept, "what was read is kept as it was");
+}
+
+#[test]
 fn a_front_that_is_anothers_is_refused_before_anything_starts() {
     let file = "/etc/nginx/sites-enabled/default".to_owned();
     let mut fleet =
