@@ -43,11 +43,12 @@ fn started(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// An id that sorts by time and differs between runs of one second.
+/// An id that sorts by time, to the millisecond, and differs between runs of one.
 fn id(now: Timestamp, process: u32) -> RunId {
     let digest = Sha256::new().chain_update(now.as_nanosecond().to_be_bytes()).chain_update(process.to_be_bytes()).finalize();
-    let suffix = digest.iter().take(3).fold(0u32, |number, byte| number << 8 | u32::from(*byte));
-    RunId::new(format!("{}-{suffix:06x}", now.strftime("%Y%m%d-%H%M%S"))).expect("digits and dashes are a run's id")
+    let suffix = (u16::from(digest[0]) << 8 | u16::from(digest[1])) & 0xfff;
+    let millisecond = now.subsec_nanosecond().unsigned_abs() / 1_000_000;
+    RunId::new(format!("{}-{millisecond:03x}{suffix:03x}", now.strftime("%Y%m%d-%H%M%S"))).expect("digits and dashes are a run's id")
 }
 
 #[cfg(test)]
@@ -66,6 +67,8 @@ mod tests {
         let now: Timestamp = "2026-01-02T03:04:05.6Z".parse().expect("a time");
         assert!(id(now, 1).as_str().starts_with("20260102-030405-"));
         assert_ne!(id(now, 1), id(now, 2));
+        let next: Timestamp = "2026-01-02T03:04:05.601Z".parse().expect("a time");
+        assert!((1..100).all(|process| id(now, process).as_str() < id(next, process + 1).as_str()), "the last run is the last one");
         assert_eq!(started(now), "2026-01-02T03:04:05Z");
         assert!(new_run().operator.contains('@'));
     }
