@@ -94,8 +94,10 @@ impl World {
     /// there already keeps these: only the project's own state is added, and takes the place of what no project asked for.
     pub fn insert(&mut self, host: &HostName, project: Option<&ProjectName>, mut state: HostState) {
         let clock = self.clock;
-        let histories = || project.into_iter().flat_map(|project| state.history.keys().map(|service| (service.clone(), project.clone())));
-        let mut histories: BTreeMap<ServiceName, ProjectName> = histories().collect();
+        let mut histories = BTreeMap::new();
+        if let Some(project) = project {
+            histories.extend(state.history.keys().map(|service| (service.clone(), project.clone())));
+        }
         let Some(known) = self.host_mut(host) else {
             let projects = project.cloned().into_iter().collect();
             let renewed = state.leases.keys().map(|service| (service.clone(), clock)).collect();

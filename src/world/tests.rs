@@ -15,7 +15,7 @@ use crate::{
     },
     op::{
         Build, Drain, Drained, Find, Found, Healthcheck, OnTimeout, Operation, Outcome, Record, Remove, SetWeights, Ship, Sought, Start,
-        Stop,
+        Stop, Survey,
     },
 };
 
@@ -374,7 +374,7 @@ fn a_project_keeps_its_own_history_alone() {
     };
     world.apply(&note(&shop).into(), &Token::new("0123456789").expect("valid"), &run).expect("it is there");
     let seen = |project: &ProjectName| {
-        let survey = crate::op::Survey { host: host.clone(), project: project.clone() };
+        let survey = Survey { host: host.clone(), project: project.clone() };
         let answer = world.clone().apply(&survey.into(), &Token::new("0123456789").expect("valid"), &run).expect("it is there");
         answer.value.read::<HostState>().expect("a state").history.len()
     };
@@ -455,7 +455,7 @@ fn what_has_no_project_does_not_make_one_see_its_own_front_as_anothers() {
         let origin = Origin { file: "deploy.rhai".into(), line: 1, column: 1 };
         let perform = |op: Op, number| model.perform(&Call::new(op, Key::call("", number), origin.clone(), run.clone()));
         let project = ProjectName::new("shop").expect("valid");
-        let outcome = perform(crate::op::Survey { host: host.clone(), project }.into(), calls).expect("read");
+        let outcome = perform(Survey { host: host.clone(), project }.into(), calls).expect("read");
         let ship = Ship { host: host.clone(), from: host.clone(), reference: "x:v1".into(), digest: String::new() };
         assert!(perform(ship.into(), calls + 1).is_err(), "there is no such image, and the host was met");
         outcome.value.read::<HostState>().expect("a state")
