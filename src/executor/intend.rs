@@ -34,8 +34,10 @@ impl<E: Executor> Intend<E> {
 
 impl<E: Executor> Executor for Intend<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        // Whoever takes the run back has to know where it may have leases.
-        if let Op::Lock(_) = &*call.op {
+        // Whoever takes the run back has to know where it may have leases; one that is waited for is asked for again and again.
+        if let Op::Lock(_) = &*call.op
+            && !self.journal.has_asked(&call.key.lease(), &call.op)
+        {
             self.note(call, call.key.lease(), Inverse::default())?;
         }
         // One that an earlier process left is still true, and knows what was there before.

@@ -235,10 +235,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::{
-        executor::{Cancellation, Key, Model, RunInfo, Source},
+        executor::{Cancellation, Intend, Key, Model, RunInfo, Source},
         failure::Origin,
+        journal::{Entry, Journal},
         model::{HostState, RunId, Shared, Version},
         op::Record,
         world::World,
@@ -368,6 +371,36 @@ mod tests {
         second.perform(&call("bob", note("h1"))).expect_err("it is asked for anew, not taken for granted");
         assert!(second.release(&call("bob", note("h1")), &Release::Free).is_empty());
         assert!(owners(&fleet, "h1").is_empty());
+    }
+
+    #[test]
+    fn what_is_waited_for_is_noted_once() {
+        /// Counts how often leases are asked for.
+        struct Counting(Fleet, AtomicUsize);
+
+        impl Executor for Counting {
+            fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+                self.1.fetch_add(1, Ordering::SeqCst);
+                self.0.perform(call)
+            }
+        }
+        let (fleet, journal) = (fleet(), Arc::new(Journal::in_memory()));
+        let first = operator(&fleet, Period::default());
+        first.perform(&call("ann", all(&["h1"]))).expect("it is free");
+        let counting = Arc::new(Counting(fleet, AtomicUsize::default()));
+        let terms = Terms { wait: Period::seconds(3600), ..Terms::default() };
+        let second = Leased::new(Intend::new(counting.clone(), journal.clone()), terms);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| second.perform(&call("bob", all(&["h1"]))));
+            while counting.1.load(Ordering::SeqCst) < 3 {
+                thread::sleep(Duration::from_millis(5));
+            }
+            first.release(&call("ann", note("h1")), &Release::Free);
+            waiting.join().expect("it ends").expect("it is free by now");
+        });
+        second.perform(&call("bob", all(&["h2"]))).expect("it is free");
+        let noted = journal.chain().entries().iter().filter(|entry| matches!(entry, Entry::Intent(_))).count();
+        assert_eq!(noted, 2, "one for h1, one for h2");
     }
 
     #[test]

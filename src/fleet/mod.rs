@@ -23,13 +23,13 @@ pub mod survey;
 pub mod trouble;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use self::ssh::RunFolder;
 pub use self::{
@@ -169,13 +169,26 @@ fn connections(fleet: &Inner) -> Vec<Arc<Connection>> {
     fleet.connections.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
 }
 
-/// Renews the leases of a fleet's connections, each host's after a third of their time.
+/// Renews the leases of a fleet's connections after a third of the shortest one's time, each host by itself: one that does not
+/// answer keeps no other waiting.
 async fn keep(fleet: Weak<Inner>) {
+    let (mut renewals, mut at_work) = (JoinSet::new(), HashSet::new());
     loop {
         let Some(connections) = fleet.upgrade().map(|fleet| connections(&fleet)) else { return };
         let soonest = connections.iter().filter_map(|connection| connection.leases().renewal()).min();
         tokio::time::sleep(soonest.unwrap_or(Duration::from_secs(1))).await;
-        // A host that cannot be reached is noticed by the op that needs it.
-        futures_util::future::join_all(connections.iter().map(|connection| connection.renew_leases())).await;
+        while let Some(Ok(host)) = renewals.try_join_next() {
+            at_work.remove(&host);
+        }
+        for connection in connections {
+            let host = connection.host().clone();
+            if at_work.insert(host.clone()) {
+                // A host that cannot be reached is noticed by the op that needs it.
+                renewals.spawn(async move {
+                    connection.renew_leases().await;
+                    host
+                });
+            }
+        }
     }
 }

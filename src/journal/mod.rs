@@ -28,6 +28,7 @@ pub use self::{
 use crate::{
     failure::{Failure, FailureKind},
     model::Key,
+    op::Op,
 };
 
 /// A run's journal, open for writing.
@@ -109,6 +110,13 @@ impl Journal {
     /// Whether this call was not made for another branch's sake, or is in a branch that was not begun.
     pub fn is_forgone(&self, key: &Key) -> bool {
         self.lock().forgone.iter().any(|forgone| forgone == key || key.is_in(&forgone.branch()))
+    }
+
+    /// Whether the last intent of this call is for this very op.
+    pub fn has_asked(&self, key: &Key, op: &Op) -> bool {
+        let open = self.lock();
+        let intent = open.intents.get(key).map(|index| &open.chain.entries()[*index]);
+        matches!(intent, Some(Entry::Intent(intent)) if *intent.asked.op == *op)
     }
 
     /// The intent of this call, if an earlier process left it without an outcome: nobody knows whether it was done.

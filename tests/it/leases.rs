@@ -1,6 +1,9 @@
 //! One run at a time: what two operators at once, sleepers and killed runs meet on real hosts.
 
-use std::process::{Child, Command};
+use std::{
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
@@ -303,4 +306,32 @@ fn a_dead_host_keeps_nothing_from_being_changed_or_taken_back_elsewhere() {
     println!("--- exit {}\n{}", ended.code, ended.stderr);
     let done = std::fs::read_to_string(project.path().join("done")).expect("it was made");
     assert_eq!(done, "one\ntwo\nback from two\nback from one\n", "{}", ended.stderr);
+}
+
+/// Is at work on this machine, and has leases on two hosts.
+const LONG: &str = r#"
+project("shop");
+lock(service("web", #{}), hosts(["h1", "h2"]));
+hook("local", "touch waits; until [ -e go ]; do sleep 0.1; done");
+"#;
+
+#[test]
+fn a_dead_host_keeps_no_lease_of_another_from_being_renewed() {
+    let rig = Rig::up(RigOptions { hosts: 2, nginx: false, ..RigOptions::default() });
+    let project = project(&rig);
+    project.write("long.rhai", LONG);
+    let run = project.start(&["run", "long.rhai", "--lease", "4s"]);
+    until("it waits", || project.path().join("waits").exists());
+    rig.partition(2);
+    // As long as its lease lasts, some times over, while the one who renews them waits for h2.
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(25) {
+        let leases = leases(&project, "shop", &["h1"]);
+        assert!(leases.len() == 1 && leases[0].2 == "in force", "{leases:?} after {:?}", begin.elapsed());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    rig.heal(2);
+    std::fs::write(project.path().join("go"), "").expect("writes");
+    let ended = ended(run);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
 }
