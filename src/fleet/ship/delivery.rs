@@ -90,8 +90,7 @@ impl Parcel {
         progress.doing("looking at what is there");
         progress.sent(to.host.as_str(), &format!("GET /images/{}/json", self.reference));
         let there = inspect(&to.docker, &self.reference).await?.is_some_and(|image| content_digest(&image) == self.digest);
-        // A graph driver lists only what is whole.
-        if there && (to.engine.store == Store::Classic || self.prove(to, progress).await.is_ok()) {
+        if there && self.prove(to, progress).await.is_ok() {
             return Ok(self.nothing_sent());
         }
         progress.sent(to.host.as_str(), "GET /images/json, and each image's layers");
@@ -182,8 +181,10 @@ impl Parcel {
 
     async fn prove(&self, to: &Receiver<'_>, progress: &dyn Progress) -> Result<(), Failure> {
         progress.doing("proving the image");
-        progress.sent(to.host.as_str(), "POST /containers/create (a proof, removed at once)");
-        prove(&to.docker, &self.reference, &self.digest).await
+        if to.engine.store == Store::Containerd {
+            progress.sent(to.host.as_str(), "POST /containers/create (a proof, removed at once)");
+        }
+        prove(&to.docker, to.engine.store, &self.reference, &self.digest).await
     }
 }
 

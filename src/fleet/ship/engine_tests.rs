@@ -13,6 +13,7 @@ use hyper::body::Bytes;
 use super::{
     delivery::{Delivered, Parcel, Receiver},
     export::Exports,
+    proof::{create, left_behind, prove},
     saved::tests::{classic, layer},
 };
 use crate::{
@@ -207,5 +208,25 @@ async fn an_export_that_finds_no_room_says_where() {
     let exports = Exports::new(PathBuf::from("/dev/null/nowhere"));
     let failure = exports.get(&bench.docker, &parcel.source, &Discard).await.err().expect("no such folder");
     assert!(failure.message.contains("/nowhere"), "{failure:?}");
+    bench.clear().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: scripts/test runs it"]
+async fn a_proof_leaves_no_container_and_takes_away_what_another_one_left() {
+    let bench = Bench::new("proof").await;
+    bench.load(classic(&[layer(&noise(10, 1000))]), "v1").await;
+    let (docker, parcel) = (&bench.docker, bench.parcel("v1").await);
+    for name in ["podlift-proof-0123456789ab", &format!("podlift-proof-{}", &parcel.digest["sha256:".len()..][..12])] {
+        create(docker, name, &parcel.reference).await.expect("made");
+    }
+    assert_eq!(left_behind(docker).await.expect("a list").len(), 2);
+    // A graph driver is not asked to make any.
+    prove(docker, Store::Classic, &parcel.reference, &parcel.digest).await.expect("it is whole");
+    assert_eq!(left_behind(docker).await.expect("a list").len(), 2);
+    prove(docker, Store::Containerd, &parcel.reference, &parcel.digest).await.expect("it is whole");
+    assert_eq!(left_behind(docker).await.expect("a list"), Vec::<String>::new());
+    let other = prove(docker, Store::Containerd, &parcel.reference, "sha256:0").await.expect_err("another image");
+    assert!(other.message.contains("it is another image"), "{other:?}");
     bench.clear().await;
 }

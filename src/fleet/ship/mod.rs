@@ -35,7 +35,7 @@ pub async fn ship(fleet: &Fleet, op: &op::Ship, engine: Engine, progress: &dyn P
         let from = fleet.host(&op.from).await?.docker().await?;
         let parcel = Parcel::find(&from, &op.from.name, &op.reference, &op.digest).await?;
         if op.from.name == op.host.name {
-            prove(&to, &parcel.reference, &parcel.digest).await?;
+            prove(&to, engine.store, &parcel.reference, &parcel.digest).await?;
             return Ok(parcel.nothing_sent());
         }
         let to = Receiver { host: &op.host.name, docker: to, engine };

@@ -1,33 +1,46 @@
 //! Proving that a host has an image that it says it has.
 #![expect(clippy::disallowed_types, reason = "fleet/ speaks to engines")]
 
+use std::collections::HashMap;
+
 use bollard::{
     Docker,
     errors::Error,
     models::{ContainerCreateBody, HostConfig},
-    query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptions, RemoveContainerOptionsBuilder},
+    query_parameters::{
+        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptions, RemoveContainerOptionsBuilder,
+    },
 };
 
 use crate::{
     failure::Failure,
     fleet::images::{digest, engine_failure},
+    model::Store,
 };
 
-/// Makes a container from an image and removes it again, unstarted. Without that nothing is known: on the containerd store a
-/// load that lacks a layer succeeds, and the image is listed with all its layers.
-pub(super) async fn prove(docker: &Docker, reference: &str, wanted: &str) -> Result<(), Failure> {
+/// What the names of the containers that prove images begin with.
+const NAME: &str = "podlift-proof-";
+
+/// Looks whether the engine has this very image. A graph driver lists only what is whole; on the containerd store a load that lacks
+/// a layer succeeds, and the image is listed with all its layers: there a container is made from it and removed again, unstarted,
+/// with those that processes left which died in between.
+pub(super) async fn prove(docker: &Docker, store: Store, reference: &str, wanted: &str) -> Result<(), Failure> {
     match digest(docker, reference).await? {
         None => return Err(Failure::failed(format!("the engine loaded {reference} without an error and does not have it"))),
         Some(is) if is != wanted => {
             return Err(Failure::failed(format!("the engine loaded {reference}, and it is another image"))
                 .detail("content digests", format!("wanted {wanted}\nfound  {is}")));
         }
+        Some(_) if store == Store::Classic => return Ok(()),
         Some(_) => {}
     }
-    let name = format!("podlift-proof-{}", wanted.trim_start_matches("sha256:").get(..12).unwrap_or("image"));
+    for left in left_behind(docker).await? {
+        remove(docker, &left).await.map_err(|error| engine_failure(&format!("the engine did not remove the container {left}"), &error))?;
+    }
+    let name = format!("{NAME}{}", wanted.trim_start_matches("sha256:").get(..12).unwrap_or("image"));
     let unusable = |error: Error| engine_failure(&format!("the engine has {reference} and cannot make a container from it"), &error);
     match create(docker, &name, reference).await {
-        // One is there from a proof that was cut off.
+        // Another run proves the same image.
         Err(Error::DockerResponseServerError { status_code: 409, .. }) => {
             remove(docker, &name).await.map_err(unusable)?;
             create(docker, &name, reference).await.map_err(unusable)?;
@@ -37,7 +50,16 @@ pub(super) async fn prove(docker: &Docker, reference: &str, wanted: &str) -> Res
     remove(docker, &name).await.map_err(|error| engine_failure(&format!("the engine did not remove the container {name}"), &error))
 }
 
-async fn create(docker: &Docker, name: &str, image: &str) -> Result<(), Error> {
+/// The containers of proofs that were cut off, and of those that other runs make right now: they have proven theirs by having made it.
+pub(super) async fn left_behind(docker: &Docker) -> Result<Vec<String>, Failure> {
+    let named = HashMap::from([("name", vec![NAME])]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&named).build();
+    let there =
+        docker.list_containers(Some(options)).await.map_err(|error| engine_failure("the engine did not list its containers", &error))?;
+    Ok(there.into_iter().filter_map(|container| container.id).collect())
+}
+
+pub(super) async fn create(docker: &Docker, name: &str, image: &str) -> Result<(), Error> {
     let options = CreateContainerOptionsBuilder::default().name(name).build();
     let body = ContainerCreateBody {
         image: Some(image.into()),
@@ -52,7 +74,8 @@ async fn create(docker: &Docker, name: &str, image: &str) -> Result<(), Error> {
 async fn remove(docker: &Docker, name: &str) -> Result<(), Error> {
     let options: RemoveContainerOptions = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
     match docker.remove_container(name, Some(options)).await {
-        Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+        // It is gone, or somebody else is removing it.
+        Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
         removed => removed,
     }
 }
