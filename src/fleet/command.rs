@@ -331,7 +331,14 @@ async fn alone(
     let failed = |error| engine_failure(&format!("the one-off container {name} could not be run on {}", connection.host().name), &error);
     let options = CreateContainerOptionsBuilder::default().name(name).build();
     let removal = Removal { connection: connection.clone(), docker: docker.clone(), name: Some(name.to_owned()) };
-    docker.create_container(Some(options), body).await.map_err(failed)?;
+    let created = docker.create_container(Some(options.clone()), body.clone()).await;
+    if let Err(bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }) = created {
+        // This very call was begun by a process that died; somebody has said that it is to be done again.
+        remove(&docker, name).await;
+        docker.create_container(Some(options), body).await.map_err(failed)?;
+    } else {
+        created.map_err(failed)?;
+    }
     let attach = AttachContainerOptionsBuilder::default().stream(true).stdin(true).stdout(true).stderr(true).build();
     let AttachContainerResults { output, input } = docker.attach_container(name, Some(attach)).await.map_err(failed)?;
     docker.start_container(name, None).await.map_err(failed)?;

@@ -396,3 +396,34 @@ fn ctrl_c_with_on_interrupt_undo_leaves_everything_as_it_was() {
     assert_eq!(serving.rig.exec(1, &["docker", "ps", "-a", "--format", "{{.Names}} {{.State}}"]).stdout, before);
     serving.assert_works_again(&["version=v2"]);
 }
+
+#[test]
+fn a_one_off_command_that_outlived_its_operator_is_ended_before_it_is_done_again() {
+    let serving = Serving::without_load(1);
+    let (rig, project) = (&serving.rig, &serving.project);
+    project.write(
+        "migrate.rhai",
+        &format!(
+            r#"project("shop{}");
+            let web = service("web", #{{ port: 8000, health: http("/health") }});
+            hook([web, running(web, host("h1")).image, host("h1")], ["/app"], #{{ timeout: "10m", check: false, name: "migrate" }});"#,
+            rig.id()
+        ),
+    );
+    let one_off = || {
+        let format = "{{.ID}} {{.State}}";
+        let listed = rig.exec(1, &["docker", "ps", "-a", "--filter", "label=podlift.one_off.service", "--format", format]);
+        listed.text().trim().strip_suffix(" running").map(str::to_owned)
+    };
+    let mut killed = project.start(&["run", "migrate.rhai"]);
+    until("the command runs", || one_off().is_some());
+    killed.kill().expect("it runs");
+    killed.wait().expect("it is our child");
+    let first = one_off().expect("nobody ended it");
+    let again = project.start(&["resume", "--in-doubt", "redo"]);
+    until("it runs anew", || one_off().is_some_and(|id| id != first));
+    rig.exec(1, &["docker", "kill", &one_off().expect("it runs")]).text();
+    let ended = again.wait_with_output().expect("it ends");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(rig.exec(1, &["docker", "ps", "-a", "--filter", "label=podlift.one_off.service", "--quiet"]).text(), "");
+}
