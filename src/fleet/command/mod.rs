@@ -4,42 +4,32 @@
 //! podlift makes: a host's process list is for everyone to read.
 #![expect(clippy::disallowed_types, reason = "fleet/ starts programs")]
 
+mod contained;
+mod resolved;
+
 use std::{process::Stdio, sync::Arc, time::Duration};
 
-use bollard::{
-    Docker,
-    container::{AttachContainerResults, LogOutput},
-    exec::{CreateExecOptions, StartExecOptions, StartExecResults},
-    query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder},
-};
-use futures_util::{Stream, StreamExt};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::Command,
     time::timeout,
 };
 
+use self::{
+    contained::{alone, exec},
+    resolved::{Resolved, WRAPPER},
+};
 use super::{
-    Connection, Fleet, Request, Secrets,
-    connection::{OUTPUT_LIMIT, exit_code, quoted},
+    Connection, Fleet, Request,
+    connection::{OUTPUT_LIMIT, exit_code},
     containers::one_off,
-    images::engine_failure,
 };
 use crate::{
     executor::Progress,
     failure::{Failure, FailureKind},
     model::{ContainerName, Token},
-    op::{CommandLine, CommandOutput, Invocation, Place},
+    op::{CommandOutput, Invocation, Place},
 };
-
-/// Reads a script up to the line that is its own name, and runs it; the rest of the standard input is left to what it runs.
-/// Only the shell's own `read` takes no byte too many from a pipe: busybox's `head -c` does.
-const WRAPPER: &str = r#"s=; while IFS= read -r l && [ "$l" != "$0" ]; do s="$s$l
-"; done; eval "unset s l
-$s""#;
-
-/// Runs a line that no process list may show.
-const HIDDEN_LINE: &str = r#"l=$PODLIFT_LINE; unset PODLIFT_LINE; eval "$l""#;
 
 /// Ends every process that has the mark in its environment: first politely, after two seconds for good.
 const END: &str = r#"marked() { for f in /proc/[0-9]*/environ; do if tr '\0' '\n' <"$f" 2>/dev/null | grep -qx "PODLIFT_CALL=$1"; then p=${f#/proc/}; echo "${p%/environ}"; fi; done; }
@@ -52,67 +42,6 @@ const ENDING: Duration = Duration::from_secs(15);
 
 /// How much longer than the command itself the way to it may take.
 const WAY: Duration = Duration::from_secs(20);
-
-/// A command with its secrets in place.
-struct Resolved {
-    words: Result<Vec<String>, String>,
-    /// Whether the line of a shell holds a value that no process list may show.
-    hidden: bool,
-    env: Vec<(String, String)>,
-    stdin: Vec<u8>,
-}
-
-impl Resolved {
-    fn new(invocation: &Invocation, secrets: &Secrets) -> Result<Self, Failure> {
-        let words = match &invocation.command {
-            CommandLine::Program(words) => Ok(words.iter().map(|word| secrets.resolve(word)).collect::<Result<_, _>>()?),
-            CommandLine::Shell(line) => Err(secrets.resolve(line)?),
-        };
-        let hidden = matches!(&invocation.command, CommandLine::Shell(line) if line.secrets().next().is_some());
-        let env = invocation.env.iter().map(|(name, value)| Ok((name.clone(), secrets.resolve(value)?)));
-        let stdin = invocation.stdin.as_ref().map(|text| secrets.resolve(text)).transpose()?.unwrap_or_default();
-        Ok(Self { words, hidden, env: env.collect::<Result<_, Failure>>()?, stdin: stdin.into_bytes() })
-    }
-
-    /// The program and its arguments, `sh` for a shell line.
-    fn program(&self) -> Vec<String> {
-        match &self.words {
-            Ok(words) => words.clone(),
-            Err(_) if self.hidden => vec!["sh".into(), "-c".into(), HIDDEN_LINE.into()],
-            Err(line) => vec!["sh".into(), "-c".into(), line.clone()],
-        }
-    }
-
-    /// The variables that [`Self::program`] needs.
-    fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
-        let line = self.words.as_ref().err().filter(|_| self.hidden).map(|line| ("PODLIFT_LINE", line.as_str()));
-        self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(line)
-    }
-
-    /// What [`WRAPPER`] is called, and what it reads: the script, its name, the command's own standard input.
-    fn wrapped(&self, token: &Token) -> (String, Vec<u8>) {
-        let mut script = String::new();
-        for (name, value) in &self.env {
-            script.extend(["export ", name, "=", &quoted(&[value]), "\n"]);
-        }
-        match &self.words {
-            Ok(words) => script.extend(["exec ", &quoted(&words.iter().map(String::as_str).collect::<Vec<_>>()), "\n"]),
-            Err(line) => script.extend([line, "\n"]),
-        }
-        let mut name = format!("podlift-{token}");
-        while script.contains(&name) {
-            name.push('-');
-        }
-        script.extend([&name, "\n"]);
-        let mut stdin = script.into_bytes();
-        stdin.extend_from_slice(&self.stdin);
-        (name, stdin)
-    }
-
-    fn environment(&self, token: &Token) -> Vec<String> {
-        self.variables().map(|(name, value)| format!("{name}={value}")).chain([mark(token)]).collect()
-    }
-}
 
 /// The variable by which a command's processes are found when they have to be ended.
 fn mark(token: &Token) -> String {
@@ -286,133 +215,9 @@ async fn inside(
     output
 }
 
-async fn exec(
-    connection: &Connection,
-    container: &ContainerName,
-    program: Vec<String>,
-    env: Vec<String>,
-    stdin: &[u8],
-) -> Result<CommandOutput, Failure> {
-    let docker = connection.docker().await?;
-    let failed = |error| engine_failure(&format!("the command could not be run in {container}"), &error);
-    let options = CreateExecOptions {
-        cmd: Some(program),
-        env: Some(env),
-        attach_stdin: Some(!stdin.is_empty()),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        ..CreateExecOptions::default()
-    };
-    let exec = docker.create_exec(container.as_str(), options).await.map_err(failed)?;
-    let start = StartExecOptions::default();
-    let (stdout, stderr) = match docker.start_exec(&exec.id, Some(start)).await.map_err(failed)? {
-        StartExecResults::Attached { output, input } => converse(output, input, stdin).await,
-        StartExecResults::Detached => Default::default(),
-    };
-    // Its output may end a moment before the engine has noted its exit.
-    for _ in 0..50 {
-        let seen = docker.inspect_exec(&exec.id).await.map_err(failed)?;
-        if let (Some(code), false) = (seen.exit_code, seen.running.unwrap_or_default()) {
-            return Ok(CommandOutput { code, stdout, stderr });
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Err(Failure::failed(format!("a command in {container} closed its output and did not end")))
-}
-
-/// Runs it in a container of its own, which is removed in any case.
-async fn alone(
-    connection: &Arc<Connection>,
-    name: &str,
-    body: bollard::models::ContainerCreateBody,
-    stdin: &[u8],
-) -> Result<CommandOutput, Failure> {
-    let docker = connection.docker().await?;
-    let failed = |error| engine_failure(&format!("the one-off container {name} could not be run on {}", connection.host().name), &error);
-    let options = CreateContainerOptionsBuilder::default().name(name).build();
-    let removal = Removal { connection: connection.clone(), docker: docker.clone(), name: Some(name.to_owned()) };
-    let created = docker.create_container(Some(options.clone()), body.clone()).await;
-    if let Err(bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }) = created {
-        // This very call was begun by a process that died; somebody has said that it is to be done again.
-        remove(&docker, name).await;
-        docker.create_container(Some(options), body).await.map_err(failed)?;
-    } else {
-        created.map_err(failed)?;
-    }
-    let attach = AttachContainerOptionsBuilder::default().stream(true).stdin(true).stdout(true).stderr(true).build();
-    let AttachContainerResults { output, input } = docker.attach_container(name, Some(attach)).await.map_err(failed)?;
-    docker.start_container(name, None).await.map_err(failed)?;
-    let (stdout, stderr) = converse(output, input, stdin).await;
-    let mut ends = docker.wait_container(name, None);
-    let code = match ends.next().await {
-        Some(Ok(end)) => end.status_code,
-        // The library tells another exit code than 0 as an error.
-        Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => code,
-        Some(Err(error)) => return Err(failed(error)),
-        None => -1,
-    };
-    removal.now().await;
-    Ok(CommandOutput { code, stdout, stderr })
-}
-
-/// Removes a container also when nobody waits for it any longer.
-struct Removal {
-    connection: Arc<Connection>,
-    docker: Docker,
-    name: Option<String>,
-}
-
-impl Removal {
-    async fn now(mut self) {
-        if let Some(name) = self.name.take() {
-            remove(&self.docker, &name).await;
-        }
-    }
-}
-
-impl Drop for Removal {
-    fn drop(&mut self) {
-        if let Some(name) = self.name.take() {
-            let docker = self.docker.clone();
-            self.connection.afterwards(async move { remove(&docker, &name).await });
-        }
-    }
-}
-
-async fn remove(docker: &Docker, name: &str) {
-    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-    // It may be gone already.
-    let _ = docker.remove_container(name, Some(options)).await;
-}
-
-/// Writes the input, and reads both outputs to their end.
-async fn converse(
-    mut output: impl Stream<Item = Result<LogOutput, bollard::errors::Error>> + Unpin,
-    mut input: impl AsyncWrite + Unpin,
-    stdin: &[u8],
-) -> (String, String) {
-    let write = async {
-        // A command may end without reading all of its input.
-        let _ = input.write_all(stdin).await;
-        let _ = input.shutdown().await;
-    };
-    let read = async {
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        while let Some(Ok(part)) = output.next().await {
-            match part {
-                LogOutput::StdErr { message } => keep(&mut stderr, &message),
-                LogOutput::StdOut { message } | LogOutput::Console { message } => keep(&mut stdout, &message),
-                LogOutput::StdIn { .. } => {}
-            }
-        }
-        (String::from_utf8_lossy(&stdout).into_owned(), String::from_utf8_lossy(&stderr).into_owned())
-    };
-    tokio::join!(write, read).1
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{resolved::HIDDEN_LINE, *};
 
     fn token() -> Token {
         Token::new("0123456789").expect("valid")
