@@ -184,7 +184,7 @@ impl Results {
 
 fn measure(printer: &Printer) -> Result<Duration, String> {
     let (known, prompts) = typed()?;
-    let (names, texts, imported) = (known.names.len(), known.texts.len(), known.imported.len());
+    let (names, texts, imported) = (known.variables.len() + known.modules.len(), known.texts.len(), known.imported.len());
     printer.data(format!("a session with {names} names, {texts} hosts, versions and files, and {imported} functions of modules"));
     let help = Help { known: Arc::new(Mutex::new(known)), is_incomplete: Arc::new(goes_on), colour: true };
     let history = MemHistory::new();

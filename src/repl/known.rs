@@ -1,18 +1,29 @@
 //! What is known while a line is typed: completion, hints and colours, as pure functions of the line.
 
-use crate::script::{Imported, options, signatures, stdlib};
+use std::sync::Arc;
+
+use rhai::{Array, Dynamic};
+
+use super::chain::{Link, chain};
+use crate::script::{
+    Imported, Members, options,
+    pieces::{Kind, Piece, Pieces, Within},
+    signatures, stdlib,
+};
 
 /// What a session has besides the language.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// Variables, and what modules are imported as.
-    pub names: Vec<String>,
+    /// Variables, with their values.
+    pub variables: Vec<(String, Dynamic)>,
+    /// What modules are imported as.
+    pub modules: Vec<String>,
     /// What stands in quotes: hosts, versions, files.
     pub texts: Vec<String>,
     /// The functions of imported modules.
     pub imported: Vec<Imported>,
-    /// The properties of values.
-    pub properties: Vec<String>,
+    /// What values have.
+    pub members: Arc<Members>,
     /// The prompt's own commands.
     pub commands: &'static [&'static str],
 }
@@ -22,35 +33,6 @@ const KEYWORDS: &[&str] = &[
     "let", "const", "if", "else", "for", "in", "while", "loop", "fn", "return", "import", "as", "try", "catch", "throw", "true", "false",
     "switch", "break", "continue", "private",
 ];
-
-/// An open bracket, and the function that it belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Open {
-    bracket: char,
-    function: String,
-    start: usize,
-}
-
-/// Where the end of a text is: the brackets that are open there, and the quote, if it is within a string.
-fn scan(text: &str) -> (Vec<Open>, Option<(char, usize)>) {
-    let mut open: Vec<Open> = Vec::new();
-    let mut quote: Option<(char, usize)> = None;
-    let mut before = ' ';
-    for (index, character) in text.char_indices() {
-        match (quote, character) {
-            (Some((mark, _)), _) if character == mark && before != '\\' => quote = None,
-            (None, '"' | '`') => quote = Some((character, index)),
-            (None, '(' | '[' | '{') => {
-                let bracket = if character == '{' && before == '#' { '#' } else { character };
-                open.push(Open { bracket, function: called(&text[..index]).into(), start: index + 1 });
-            }
-            (None, ')' | ']' | '}') => drop(open.pop()),
-            _ => {}
-        }
-        before = character;
-    }
-    (open, quote)
-}
 
 /// The name at the end of a text, with the module's before it.
 fn called(text: &str) -> &str {
@@ -70,29 +52,31 @@ impl Known {
         if let Some(command) = text.strip_prefix(':') {
             return self.of_command(command);
         }
-        let (open, quote) = scan(text);
-        if let Some((_, start)) = quote {
-            let written = &text[start + 1..];
-            let modules = stdlib::MODULES.iter().map(|(name, _)| format!("std/{name}"));
-            let all = if text[..start].trim_end().ends_with("import") { modules.collect() } else { self.texts.clone() };
-            return (start + 1, starting(all, written));
+        let pieces = Pieces::of(text);
+        match pieces.within {
+            Within::Code => {}
+            Within::Text(_, start) => {
+                let is_import = pieces.all.iter().rev().nth(1).is_some_and(|before| before.is("import"));
+                let modules = stdlib::MODULES.iter().map(|(name, _)| format!("std/{name}"));
+                let all = if is_import { modules.collect() } else { self.texts.clone() };
+                return (start, starting(all, &text[start..]));
+            }
+            Within::Comment | Within::Block => return (text.len(), Vec::new()),
         }
         let start = word_start(text);
         let (written, before) = (&text[start..], &text[..start]);
-        if let Some(open) = open.last().filter(|open| open.bracket == '#')
-            && let Some(keys) = self.keys(text, open, before)
-        {
+        if let Some(keys) = self.keys(text, &pieces, before) {
             return (start, starting(keys, written));
         }
-        if before.ends_with('.') && !before.ends_with("..") {
-            return (start, starting(self.properties.clone(), written));
+        if let Some(owner) = before.strip_suffix('.').filter(|owner| !owner.ends_with('.')) {
+            return (start, starting(self.members(owner.strip_suffix('?').unwrap_or(owner)), written));
         }
         if before.ends_with("::") {
             let alias = word_start(before.trim_end_matches(':'));
             let found = starting(self.imported.iter().map(|function| function.name.clone()).collect(), &text[alias..]);
             return (alias, found);
         }
-        let mut all = self.names.clone();
+        let mut all: Vec<String> = self.variables.iter().map(|(name, _)| name.clone()).chain(self.modules.iter().cloned()).collect();
         all.extend(signatures().map(|function| function.name.to_owned()));
         all.extend(KEYWORDS.iter().map(|&word| word.to_owned()));
         (start, starting(all, written))
@@ -116,78 +100,85 @@ impl Known {
 
     /// What the call that `text` ends in takes.
     pub fn hint(&self, text: &str) -> Option<String> {
-        let (open, quote) = scan(text);
-        let call = open.iter().rev().find(|open| open.bracket == '(' && !open.function.is_empty())?;
+        let Pieces { all, open, within } = Pieces::of(text);
+        let mut calls = open.iter().rev().filter(|&&index| all[index].is("(")).map(|&index| called(&text[..all[index].start]));
+        let function = calls.find(|function| !function.is_empty())?;
         let forms: Vec<String> = signatures()
-            .filter(|function| function.name == call.function)
+            .filter(|signature| signature.name == function)
             .map(|function| if function.returns.is_empty() { function.to_string() } else { format!("{function} → {}", function.returns) })
             .collect();
-        let imported = self.imported.iter().filter(|function| function.name == call.function);
+        let imported = self.imported.iter().filter(|imported| imported.name == function);
         let forms: Vec<String> =
             forms.into_iter().chain(imported.map(|function| format!("{}({})", function.name, function.parameters))).collect();
-        (quote.is_none() && !forms.is_empty()).then(|| format!("   {}", forms.join("   ")))
+        (within == Within::Code && !forms.is_empty()).then(|| format!("   {}", forms.join("   ")))
     }
 
     /// The keys that may stand at the end of a text in an option map.
-    fn keys(&self, text: &str, map: &Open, before: &str) -> Option<Vec<String>> {
-        let (outer, _) = scan(&text[..map.start.saturating_sub(2)]);
-        let call = outer.last().filter(|open| open.bracket == '(')?;
-        let at_key = before[map.start..].trim_end();
-        if !(at_key.is_empty() || at_key.ends_with(',')) {
+    fn keys(&self, text: &str, Pieces { all, open, .. }: &Pieces<'_>, before: &str) -> Option<Vec<String>> {
+        let [.., outer, map] = open.as_slice() else { return None };
+        let (outer, map) = (all[*outer], all[*map]);
+        let entries = &before[map.end()..];
+        let at_key = entries.trim_end();
+        if !(map.is("#{") && outer.is("(") && (at_key.is_empty() || at_key.ends_with(','))) {
             return None;
         }
-        let given: Vec<&str> = before[map.start..].split(',').filter_map(|entry| Some(entry.split_once(':')?.0.trim())).collect();
-        let own = options::spec(&call.function).into_iter().flat_map(|spec| spec.keys).map(|key| key.name);
-        let imported = self.imported.iter().filter(|function| function.name == call.function).flat_map(|function| &function.options);
+        let function = called(&text[..outer.start]);
+        let given: Vec<&str> = entries.split(',').filter_map(|entry| Some(entry.split_once(':')?.0.trim())).collect();
+        let own = options::spec(function).into_iter().flat_map(|spec| spec.keys).map(|key| key.name);
+        let imported = self.imported.iter().filter(|imported| imported.name == function).flat_map(|imported| &imported.options);
         let keys: Vec<&str> = own.chain(imported.map(String::as_str)).collect();
         (!keys.is_empty()).then(|| keys.into_iter().filter(|name| !given.contains(name)).map(|name| format!("{name}: ")).collect())
     }
 
+    /// What may stand behind this and a dot.
+    fn members(&self, owner: &str) -> Vec<String> {
+        let Some(links) = chain(owner) else { return self.members.of_any() };
+        match links.as_slice() {
+            [Link::Call(function)] => self.members.of_returned(function).unwrap_or_else(|| self.members.of_any()),
+            [Link::Name(root), rest @ ..] if !rest.iter().any(|link| matches!(link, Link::Call(_))) => {
+                let Some((_, value)) = self.variables.iter().find(|(name, _)| name == root) else { return self.members.of_any() };
+                let value = rest.iter().try_fold(value.clone(), |value, link| self.follow(&value, link));
+                value.map(|value| self.members.of(&value)).unwrap_or_default()
+            }
+            _ => self.members.of_any(),
+        }
+    }
+
+    fn follow(&self, value: &Dynamic, link: &Link<'_>) -> Option<Dynamic> {
+        match link {
+            Link::Name(name) => self.members.get(value, name),
+            Link::Item(item) => match value.read_lock::<Array>() {
+                // Of an item that only a run knows, the first one stands for all.
+                Some(items) => items.get(item.parse().unwrap_or(0)).map(Dynamic::flatten_clone),
+                None => self.members.get(value, item.trim_matches(['"', '`'])),
+            },
+            Link::Call(_) => None,
+        }
+    }
+
     /// The line with its words coloured; it is as wide as before.
     pub fn coloured(&self, line: &str) -> String {
-        let mut text = String::new();
-        let mut rest = line;
-        while let Some(first) = rest.chars().next() {
-            let (length, colour) = piece(rest, first);
-            let (word, after) = rest.split_at(length);
-            match colour {
-                "" => text += word,
-                colour => text.extend(["\u{1b}[", colour, "m", word, "\u{1b}[0m"]),
+        let (mut text, mut end) = (String::new(), 0);
+        for piece in Pieces::of(line).all {
+            text += &line[end..piece.start];
+            match colour(&piece) {
+                "" => text += piece.text,
+                colour => text.extend(["\u{1b}[", colour, "m", piece.text, "\u{1b}[0m"]),
             }
-            rest = after;
+            end = piece.end();
         }
-        text
+        text + &line[end..]
     }
 }
 
-/// How long the piece is that a text begins with, and its colour.
-fn piece(text: &str, first: char) -> (usize, &'static str) {
-    let taken = |fits: fn(char) -> bool| text.find(|one| !fits(one)).unwrap_or(text.len());
-    match first {
-        '"' | '`' => {
-            let mut before = ' ';
-            let end = text.char_indices().skip(1).find(|(_, one)| {
-                let ends = *one == first && before != '\\';
-                before = *one;
-                ends
-            });
-            (end.map_or(text.len(), |(index, _)| index + 1), "32")
-        }
-        '/' if text.starts_with("//") => (text.len(), "2"),
-        '0'..='9' => (taken(|one| one.is_ascii_alphanumeric() || one == '_'), "33"),
-        _ if first.is_alphabetic() || first == '_' => {
-            let length = taken(|one| one.is_alphanumeric() || one == '_');
-            let word = &text[..length];
-            let colour = if KEYWORDS.contains(&word) {
-                "35"
-            } else if signatures().any(|function| function.name == word) {
-                "36"
-            } else {
-                ""
-            };
-            (length, colour)
-        }
-        _ => (first.len_utf8(), ""),
+fn colour(piece: &Piece<'_>) -> &'static str {
+    match piece.kind {
+        Kind::Text => "32",
+        Kind::Comment => "2",
+        Kind::Number => "33",
+        Kind::Word if KEYWORDS.contains(&piece.text) => "35",
+        Kind::Word if signatures().any(|function| function.name == piece.text) => "36",
+        Kind::Word | Kind::Open | Kind::Close | Kind::Sign => "",
     }
 }
 
@@ -200,11 +191,17 @@ fn starting(mut all: Vec<String>, written: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use rhai::Map;
+
     use super::*;
+    use crate::model::Host;
 
     fn known() -> Known {
+        let fleet: Array = vec![Dynamic::from(Host::parse("h1").expect("valid"))];
+        let parameters = Map::from([("batch".into(), 1.into()), ("limits".into(), Map::from([("p95".into(), 2.into())]).into())]);
         Known {
-            names: vec!["web".into(), "fleet".into()],
+            variables: vec![("web".into(), Dynamic::UNIT), ("fleet".into(), fleet.into()), ("p".into(), parameters.into())],
+            modules: vec!["rolling".into()],
             texts: vec!["10.0.0.11".into(), "v1".into()],
             imported: vec![
                 Imported {
@@ -214,7 +211,7 @@ mod tests {
                 },
                 Imported { name: "rolling::retire".into(), ..Imported::default() },
             ],
-            properties: vec!["version".into(), "weight".into()],
+            members: Arc::default(),
             commands: &["help", "hosts", "status"],
         }
     }
@@ -239,11 +236,38 @@ mod tests {
             "rolling::deploy(web, img, fleet, #{ pause: \"1s\", ",
             &["rolling::deploy(web, img, fleet, #{ pause: \"1s\", batch: "],
         );
-        assert_completes("old.ver", &["old.version"]);
+        assert_completes("old.ver", &["old.version", "old.versions"]);
         assert_completes(":h", &[":help", ":hosts"]);
         assert_completes(":help set_", &[":help set_weights"]);
         assert_completes(":plan dra", &[":plan drain"]);
         assert_completes("0..fle", &["0..fleet"]);
+    }
+
+    #[test]
+    fn a_value_has_what_its_own_type_has() {
+        assert_completes("fleet[0].", &["fleet[0].address", "fleet[0].labels", "fleet[0].name"]);
+        assert_completes("fleet[n].na", &["fleet[n].name"]);
+        assert_completes("p.", &["p.batch", "p.limits"]);
+        assert_completes("p.limits.", &["p.limits.p95"]);
+        assert_completes("p[\"limits\"].", &["p[\"limits\"].p95"]);
+        assert_completes("p.batch.we", &[]);
+        assert_completes("running(web, fleet)?.ve", &["running(web, fleet)?.version", "running(web, fleet)?.versions"]);
+        assert_completes("running(web, fleet).na", &[]);
+        assert_completes("releases(web, fleet).filter(|old| old.weig", &["releases(web, fleet).filter(|old| old.weight"]);
+        assert_completes("fleet.fil", &["fleet.filter"]);
+    }
+
+    #[test]
+    fn what_is_interpolated_is_completed_as_code() {
+        assert_completes("info(`to ${fle", &["info(`to ${fleet"]);
+        assert_completes("info(`to ${fleet[0].na", &["info(`to ${fleet[0].name"]);
+        assert_completes("info(`${drain(web, #{ ti", &["info(`${drain(web, #{ timeout: "]);
+        assert_completes("host(`${p.batch}1", &["host(`${p.batch}10.0.0.11"]);
+        assert_completes("host(`10.", &["host(`10.0.0.11"]);
+        assert_completes("web // fle", &[]);
+        assert_eq!(known().hint("info(`${drain(").as_deref(), Some("   drain(release, options?) → Map"));
+        assert_eq!(known().hint("info(`${drain(web)} an"), None);
+        assert!(known().coloured("`a ${drain(web)}`").starts_with("\u{1b}[32m`a \u{1b}[0m${\u{1b}[36mdrain\u{1b}[0m(web)}\u{1b}[32m`"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What people type while a run goes on: the stepper's commands, and the session of `podlift repl`.
 
+pub mod chain;
 pub mod command;
 pub mod console;
 pub mod editor;

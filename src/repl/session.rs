@@ -122,8 +122,6 @@ pub struct Talk {
     inputs: Vec<Input>,
     number: usize,
     asides: usize,
-    /// What was imported when the editor was told of it.
-    imports: Vec<String>,
     /// The files that it has saved itself in.
     saved: BTreeSet<PathBuf>,
     /// Whether an input has failed.
@@ -151,11 +149,7 @@ impl Talk {
         evaluator: Arc<Evaluator>,
     ) -> Self {
         let (session, frame) = (evaluator.session(), evaluator.frame());
-        {
-            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.properties = evaluator.properties();
-            known.commands = COMMANDS;
-        }
+        known.lock().unwrap_or_else(PoisonError::into_inner).commands = COMMANDS;
         Self {
             console,
             printer,
@@ -168,7 +162,6 @@ impl Talk {
             inputs: Vec::new(),
             number: 0,
             asides: first_aside(),
-            imports: Vec::new(),
             saved: BTreeSet::new(),
             has_failed: false,
             has_undone: false,
@@ -358,12 +351,12 @@ impl Talk {
         }
         texts.extend(files(Path::new(".")));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let imports = self.frame.imports();
-        if self.imports != imports {
+        let modules = self.frame.imports();
+        if known.modules != modules {
             known.imported = self.evaluator.imported(&self.frame);
-            self.imports.clone_from(&imports);
+            known.modules = modules;
         }
-        known.names = variables.into_iter().map(|(name, _)| name).chain(imports).collect();
+        known.variables = variables;
         known.texts = texts;
     }
 }

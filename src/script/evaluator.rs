@@ -13,6 +13,7 @@ use super::{
     engine,
     functions::signatures,
     options::nearest,
+    pieces::{Pieces, Within},
     resolver::Resolver,
     run::Stopped,
     session::{Circumstances, Session},
@@ -140,12 +141,6 @@ impl Evaluator {
         self.session.project()
     }
 
-    /// The properties that values have.
-    pub fn properties(&self) -> Vec<String> {
-        let own = |name: &str| name.strip_prefix("get$").map(str::to_owned);
-        self.engine.collect_fn_metadata(None, |function| own(&function.metadata.name), true)
-    }
-
     /// The functions of the modules that are imported in a frame, with what they take.
     pub fn imported(&self, frame: &Frame) -> Vec<Imported> {
         let of = |(alias, module): (&str, &rhai::Module)| -> Vec<Imported> {
@@ -155,7 +150,7 @@ impl Evaluator {
                 options: declared_options(tree, function.name, &function.params).into_iter().flatten().map(|key| key.name).collect(),
                 parameters: function.params.join(", "),
             };
-            let all = |tree: &AST| tree.iter_functions().filter(|it| it.access == FnAccess::Public).map(|it| one(tree, it)).collect();
+            let all = |tree: &AST| tree.iter_functions().filter(is_for_others).map(|it| one(tree, it)).collect();
             compiled.map(|compiled| all(&compiled.ast)).unwrap_or_default()
         };
         frame.global.iter_imports().flat_map(of).collect()
@@ -339,38 +334,21 @@ fn meant(failure: Failure, name: &str, known: &[&str]) -> Failure {
     }
 }
 
-/// Whether a text goes on in the next line: it ends within a bracket, a call or a string in backticks.
-pub fn goes_on(text: &str) -> bool {
-    let syntax = Engine::new_raw();
-    match syntax.compile(text).map_err(|error| error.err_type().clone()) {
-        Ok(_) => false,
-        Err(ParseErrorType::UnexpectedEOF) => true,
-        Err(ParseErrorType::BadInput(LexError::UnterminatedString)) => text.matches('`').count() % 2 == 1,
-        // What is missing is missing at the end, and not before something else, where more text is another error.
-        Err(_) => open_brackets(text) > 0,
-    }
+/// Whether others can call a function of a module: a closure is one that nobody can name.
+fn is_for_others(function: &ScriptFnMetadata<'_>) -> bool {
+    function.access == FnAccess::Public && !function.name.starts_with("anon$")
 }
 
-/// How many more brackets are opened than closed, outside of strings and comments.
-fn open_brackets(text: &str) -> usize {
-    let mut open = 0usize;
-    let mut quote = None;
-    let mut before = ' ';
-    let mut is_comment = false;
-    for character in text.chars() {
-        match (quote, character) {
-            (None, '\n') => is_comment = false,
-            _ if is_comment => {}
-            (Some(mark), _) if character == mark && before != '\\' => quote = None,
-            (None, '/') if before == '/' => is_comment = true,
-            (None, '"' | '`') => quote = Some(character),
-            (None, '(' | '[' | '{') => open += 1,
-            (None, ')' | ']' | '}') => open = open.saturating_sub(1),
-            _ => {}
-        }
-        before = character;
+/// Whether a text goes on in the next line: it ends within a bracket, a call, a comment or a string in backticks.
+pub fn goes_on(text: &str) -> bool {
+    let error = Engine::new_raw().compile(text).map_err(|error| error.err_type().clone()).err();
+    let Pieces { open, within, .. } = Pieces::of(text);
+    match (error, within) {
+        (_, Within::Block | Within::Text('`', _)) | (Some(ParseErrorType::UnexpectedEOF), _) => true,
+        (None | Some(ParseErrorType::BadInput(LexError::UnterminatedString)), _) => false,
+        // What is missing is missing at the end, and not before something else, where more text is another error.
+        (Some(_), _) => !open.is_empty(),
     }
-    open
 }
 
 #[cfg(test)]
@@ -379,10 +357,10 @@ mod tests {
 
     #[test]
     fn a_text_goes_on_where_a_bracket_is_open() {
-        for text in ["let a = [", "service(\"web\", #{", "fn f() {\n  1", "`a", "f(\n"] {
+        for text in ["let a = [", "service(\"web\", #{", "fn f() {\n  1", "`a", "f(\n", "`a ${f(`b`)", "1 /* a"] {
             assert!(goes_on(text), "{text}");
         }
-        for text in ["let a = 1;", "f(1)", "let = ;", "\"a", "", "a // (", "if x { y }", ")"] {
+        for text in ["let a = 1;", "f(1)", "let = ;", "\"a", "", "a // (", "if x { y }", ")", "`a ${b}`"] {
             assert!(!goes_on(text), "{text}");
         }
     }

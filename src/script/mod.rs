@@ -15,8 +15,10 @@ pub mod functions;
 mod isolation;
 mod kinds;
 mod ledger;
+mod members;
 pub mod options;
 mod parallel;
+pub mod pieces;
 pub mod placeholders;
 mod pruning;
 pub mod reference;
@@ -35,6 +37,7 @@ pub use self::{
     debugger::{Paused, Watcher},
     evaluator::{Evaluator, Frame, Imported, TakenBack, goes_on},
     functions::{REPLACED, signatures},
+    members::Members,
     run::{ScriptRun, Stopped},
     session::{SecretNames, Session},
     tested::{Invariants, Tested},
