@@ -29,7 +29,7 @@ use podlift::{
         console::Console,
         editor::Help,
         known::Known,
-        session::{Consent, Parting, Talk},
+        session::{Consent, Talk},
     },
     script::{Checked, ScriptRun, goes_on, stdlib},
     terminal::Printer,
@@ -82,8 +82,9 @@ impl Typist {
 }
 
 impl Console for Typist {
+    /// Nobody sees what fails: the first failure ends it.
     fn is_terminal(&self) -> bool {
-        true
+        false
     }
 
     fn ask(&self, _: &str) -> Option<String> {
@@ -146,13 +147,13 @@ fn typed() -> Result<(Known, Vec<Duration>), String> {
     };
     let plan = Box::new(|_: &dyn Fn(_) -> Option<String>| Err(Failure::refused("nothing is planned here")));
     let (console, learnt) = (typist.clone(), known.clone());
-    let parting = Checked::new("(typed)", folder, "")
+    let ended = Checked::new("(typed)", folder, "")
         .converse(run, move |evaluator| Talk::new(console, Printer::standard(), consent, plan, learnt, Arc::new(evaluator)).run());
     outside.close();
     let typing = typist.typing();
-    match parting {
-        Ok(Parting::Worked) => Ok((known.lock().unwrap_or_else(PoisonError::into_inner).clone(), typing.prompts.clone())),
-        Ok(_) => Err(format!("the session failed:\n{}", typing.told.join("\n"))),
+    match ended {
+        Ok(Ok(())) => Ok((known.lock().unwrap_or_else(PoisonError::into_inner).clone(), typing.prompts.clone())),
+        Ok(Err(_)) => Err(format!("the session failed:\n{}", typing.told.join("\n"))),
         Err(ended) => Err(ended.diagnostic.message),
     }
 }

@@ -127,13 +127,14 @@ pub struct Plan {
 /// Type a run, line by line.
 ///
 /// What is typed is script, and is done as a run would do it: with guards and a journal, and :undo takes the last input back. It asks
-/// before the first change. :help in it lists what else can be typed; lines of a pipe are taken as typed, and
-/// the exit code is 1 where one of them failed.
+/// before the first change. :help in it lists what else can be typed. Lines of a pipe are done as a script is:
+/// the first that fails ends them, and there is nobody to ask, so changes need --yes.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
   podlift repl --simulate
-  podlift repl deploy.rhai             runs the script up to the first change, and asks")]
+  podlift repl deploy.rhai             runs the script up to the first change, and asks
+  podlift repl --yes <lines.txt        does what is written there")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Repl {
     /// A script or task to begin with.
@@ -148,7 +149,7 @@ pub struct Repl {
     /// Deploy a release even where what is live is newer, by the commits of the repository that the script is in.
     #[arg(long)]
     pub allow_older: bool,
-    /// Do not ask before the first change.
+    /// Answer every question with yes, the one before the first change too: lines of a pipe have nobody to ask.
     #[arg(long)]
     pub yes: bool,
     /// Show every API call and command, and what is read on the way.

@@ -118,15 +118,22 @@ impl Found {
         })
     }
 
-    /// Fails where the script alone does not lead to where the run is: a variable was set by hand on the way.
+    /// Fails where the script alone does not lead to where the run is.
     pub fn follows_its_script(&self) -> Result<(), Failure> {
-        let by_hand = self.chain.entries().iter().find_map(|entry| match entry {
-            Entry::SetByHand { variable, .. } => Some(variable),
-            _ => None,
-        });
-        let Some(variable) = by_hand else { return Ok(()) };
-        let failure = Failure::refused(format!("run {} cannot be resumed: `{variable}` was set by hand in it", self.id));
+        let Some(why) = self.left_its_script() else { return Ok(()) };
+        let failure = Failure::refused(format!("run {} cannot be resumed: {why}", self.id));
         Err(failure.hint(format!("`podlift undo {}` takes it back", self.id)))
+    }
+
+    /// Why the script alone does not lead to where the run is: there is none, or a variable was set by hand on the way.
+    pub fn left_its_script(&self) -> Option<String> {
+        if self.chain.header().is_some_and(Header::is_typed) {
+            return Some("it was typed, and has no script to go on with".into());
+        }
+        self.chain.entries().iter().find_map(|entry| match entry {
+            Entry::SetByHand { variable, .. } => Some(format!("`{variable}` was set by hand in it")),
+            _ => None,
+        })
     }
 
     /// Fails where there is nothing to go on with, or to take back.

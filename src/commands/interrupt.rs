@@ -28,6 +28,9 @@ impl Interrupt {
                     _ = terminate.recv() => Urgency::Now,
                     _ = hangup.recv() => Urgency::Now,
                 };
+                if urgency == cancellation.urgency() {
+                    continue;
+                }
                 cancellation.request(urgency);
                 printer.tell(match urgency {
                     Urgency::None | Urgency::Finish => "stopping after the op in flight; ctrl-C again stops now",

@@ -1,9 +1,9 @@
 //! `podlift repl`
 
 use std::{
-    io::{self, IsTerminal},
     path::Path,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use super::{
@@ -17,25 +17,25 @@ use super::{
     mode::Mode,
     outside::Outside,
     place::Place,
+    run::quoted,
     stack::{Modelled, Stack, states},
+    work::{Finished, Work},
 };
 use crate::{
     cli,
-    executor::{Cancellation, Executor, Narrator, Real, Terms, ending::Ending, record::Nobody},
+    executor::{Cancellation, Executor, Narrator, Real, RunInfo, Terms, confirm::Confirming, record::Nobody},
     failure::Failure,
-    op::{Class, Release},
+    journal::entry::TYPED,
+    op::Class,
     repl::{
         console::Standard,
         editor::Help,
         known::Known,
-        session::{Consent, Parting, Rehearse, Talk},
+        session::{Consent, Rehearse, Talk},
     },
-    script::{Checked, ScriptRun},
-    terminal::{Conclusion, Plain, Plan, Printer, words::Detail},
+    script::{Checked, Ended, ScriptRun, goes_on},
+    terminal::{Conclusion, Plain, Plan, Printer, words, words::Detail},
 };
-
-/// What messages call what is typed.
-const NAME: &str = "(typed)";
 
 /// A run that is typed, on the fleet or on a simulated one.
 pub fn run(options: &cli::Repl, printer: &Printer) -> Exit {
@@ -55,27 +55,26 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
     let outside = Outside::open(&options.ssh, &folder, &environment)?;
     let mode = if options.simulate { Mode::Simulation } else { Mode::Live };
     let model = mode.model(&outside)?.map(Arc::new);
-    let within: Arc<dyn Executor> = match &model {
-        Some(model) => model.clone(),
-        None => outside.executor(),
-    };
     let detail = if options.verbose { Detail::All } else { Detail::Usual };
     let narrator: Arc<dyn Narrator> = Arc::new(Plain::new(printer.clone(), detail));
     let run = Arc::new(identity::new_run());
-    let typed = Checked::new(NAME, &folder, "");
-    let header = journaling::header(&Place { file: folder.join(NAME) }, &typed, &[], &run, outside.executor().as_ref());
+    let typed = Checked::new(TYPED, &folder, "");
+    let header = journaling::header(&Place { file: TYPED.into() }, &typed, &options.arguments, &run, outside.executor().as_ref());
     let journal = Arc::new(mode.journal(&header, &outside)?);
 
     let known = Arc::new(Mutex::new(Known::default()));
-    let is_incomplete = Arc::new(crate::script::goes_on);
-    let help = Help { known: known.clone(), is_incomplete, colour: printer.style().colour };
+    let help = Help { known: known.clone(), is_incomplete: Arc::new(goes_on), colour: printer.style().colour };
     let history = journaling::runs_folder().join("history");
-    let console = Arc::new(Standard::new(printer.clone(), Some(help), Some(&history)));
+    let cancellation = Cancellation::default();
+    let console = Arc::new(Standard::new(printer.clone(), Some(help), Some(&history), cancellation.clone()));
     let consent = Consent::new(console.clone(), options.yes);
+    let within: Arc<dyn Executor> = match &model {
+        Some(model) => model.clone(),
+        None => Arc::new(Confirming::new(outside.executor(), consent.clone())),
+    };
     let terms = Terms { purpose: "podlift repl".into(), allow_older: options.allow_older, ..Terms::default() };
     let stack = Stack::journaled(None, within, narrator.clone(), journal.clone(), Arc::new(Nobody), terms)
         .stepping(consent.clone(), narrator.clone());
-    let cancellation = Cancellation::default();
     let interrupt = Interrupt::listen(outside.runtime(), cancellation.clone(), printer.clone());
     let rehearse = rehearse(model.clone(), &outside, options.allow_older, printer.clone());
     let talk = ScriptRun {
@@ -87,13 +86,14 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
         cancellation,
         secrets: Arc::new(environment),
     };
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     printer.tell("podlift: type script, or :help");
-    let (paper, script) = (printer.clone(), place.map(|place| place.file));
+    let paper = printer.clone();
+    let given = options.arguments.iter().map(|(key, value)| quoted(&format!("{key}={value}"))).collect();
     let ended = typed.converse(talk, move |evaluator| {
         let mut talk = Talk::new(console, paper, consent, rehearse, known, Arc::new(evaluator));
-        if let Some(script) = script {
-            talk.load(&script);
+        if let Some(place) = place {
+            talk.begin(&place.file, given);
         }
         talk.run()
     });
@@ -101,22 +101,32 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
     if let Err(ended) = &ended {
         complaint::tell(printer, std::slice::from_ref(&ended.diagnostic), typed.sources());
     }
-    let records = stack.records();
-    let counts = Counts::of(&records);
-    let ending = (counts.changes + counts.doubtful > 0).then(|| Ending::read(stack.within(), &records, &run, stack.branches()));
-    let parting = *ended.as_ref().unwrap_or(&Parting::Stopped);
-    let stays = parting == Parting::Stopped && counts.standing + counts.doubtful > 0;
-    let release = if stays { Release::Left } else { Release::Free };
-    stack.release(&run, &release).iter().for_each(|failure| printer.tell(lock::not_given_back(failure)));
+    let ended = ended.and_then(|ended| ended);
+    let finished = Work { stack: &stack, journal: &journal, run: &run, decide: &Nobody, mode }.finish(&ended, true);
+    finished.kept_leases.iter().for_each(|failure| printer.tell(lock::not_given_back(failure)));
     let kept = model.as_ref().map_or(Ok(()), |model| mode.keep(model));
-    let exit = if parting == Parting::Stopped { Exit::Interrupted } else { Exit::Done };
-    let (end, _) = mode.done(&counts, ending.as_ref(), "", "");
-    printer.tell(Conclusion { good: exit == Exit::Done, end, took: began.elapsed(), next: None }.render(printer.style()));
-    journaling::ended(&journal, exit, ending.as_ref(), None);
+    let (end, next) = conclusion(mode, &ended, &finished, &run);
+    printer.tell(Conclusion { good: finished.exit == Exit::Done, end, took: began.elapsed(), next }.render(printer.style()));
     outside.close();
-    // A person has seen what failed; whoever sent lines down a pipe reads the exit code.
-    let failed = parting == Parting::Failed && !io::stdin().is_terminal();
-    kept.map(|()| if failed { Exit::Error } else { exit })
+    kept.map(|()| finished.exit)
+}
+
+/// The end state, and what to do next.
+fn conclusion(mode: Mode, ended: &Result<(), Ended>, finished: &Finished, run: &RunInfo) -> (String, Option<String>) {
+    let Finished { exit, counts, ending, .. } = finished;
+    if ended.is_ok() {
+        let (end, _) = mode.done(counts, ending.as_ref(), "", "");
+        return (end, None);
+    }
+    let what = if *exit == Exit::Interrupted { "interrupted" } else { "failed, and what comes behind it was not done" };
+    let Counts { changes, standing, .. } = counts;
+    let did = match (standing, changes) {
+        (0, 0) => "nothing was changed".into(),
+        (0, _) => "nothing of what was changed stands".into(),
+        _ => format!("{} of {changes} stand", words::count(*standing, "change")),
+    };
+    let can_be_undone = counts.can_be_undone && !mode.is_modelled();
+    (format!("{what}; {did}"), can_be_undone.then(|| format!("`podlift undo {}` takes it back", run.id)))
 }
 
 /// Runs what is asked for on a model of the fleet as it is now, and shows what that was.

@@ -101,9 +101,14 @@ fn render(found: &Found, verbose: bool) -> String {
             format!("  {mark} {key:<12} {} {}  ({note}, {origin})", line.verb, line.description)
         }));
     }
+    let left = found.left_its_script();
     let next = match (found.state, last_origin(&found.chain)) {
         (State::Interrupted, Some(origin)) if found.chain.is_undoing() => {
             format!("it stopped while it was being undone, at {origin}: `podlift undo {id}` goes on")
+        }
+        (State::Interrupted, _) if left.is_some() => {
+            let why = left.unwrap_or_default();
+            format!("it cannot be resumed: {why}; `podlift undo {id}` takes back what is done")
         }
         (State::Interrupted, Some(origin)) => {
             format!("missing: what comes behind {origin}; `podlift resume {id}` does it, `podlift undo {id}` takes back what is done")

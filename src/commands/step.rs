@@ -34,7 +34,7 @@ pub fn stepper(
         Box::new(move |call| Modelled::new(Real(executor.clone())).forecast(call))
     };
     let breaks = options.breaks.iter().map(|place| Break::parse(place)).collect();
-    let console = Box::new(Standard::new(printer.clone(), None, None));
+    let console = Box::new(Standard::new(printer.clone(), None, None, cancellation.clone()));
     let journal = journal.clone();
     let note = Box::new(move |variable: &str| journaling::set_by_hand(&journal, variable));
     Stepper::new(console, printer.style(), script, breaks, cancellation.clone(), forecast, note)

@@ -96,6 +96,16 @@ pub struct Header {
     pub git: Option<GitState>,
 }
 
+/// What a run that is typed calls its script, which is none.
+pub const TYPED: &str = "(typed)";
+
+impl Header {
+    /// Whether the run was typed: what it did is no script's.
+    pub fn is_typed(&self) -> bool {
+        self.script.text.is_empty() && self.script.name.ends_with(TYPED)
+    }
+}
+
 /// A text of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {

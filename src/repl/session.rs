@@ -4,6 +4,7 @@ mod save;
 mod undo;
 
 use std::{
+    cell::RefCell,
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
@@ -14,17 +15,17 @@ use rhai::{Array, Dynamic, Map};
 
 use super::{console::Console, known::Known, stepper::first_aside, values};
 use crate::{
-    executor::{Answer, Call, Executor, Outcome, Steps},
-    failure::{Failure, Origin},
+    executor::{Answer, Call, Executor, Outcome, Steps, confirm::Ask},
+    failure::{Failure, FailureKind, Origin},
     model::{Host, HostState, Image, Key, Release, Service},
-    op::{Class, Op, Survey},
+    op::{Class, Confirm, Op, Survey},
     script::{
-        Evaluator, Frame, Session,
+        Broken, Ended, Evaluator, Frame, Session,
         diagnostics::{Diagnostic, render},
         documentation::Documentation,
         reference, signatures, stdlib,
     },
-    terminal::{Printer, containers, markdown, plan::States, table::Table, words::Line},
+    terminal::{Printer, clean, containers, markdown, plan::States, table::Table, words::Line},
 };
 
 /// The prompt's own commands.
@@ -45,9 +46,11 @@ Anything else is script: let web = service(\"web\", #{ … }), running(web, flee
 /// Runs what is asked of an executor in a model, and tells what that was.
 pub type Rehearse = dyn Fn(&dyn Fn(Arc<dyn Executor>) -> Option<String>) -> Result<String, Failure> + Send + Sync;
 
-/// Asks before the first effect, and remembers what each input did.
+/// Asks before the first effect, and what a script wants to know, and remembers what each input did.
 pub struct Consent {
     console: Arc<dyn Console>,
+    /// Whether all is answered with yes.
+    agrees: bool,
     given: Mutex<bool>,
     done: Mutex<Vec<(Call, Vec<Op>)>>,
     /// Of which classes the ops of this input are.
@@ -55,9 +58,9 @@ pub struct Consent {
 }
 
 impl Consent {
-    /// Nothing is allowed yet, unless `given`.
-    pub fn new(console: Arc<dyn Console>, given: bool) -> Arc<Self> {
-        Arc::new(Self { console, given: Mutex::new(given), done: Mutex::default(), classes: Mutex::default() })
+    /// Nothing is allowed yet; one that `agrees` says yes to everything.
+    pub fn new(console: Arc<dyn Console>, agrees: bool) -> Arc<Self> {
+        Arc::new(Self { console, agrees, given: Mutex::new(agrees), done: Mutex::default(), classes: Mutex::default() })
     }
 
     fn changes(&self) -> MutexGuard<'_, Vec<(Call, Vec<Op>)>> {
@@ -72,12 +75,23 @@ impl Consent {
 impl Steps for Consent {
     fn before(&self, call: &Call) -> Answer {
         self.classes().push(call.op.class());
+        if let Op::Confirm(Confirm { question, otherwise: None, .. }) = &*call.op
+            && !self.agrees
+            && !self.console.is_terminal()
+        {
+            let failure = Failure::refused(format!("nobody is there to answer: {question}"));
+            return Answer::Fail(Box::new(failure.hint("`podlift repl --yes` answers every question with yes")));
+        }
         // Held while it is asked: the question is put once, however many hosts a call has.
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         if !call.op.class().changes() || *given {
             return Answer::Do;
         }
         let Line { host, verb, description } = Line::of(&call.op);
+        if !self.console.is_terminal() {
+            let failure = Failure::refused(format!("{verb} {description} on {host} is the first change, and nobody is there to ask"));
+            return Answer::Fail(Box::new(failure.hint("`podlift repl --yes` answers every question with yes")));
+        }
         self.console.tell(&format!("{verb} {description} on {host}: the first change of this session"));
         let answer = self.console.ask("go on, for this and all that follows? [y/N] ");
         if answer.is_some_and(|answer| ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())) {
@@ -98,15 +112,20 @@ impl Steps for Consent {
     }
 }
 
-/// How a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parting {
-    /// All that was typed worked.
-    Worked,
-    /// Something that was typed failed.
-    Failed,
-    /// It was told to stop.
-    Stopped,
+impl Ask for Consent {
+    fn ask(&self, question: &Confirm, _: &Call) -> Option<bool> {
+        if self.agrees || !self.console.is_terminal() {
+            return self.agrees.then_some(true);
+        }
+        loop {
+            let answer = self.console.ask(&format!("? {} [y/n] ", clean::line(&question.question)))?;
+            match answer.trim().to_lowercase().as_str() {
+                "y" | "yes" => return Some(true),
+                "n" | "no" => return Some(false),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// A session.
@@ -122,10 +141,12 @@ pub struct Talk {
     inputs: Vec<Input>,
     number: usize,
     asides: usize,
+    /// What the script was given that it began with, as a shell takes it.
+    arguments: Vec<String>,
     /// The files that it has saved itself in.
     saved: BTreeSet<PathBuf>,
-    /// Whether an input has failed.
-    has_failed: bool,
+    /// Why an input has failed, the first that did.
+    failed: Option<Ended>,
     /// Whether an input was taken back: what it declared is no part of the script then.
     has_undone: bool,
 }
@@ -162,33 +183,40 @@ impl Talk {
             inputs: Vec::new(),
             number: 0,
             asides: first_aside(),
+            arguments: Vec::new(),
             saved: BTreeSet::new(),
-            has_failed: false,
+            failed: None,
             has_undone: false,
         }
     }
 
-    /// Goes on until the end of the input or `:quit`, or until it is told to stop now.
-    pub fn run(mut self) -> Parting {
-        loop {
-            if !self.goes_on() {
-                return Parting::Stopped;
+    /// Goes on until the end of the input or `:quit`, or until it is told to stop. Whoever types sees what fails and goes on; what was
+    /// written before ends there, as a script does.
+    ///
+    /// # Errors
+    /// Why it did not come to its end.
+    pub fn run(mut self) -> Result<(), Ended> {
+        while self.goes_on() {
+            if let (false, Some(failed)) = (self.console.is_terminal(), self.failed.take()) {
+                return Err(failed);
             }
             self.learn();
             let evaluator = self.evaluator.clone();
-            let Some(text) = self.console.ask_script("podlift> ", &move |text| evaluator.is_incomplete(text)) else { break };
+            let asked = self.console.ask_script("podlift> ", &move |text| evaluator.is_incomplete(text));
             if !self.goes_on() {
-                return Parting::Stopped;
+                break;
             }
+            let Some(text) = asked else { return Ok(()) };
             let text = text.trim();
             match text.strip_prefix(':').map(|command| command.split_once(char::is_whitespace).unwrap_or((command, ""))) {
-                Some(("quit" | "q" | "exit", _)) => break,
+                Some(("quit" | "q" | "exit", _)) => return Ok(()),
                 Some((command, rest)) => self.command(command, rest.trim()),
                 None if text.is_empty() => {}
                 None => self.input(text),
             }
         }
-        if self.has_failed { Parting::Failed } else { Parting::Worked }
+        let failure = Failure::new(FailureKind::Interrupted, "the session was told to stop");
+        Err(self.ended(&failure))
     }
 
     /// Ctrl-C stops an input, and whoever types says what comes next; lines that were written before end with it.
@@ -196,14 +224,29 @@ impl Talk {
         if self.console.is_terminal() { self.evaluator.goes_on() } else { !self.evaluator.is_stopped() }
     }
 
+    fn ended(&self, failure: &Failure) -> Ended {
+        Ended { kind: Some(failure.kind), diagnostic: Diagnostic::of_failure(failure, self.evaluator.resolver().sources()) }
+    }
+
+    /// Tells why something is not done.
+    fn refuse(&mut self, message: impl Into<String>) {
+        let failure = Failure::refused(message);
+        self.console.tell(&failure.message);
+        let ended = self.ended(&failure);
+        self.failed.get_or_insert(ended);
+    }
+
+    /// Begins with a script, and the words of a command line that give it its arguments.
+    pub fn begin(&mut self, script: &Path, arguments: Vec<String>) {
+        self.arguments = arguments;
+        self.load(script);
+    }
+
     /// Evaluates a script's file. What it did until it failed stands.
-    pub fn load(&mut self, file: &Path) {
+    fn load(&mut self, file: &Path) {
         match fs::read_to_string(file) {
             Ok(text) => self.evaluate(&file.display().to_string(), &text),
-            Err(error) => {
-                self.has_failed = true;
-                self.console.tell(&format!("{} cannot be read: {error}", file.display()));
-            }
+            Err(error) => self.refuse(format!("{} cannot be read: {error}", file.display())),
         }
     }
 
@@ -225,15 +268,19 @@ impl Talk {
                 let is_kept = changed || value.is_unit() || !only_looks(text, &self.consent.classes());
                 self.inputs.push(Input { text: text.to_owned(), before, is_kept });
             }
-            Err(diagnostic) => {
-                self.has_failed = true;
+            Err(broken) => {
+                let Broken { ended, worked } = *broken;
                 if self.evaluator.is_stopped() {
                     self.console.tell("this input was stopped");
                 } else {
-                    self.complain(&diagnostic);
+                    self.complain(&ended.diagnostic);
+                }
+                self.failed.get_or_insert(ended);
+                let is_kept = !worked.is_empty();
+                if changed || is_kept {
+                    self.inputs.push(Input { text: worked, before, is_kept });
                 }
                 if changed {
-                    self.inputs.push(Input { text: String::new(), before, is_kept: false });
                     self.console.tell("what it did until then stands; :undo takes it back");
                 }
             }
@@ -251,20 +298,20 @@ impl Talk {
                     self.frame.variables().iter().rev().map(|(name, value)| format!("{name} = {}", self.evaluator.words(value))).collect();
                 self.console.show(&lines.join("\n"));
             }
-            "plan" if rest.is_empty() => self.console.tell(":plan takes what to look at: :plan stop(old)"),
+            "plan" if rest.is_empty() => self.refuse(":plan takes what to look at: :plan stop(old)"),
             "plan" => self.plan(rest),
             "undo" => self.undo(),
             "load" if !rest.is_empty() => self.load(Path::new(rest)),
             "save" if !rest.is_empty() => self.save(Path::new(rest)),
-            "load" | "save" => self.console.tell(&format!(":{command} takes a file: :{command} deploy.rhai")),
+            "load" | "save" => self.refuse(format!(":{command} takes a file: :{command} deploy.rhai")),
             _ => {
                 let nearest = crate::script::options::nearest(command, COMMANDS).map(|nearest| format!("did you mean :{nearest}? "));
-                self.console.tell(&format!("there is no command :{command}; {}:help lists them", nearest.unwrap_or_default()));
+                self.refuse(format!("there is no command :{command}; {}:help lists them", nearest.unwrap_or_default()));
             }
         }
     }
 
-    fn help(&self, name: &str) {
+    fn help(&mut self, name: &str) {
         let module = name.split("::").next().unwrap_or(name);
         let module = module.strip_prefix("std/").unwrap_or(module);
         let page = reference::section(name).map(|section| format!("# `{}`\n\n{}\n", section.title, section.text));
@@ -272,7 +319,7 @@ impl Talk {
         let Some(page) = page else {
             let known: Vec<&str> = signatures().map(|function| function.name).collect();
             let nearest = crate::script::options::nearest(name, &known).map(|nearest| format!("; did you mean `{nearest}`?"));
-            return self.console.tell(&format!("there is no page {name:?}{}", nearest.unwrap_or_default()));
+            return self.refuse(format!("there is no page {name:?}{}", nearest.unwrap_or_default()));
         };
         self.console.show(&markdown::render(&page, self.printer.data_style()));
     }
@@ -321,19 +368,21 @@ impl Talk {
         self.console.show(&containers::table(&rows, jiff::Timestamp::now(), self.printer.data_style()));
     }
 
-    fn plan(&self, text: &str) {
+    fn plan(&mut self, text: &str) {
+        let problem = RefCell::new(None);
         let shown = (self.rehearse)(&|executor| {
             let session = self.session.over(String::new(), executor);
-            let mut frame = self.frame.clone();
-            match self.evaluator.evaluate("(plan)", text, &mut frame, &session) {
-                Ok(_) => None,
-                Err(diagnostic) => Some(render(&[*diagnostic], self.evaluator.resolver().sources(), self.printer.style().colour)),
-            }
+            let broken = self.evaluator.evaluate("(plan)", text, &mut self.frame.clone(), &session).err()?;
+            let told =
+                render(std::slice::from_ref(&broken.ended.diagnostic), self.evaluator.resolver().sources(), self.printer.style().colour);
+            problem.replace(Some(broken.ended));
+            Some(told)
         });
         match shown {
             Ok(plan) => self.console.show(&plan),
-            Err(failure) => self.console.tell(&failure.message),
+            Err(failure) => self.refuse(failure.message),
         }
+        self.failed = self.failed.take().or(problem.take());
     }
 
     fn complain(&self, diagnostic: &Diagnostic) {

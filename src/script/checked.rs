@@ -39,6 +39,20 @@ pub struct Ended {
     pub diagnostic: Diagnostic,
 }
 
+impl Ended {
+    pub(super) fn of(stopped: &Stopped, sources: &Sources) -> Self {
+        let kind = match (stopped.is_interrupted(), stopped.failure(), stopped.error.unwrap_inner()) {
+            (_, Some(failure), _) => Some(failure.kind),
+            (true, ..) => Some(FailureKind::Interrupted),
+            (_, None, EvalAltResult::ErrorRuntime(..)) => Some(FailureKind::Failed),
+            _ => None,
+        };
+        let mut diagnostic = Diagnostic::of_error(&stopped.error, sources);
+        diagnostic.message = stopped.placeholders.show(&diagnostic.message);
+        Self { kind, diagnostic }
+    }
+}
+
 impl Checked {
     /// Checks a text that messages call `name`; what it imports is beside it in `folder`, or embedded.
     pub fn new(name: &str, folder: &Path, text: &str) -> Self {
@@ -102,7 +116,7 @@ impl Checked {
 
     /// Lets someone type what a script would say, beside it.
     pub fn converse<T: Send>(&self, run: ScriptRun, talk: impl FnOnce(Evaluator) -> T + Send) -> Result<T, Ended> {
-        run.converse(&self.resolver, talk).map_err(|stopped| self.told(stopped))
+        run.converse(&self.resolver, talk).map_err(|stopped| Ended::of(&stopped, self.sources()))
     }
 
     fn begin(&self, run: impl FnOnce(&AST) -> Result<(), Stopped>) -> Result<(), Ended> {
@@ -113,19 +127,7 @@ impl Checked {
             let message = "the script could not be parsed".into();
             return Err(Ended { kind: None, diagnostic: Diagnostic { message, ..Diagnostic::default() } });
         };
-        run(tree).map_err(|stopped| self.told(stopped))
-    }
-
-    fn told(&self, stopped: Stopped) -> Ended {
-        let kind = match (stopped.is_interrupted(), stopped.failure(), stopped.error.unwrap_inner()) {
-            (_, Some(failure), _) => Some(failure.kind),
-            (true, ..) => Some(FailureKind::Interrupted),
-            (_, None, EvalAltResult::ErrorRuntime(..)) => Some(FailureKind::Failed),
-            _ => None,
-        };
-        let mut diagnostic = Diagnostic::of_error(&stopped.error, self.sources());
-        diagnostic.message = stopped.placeholders.show(&diagnostic.message);
-        Ended { kind, diagnostic }
+        run(tree).map_err(|stopped| Ended::of(&stopped, self.sources()))
     }
 }
 

@@ -5,10 +5,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rhai::{AST, Caches, Dynamic, Engine, EvalAltResult, FnAccess, GlobalRuntimeState, LexError, ParseErrorType, Scope, ScriptFnMetadata};
+use rhai::{
+    AST, Caches, Dynamic, Engine, EvalAltResult, FnAccess, GlobalRuntimeState, LexError, ParseErrorType, Position, Scope, ScriptFnMetadata,
+};
 
 use super::{
     check::{declared_options, parse_message},
+    checked::Ended,
     diagnostics::Diagnostic,
     engine,
     functions::signatures,
@@ -18,6 +21,7 @@ use super::{
     run::Stopped,
     session::{Circumstances, Session},
     values::{json, type_word},
+    worked::{place, worked},
 };
 use crate::{
     executor::{
@@ -46,6 +50,14 @@ pub struct Imported {
     pub parameters: String,
     /// The keys of its option map.
     pub options: Vec<String>,
+}
+
+/// Why a text did not reach its end.
+pub struct Broken {
+    /// What went wrong.
+    pub ended: Ended,
+    /// What of the text had worked: it declares what is in the frame now.
+    pub worked: String,
 }
 
 /// What became of an undo.
@@ -168,25 +180,38 @@ impl Evaluator {
 
     /// Evaluates a text, which messages call `name`, in a frame, which keeps what it declares, imports and defines. Its calls get
     /// the keys of `session`.
-    pub fn evaluate(&self, name: &str, text: &str, frame: &mut Frame, session: &Session) -> Result<Dynamic, Box<Diagnostic>> {
-        let tree = self.parse(name, text, frame)?;
-        let raised = |error: Box<EvalAltResult>| Box::new(self.told(error));
+    pub fn evaluate(&self, name: &str, text: &str, frame: &mut Frame, session: &Session) -> Result<Dynamic, Box<Broken>> {
+        let tree = self.parse(name, text, frame).map_err(|diagnostic| {
+            let ended = Ended { kind: None, diagnostic: *diagnostic };
+            Box::new(Broken { ended, worked: String::new() })
+        })?;
         frame.global.tag = Dynamic::from(session.clone());
         if tree.has_functions() {
             frame.global.lib.push(tree.shared_lib().clone());
         }
-        self.run(frame, &tree).map(|value| value.flatten_clone()).map_err(raised)
+        self.run(frame, &tree).map(|value| value.flatten_clone()).map_err(|(error, failed)| {
+            let place = self.resolver.sources().locate(failed);
+            let worked = place.map(|place| worked(text, place.line, place.column)).unwrap_or_default();
+            Box::new(Broken { ended: self.told(error), worked })
+        })
     }
 
+    /// Runs one statement after the other; an error comes with the place of the statement that it was raised in.
     #[expect(deprecated, reason = "Rhai marks the statements' evaluation as volatile; no other way keeps imports")]
-    fn run(&self, frame: &mut Frame, tree: &AST) -> Result<Dynamic, Box<EvalAltResult>> {
+    fn run(&self, frame: &mut Frame, tree: &AST) -> Result<Dynamic, (Box<EvalAltResult>, Position)> {
         let levels = (frame.global.level, frame.global.scope_level);
-        let result = self.engine.eval_statements_raw(&mut frame.global, &mut Caches::new(), &mut frame.scope, tree.statements());
-        (frame.global.level, frame.global.scope_level) = levels;
-        match result.map_err(|error| *error) {
-            Err(EvalAltResult::Return(value, _)) => Ok(value),
-            other => other.map_err(Box::new),
+        let mut last = Dynamic::UNIT;
+        for statement in tree.statements() {
+            let one = std::slice::from_ref(statement);
+            let result = self.engine.eval_statements_raw(&mut frame.global, &mut Caches::new(), &mut frame.scope, one);
+            (frame.global.level, frame.global.scope_level) = levels;
+            match result.map_err(|error| *error) {
+                Ok(value) => last = value,
+                Err(EvalAltResult::Return(value, _)) => return Ok(value),
+                Err(error) => return Err((Box::new(error), statement.position())),
+            }
         }
+        Ok(last)
     }
 
     fn parse(&self, name: &str, text: &str, frame: &Frame) -> Result<AST, Box<Diagnostic>> {
@@ -197,7 +222,13 @@ impl Evaluator {
         let begin = padded.len() - text.len();
         let known = format!("{}{imports}\n{text}", &padded[..begin.saturating_sub(1)]);
         let checked = self.strict.compile_with_scope(&frame.scope, known);
-        checked.and_then(|_| self.engine.compile_with_scope(&frame.scope, padded)).map_err(|error| {
+        let compiled = checked.and_then(|_| self.engine.compile_with_scope(&frame.scope, padded));
+        if let Some((message, start)) = unfinished(text) {
+            let (line, column) = place(text, start);
+            let failure = Failure::refused(message).from(&Origin { file: name.to_owned(), line, column });
+            return Err(Box::new(Diagnostic::of_failure(&failure, sources)));
+        }
+        compiled.map_err(|error| {
             let mut failure = Failure::refused(parse_message(error.err_type()));
             failure.origin = sources.locate(error.position());
             if let ParseErrorType::VariableUndefined(name) = error.err_type() {
@@ -210,16 +241,15 @@ impl Evaluator {
     }
 
     /// An error as people are told it.
-    fn told(&self, error: Box<EvalAltResult>) -> Diagnostic {
+    fn told(&self, error: Box<EvalAltResult>) -> Ended {
         let stopped = Stopped { error, placeholders: self.session.circumstances().placeholders.clone() };
-        let mut diagnostic = Diagnostic::of_error(&stopped.error, self.resolver.sources());
+        let mut ended = Ended::of(&stopped, self.resolver.sources());
         if let EvalAltResult::ErrorFunctionNotFound(signature, _) = stopped.error.unwrap_inner() {
             let name = signature.split(" (").next().unwrap_or_default();
             let known: Vec<&str> = signatures().map(|function| function.name).filter(|known| *known != name).collect();
-            diagnostic.hints.extend(nearest(name, &known).map(|nearest| format!("did you mean `{nearest}`?")));
+            ended.diagnostic.hints.extend(nearest(name, &known).map(|nearest| format!("did you mean `{nearest}`?")));
         }
-        diagnostic.message = stopped.placeholders.show(&diagnostic.message);
-        diagnostic
+        ended
     }
 
     /// Whether a text goes on in the next line.
@@ -238,7 +268,7 @@ impl Evaluator {
             || Failure::refused(format!("this asks for no `{}` there: redo takes a call such as the one that failed", like.verb()));
         match (found, result) {
             (Some(op), _) => Ok(op),
-            (None, Err(diagnostic)) => Err(diagnostic),
+            (None, Err(broken)) => Err(Box::new(broken.ended.diagnostic)),
             (None, Ok(_)) => Err(Box::new(Diagnostic::of_failure(&nothing(), self.resolver.sources()))),
         }
     }
@@ -349,6 +379,18 @@ pub fn goes_on(text: &str) -> bool {
         // What is missing is missing at the end, and not before something else, where more text is another error.
         (Some(_), _) => !open.is_empty(),
     }
+}
+
+/// What is missing where a text ends in the middle, and where that begins.
+fn unfinished(text: &str) -> Option<(String, usize)> {
+    let Pieces { all, open, within } = Pieces::of(text);
+    let (message, piece) = match (within, open.last()) {
+        (Within::Block, _) => ("this comment does not end: `*/` is missing".into(), all.last()?),
+        (Within::Text('`', _), _) => ("this string does not end: its closing backtick is missing".into(), all.last()?),
+        (_, Some(&bracket)) => (format!("this `{}` is not closed", all[bracket].text), &all[bracket]),
+        (_, None) => return None,
+    };
+    goes_on(text).then_some((message, piece.start))
 }
 
 #[cfg(test)]

@@ -30,12 +30,13 @@ pub mod stdlib;
 mod tested;
 mod types;
 pub mod values;
+mod worked;
 mod yaml;
 
 pub use self::{
     checked::{Checked, Ended},
     debugger::{Paused, Watcher},
-    evaluator::{Evaluator, Frame, Imported, TakenBack, goes_on},
+    evaluator::{Broken, Evaluator, Frame, Imported, TakenBack, goes_on},
     functions::{REPLACED, signatures},
     members::Members,
     run::{ScriptRun, Stopped},

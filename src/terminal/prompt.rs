@@ -10,7 +10,7 @@ use std::{
 use super::{Printer, clean};
 
 /// How often it is looked whether the question still stands.
-const LOOK: Duration = Duration::from_millis(100);
+pub const LOOK: Duration = Duration::from_millis(100);
 
 /// Asks for a yes or no until there is one. `None` where nobody sits at the terminal, or once the question no longer stands.
 pub fn ask(printer: &Printer, question: &str, is_off: impl Fn() -> bool) -> Option<bool> {
@@ -31,8 +31,8 @@ pub fn choose<'a>(printer: &Printer, question: &str, answers: &[&'a str], is_off
     }
 }
 
-/// The next line that is typed, while the question stands.
-fn line(is_off: impl Fn() -> bool) -> Option<String> {
+/// The next line of standard input with its end, while the question stands.
+pub fn line(is_off: impl Fn() -> bool) -> Option<String> {
     let (sender, answered) = mpsc::channel();
     // A line that nobody waits for any longer is read in vain: the run ends.
     thread::spawn(move || {

@@ -23,7 +23,7 @@ impl Talk {
             let input = line.and_then(|line| ends.iter().find(|(end, _)| line <= *end)).map(|(_, input)| *input);
             let Some(input) = input.filter(|_| self.has_undone) else {
                 self.console.tell(&render(&found, checked.sources(), self.printer.style().colour));
-                return self.console.tell("not saved: as a script it would not pass its check");
+                return self.refuse("not saved: as a script it would not pass its check");
             };
             self.inputs[input].is_kept = false;
             let text = self.inputs[input].text.lines().next().unwrap_or_default().to_owned();
@@ -35,12 +35,13 @@ impl Talk {
         match options.write(true).open(file).and_then(|mut file| file.write_all(text.as_bytes())) {
             Ok(()) => {
                 self.saved.insert(file.to_path_buf());
-                self.console.tell(&format!("saved: podlift run {}", file.display()));
+                let words: Vec<&str> = std::iter::once(name.as_str()).chain(self.arguments.iter().map(String::as_str)).collect();
+                self.console.tell(&format!("saved: podlift run {}", words.join(" ")));
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.console.tell(&format!("{} is there already, and not from this session: save it under another name", file.display()));
+                self.refuse(format!("{name} is there already, and not from this session: save it under another name"));
             }
-            Err(error) => self.console.tell(&format!("{} cannot be written: {error}", file.display())),
+            Err(error) => self.refuse(format!("{name} cannot be written: {error}")),
         }
     }
 

@@ -20,6 +20,8 @@ impl Talk {
         for left in &left {
             let Line { host, verb, description } = Line::of(&left.record.op);
             self.console.tell(&format!("{verb} {description} on {host} could not be taken back: {}", left.failure.message));
+            let ended = self.ended(&left.failure);
+            self.failed.get_or_insert(ended);
         }
         // What stays can be tried again, and what is final is not gone past.
         let mut place = 0;

@@ -61,7 +61,7 @@ impl Stepper {
         let mut frame = self.frame();
         let session = self.state().here.as_ref().and_then(|here| here.session.clone());
         let session = session.unwrap_or_else(|| self.evaluator().session()).aside(prefix);
-        let value = self.evaluator().evaluate("(step)", text, &mut frame, &session)?;
+        let value = self.evaluator().evaluate("(step)", text, &mut frame, &session).map_err(|broken| Box::new(broken.ended.diagnostic))?;
         // What is declared here can be seen until the script goes on.
         if let Some(here) = &mut self.state().here {
             here.frame = frame;

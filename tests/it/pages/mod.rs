@@ -3,6 +3,7 @@
 mod endings;
 mod errors;
 mod interrupting;
+mod prompts;
 mod sessions;
 mod stepping;
 mod tools;

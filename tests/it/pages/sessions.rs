@@ -15,7 +15,6 @@ let web = service(\"web\", #{
     health: http(\"/\"),
 });
 let img = build(web, #{ tag: \"v1\" });
-yes
 ship(img, fleet);
 rolling::deploy(web, img, fleet);
 ";
@@ -39,9 +38,8 @@ weights(web, fleet)
 :save deploy.rhai
 :quit
 ";
-    let output = talk(&project, &[], &format!("{BEGIN}{lines}"));
+    let output = talk(&project, &["--yes"], &format!("{BEGIN}{lines}"));
     assert_eq!(output.code, 0, "{}", output.stderr);
-    assert_eq!(output.stderr.matches("the first change of this session").count(), 1, "{}", output.stderr);
     let table = |text: &str| output.stdout.contains(text);
     assert!(table("SERVICE  VERSION  HOSTS") && table("90%") && table("10%"), "{}", output.stdout);
     assert!(table("SERVICE  VERSION  HOST  CONTAINER") && table("running"), "{}", output.stdout);
@@ -53,59 +51,193 @@ weights(web, fleet)
     assert_eq!(project.podlift(&["run", "deploy.rhai", "--simulate"]).code, 0);
 }
 
+const BUILD: &str = "let web = service(\"web\", #{ port: 8000, health: http(\"/\") });\nbuild(web, #{ tag: \"v1\" })\n";
+
 #[test]
-fn it_asks_before_the_first_change() {
+fn at_a_terminal_it_asks_before_the_first_change() {
     let project = Project::new();
-    let output = talk(
-        &project,
-        &[],
-        "let web = service(\"web\", #{ port: 8000, health: http(\"/\") });\nbuild(web, #{ tag: \"v1\" })\nno\nnow().len > 0\n",
-    );
-    assert_eq!(output.code, 1, "{}", output.stderr);
-    assert!(
-        output.stderr.contains("you said no: nothing was changed") && output.stdout.contains("true"),
-        "{}{}",
-        output.stdout,
-        output.stderr
-    );
+    let mut terminal = Terminal::open(&project.command(&["repl", "--simulate"]));
+    for answer in ["no", "yes"] {
+        terminal.sees("podlift> ");
+        terminal.types(&BUILD.replace('\n', " "));
+        terminal.sees("build default-web:v1 from . on local: the first change of this session");
+        terminal.sees("[y/N] ");
+        terminal.types(answer);
+        terminal.sees(if answer == "no" { "you said no: nothing was changed" } else { "default-web:v1" });
+    }
+    terminal.sees("podlift> ");
+    terminal.types("hook(\"local\", \"echo hi\").stdout");
+    terminal.sees("\"\"");
+    terminal.sees("podlift> ");
+    terminal.types(":quit");
+    assert_eq!(terminal.ends(), 0, "{}", terminal.text());
+    assert_eq!(terminal.text().matches("the first change of this session").count(), 2, "{}", terminal.text());
+}
+
+#[test]
+fn nobody_is_asked_by_a_pipe_and_no_line_is_taken_for_an_answer() {
+    let project = Project::new();
+    let output = talk(&project, &[], &format!("{BUILD}yes\ninfo(\"not \" + \"reached\");\n"));
+    assert_eq!(output.code, 3, "{}", output.stderr);
+    for told in ["is the first change, and nobody is there to ask", "`podlift repl --yes` answers every question with yes"] {
+        assert!(output.stderr.contains(told), "{told}:\n{}", output.stderr);
+    }
+    assert!(!output.stderr.contains("not reached") && output.stderr.contains("nothing was changed"), "{}", output.stderr);
     let yes = talk(&project, &["--yes"], "hook(\"local\", \"echo hi\").stdout\n");
     assert!(!yes.stderr.contains("go on") && yes.code == 0, "{}", yes.stderr);
+}
+
+#[test]
+fn what_is_written_ends_at_its_first_failure_as_a_script_does() {
+    let project = Project::new();
+    let fails = |lines: &str| talk(&project, &["--yes"], &format!("{lines}\ninfo(\"not \" + \"reached\");\n"));
+    for (lines, code) in [
+        ("fleeet", 2),
+        ("let a = ;", 2),
+        ("fail(\"no luck\");", 1),
+        (":hlep", 2),
+        (":load nothing.rhai", 2),
+        (":plan stpo(1)", 2),
+        (":plan fail(\"no luck\")", 1),
+        (":help stpo", 2),
+    ] {
+        let output = fails(lines);
+        assert_eq!(output.code, code, "{lines}: {}", output.stderr);
+        assert!(!output.stderr.contains("not reached"), "{lines}: {}", output.stderr);
+        assert!(output.stderr.contains("✗ failed, and what comes behind it was not done; nothing was changed"), "{}", output.stderr);
+    }
+    project.write("bad.rhai", "let a = 1;\nfail(\"no luck\");\n");
+    let loaded = talk(&project, &["bad.rhai"], "info(\"not \" + \"reached\");\n");
+    assert_eq!(loaded.code, 1, "{}", loaded.stderr);
+    assert!(!loaded.stderr.contains("not reached"), "{}", loaded.stderr);
+    let changed = talk(&project, &["--yes"], &format!("{BEGIN}fail(\"no luck\");\n"));
+    assert_eq!(changed.code, 6, "{}", changed.stderr);
+    assert!(changed.stderr.contains("was not done; 6 changes of 6 stand"), "{}", changed.stderr);
+}
+
+#[test]
+fn what_ends_in_the_middle_is_told_with_its_place() {
+    let project = Project::new();
+    for (lines, message, place) in [
+        ("let a = 1;\nlet b = [\n    #{ a: 1,\n", "this `#{` is not closed", "(input 2):2:5"),
+        ("info(`a\n", "its closing backtick is missing", "(input 1):1:6"),
+        ("1 /* a\n", "`*/` is missing", "(input 1):1:3"),
+    ] {
+        let output = talk(&project, &[], lines);
+        assert_eq!(output.code, 2, "{lines}: {}", output.stderr);
+        assert!(output.stderr.contains(message) && output.stderr.contains(place), "{lines}: {}", output.stderr);
+    }
 }
 
 #[test]
 fn a_plan_touches_nothing_and_help_is_at_hand() {
     let project = Project::new();
     let lines = format!(
-        "{BEGIN}:plan stop(running(web, fleet), #{{ allow_downtime: true }})\n:plan stpo(1)\nrunning(web, fleet).state\n:hosts\n:help drain\n:hlep\n:vars\n"
+        "{BEGIN}:plan stop(running(web, fleet), #{{ allow_downtime: true }})\nrunning(web, fleet).state\n:hosts\n:help drain\n:vars\n"
     );
-    let output = talk(&project, &[], &lines);
+    let output = talk(&project, &["--yes"], &lines);
     assert_eq!(output.code, 0, "{}", output.stderr);
     for shown in
         ["stop         default-web-v1-", "Afterwards", "\"running\"", "HOST  ADDRESS", "drain(release, options?) → Map", "fleet = [h1, h2]"]
     {
         assert!(output.stdout.contains(shown), "{shown}:\n{}{}", output.stdout, output.stderr);
     }
-    assert!(output.stderr.contains("did you mean :help?"), "{}", output.stderr);
 }
 
 #[test]
-fn a_mistake_is_told_with_the_nearest_name_and_ends_nothing() {
+fn at_a_terminal_a_mistake_is_told_with_the_nearest_name_and_ends_nothing() {
     let project = Project::new();
-    let output = talk(&project, &[], "let fleet = hosts([\"h1\"]);\nfleeet\nrunnning(1)\nhosts(\"a\")\nfn twice(x) { x * 2 }\ntwice(21)\n");
-    assert_eq!(output.code, 1, "who sent the lines is told: {}", output.stderr);
-    for told in ["there is no variable `fleeet` here", "did you mean `fleet`?", "did you mean `running`?"] {
-        assert!(output.stderr.contains(told), "{told}:\n{}", output.stderr);
+    let mut terminal = Terminal::open(&project.command(&["repl", "--simulate"]));
+    for (typed, told) in [
+        ("let fleet = hosts([\"h1\"]); info(`${40 + 1} is said`);", "41 is said"),
+        ("fleeet", "there is no variable `fleeet` here"),
+        ("fleeet", "did you mean `fleet`?"),
+        ("runnning(1)", "did you mean `running`?"),
+        (":hlep", "did you mean :help?"),
+        (":plan stpo(1)", "stpo"),
+        ("fn twice(x) { x * 2 } info(`${40 + 3} is said`);", "43 is said"),
+        ("twice(21)", "42"),
+    ] {
+        terminal.sees("podlift> ");
+        terminal.types(typed);
+        terminal.sees(told);
     }
-    assert!(output.stdout.contains("42"), "{}", output.stdout);
+    terminal.sees("podlift> ");
+    terminal.types(":quit");
+    assert_eq!(terminal.ends(), 0, "{}", terminal.text());
+}
+
+const SCRIPT: &str = "//! Deploys.
+import \"std/rolling\" as rolling;
+let p = params(#{ version: \"v1\" });
+let fleet = hosts([\"h1\"]);
+let web = service(\"web\", #{ port: 8000, health: http(\"/\") });
+let name = tagged(p.version);
+let img = build(web, #{ tag: name });
+/// Tells a version from others.
+fn tagged(version) { version + \"-b\" }
+ship(img, fleet);
+rolling::deploy(web, img, fleet);
+";
+
+/// Types `typed` behind the script, of which nothing was allowed, and saves the session.
+fn loaded_and_saved(project: &Project, typed: &str) -> String {
+    project.write("deploy.rhai", SCRIPT);
+    let mut terminal = Terminal::open(&project.command(&["repl", "deploy.rhai", "version=v2", "--simulate"]));
+    terminal.sees("the first change of this session");
+    terminal.sees("[y/N] ");
+    terminal.types("no");
+    terminal.sees("you said no: nothing was changed");
+    terminal.sees("podlift> ");
+    terminal.types("print(web.name + \"!\")");
+    terminal.sees("web!");
+    terminal.sees("podlift> ");
+    terminal.types(&format!("{typed} info(`${{40 + 2}} is typed`);"));
+    terminal.sees("42 is typed");
+    terminal.sees("podlift> ");
+    terminal.types(":save saved.rhai");
+    terminal.sees("saved: podlift run saved.rhai version=v2");
+    terminal.sees("podlift> ");
+    terminal.types(":quit");
+    assert_eq!(terminal.ends(), 0, "{}", terminal.text());
+    fs::read_to_string(project.path().join("saved.rhai")).expect("it was saved")
 }
 
 #[test]
-fn a_script_is_loaded_up_to_its_first_change() {
+fn a_script_is_loaded_up_to_its_first_change_and_saved_as_far() {
     let project = Project::new();
-    project.write("deploy.rhai", "let fleet = hosts([\"h1\"]);\nlet web = service(\"web\", #{ port: 8000, health: http(\"/\") });\nlet img = build(web, #{ tag: \"v1\" });\n");
-    let output = talk(&project, &["deploy.rhai"], "no\nprint(web.name)\nfleet.len\n");
-    assert_eq!(output.code, 1, "{}", output.stderr);
-    assert!(output.stdout.contains('1') && output.stderr.contains("web"), "{}{}", output.stdout, output.stderr);
+    let saved = loaded_and_saved(&project, "let kept = tagged(`${web.name}-${p.version}`);");
+    let (begin, _) = SCRIPT.split_once("let img").expect("it builds");
+    let function = "/// Tells a version from others.\nfn tagged(version) { version + \"-b\" }\n";
+    assert_eq!(
+        saved,
+        format!(
+            "{begin}{function}print(web.name + \"!\");\nlet kept = tagged(`${{web.name}}-${{p.version}}`); info(`${{40 + 2}} is typed`);\n"
+        )
+    );
+    assert_eq!(project.podlift(&["check", "saved.rhai"]).code, 0);
+    let run = project.podlift(&["run", "saved.rhai", "version=v2", "--simulate"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+}
+
+#[test]
+fn what_worked_of_an_input_that_failed_is_part_of_the_saved_script() {
+    let project = Project::new();
+    let first = "let fleet = hosts([\"h1\"]); info(`${40 + 2} is typed`);";
+    let second = "let web = service(\"web\", #{ port: 8000, health: http(\"/\") }); let img = build(web, #{ tag: \"v1\" });";
+    let failing = format!("{second} fail(\"no\" + \" luck\"); ship(img, fleet);");
+    let mut terminal = Terminal::open(&project.command(&["repl", "--simulate", "--yes"]));
+    for (typed, told) in [(first, "42 is typed"), (&failing, "no luck"), ("ship(img, fleet);", "done "), (":save saved.rhai", "saved:")] {
+        terminal.sees("podlift> ");
+        terminal.types(typed);
+        terminal.sees(told);
+    }
+    terminal.sees("podlift> ");
+    terminal.types(":quit");
+    assert_eq!(terminal.ends(), 0, "{}", terminal.text());
+    let saved = fs::read_to_string(project.path().join("saved.rhai")).expect("it was saved");
+    assert_eq!(saved, format!("{first}\n{second}\nship(img, fleet);\n"));
+    assert_eq!(project.podlift(&["run", "saved.rhai", "--simulate"]).code, 0);
 }
 
 #[test]
@@ -113,7 +245,7 @@ fn a_session_saves_itself_again_and_nobody_elses_file() {
     let project = Project::new();
     project.write("mine.rhai", "// mine\n");
     let output = talk(&project, &[], "let a = 1;\n:save new.rhai\nlet b = 2;\n:save new.rhai\n:save mine.rhai\n");
-    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(output.code, 2, "{}", output.stderr);
     let read = |name: &str| fs::read_to_string(project.path().join(name)).expect("it is there");
     assert_eq!((read("new.rhai").as_str(), read("mine.rhai").as_str()), ("let a = 1;\nlet b = 2;\n", "// mine\n"));
     assert!(output.stderr.contains("mine.rhai is there already, and not from this session"), "{}", output.stderr);
