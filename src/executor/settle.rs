@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Call, Executor, Outcome, Urgency};
+use super::{Call, Executor, Outcome, Urgency, intend::made};
 use crate::{
     failure::{Failure, FailureKind},
     model::{HostName, Period},
@@ -48,6 +48,16 @@ impl<E: Executor> Settle<E> {
         if let Some(host) = host {
             self.reached().remove(host);
             self.inner.give_up(host);
+        }
+    }
+
+    /// The failure with what takes back the part of a start that an earlier try, which was lost, has made: only its host knows that, by
+    /// its token.
+    fn with_what_was_made(&self, call: &Call, failure: Failure) -> Failure {
+        let Op::Start(op) = &*call.op else { return failure };
+        match made(self, call, op) {
+            Ok(made) => Failure { inverse: all_made(failure.inverse.to_vec(), made.into()).into(), ..failure },
+            Err(_) => failure.in_doubt(),
         }
     }
 
@@ -99,7 +109,7 @@ impl<E: Executor> Executor for Settle<E> {
             let host = failure.host.as_ref().or_else(|| call.op.host().map(|host| &host.name)).cloned();
             let known = host.as_ref().is_some_and(|host| self.reached().contains(host));
             if failure.kind != FailureKind::Unreachable {
-                return Err(failure);
+                return Err(if was_lost { self.with_what_was_made(call, failure) } else { failure });
             }
             if call.op.is_known_by_its_answer_only() && failure.lost {
                 return Err(unanswered(call, failure));

@@ -207,10 +207,13 @@ impl<'a> Undoing<'a> {
         Ok(aimed.into())
     }
 
-    /// The records, the last first, whose undo starts containers of these shares again and has not begun: those that are stopped
-    /// now, and were not when the last commit was made.
+    /// The records, the last first, whose undo starts containers of these shares again and has not begun, or has failed: those that
+    /// are stopped now, and were not when the last commit was made.
     fn stopped(&self, host: &HostName, shares: &[Share]) -> Vec<&'a Recorded> {
-        let begun = lock(&self.begun).clone();
+        let mut begun = lock(&self.begun).clone();
+        for left in &*lock(&self.left) {
+            begun.remove(left.record.key.as_str());
+        }
         let was_undone = |record: &Recorded| {
             let count = record.inverse().len();
             count > 0 && (0..count).all(|index| self.done.contains(record.key.undo(index).as_str()))
