@@ -3,8 +3,8 @@
 use super::{ModelledHost, World};
 use crate::{
     failure::{Failure, FailureKind},
-    model::{ContainerName, ContainerState, Host, HostName, Lease, Period, RunId, ServiceName},
-    op::Op,
+    model::{Container, ContainerName, ContainerState, Host, HostName, Lease, Period, RunId, ServiceName},
+    op::{Find, Op},
 };
 
 impl World {
@@ -27,6 +27,11 @@ impl World {
                 container.state = ContainerState::Restarting;
             }
         }
+    }
+
+    /// Whether this run has this lease.
+    pub fn has_lease(&self, host: &HostName, service: &ServiceName, run: &RunId) -> bool {
+        self.hosts.get(host).and_then(|known| known.state.leases.get(service)).is_some_and(|lease| lease.run == *run)
     }
 
     /// Gives a lease to another run, which is at work there.
@@ -92,6 +97,18 @@ impl World {
         }
     }
 
+    /// Deletes the first container that this read is about, as somebody does by hand; returns what it was.
+    pub fn delete(&mut self, op: &Op) -> Option<Container> {
+        let host = self.host_mut(&op.host()?.name)?;
+        let of_service = |container: &Container, find: &Find| container.service == find.service && container.project == find.project;
+        let name = match op {
+            Op::CheckNow(op) => op.containers.first()?.clone(),
+            Op::Find(find) => host.state.containers.values().find(|one| one.is_running() && of_service(one, find))?.name.clone(),
+            _ => return None,
+        };
+        host.state.containers.remove(&name)
+    }
+
     /// The first of these hosts that does not answer, and how it fails.
     pub fn unreachable(&self, hosts: &[&Host]) -> Option<Failure> {
         hosts.iter().find_map(|host| self.hosts.get(&host.name)?.unreachable.clone())
@@ -101,6 +118,6 @@ impl World {
 impl ModelledHost {
     /// Whether a container runs and is well.
     pub(super) fn is_healthy(&self, container: &ContainerName) -> bool {
-        !self.sick.contains(container) && self.state.containers.get(container).is_some_and(crate::model::Container::is_running)
+        !self.sick.contains(container) && self.state.containers.get(container).is_some_and(Container::is_running)
     }
 }

@@ -4,7 +4,7 @@ use super::{Desk, tale::Limits};
 use crate::{
     commands::exit::Exit,
     executor::faults::Faults,
-    model::RunId,
+    model::{Container, RunId},
     world::{World, shape::differences, watch::Breach},
 };
 
@@ -33,13 +33,15 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
     }
     let End { exit, why, start, limits } = end;
     let found = world.shape(run);
-    let old = fleet.committed().unwrap_or_else(|| start.shape(run));
-    let left = differences(&found, &old);
+    let committed = fleet.committed();
+    let old = committed.clone().unwrap_or_else(|| start.shape(run));
+    let deleted = fleet.deleted();
+    let left = but_for(&deleted, differences(&found, &old));
     let broken = |what: String| fleet.breach(Breach::new("ending", what));
     match exit {
         Exit::Done => {
             let Some(new) = &limits.new else { return };
-            let missing = differences(&found, new);
+            let missing = but_for(&deleted, differences(&found, new));
             if !missing.is_empty() && !left.is_empty() {
                 broken(format!("the run says that it is done, and what there is differs from what it makes: {}", missing.join("; ")));
             }
@@ -50,6 +52,11 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
                 exit.word(),
                 left.join("; ")
             ));
+        }
+        // What somebody else has deleted gets no traffic back.
+        Exit::Mixed if deleted.iter().any(|container| container.run != *run) => {}
+        Exit::Mixed if left.is_empty() && committed.is_none() => {
+            broken("the run says that it is mixed, and there is what there was before".into());
         }
         // What was committed on the way stays, as the script said; and what was deleted behind that, nothing brings back.
         Exit::Mixed if left.iter().all(|line| line.contains(": not ") && line.ends_with(" stopped")) => {}
@@ -62,6 +69,18 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
         }
         _ => {}
     }
+}
+
+/// These differences but for containers that are missing because somebody else has deleted them.
+fn but_for(deleted: &[Container], mut differences: Vec<String>) -> Vec<String> {
+    for container in deleted {
+        let missing = format!("{}: not {} {} (", container.host, container.service, container.version);
+        let is_it = |line: &String| line.starts_with(&missing) && [" running", " stopped"].iter().any(|state| line.ends_with(state));
+        if let Some(index) = differences.iter().position(is_it) {
+            differences.remove(index);
+        }
+    }
+    differences
 }
 
 /// Code from before the run that runs in the end on a schema which the run has contracted, of a service that the run deploys.

@@ -277,6 +277,26 @@ fn a_podlift_that_forgets_an_inverse_is_found() {
 }
 
 #[test]
+fn a_podlift_that_says_mixed_where_all_is_as_it_was_is_found() {
+    /// Sees nothing of what is there in the end.
+    fn blind(inner: Arc<dyn Executor>) -> Arc<dyn Executor> {
+        struct Blind(Arc<dyn Executor>);
+        impl Executor for Blind {
+            fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+                match &*call.op {
+                    Op::Find(_) if call.key.as_str().starts_with("end/") => Err(Failure::failed("it is not seen")),
+                    _ => self.0.perform(call),
+                }
+            }
+        }
+        Arc::new(Blind(inner))
+    }
+    let proof = proof(&Subject { around: blind, ..subject(&on_one_host()) });
+    let breach = &proof.findings[0].breaches[0];
+    assert_eq!(breach.what, "the run says that it is mixed, and there is what there was before");
+}
+
+#[test]
 fn a_story_is_told_again_as_it_was() {
     let subject =
         subject(&on_one_host().replace("    healthcheck(next);\n", "    try { healthcheck(next); } catch (problem) { continue; }\n"));
@@ -284,6 +304,26 @@ fn a_story_is_told_again_as_it_was() {
     let first = &proof.findings[0];
     let again = retell(&subject, &first.story.to_string().parse().expect("a story"), &SINGLE).expect("it works");
     assert_eq!((&again.breaches, again.steps.len()), (&first.breaches, first.steps.len()));
+}
+
+/// A container that somebody deletes by hand is missing in the end, and that is all.
+#[test]
+fn what_somebody_else_deletes_is_not_missed_by_the_judge() {
+    let proof = proof(&subject(&on_one_host()));
+    assert!(proof.findings.is_empty(), "{}", told(&proof));
+    for (story, exit) in [("6:check:deleted", Exit::Undone), ("7:find:deleted", Exit::Mixed)] {
+        let told = retell(&subject(&on_one_host()), &story.parse().expect("a story"), &SINGLE).expect("it comes up");
+        assert!(told.breaches.is_empty() && told.exit == Some(exit), "{story}: {told:#?}");
+    }
+}
+
+/// Its second try finds its own lease, which nobody takes away from a run that is at work.
+#[test]
+fn a_lease_whose_answer_was_lost_is_the_runs_own() {
+    let story = "3:lock:lost-after, 3:lock#2:locked";
+    let told = retell(&subject("rolling::deploy(web, img, fleet, #{ batch: \"100%\" });"), &story.parse().expect("a story"), &SINGLE);
+    let told = told.expect("it comes up");
+    assert!(told.breaches.is_empty() && told.exit == Some(Exit::Done), "{told:#?}");
 }
 
 /// The next process cannot ask the host that the call was for: the call stays in doubt, and whoever undoes the run asks again.

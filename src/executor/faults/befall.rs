@@ -73,6 +73,7 @@ impl<S: Source> Faults<S> {
             }
             Some(Fault::Unhealthy) => self.ill(call),
             Some(Fault::Flaps | Fault::Crashes) => self.afterwards(call, fault == Some(Fault::Crashes)),
+            Some(Fault::Deleted) => self.bereft(call),
             Some(Fault::NeverEnds) => self.never_ends(call),
             Some(Fault::NoData) => Ok(no_data(call)),
             Some(Fault::BadData) => Ok(bad_data(call)),
@@ -185,6 +186,17 @@ impl<S: Source> Faults<S> {
         result
     }
 
+    /// Somebody deletes the first of the containers that the call is about, and then it looks.
+    fn bereft(&self, call: &Call) -> Result<Outcome, Failure> {
+        let mut going = self.lock();
+        self.model.with(|world| {
+            going.deleted.extend(world.delete(&call.op));
+            going.watch.excuse(world);
+        });
+        drop(going);
+        self.done(call)
+    }
+
     /// The drain's time is over while requests are still in flight.
     fn never_ends(&self, call: &Call) -> Result<Outcome, Failure> {
         let Op::Drain(op) = &*call.op else { return self.done(call) };
@@ -214,6 +226,12 @@ impl<S: Source> Faults<S> {
             generation: 1,
         };
         let mut going = self.lock();
+        // Nobody takes its lease away from a run that is at work. One that was left may have lost it.
+        let is_own = self.model.with(|world| world.has_lease(&host.name, &op.service, &call.run.id));
+        if is_own && !going.was_left {
+            drop(going);
+            return self.done(call);
+        }
         let at = self.model.with(|world| {
             world.occupy(&host.name, lease);
             world.clock()

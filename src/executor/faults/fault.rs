@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use crate::{
     model::Host,
-    op::{Class, Op, Transactions},
+    op::{Class, Find, Op, Sought, Transactions},
     world::databases::first_of,
 };
 
@@ -58,6 +58,8 @@ faults! {
     Flaps = "flaps", "a container is healthy, and a moment later it is not";
     /// A container crashes once it was found healthy.
     Crashes = "crashes", "a container crashes after it became healthy";
+    /// Somebody else deletes a container before it is looked at.
+    Deleted = "deleted", "somebody deletes a container before it is looked at";
     /// Requests do not end in time.
     NeverEnds = "never-ends", "a request does not end";
     /// There is nothing to measure.
@@ -115,10 +117,10 @@ impl Fault {
         let class = op.class();
         let is_remote = op.hosts().iter().any(|host| !Host::is_local(host));
         if is_remote {
-            faults.extend([Self::LostBefore, Self::CutOff]);
+            faults.extend([Self::LostBefore, Self::CutOff, Self::Gone]);
         }
         if is_remote && class.changes() {
-            faults.extend([Self::LostAfter, Self::Gone, Self::Reboots, Self::Dies]);
+            faults.extend([Self::LostAfter, Self::Reboots, Self::Dies]);
         }
         if class.changes() && !matches!(op, Op::Notify(_)) {
             faults.push(Self::Fails);
@@ -140,13 +142,14 @@ impl Fault {
             Op::Sql(sql) if sql.transaction != Transactions::One && first_of(&sql.text).is_some() => &[Self::FailsHalfway],
             Op::Ship(_) | Op::SetWeights(_) => &[Self::Slow],
             Op::Start(_) => &[Self::Slow, Self::Unhealthy],
-            Op::Healthcheck(_) => &[Self::Unhealthy, Self::Flaps, Self::Crashes, Self::Gone, Self::Reboots],
+            Op::Healthcheck(_) => &[Self::Unhealthy, Self::Flaps, Self::Crashes, Self::Reboots],
+            Op::CheckNow(_) | Op::Find(Find { sought: Sought::Weights, .. }) => &[Self::Deleted],
             Op::Drain(_) => &[Self::NeverEnds],
             Op::Traffic(_) => &[Self::NoData, Self::BadData, Self::Fails],
             Op::Measure(_) => &[Self::NoData, Self::BadData, Self::LowData, Self::Fails],
             Op::HttpGet(_) => &[Self::BadData, Self::Fails],
             Op::Confirm(_) => &[Self::NoAnswer, Self::SaysNo],
-            Op::Lock(_) => &[Self::Locked, Self::LostAfter, Self::Gone],
+            Op::Lock(_) => &[Self::Locked, Self::LostAfter],
             Op::Probe(_) | Op::Query(_) | Op::Sessions(_) | Op::TestWeights(_) => &[Self::Fails],
             _ => &[],
         });

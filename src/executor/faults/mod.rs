@@ -26,7 +26,7 @@ use super::{Call, Executor, Model, Outcome, Source, Urgency};
 use crate::{
     failure::{Failure, FailureKind, Origin},
     journal::Asked,
-    model::{ContainerName, HostName, Period, RunId, ServiceName},
+    model::{Container, ContainerName, HostName, Period, RunId, ServiceName},
     world::{
         World,
         shape::Shape,
@@ -103,6 +103,8 @@ struct Going {
     back: BTreeMap<HostName, Period>,
     /// Containers that are ill, and until when.
     ill: Vec<(Period, HostName, Vec<ContainerName>)>,
+    /// Containers that somebody else has deleted.
+    deleted: Vec<Container>,
     /// Leases that another run has, and until when.
     others: Vec<(Period, HostName, ServiceName)>,
     calls: usize,
@@ -113,6 +115,8 @@ struct Going {
     /// Commands that were done, by key.
     done: Vec<String>,
     is_calm: bool,
+    /// Whether the run was left for another process to go on with.
+    was_left: bool,
     committed: Option<Shape>,
     /// What the fleet was after each change, where somebody looks at it.
     looks: Option<Vec<Value>>,
@@ -129,6 +133,7 @@ impl<S: Source> Faults<S> {
             noted,
             back: BTreeMap::new(),
             ill: Vec::new(),
+            deleted: Vec::new(),
             others: Vec::new(),
             calls: 0,
             most,
@@ -137,6 +142,7 @@ impl<S: Source> Faults<S> {
             breaches: Vec::new(),
             done: Vec::new(),
             is_calm: false,
+            was_left: false,
             committed: None,
             looks: None,
         };
@@ -155,6 +161,7 @@ impl<S: Source> Faults<S> {
 
     /// Another machine goes on.
     pub fn revive(&self) {
+        self.lock().was_left = true;
         self.is_dead.store(false, Ordering::SeqCst);
     }
 
@@ -205,6 +212,11 @@ impl<S: Source> Faults<S> {
     /// What there was at the last commit, but for leases.
     pub fn committed(&self) -> Option<Shape> {
         self.lock().committed.clone()
+    }
+
+    /// The containers that somebody else has deleted.
+    pub fn deleted(&self) -> Vec<Container> {
+        self.lock().deleted.clone()
     }
 
     /// Whether the command of this key was done, though nobody heard of it.
