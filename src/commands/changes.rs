@@ -33,6 +33,9 @@ pub struct Counts {
     pub committed: usize,
     /// Commands on hosts, and statements in databases, that failed, or succeeded and have no `undo`: what they did is known to their author only.
     pub commands: usize,
+    /// Whether it changed databases.
+    #[serde(skip)]
+    pub databases: bool,
     /// Whether something that was done, or may have been, can be taken back.
     #[serde(skip)]
     pub can_be_undone: bool,
@@ -78,6 +81,7 @@ impl Counts {
                 continue;
             }
             counts.changes += 1;
+            counts.databases |= matches!(*record.op, Op::Sql(_) | Op::Backfill(_));
             counts.hosts.extend(record.op.host().map(|host| host.name.clone()));
             if is_command(&record.op) && inverse.is_empty() {
                 counts.commands += 1;

@@ -145,7 +145,10 @@ impl Mode {
                 ("plan: nothing would change on any host".into(), Some(format!("`{again}` does it")))
             }
             Self::Plan | Self::SimulatedPlan => (format!("plan: {did}, nothing was touched"), Some(format!("`{again}` does it"))),
-            Self::Simulation => (format!("simulated: {did}"), Some(format!("the fleet is kept in {SIMULATED}"))),
+            Self::Simulation => {
+                let forgotten = if counts.databases { ", and nothing of what was done to databases" } else { "" };
+                (format!("simulated: {did}"), Some(format!("the fleet is kept in {SIMULATED}{forgotten}")))
+            }
             Self::Live if counts.changes == 0 => ("done: nothing changed".into(), None),
             Self::Live => (format!("done: {did}{}", serving(ending)), Some(look.into())),
         }

@@ -57,6 +57,14 @@ fn a_run_that_fails_behind_a_commit_names_the_hosts_that_are_new_and_those_that_
 }
 
 #[test]
+fn a_simulation_says_that_it_forgets_what_was_done_to_databases() {
+    let project = Project::new();
+    project.write("deploy.rhai", "let db = database(\"postgres://app@db/shop\");\ndb.sql(\"CREATE TABLE mails (id int)\");\n");
+    let kept = "the fleet is kept in .podlift/simulated.json, and nothing of what was done to databases";
+    assert_ends(&project, &["run", "deploy.rhai", "--simulate"], 0, &[kept]);
+}
+
+#[test]
 fn a_run_that_was_killed_before_its_first_answer_is_shown_so() {
     let project = Project::new();
     project.write("wait.rhai", "pause(\"5m\");\n");
