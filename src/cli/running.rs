@@ -134,7 +134,7 @@ pub struct Plan {
 Examples:
   podlift repl --simulate
   podlift repl deploy.rhai             runs the script up to the first change, and asks
-  podlift repl --yes <lines.txt        does what is written there")]
+  podlift repl --yes                   behind a pipe: does the lines that come")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Repl {
     /// A script or task to begin with.
