@@ -278,7 +278,7 @@ impl Evaluator {
         let mut scope = Scope::new();
         scope.push_dynamic("it", value.clone());
         let words = self.engine.eval_with_scope::<String>(&mut scope, "it.to_debug()");
-        self.show(&words.unwrap_or_else(|_| type_word(value)))
+        without_closures(&self.show(&words.unwrap_or_else(|_| type_word(value))))
     }
 
     /// A text with the names of secrets in their places.
@@ -369,6 +369,13 @@ fn is_for_others(function: &ScriptFnMetadata<'_>) -> bool {
     function.access == FnAccess::Public && !function.name.starts_with("anon$")
 }
 
+/// The same with closures called so, whose names nobody has given.
+fn without_closures(words: &str) -> String {
+    let mut parts = words.split("Fn(anon$");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + "a closure" + part.split_once(')').map_or("", |(_, rest)| rest))
+}
+
 /// Whether a text goes on in the next line: it ends within a bracket, a call, a comment or a string in backticks.
 pub fn goes_on(text: &str) -> bool {
     let error = Engine::new_raw().compile(text).map_err(|error| error.err_type().clone()).err();
@@ -396,6 +403,11 @@ fn unfinished(text: &str) -> Option<(String, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_closure_is_called_one() {
+        assert_eq!(without_closures("[1, Fn(anon$05ed), Fn(retire)] Fn(anon$1)"), "[1, a closure, Fn(retire)] a closure");
+    }
 
     #[test]
     fn a_text_goes_on_where_a_bracket_is_open() {
