@@ -14,7 +14,7 @@ use nix::sys::{
     pthread::{pthread_kill, pthread_self},
     signal::Signal,
 };
-use rustyline::{Config, Editor, error::ReadlineError, history::FileHistory};
+use rustyline::{CompletionType, Config, Editor, error::ReadlineError, history::FileHistory};
 
 use super::editor::Help;
 use crate::{
@@ -63,7 +63,8 @@ impl Standard {
     /// asks for that: at a terminal ctrl-C gives up the line only.
     pub fn new(printer: Printer, help: Option<Help>, history: Option<&Path>, cancellation: Cancellation) -> Self {
         let editors = || -> rustyline::Result<Editors> {
-            let config = Config::builder().max_history_size(HISTORY)?.history_ignore_space(true).build();
+            let config =
+                Config::builder().max_history_size(HISTORY)?.history_ignore_space(true).completion_type(CompletionType::List).build();
             let mut script = Editor::with_config(config.clone())?;
             script.set_helper(help);
             if let Some(history) = history {

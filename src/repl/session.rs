@@ -398,7 +398,8 @@ impl Talk {
         for (_, value) in &variables {
             collect_versions(value, &mut texts);
         }
-        texts.extend(files(Path::new(".")));
+        texts.extend(files(Path::new("")));
+        texts.extend(files(Path::new("deploy")));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let modules = self.frame.imports();
         if known.modules != modules {
@@ -463,8 +464,9 @@ fn each_item(value: &Dynamic, look: impl FnMut(&Dynamic)) {
     }
 }
 
-/// The scripts here, for `:load` and strings.
+/// The files of a folder that is here, for `:load` and strings.
 fn files(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| !name.starts_with('.')).take(200).collect()
+    let entries = fs::read_dir(Path::new(".").join(folder)).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| !name.starts_with('.'));
+    names.take(200).map(|name| folder.join(name).display().to_string()).collect()
 }

@@ -301,6 +301,10 @@ fn at_a_terminal_tab_completes_and_ctrl_c_stops_an_input_and_not_the_session() {
     terminal.types("import \"std/rolling\" as rolling; 40 + 2");
     terminal.sees("42");
     terminal.sees("podlift> ");
+    terminal.presses("rolling::\t\t");
+    terminal.sees("rolling::deploy");
+    terminal.sees("rolling::retire");
+    terminal.presses("\u{15}");
     terminal.presses("rolling::deploy(1, 2, 3, #{ on_f\t");
     terminal.sees("on_failure: ");
     terminal.presses("\u{3}");
@@ -323,7 +327,7 @@ fn at_a_terminal_tab_completes_and_ctrl_c_stops_an_input_and_not_the_session() {
 #[test]
 fn at_a_terminal_an_input_of_several_lines_is_one_names_are_completed_and_the_project_remembers() {
     let project = Project::new();
-    project.write("morning.rhai", "info(\"good \" + \"morning\");");
+    project.write("morning.rhai", "info(\"good \" + \"morning\");").write("deploy/nightly.rhai", "");
     let open = |project: &Project| {
         let mut command = project.command(&["repl", "--simulate", "--yes"]);
         let mut terminal = Terminal::open(command.env_remove("NO_COLOR"));
@@ -347,7 +351,12 @@ fn at_a_terminal_an_input_of_several_lines_is_one_names_are_completed_and_the_pr
     terminal.sees("it 2 runs");
     terminal.sees("podlift> ");
     // A host, a version and a file are completed: more is shown than was typed.
-    for (typed, completed) in [("host(\"fro\t", "host(\"frontend"), ("\"v20\t", "\"v2026"), (":load mor\t", ":load morning.rhai")] {
+    for (typed, completed) in [
+        ("host(\"fro\t", "host(\"frontend"),
+        ("\"v20\t", "\"v2026"),
+        (":load mor\t", ":load morning.rhai"),
+        (":load deploy/ni\t", ":load deploy/nightly.rhai"),
+    ] {
         terminal.presses(typed);
         terminal.sees(completed);
         terminal.presses("\u{15}");
