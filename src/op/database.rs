@@ -113,9 +113,9 @@ pub struct Backfill {
     pub condition: Option<Text>,
     /// How many rows the first batch has.
     pub batch: u32,
-    /// How long a batch is to take; later batches grow and shrink to it.
+    /// How long the server is to work on a batch; later batches grow and shrink to it.
     pub target: Period,
-    /// How long to wait between two batches; not given, as long as the last one took.
+    /// How long to wait between two batches; not given, ten times as long as the last one took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<Period>,
     /// How long a batch may wait for a lock.

@@ -345,6 +345,8 @@ impl Op {
             Self::Start(_) | Self::Depend(_) | Self::Ship(_) | Self::Push(_) => forget(&mut value, &["digest"]),
             Self::Pull(_) => forget(&mut value, &["digest", "registry_digest"]),
             Self::Resolve(_) => forget(&mut value, &["known"]),
+            // The pace that it has found.
+            Self::Backfill(_) => forget(&mut value, &["batch"]),
             Self::SetWeights(_) | Self::TestWeights(_) | Self::Preview(_) => {
                 for share in value["changes"]
                     .as_object_mut()

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_macros, reason = "tests start programs and say what they measured")]
 
 mod at_a_terminal;
+mod backfills;
 mod bad_input;
 mod beside_a_deploy;
 mod canaries;

@@ -7,12 +7,14 @@ use std::{
     thread,
 };
 
+use serde_json::Value;
+
 use super::{Fingerprint, PlanFile, PlannedCall, Surveyed, differences::differences, words};
 use crate::{
     executor::{Call, Executor, Key, Outcome},
     failure::{Failure, FailureKind},
     model::HostState,
-    op::Survey,
+    op::{Op, Survey},
 };
 
 /// Lets a call through that the plan has, and stops the run at the first one that differs. Before the first, it looks whether the
@@ -60,14 +62,16 @@ impl<E: Executor> Follow<E> {
             progress.fleet_was_checked = true;
         }
         self.is_planned(call).inspect_err(|failure| progress.stopped = Some(failure.clone()))?;
-        progress.made.insert(call.key.clone());
+        if self.places.contains_key(&call.key) {
+            progress.made.insert(call.key.clone());
+        }
         Ok(())
     }
 
     fn is_planned(&self, call: &Call) -> Result<(), Failure> {
         let asked = call.op.canonical();
         let planned = self.places.get(&call.key).map(|place| &self.calls[*place]);
-        if planned.is_some_and(|planned| planned.op == asked) {
+        if planned.is_some_and(|planned| planned.op == asked) || self.goes_on(call, &asked) {
             return Ok(());
         }
         let message = format!("the run would leave its plan at call {}", call.key);
@@ -80,6 +84,13 @@ impl<E: Executor> Follow<E> {
             None => failure.detail("planned", "no such call").detail("asked for", words(&call.op)),
         };
         Err(failure.hint("make a new plan with `podlift plan`, and look at it"))
+    }
+
+    /// Whether a planned backfill goes on with it: how often it asks its throttle, waits and does a part no plan knows.
+    fn goes_on(&self, call: &Call, asked: &Value) -> bool {
+        let Some(series) = call.key.block().strip_suffix("[0].") else { return false };
+        let planned = self.calls.iter().find(|planned| planned.key.is_in(call.key.block()) && planned.op["series"] == series);
+        planned.is_some_and(|planned| matches!(&*call.op, Op::Query(_) | Op::Pause(_)) || planned.op == *asked)
     }
 
     /// Reads all hosts of the plan, side by side.

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     ledger::{self, session_name},
+    pace::{Pace, Taken},
     resolved,
     rows::missing,
     session::Session,
@@ -20,11 +21,6 @@ use crate::{
     op::{Backfill, Backfilled},
 };
 
-/// The smallest and the largest batch.
-const BATCHES: (f64, f64) = (10.0, 100_000.0);
-/// Which part of a table a batch may have at most: a writer waits for the batch that has its row, and fewer than one in a hundred is
-/// to wait.
-const PART: f64 = 0.005;
 /// How many pages of a table are counted to know about how many rows it has.
 const PAGES: f64 = 500.0;
 /// How often one batch is tried again that met a lock, and the look at the table before the first one.
@@ -50,22 +46,9 @@ struct Progress {
     done: bool,
 }
 
-/// What this call has learnt, which a lost connection does not take away.
-struct Pace {
-    began: Instant,
-    /// How many rows the next batch has.
-    size: f64,
-    /// How many batches were made, and how many rows they had.
-    batches: u64,
-    seen: f64,
-    /// Whether the database was reached, and how often it was lost since the last batch.
-    was_reached: bool,
-    lost: u32,
-}
-
 /// Goes on where this backfill stopped, or begins; and again where the connection is lost on the way.
 pub async fn backfill(fleet: &Fleet, op: &Backfill, call: &Call) -> Result<Backfilled, Failure> {
-    let mut pace = Pace { began: Instant::now(), size: f64::from(op.batch), batches: 0, seen: 0.0, was_reached: false, lost: 0 };
+    let mut pace = Pace::new(op.batch);
     loop {
         match go(fleet, op, call, &mut pace).await {
             Err(failure)
@@ -78,6 +61,8 @@ pub async fn backfill(fleet: &Fleet, op: &Backfill, call: &Call) -> Result<Backf
                 sleep(pause(pace.lost)).await;
                 pace.lost += 1;
             }
+            // Whatever the database refuses in its first batch is rolled back.
+            Err(failure) if pace.batches == 0 && !failure.is_uncertain() => return Err(call.unsent(failure)),
             Err(failure) if pace.was_reached => {
                 return Err(failure.hint("its progress is kept: doing the same call again goes on from there"));
             }
@@ -238,8 +223,6 @@ impl Work<'_> {
     }
 
     async fn go(&self, mut progress: Progress, pace: &mut Pace) -> Result<Backfilled, Failure> {
-        let most = largest(self.target.about);
-        pace.size = pace.size.min(most);
         let mut tries = 0;
         let part = self.op.part.map(crate::model::Period::duration);
         let is_over = |pace: &Pace| pace.batches > 0 && part.is_some_and(|part| pace.began.elapsed() >= part);
@@ -249,35 +232,31 @@ impl Work<'_> {
                 return Err(Failure::new(FailureKind::Interrupted, message));
             }
             self.fleet.confirm_leases_again(self.call).await?;
-            let at = Instant::now();
-            let took = match self.batch(&progress, pace.size).await {
+            let rest = match self.batch(&progress, pace.size).await {
                 Ok(batch) => {
                     progress.rows += batch.rows;
                     progress.done = batch.last.is_none();
                     progress.last = batch.last.or(progress.last);
-                    (pace.batches, pace.lost, tries) = (pace.batches + 1, 0, 0);
-                    pace.seen += batch.seen;
-                    let took = at.elapsed();
-                    pace.size = next_size(pace.size, took, self.op.target.duration()).min(most);
+                    tries = 0;
+                    pace.made(batch.seen, batch.taken, self.op.target.duration());
                     self.tell(&progress, pace);
-                    took
+                    batch.taken.rest()
                 }
                 Err(failure) if failure.kind == FailureKind::Locked && tries < TRIES => {
                     tries += 1;
-                    pace.size = (pace.size / 2.0).max(BATCHES.0);
+                    pace.halve();
                     sleep(nap(tries)).await;
                     continue;
                 }
                 Err(failure) => return Err(failure),
             };
             if !progress.done {
-                sleep(self.op.pause.map_or(took, crate::model::Period::duration)).await;
+                sleep(self.op.pause.map_or(rest, crate::model::Period::duration)).await;
             }
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within the limits of a batch")]
-        let batch = pace.size as u32;
         let seconds = pace.began.elapsed().as_secs_f64();
-        Ok(Backfilled { rows: progress.rows, batches: pace.batches, batch, key: progress.last, done: progress.done, seconds })
+        let (batches, batch) = (pace.batches, pace.rows());
+        Ok(Backfilled { rows: progress.rows, batches, batch, key: progress.last, done: progress.done, seconds })
     }
 
     fn tell(&self, progress: &Progress, pace: &Pace) {
@@ -301,12 +280,14 @@ impl Work<'_> {
             "BEGIN;\n\
              WITH podlift_batch AS MATERIALIZED (SELECT k.{column} AS {key} FROM {table} k WHERE {from}k.{column} <= {} ORDER BY k.{column} LIMIT {size:.0}),\n\
              podlift_done AS (UPDATE {table} SET {}\n FROM podlift_batch WHERE {table}.{column} = podlift_batch.{key}{condition} RETURNING 1)\n\
-             SELECT (SELECT {key}::text FROM podlift_batch ORDER BY podlift_batch.{key} DESC LIMIT 1), (SELECT count(*) FROM podlift_batch), (SELECT count(*) FROM podlift_done)",
+             SELECT (SELECT {key}::text FROM podlift_batch ORDER BY podlift_batch.{key} DESC LIMIT 1), (SELECT count(*) FROM podlift_batch), (SELECT count(*) FROM podlift_done);\n\
+             SELECT (1000000 * extract(epoch FROM clock_timestamp() - statement_timestamp()))::bigint",
             literal(upto),
             self.set,
         );
-        let row = match self.session.rows(&text).await {
-            Ok(rows) => rows.into_iter().next(),
+        let sent = Instant::now();
+        let mut rows = match self.session.rows(&text).await {
+            Ok(rows) => rows.into_iter(),
             Err(failure) => {
                 let _ = self.session.run("ROLLBACK").await;
                 return Err(failure);
@@ -317,6 +298,8 @@ impl Work<'_> {
             self.session.run("ROLLBACK").await?;
             return Err(Failure::new(FailureKind::Locked, "a lease may have run out in the middle of a batch, which was taken back"));
         }
+        let answered = sent.elapsed();
+        let (row, work) = (rows.next(), rows.next().and_then(|row| row.into_iter().next()));
         let [last, seen, rows] =
             row.and_then(|row| <[Option<String>; 3]>::try_from(row).ok()).ok_or_else(|| missing("what a batch did"))?;
         let count = |text: Option<String>| text.and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
@@ -327,14 +310,17 @@ impl Work<'_> {
             last.is_none(),
             self.place()
         );
+        let sent = Instant::now();
         self.session.run(&note).await?;
-        Ok(Batch { last, seen: f64::from(seen), rows: u64::from(rows) })
+        let work = Duration::from_micros(work.flatten().and_then(|work| work.parse().ok()).unwrap_or_default());
+        let taken = Taken { work, way: answered.saturating_sub(work), commit: sent.elapsed() };
+        Ok(Batch { last, seen: f64::from(seen), rows: u64::from(rows), taken })
     }
 
     /// An empty table has nothing to do.
     async fn finish(&self, _: &Progress) -> Result<Batch, Failure> {
         self.session.run(&format!("UPDATE podlift.backfills SET done = true, at = now() WHERE {}", self.place())).await?;
-        Ok(Batch { last: None, seen: 0.0, rows: 0 })
+        Ok(Batch { last: None, seen: 0.0, rows: 0, taken: Taken::default() })
     }
 }
 
@@ -343,42 +329,10 @@ struct Batch {
     last: Option<String>,
     seen: f64,
     rows: u64,
-}
-
-/// The size of the next batch: such that it takes its time, at most twice or half the last one.
-fn next_size(size: f64, took: Duration, target: Duration) -> f64 {
-    let factor = target.as_secs_f64() / took.as_secs_f64().max(0.001);
-    (size * factor.clamp(0.5, 2.0)).clamp(BATCHES.0, BATCHES.1)
-}
-
-/// The largest batch for a table of about so many rows.
-fn largest(about: f64) -> f64 {
-    (about * PART).clamp(BATCHES.0, BATCHES.1)
+    taken: Taken,
 }
 
 /// A length of time in words.
 fn words(seconds: f64) -> String {
     if seconds < 90.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[expect(clippy::float_cmp, reason = "powers of two are exact")]
-    fn batches_grow_and_shrink_to_their_time() {
-        let target = Duration::from_millis(200);
-        assert_eq!(next_size(1000.0, Duration::from_millis(100), target), 2000.0);
-        assert_eq!(next_size(1000.0, Duration::from_millis(10), target), 2000.0);
-        assert_eq!(next_size(1000.0, Duration::from_secs(10), target), 500.0);
-        assert_eq!(next_size(10.0, Duration::from_secs(10), target), 10.0);
-        assert_eq!(next_size(100_000.0, Duration::from_millis(1), target), 100_000.0);
-    }
-
-    #[test]
-    #[expect(clippy::float_cmp, reason = "the limits are exact")]
-    fn a_batch_is_a_small_part_of_its_table() {
-        assert_eq!([1_000_000.0, 100.0, 0.0, 1e9].map(largest), [5000.0, 10.0, 10.0, 100_000.0]);
-    }
 }

@@ -6,6 +6,7 @@ pub mod backup;
 mod index;
 mod ledger;
 mod migration;
+mod pace;
 mod rows;
 mod session;
 mod tls;
