@@ -204,8 +204,8 @@ fn a_statement_waits_shortly_for_its_lock_and_comes_again() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Lets a database's clients through, and cuts the first one off behind its first COMMIT: the server has it, the answer is lost.
-fn cutting_behind_commit(server: u16) -> (u16, Arc<AtomicU32>) {
+/// Lets a database's clients through, and cuts one off behind what first has these words in it: the server has it, the answer is lost.
+fn cutting_behind(words: &'static str, server: u16) -> (u16, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = listener.local_addr().expect("bound").port();
     let cuts = Arc::new(AtomicU32::new(0));
@@ -233,8 +233,8 @@ fn cutting_behind_commit(server: u16) -> (u16, Arc<AtomicU32>) {
                     if count == 0 {
                         break;
                     }
-                    let is_commit = buffer[..count].windows(6).any(|word| word == b"COMMIT");
-                    if is_commit && cuts.load(Ordering::SeqCst) == 0 {
+                    let is_it = buffer[..count].windows(words.len()).any(|part| part == words.as_bytes());
+                    if is_it && cuts.load(Ordering::SeqCst) == 0 {
                         cuts.fetch_add(1, Ordering::SeqCst);
                         is_cut.store(1, Ordering::SeqCst);
                         let _ = client.shutdown(Shutdown::Both);
@@ -254,7 +254,7 @@ fn cutting_behind_commit(server: u16) -> (u16, Arc<AtomicU32>) {
 fn a_statement_whose_answer_was_lost_is_not_done_twice() {
     let mut shop = Shop::new();
     shop.postgres.sql("CREATE TABLE counter (n int); ALTER TABLE counter OWNER TO app; INSERT INTO counter VALUES (0)");
-    let (port, cuts) = cutting_behind_commit(shop.postgres.port);
+    let (port, cuts) = cutting_behind("COMMIT", shop.postgres.port);
     shop.port = port;
     let output = shop.succeeds(
         r#"
@@ -264,6 +264,28 @@ fn a_statement_whose_answer_was_lost_is_not_done_twice() {
     );
     assert_eq!(cuts.load(Ordering::SeqCst), 1, "{}", output.stderr);
     assert_eq!(shop.postgres.sql("SELECT n FROM counter"), "11");
+}
+
+#[test]
+fn statements_go_on_where_the_server_is_lost_between_two_of_them() {
+    // While it looks what is in the way of the second one, whether the index is there, and while it notes that it begins and has ended.
+    for words in ["to_regclass('\"orders\"')", "SELECT indisvalid", "'2', 'begun'", "'2', 'done'"] {
+        let mut shop = Shop::new();
+        shop.postgres.sql(
+            "CREATE TABLE users (n int); CREATE TABLE orders (n int); ALTER TABLE users OWNER TO app; ALTER TABLE orders OWNER TO app",
+        );
+        let (port, cuts) = cutting_behind(words, shop.postgres.port);
+        shop.port = port;
+        let output = shop.succeeds(
+            r#"
+            db.sql("ALTER TABLE users ADD COLUMN a int; ALTER TABLE orders ADD COLUMN a int; CREATE INDEX CONCURRENTLY orders_a ON orders (a)");
+            "#,
+        );
+        assert_eq!(cuts.load(Ordering::SeqCst), 1, "{words}: {}", output.stderr);
+        let done = "SELECT count(*) FILTER (WHERE state = 'done'), count(*), (SELECT indisvalid FROM pg_index WHERE indexrelid = 'orders_a'::regclass) \
+            FROM podlift.migrations";
+        assert_eq!(shop.postgres.sql(done), "3|3|t", "{words}: {}", output.stderr);
+    }
 }
 
 #[test]

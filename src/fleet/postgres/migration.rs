@@ -36,13 +36,13 @@ struct Piece {
 /// How one go at the statements ended.
 enum Ended {
     Failed(Failure),
-    /// The connection was lost: what became of the statement in flight is not known.
+    /// The connection was lost: what became of the statement in flight, or whether the next one is to be done, is not known.
     InDoubt(Failure),
 }
 
 impl From<Failure> for Ended {
     fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
+        if failure.kind == FailureKind::Unreachable { Self::InDoubt(failure) } else { Self::Failed(failure) }
     }
 }
 
@@ -50,15 +50,14 @@ impl From<Failure> for Ended {
 /// A failure behind the first statement carries the undo as its inverse.
 pub async fn migrate(fleet: &Fleet, op: &Sql, call: &Call) -> Result<(SqlDone, Option<Text>), Failure> {
     let pieces = pieces(fleet, op).map_err(|failure| call.unsent(failure))?;
-    let mut done = SqlDone { statements: pieces.len() as u64, ..SqlDone::default() };
-    let mut existed = Vec::new();
-    let mut begun = 0;
+    let done = SqlDone { statements: pieces.len() as u64, ..SqlDone::default() };
+    let mut migration = Migration { op, call, pieces: &pieces, done, existed: Vec::new(), begun: 0, was_reached: false };
     for lost in 0.. {
-        let mut migration = Migration { op, call, pieces: &pieces, done: &mut done, existed: &mut existed, begun: &mut begun };
         let failure = match migration.go(fleet).await {
             Ok(()) => break,
             Err(Ended::Failed(failure)) => failure,
             // Nothing was sent yet when the database could not even be reached the first time.
+            Err(Ended::InDoubt(failure)) if !migration.was_reached => failure,
             Err(Ended::InDoubt(_)) if lost < RECONNECTS && call.cancellation.urgency() < Urgency::Now => {
                 call.progress.doing("the connection was lost: looking what became of the statement");
                 sleep(pause(lost)).await;
@@ -68,13 +67,13 @@ pub async fn migrate(fleet: &Fleet, op: &Sql, call: &Call) -> Result<(SqlDone, O
                 failure.hint("the database keeps which statements are done: doing the call again goes on behind them")
             }
         };
-        let failure = if begun == 0 && done.settled == 0 { call.unsent(failure) } else { failure };
-        let undo = op.undo.as_ref().filter(|_| begun > 0).and_then(|undo| sql::without(undo, &existed));
+        let failure = if migration.begun == 0 && migration.done.settled == 0 { call.unsent(failure) } else { failure };
+        let undo = migration.undo().filter(|_| migration.begun > 0);
         return Err(failure.undone_by(op.inverse(undo)));
     }
-    done.existed = existed.iter().map(ToString::to_string).collect();
-    let undo = op.undo.as_ref().and_then(|undo| sql::without(undo, &existed));
-    Ok((done, undo))
+    let undo = migration.undo();
+    let existed = migration.existed.iter().map(ToString::to_string).collect();
+    Ok((SqlDone { existed, ..migration.done }, undo))
 }
 
 fn pieces(fleet: &Fleet, op: &Sql) -> Result<Vec<Piece>, Failure> {
@@ -106,31 +105,34 @@ struct Migration<'a> {
     op: &'a Sql,
     call: &'a Call,
     pieces: &'a [Piece],
-    done: &'a mut SqlDone,
-    existed: &'a mut Vec<Object>,
+    done: SqlDone,
+    existed: Vec<Object>,
     /// How many statements were sent, those that were rolled back aside.
-    begun: &'a mut usize,
+    begun: usize,
+    /// Whether the database was ever reached.
+    was_reached: bool,
 }
 
 impl Migration<'_> {
+    /// The part of the undo that takes back only what the statements made.
+    fn undo(&self) -> Option<Text> {
+        self.op.undo.as_ref().and_then(|undo| sql::without(undo, &self.existed))
+    }
+
     async fn go(&mut self, fleet: &Fleet) -> Result<(), Ended> {
-        let open = Session::open(fleet, &self.op.database, &session_name(&self.call.token)).await;
-        let session = match open {
-            Ok(session) => session,
-            Err(failure) if failure.kind == FailureKind::Unreachable && *self.begun > 0 => return Err(Ended::InDoubt(failure)),
-            Err(failure) => return Err(failure.into()),
-        };
+        let session = Session::open(fleet, &self.op.database, &session_name(&self.call.token)).await?;
+        self.was_reached = true;
         // Whoever has taken a lease over may have gone on with this very call.
-        fleet.confirm_leases_again(self.call).await?;
+        self.confirm_leases(fleet).await?;
         ledger::end_predecessors(&session, &self.call.token).await?;
         ledger::lock(&session, "", &self.call.cancellation).await?;
         // The wait for another one's statements may have been long.
-        fleet.confirm_leases_again(self.call).await?;
+        self.confirm_leases(fleet).await?;
         ledger::prepare(&session).await?;
         let ledger = Ledger { session: &session, run: &self.call.run, token: &self.call.token };
         let noted = ledger.read().await?;
         self.done.settled = noted.values().filter(|noted| noted.is_done).count() as u64;
-        *self.existed = noted.values().flat_map(|noted| noted.existed.clone()).collect();
+        self.existed = noted.values().flat_map(|noted| noted.existed.clone()).collect();
         if self.op.transaction == Transactions::One {
             if noted.is_empty() {
                 let all: Vec<usize> = (0..self.pieces.len()).collect();
@@ -155,12 +157,17 @@ impl Migration<'_> {
         Ok(())
     }
 
+    /// Whether the leases are still this run's. A host that does not say so leaves nothing in doubt in the database.
+    async fn confirm_leases(&self, fleet: &Fleet) -> Result<(), Ended> {
+        fleet.confirm_leases_again(self.call).await.map_err(Ended::Failed)
+    }
+
     /// Runs statements in one transaction, again where a lock was not to be had.
     async fn repeatedly(&mut self, fleet: &Fleet, ledger: &Ledger<'_>, numbers: &[usize]) -> Result<(), Ended> {
         let mut seen = BTreeSet::new();
-        let before = *self.begun;
+        let before = self.begun;
         for tried in 0.. {
-            fleet.confirm_leases_again(self.call).await?;
+            self.confirm_leases(fleet).await?;
             let failure = match self.in_the_way(ledger, numbers, &mut seen).await? {
                 Some(failure) => failure,
                 None => match self.transaction(ledger, numbers).await? {
@@ -174,7 +181,7 @@ impl Migration<'_> {
                         }
                         ledger.session.run("ROLLBACK").await?;
                         // Nothing of it stays.
-                        *self.begun = before;
+                        self.begun = before;
                         if !passing {
                             return Err(failure.into());
                         }
@@ -251,7 +258,7 @@ impl Migration<'_> {
         if let Err(trouble) = session.within(session.client().batch_execute(&begin)).await {
             return Ok(Err(trouble));
         }
-        *self.begun = (*self.begun).max(numbers[0] + 1);
+        self.begun = (self.begun).max(numbers[0] + 1);
         // COMMIT goes with the last statement: its lock is not held for another round trip.
         let texts: Vec<&str> = numbers.iter().map(|number| self.pieces[*number].text.as_str()).collect();
         let text = format!("{}\n;COMMIT", texts.join("\n;"));
@@ -272,7 +279,7 @@ impl Migration<'_> {
 
     /// Runs one statement outside any transaction: noted as begun before, as done after.
     async fn alone(&mut self, fleet: &Fleet, ledger: &Ledger<'_>, number: usize, known: Option<&Noted>) -> Result<(), Ended> {
-        fleet.confirm_leases_again(self.call).await?;
+        self.confirm_leases(fleet).await?;
         let piece = &self.pieces[number];
         let session = ledger.session;
         let index = sql::concurrent_index(&piece.shown);
@@ -304,10 +311,10 @@ impl Migration<'_> {
             None => existed,
         };
         session.run(&ledger.note(number, "begun", &piece.shown, &existed)).await?;
-        *self.begun = (*self.begun).max(number + 1);
+        self.begun = (self.begun).max(number + 1);
         for tried in 0.. {
             if tried > 0 {
-                fleet.confirm_leases_again(self.call).await?;
+                self.confirm_leases(fleet).await?;
             }
             // It keeps nobody out while it waits, so its waits need no limit but a statement's.
             match session.within(session.client().simple_query(&piece.text)).await {
