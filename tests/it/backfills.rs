@@ -142,3 +142,21 @@ fn a_backfill_shows_how_far_it_is_and_how_long_it_takes_still() {
     }
     assert_eq!(terminal.ends(), 0, "{}", terminal.text());
 }
+
+#[test]
+fn a_plan_is_followed_whose_backfill_is_throttled_for_longer_than_a_part_of_it_takes() {
+    // Eighty batches with their rests: four seconds, and a part takes one.
+    let shop = counts();
+    shop.write(
+        r#"
+        let done = db.backfill(#{ table: "counts", key: "id", set: "n = n + 1", target: "0s", pause: "50ms",
+            throttle: |db| db.query("SELECT count(*) AS n FROM pg_stat_activity", #{ assume: [#{ n: 1 }] })[0].n < 1000 });
+        info(`${done.rows} rows`);
+        "#,
+    );
+    let plan = shop.project.podlift(&["plan", "deploy.rhai", "-o", "deploy.plan"]);
+    assert_eq!(plan.code, 0, "{}", plan.stderr);
+    let output = shop.project.podlift(&["run", "--plan", "deploy.plan"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(shop.postgres.sql("SELECT min(n), max(n), count(*) FROM counts"), "1|1|4000");
+}

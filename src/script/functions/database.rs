@@ -2,12 +2,15 @@
 
 use rhai::{Array, Dynamic, FnPtr};
 
-use super::{Arguments, Caller, Function, Trouble, metrics};
+use super::{Arguments, Caller, Function, Trouble, flow::in_session, metrics};
 use crate::{
     failure::{Failure, FailureKind},
     model::{Database, Period, Prometheus, Text, sql::Verdict},
     op::{self, Backfilled, Row, Transactions},
-    script::values::{fields, json},
+    script::{
+        session::Session,
+        values::{fields, json},
+    },
 };
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -175,9 +178,12 @@ fn backfill(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
     let text = |key: &str| options.text(key).map(|text| caller.session.text(&text));
     let throttle = options.get("throttle").and_then(|throttle| throttle.clone().try_cast::<FnPtr>());
     let (table, key, set) = (required("table")?, required("key")?, required("set")?);
+    let series = caller.next_key();
+    // How often it asks its throttle no plan knows: what it asks and does stands in a block of its own, and no later call's key changes.
+    let session = if throttle.is_some() { caller.session.block(&series) } else { caller.session.clone() };
     let mut part = op::Backfill {
         database,
-        series: caller.next_key().to_string(),
+        series: series.to_string(),
         table,
         key,
         set: caller.session.text(&set),
@@ -192,9 +198,9 @@ fn backfill(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
     let mut sum = Backfilled::default();
     loop {
         if let Some(throttle) = &throttle {
-            wait_for(caller, throttle, &part.database, patience)?;
+            wait_for(caller, &session, throttle, &part.database, patience)?;
         }
-        let done = caller.perform(part.clone())?;
+        let done = session.perform(&caller.origin, part.clone())?;
         // The next part goes on at the pace that this one has found.
         part.batch = if done.batch > 0 { done.batch } else { part.batch };
         sum = Backfilled { batches: sum.batches + done.batches, seconds: sum.seconds + done.seconds, ..done };
@@ -207,10 +213,10 @@ fn backfill(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
 }
 
 /// Waits until a throttle says `true`. It is given the database, since a closure cannot use the one that this call is made on; it says `false` while there is to be no work, or how long to wait.
-fn wait_for(caller: &Caller<'_>, throttle: &FnPtr, database: &Database, patience: Period) -> Result<(), Trouble> {
+fn wait_for(caller: &Caller<'_>, session: &Session, throttle: &FnPtr, database: &Database, patience: Period) -> Result<(), Trouble> {
     let mut waited = 0;
     loop {
-        let answer = throttle.call_within_context::<Dynamic>(caller.context, (database.clone(),))?;
+        let answer = in_session(caller, session, throttle, (database.clone(),))?;
         let period = match (answer.as_bool(), answer.into_string()) {
             (Ok(true), _) => return Ok(()),
             (Ok(false), _) => Period::seconds(1),
@@ -222,7 +228,7 @@ fn wait_for(caller: &Caller<'_>, throttle: &FnPtr, database: &Database, patience
             return Err(Failure::new(FailureKind::Timeout, message).hint("its progress is kept: the same call goes on from there").into());
         }
         waited += period.as_milliseconds().max(1);
-        caller.perform(op::Pause { period })?;
+        session.perform(&caller.origin, op::Pause { period })?;
     }
 }
 
