@@ -27,6 +27,11 @@ use crate::{
 /// How long connecting and logging in may take.
 const CONNECT: Duration = Duration::from_secs(15);
 
+/// An index that is built, or a check of a whole table, takes one processor and leaves the others to those who serve. Not every server
+/// knows both settings.
+const ALONE: &str = "SELECT set_config(name, '0', false) FROM pg_settings \
+    WHERE name IN ('max_parallel_workers_per_gather', 'max_parallel_maintenance_workers')";
+
 /// What a session's bytes go over.
 pub type Wire = Box<dyn Bytes>;
 
@@ -60,7 +65,7 @@ impl Session {
             .unwrap_or_else(|_| Err(unreachable(database, "it did not answer within 15 s")))?;
         let session = Self { client, driver, shown: database.to_string(), limit: database.statement_timeout.duration() };
         let milliseconds = database.statement_timeout.as_milliseconds();
-        session.run(&format!("SET statement_timeout = {milliseconds}; SET idle_in_transaction_session_timeout = '60s'")).await?;
+        session.run(&format!("SET statement_timeout = {milliseconds}; SET idle_in_transaction_session_timeout = '60s'; {ALONE}")).await?;
         Ok(session)
     }
 
