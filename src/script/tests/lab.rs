@@ -31,6 +31,7 @@ import "std/canary" as canary;
 import "std/deploy" as deploy;
 import "std/expand_contract" as change;
 import "std/gates" as gates;
+import "std/migrations" as migrations;
 import "std/places" as places;
 import "std/recreate" as recreate;
 import "std/restart" as restart;

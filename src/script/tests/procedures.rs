@@ -1,6 +1,6 @@
 //! What `stdlib/` has besides strategies, on a modelled fleet: rollback, workers, restart, verify, places, hosts that join.
 
-use super::lab::{Answer, Lab};
+use super::lab::{Answer, Lab, Told};
 use crate::{
     executor::{Call, Outcome, ending::State},
     failure::Failure,
@@ -231,7 +231,7 @@ fn an_address_that_leads_elsewhere_is_not_followed_and_the_failure_says_what_to_
 }
 
 /// What a run did, by the words of the ops that change something or ask a command.
-fn done(told: &super::lab::Told) -> Vec<&'static str> {
+fn done(told: &Told) -> Vec<&'static str> {
     let mut words: Vec<&str> = told
         .records
         .iter()
@@ -278,6 +278,52 @@ fn a_whole_deploy_that_fails_takes_its_commands_back_too() {
     let told = lab.run(WHOLE, "v2");
     assert!(told.ended.is_err() && told.left.is_empty());
     assert_eq!(lab.fleet(), before);
+}
+
+/// The commands of a run.
+fn commands(told: &Told) -> Vec<String> {
+    let hooks = told.records.iter().filter_map(|record| match &*record.op {
+        Op::Hook(hook) if record.result.is_ok() => Some(hook.invocation.command.to_string()),
+        _ => None,
+    });
+    hooks.collect()
+}
+
+const BEFORE: &str =
+    r#"migrations::before(web, img, fleet, #{ migrate: ["./manage", "migrate"], undo: ["./manage", "migrate", "--back"] });"#;
+const TWO_PHASES: &str = r#"
+migrations::two_phase(web, img, fleet, #{
+    expand: ["./manage", "expand"], undo: ["./manage", "expand", "--back"], contract: ["./manage", "contract"],
+    database: database("postgres:///shop"),
+});
+"#;
+
+#[test]
+fn a_projects_own_tool_migrates_before_the_deploy_and_is_taken_back_with_it() {
+    let mut lab = Lab::serving_v1();
+    assert_eq!(commands(&lab.does(BEFORE, "v2")), ["./manage migrate"]);
+    assert_serves(&lab, "v2");
+    let told = lab.run(&format!("{BEFORE} fail(\"later\");"), "v3");
+    assert!(told.ended.is_err() && told.left.is_empty() && told.is_taken_back, "{:?}", told.left);
+    assert_serves(&lab, "v2");
+}
+
+#[test]
+fn a_second_phase_comes_when_no_old_code_is_left_and_never_before_old_code_that_comes_back() {
+    let mut lab = Lab::serving_v1();
+    let told = lab.does(TWO_PHASES, "v2");
+    assert_eq!(commands(&told), ["./manage expand", "./manage contract"]);
+    assert_serves(&lab, "v2");
+    assert!(!lab.fleet().values().flatten().any(|line| line.starts_with("shop-web-v1")), "{:?}", lab.fleet());
+    // Before the second phase all of it is taken back, behind it nothing is.
+    let early = lab.run(&TWO_PHASES.replace("database:", "soak: \"1m\", deploy: |service, img, fleet| fail(\"no\"), database:"), "v3");
+    assert!(early.ended.is_err() && early.left.is_empty() && early.is_taken_back, "{:?}", early.left);
+    assert_eq!(commands(&early), ["./manage expand"]);
+    assert_serves(&lab, "v2");
+    let late = lab.run(&format!("{TWO_PHASES} fail(\"later\");"), "v3");
+    assert!(late.ended.is_err(), "it was asked to");
+    assert_eq!(commands(&late), ["./manage expand", "./manage contract"]);
+    assert_serves(&lab, "v3");
 }
 
 #[test]
