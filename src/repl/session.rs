@@ -23,7 +23,7 @@ use crate::{
         Broken, Ended, Evaluator, Frame, Session,
         diagnostics::{Diagnostic, render},
         documentation::Documentation,
-        reference, signatures, stdlib,
+        reference, signatures, stdlib, worked,
     },
     terminal::{Printer, clean, containers, markdown, plan::States, table::Table, words::Line},
 };
@@ -154,6 +154,8 @@ pub struct Talk {
 /// What was typed and worked.
 struct Input {
     text: String,
+    /// What of it came before its first change: that stays where the input is taken back.
+    unchanging: String,
     /// How many changes were there before it.
     before: usize,
     is_kept: bool,
@@ -258,15 +260,22 @@ impl Talk {
     fn evaluate(&mut self, name: &str, text: &str) {
         let before = self.consent.changes().len();
         self.consent.classes().clear();
-        let result = self.evaluator.evaluate(name, text, &mut self.frame, &self.session);
-        let changed = self.consent.changes().len() > before;
+        let has_changed = || self.consent.changes().len() > before;
+        let (mut last, mut changing) = (None, None);
+        let result = self.evaluator.evaluate_each(name, text, &mut self.frame, &self.session, &mut |origin| {
+            changing = changing.take().or_else(|| last.take().filter(|_| has_changed()));
+            last = Some(origin.clone());
+        });
+        let changed = has_changed();
+        let changing = changing.or(last).filter(|_| changed);
+        let unchanging = changing.map(|place| worked(text, &place)).unwrap_or_default();
         match result {
             Ok(value) => {
                 if !value.is_unit() && !text.trim_end().ends_with(';') {
                     self.console.show(&values::show(&value, &self.evaluator, self.printer.data_style()));
                 }
                 let is_kept = changed || value.is_unit() || !only_looks(text, &self.consent.classes());
-                self.inputs.push(Input { text: text.to_owned(), before, is_kept });
+                self.inputs.push(Input { text: text.to_owned(), unchanging, before, is_kept });
             }
             Err(broken) => {
                 let Broken { ended, worked } = *broken;
@@ -278,7 +287,7 @@ impl Talk {
                 self.failed.get_or_insert(ended);
                 let is_kept = !worked.is_empty();
                 if changed || is_kept {
-                    self.inputs.push(Input { text: worked, before, is_kept });
+                    self.inputs.push(Input { text: worked, unchanging, before, is_kept });
                 }
                 if changed {
                     self.console.tell("what it did until then stands; :undo takes it back");

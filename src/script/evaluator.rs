@@ -6,7 +6,7 @@ use std::{
 };
 
 use rhai::{
-    AST, Caches, Dynamic, Engine, EvalAltResult, FnAccess, GlobalRuntimeState, LexError, ParseErrorType, Position, Scope, ScriptFnMetadata,
+    AST, Caches, Dynamic, Engine, EvalAltResult, FnAccess, GlobalRuntimeState, LexError, ParseErrorType, Scope, ScriptFnMetadata, Stmt,
 };
 
 use super::{
@@ -181,6 +181,18 @@ impl Evaluator {
     /// Evaluates a text, which messages call `name`, in a frame, which keeps what it declares, imports and defines. Its calls get
     /// the keys of `session`.
     pub fn evaluate(&self, name: &str, text: &str, frame: &mut Frame, session: &Session) -> Result<Dynamic, Box<Broken>> {
+        self.evaluate_each(name, text, frame, session, &mut |_| {})
+    }
+
+    /// The same; `begins` is told where each statement of the text begins, before that does anything.
+    pub fn evaluate_each(
+        &self,
+        name: &str,
+        text: &str,
+        frame: &mut Frame,
+        session: &Session,
+        begins: &mut dyn FnMut(&Origin),
+    ) -> Result<Dynamic, Box<Broken>> {
         let tree = self.parse(name, text, frame).map_err(|diagnostic| {
             let ended = Ended { kind: None, diagnostic: *diagnostic };
             Box::new(Broken { ended, worked: String::new() })
@@ -189,29 +201,29 @@ impl Evaluator {
         if tree.has_functions() {
             frame.global.lib.push(tree.shared_lib().clone());
         }
-        self.run(frame, &tree).map(|value| value.flatten_clone()).map_err(|(error, failed)| {
-            let place = self.resolver.sources().locate(failed);
-            let worked = place.map(|place| worked(text, place.line, place.column)).unwrap_or_default();
-            Box::new(Broken { ended: self.told(error), worked })
-        })
-    }
-
-    /// Runs one statement after the other; an error comes with the place of the statement that it was raised in.
-    #[expect(deprecated, reason = "Rhai marks the statements' evaluation as volatile; no other way keeps imports")]
-    fn run(&self, frame: &mut Frame, tree: &AST) -> Result<Dynamic, (Box<EvalAltResult>, Position)> {
-        let levels = (frame.global.level, frame.global.scope_level);
         let mut last = Dynamic::UNIT;
         for statement in tree.statements() {
-            let one = std::slice::from_ref(statement);
-            let result = self.engine.eval_statements_raw(&mut frame.global, &mut Caches::new(), &mut frame.scope, one);
-            (frame.global.level, frame.global.scope_level) = levels;
-            match result.map_err(|error| *error) {
+            let place = self.resolver.sources().locate(statement.position());
+            place.iter().for_each(&mut *begins);
+            match self.run(frame, statement).map_err(|error| *error) {
                 Ok(value) => last = value,
-                Err(EvalAltResult::Return(value, _)) => return Ok(value),
-                Err(error) => return Err((Box::new(error), statement.position())),
+                Err(EvalAltResult::Return(value, _)) => return Ok(value.flatten_clone()),
+                Err(error) => {
+                    let worked = place.map(|place| worked(text, &place)).unwrap_or_default();
+                    return Err(Box::new(Broken { ended: self.told(Box::new(error)), worked }));
+                }
             }
         }
-        Ok(last)
+        Ok(last.flatten_clone())
+    }
+
+    #[expect(deprecated, reason = "Rhai marks the statements' evaluation as volatile; no other way keeps imports")]
+    fn run(&self, frame: &mut Frame, statement: &Stmt) -> Result<Dynamic, Box<EvalAltResult>> {
+        let levels = (frame.global.level, frame.global.scope_level);
+        let one = std::slice::from_ref(statement);
+        let result = self.engine.eval_statements_raw(&mut frame.global, &mut Caches::new(), &mut frame.scope, one);
+        (frame.global.level, frame.global.scope_level) = levels;
+        result
     }
 
     fn parse(&self, name: &str, text: &str, frame: &Frame) -> Result<AST, Box<Diagnostic>> {

@@ -42,6 +42,7 @@ pub use self::{
     run::{ScriptRun, Stopped},
     session::{SecretNames, Session},
     tested::{Invariants, Tested},
+    worked::worked,
 };
 
 pub use crate::executor::Branches;

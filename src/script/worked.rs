@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use super::pieces::{Kind, Piece, Pieces};
+use crate::failure::Origin;
 
-/// The statements before the one that has this line and column in it, and the functions that are defined behind them.
-pub fn worked(text: &str, line: usize, column: usize) -> String {
+/// The statements before the one that has this place in it, and the functions that are defined behind them.
+pub fn worked(text: &str, place: &Origin) -> String {
     let pieces = Pieces::of(text);
-    let end = last_end(&pieces, offset(text, line, column));
+    let end = last_end(&pieces, offset(text, place.line, place.column));
     let behind: Vec<Piece<'_>> = pieces.all.into_iter().filter(|piece| piece.start >= end).collect();
     let parts = std::iter::once(0..end).chain(functions(&behind));
     parts.map(|part| text[part].trim()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
@@ -76,14 +77,18 @@ fn definition(before: &[Piece<'_>]) -> Option<usize> {
 mod tests {
     use super::*;
 
+    fn before(text: &str, line: usize, column: usize) -> String {
+        worked(text, &Origin { file: "(input 1)".into(), line, column })
+    }
+
     #[test]
     fn it_is_what_comes_before_the_statement_that_failed() {
         let text = "let a = 1; let ä = #{ b: 2 }.b;\nif a == 1 { f(a); }\n// c\nlet d = f(`${a};`);\n";
-        let before = "let a = 1; let ä = #{ b: 2 }.b;\nif a == 1 { f(a); }";
-        assert_eq!(worked(text, 4, 9), before);
-        assert_eq!(worked(text, 2, 13), "let a = 1; let ä = #{ b: 2 }.b;", "a statement is within another");
-        assert_eq!(worked(text, 1, 30), "let a = 1;");
-        assert_eq!(worked(text, 1, 5), "");
+        let first = "let a = 1; let ä = #{ b: 2 }.b;\nif a == 1 { f(a); }";
+        assert_eq!(before(text, 4, 9), first);
+        assert_eq!(before(text, 2, 13), "let a = 1; let ä = #{ b: 2 }.b;", "a statement is within another");
+        assert_eq!(before(text, 1, 30), "let a = 1;");
+        assert_eq!(before(text, 1, 5), "");
     }
 
     #[test]
@@ -96,6 +101,6 @@ mod tests {
     #[test]
     fn functions_are_there_wherever_they_are_defined() {
         let text = "let a = f(1);\nfail(\"b\");\n/// Adds.\nprivate fn f(x) { if x { 1 } else { 2 } }\nlet b = f(2);\nfn g() { }\n";
-        assert_eq!(worked(text, 2, 1), "let a = f(1);\n/// Adds.\nprivate fn f(x) { if x { 1 } else { 2 } }\nfn g() { }");
+        assert_eq!(before(text, 2, 1), "let a = f(1);\n/// Adds.\nprivate fn f(x) { if x { 1 } else { 2 } }\nfn g() { }");
     }
 }

@@ -41,7 +41,9 @@ impl Talk {
         }
         self.has_undone |= !taken.is_empty();
         if finals.is_empty() && left.is_empty() {
-            self.inputs.remove(index);
+            let input = &mut self.inputs[index];
+            input.text = std::mem::take(&mut input.unchanging);
+            input.is_kept = !input.text.is_empty();
         } else if !taken.is_empty() {
             // Half of it stands: a script would do it whole.
             self.inputs[index].is_kept = false;

@@ -221,6 +221,18 @@ fn a_script_is_loaded_up_to_its_first_change_and_saved_as_far() {
 }
 
 #[test]
+fn a_script_that_was_taken_back_is_saved_up_to_its_first_change() {
+    let project = Project::new();
+    project.write("deploy.rhai", SCRIPT);
+    let output = talk(&project, &["deploy.rhai", "--yes"], ":undo\n:save saved.rhai\n");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let saved = fs::read_to_string(project.path().join("saved.rhai")).expect("it was saved");
+    let (begin, _) = SCRIPT.split_once("let img").expect("it builds");
+    assert_eq!(saved, format!("{begin}/// Tells a version from others.\nfn tagged(version) {{ version + \"-b\" }}\n"));
+    assert_eq!(project.podlift(&["run", "saved.rhai", "--simulate"]).code, 0);
+}
+
+#[test]
 fn what_worked_of_an_input_that_failed_is_part_of_the_saved_script() {
     let project = Project::new();
     let first = "let fleet = hosts([\"h1\"]); info(`${40 + 2} is typed`);";
