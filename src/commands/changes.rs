@@ -12,18 +12,20 @@ use crate::{
     failure::FailureKind,
     model::HostName,
     op::{Op, Place},
+    terminal::words,
 };
 
 /// How much a run did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Counts {
     /// Calls that it made.
     pub calls: usize,
     /// Calls that failed.
     pub failed: usize,
-    /// Changes of the fleet that were made, or begun and known to have done a part of their work.
+    /// Changes that were made, or begun and known to have done a part of their work.
     pub changes: usize,
-    /// Changes of the fleet that were given up in the middle: what they did is not known.
+    /// Changes that were given up in the middle: what they did is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub doubtful: usize,
     /// Those of them that were not taken back, and that no `commit()` made final.
@@ -31,11 +33,14 @@ pub struct Counts {
     /// Those of them that a `commit()` made final.
     #[serde(skip_serializing_if = "is_zero")]
     pub committed: usize,
-    /// Commands on hosts, and statements in databases, that failed, or succeeded and have no `undo`: what they did is known to their author only.
+    /// Commands, and statements in databases, that failed, or succeeded and have no `undo`: what they did is known to their author only.
     pub commands: usize,
     /// Whether it changed databases.
     #[serde(skip)]
     pub databases: bool,
+    /// Those of the changes that are commands without `undo`, and that no `commit()` made final.
+    #[serde(skip)]
+    pub kept: usize,
     /// Whether something that was done, or may have been, can be taken back.
     #[serde(skip)]
     pub can_be_undone: bool,
@@ -44,6 +49,9 @@ pub struct Counts {
     pub cannot_be_resumed: bool,
     /// Hosts that were changed.
     pub hosts: BTreeSet<HostName>,
+    /// Whether a command changed something on the operator's machine.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub here: bool,
     /// Hosts that the script left out, and why.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<HostName, String>,
@@ -65,10 +73,10 @@ impl Counts {
             let was_sent = record.result.as_ref().err().is_none_or(|failure| !failure.not_sent);
             if record.result.is_err() {
                 counts.failed += 1;
-                counts.commands += usize::from(is_command(&record.op) && changes_fleet(&record.op) && was_sent);
+                counts.commands += usize::from(is_command(&record.op) && is_change(&record.op) && was_sent);
             }
             let was_skipped = record.result.as_ref().is_ok_and(Outcome::is_by_hand);
-            if !changes_fleet(&record.op) || record.key.is_undo() || was_skipped {
+            if !is_change(&record.op) || record.key.is_undo() || was_skipped {
                 continue;
             }
             let inverse = record.inverse();
@@ -83,24 +91,45 @@ impl Counts {
             counts.changes += 1;
             counts.databases |= matches!(*record.op, Op::Sql(_) | Op::Backfill(_));
             counts.hosts.extend(record.op.host().map(|host| host.name.clone()));
+            counts.here |= is_local(&record.op);
+            let is_final = is_final(&record.key, &commits);
             if is_command(&record.op) && inverse.is_empty() {
-                counts.commands += 1;
+                let count = if is_final { &mut counts.committed } else { &mut counts.kept };
+                *count += 1;
                 continue;
             }
             let left = inverse.iter().enumerate().filter(|(_, op)| on_what_is_there(op, &gone).is_some());
             let undone = left.map(|(index, _)| record.key.undo(index)).all(|key| done.contains(key.as_str()));
             let undone = undone || again.contains(record.key.as_str());
             let stands = if inverse.is_empty() { has_effect(&record.op) } else { !undone };
-            if is_final(&record.key, &commits) {
-                counts.committed += usize::from(stands);
-            } else {
-                counts.standing += usize::from(stands);
-            }
+            let count = if is_final { &mut counts.committed } else { &mut counts.standing };
+            *count += usize::from(stands);
         }
+        counts.commands += counts.kept;
         let is_left = |record: &Recorded| (0..record.inverse().len()).any(|index| !done.contains(record.key.undo(index).as_str()));
         counts.can_be_undone = counts.doubtful > 0 || pending.iter().any(|record| is_left(record));
         counts
     }
+
+    /// Whether all of the changes were made on the operator's machine.
+    pub fn is_all_here(&self) -> bool {
+        self.here && self.hosts.is_empty()
+    }
+
+    /// How many changes there were, and where.
+    pub fn told(&self) -> String {
+        let hosts = (!self.hosts.is_empty()).then(|| words::count(self.hosts.len(), "host"));
+        let here = self.here.then(|| "this machine".to_owned());
+        let places: Vec<String> = hosts.into_iter().chain(here).collect();
+        let places = if places.is_empty() { String::new() } else { format!(" on {}", places.join(" and ")) };
+        format!("{}{places}", words::count(self.changes, "change"))
+    }
+}
+
+/// The commands that were done, have no `undo`, and were not made final: what they did stays when a run is taken back.
+pub fn kept(records: &[Recorded]) -> impl Iterator<Item = &Recorded> {
+    let is_done = |record: &Recorded| record.result.as_ref().is_ok_and(|outcome| outcome.inverse.is_empty() && !outcome.is_by_hand());
+    since_commit(records, "").into_iter().filter(move |record| is_done(record) && is_command(&record.op) && is_change(&record.op))
 }
 
 /// The hosts that a script has left out and why, those aside whose mark was taken back.
@@ -116,14 +145,19 @@ fn is_command(op: &Op) -> bool {
     matches!(op, Op::Hook(_) | Op::Sql(_) | Op::Backfill(_))
 }
 
-/// Whether an op changes what runs or serves on the fleet. Images that were built, shipped, pushed or pulled change neither, nor do old
-/// releases that are deleted; what a command does on the operator's machine is the operator's, and a dependency stays whatever becomes of the run.
-fn changes_fleet(op: &Op) -> bool {
+/// Whether an op changes what runs or serves on the fleet, or is a command that may change anything. Images that were built, shipped,
+/// pushed or pulled are no change, nor are old releases that are deleted, and messages; a dependency stays whatever becomes of the run.
+fn is_change(op: &Op) -> bool {
     match op {
         Op::Build(_) | Op::Ship(_) | Op::Push(_) | Op::Pull(_) | Op::Depend(_) | Op::Backup(_) | Op::Notify(_) | Op::Prune(_) => false,
-        Op::Hook(hook) => !matches!(hook.invocation.place, Place::Local),
+        Op::Hook(hook) => hook.matters(),
         _ => op.class().changes(),
     }
+}
+
+/// Whether it is a command of the operator's own machine.
+fn is_local(op: &Op) -> bool {
+    matches!(op, Op::Hook(hook) if hook.invocation.place == Place::Local)
 }
 
 /// Whether a change without inverse stands. What could be taken back has none where it found nothing to do: a drain without

@@ -16,7 +16,7 @@ pub enum Exit {
     Bad = 2,
     /// Refused before any change: by a lock, a plan, a guard or a validation.
     Refused = 3,
-    /// Failed, and what was done was undone.
+    /// Failed, and what was done was undone; what commands without `undo` did stays, and is named.
     Undone = 4,
     /// A host could not be reached; nothing was changed.
     Unreachable = 5,
@@ -107,7 +107,7 @@ impl Exit {
             Self::Error => "an error; nothing was changed",
             Self::Bad => "the script, its arguments or a check are bad",
             Self::Refused => "refused before any change",
-            Self::Undone => "failed, and what was done was undone",
+            Self::Undone => "failed, and what was done was undone, but for commands without `undo`",
             Self::Unreachable => "a host could not be reached; nothing was changed",
             Self::Mixed => "failed, and the fleet is mixed",
             Self::Interrupted => "interrupted",

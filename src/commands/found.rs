@@ -142,8 +142,8 @@ impl Found {
         let why = match state {
             State::Running => "it is still running",
             State::Done => "it reached its end, which makes everything final",
-            State::Failed => "it failed before it changed anything",
-            State::Undone => "all that it did was undone",
+            State::Failed => "it failed and left nothing that an undo takes back",
+            State::Undone => "all that an undo takes back was undone",
             State::Mixed | State::Interrupted => return Ok(()),
         };
         let failure = Failure::refused(format!("run {id} cannot be {what}: {why}"));

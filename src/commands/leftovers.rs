@@ -2,14 +2,44 @@
 
 use std::collections::BTreeMap;
 
+use super::changes::kept;
 use crate::{
-    executor::ending::{Ending, Part},
+    executor::{
+        Recorded,
+        ending::{Ending, Part},
+    },
+    failure::Origin,
+    op::Op,
     terminal::{clean, words},
 };
 
+/// All that is told of what a run left that was taken back, or was to be.
+pub fn of_run(ending: Option<&Ending>, records: &[Recorded]) -> Vec<String> {
+    ending.map(lines).into_iter().flatten().chain(commands(records)).collect()
+}
+
+/// A line for each command that was done and that nothing takes back, with the hosts that it was done on.
+fn commands(records: &[Recorded]) -> Vec<String> {
+    let mut commands: Vec<(&Origin, String, Vec<&str>)> = Vec::new();
+    for record in kept(records) {
+        let what = format!("`{}` {}", record.op.verb(), record.op.describe());
+        let host = if let Op::Hook(hook) = &*record.op { hook.invocation.place.host() } else { None };
+        let host = host.map(|host| host.name.as_str());
+        match commands.iter_mut().find(|(origin, known, _)| (*origin, known) == (&record.origin, &what)) {
+            Some((_, _, hosts)) => hosts.extend(host),
+            None => commands.push((&record.origin, what, Vec::from_iter(host))),
+        }
+    }
+    let line = |(origin, what, hosts): (&Origin, String, Vec<&str>)| {
+        let place = if hosts.is_empty() { String::new() } else { format!(" on {}", hosts.join(", ")) };
+        clean::line(&format!("{origin}: {what}{place} was done, and has no `undo`"))
+    };
+    commands.into_iter().map(line).collect()
+}
+
 /// A line for each service that is new on some hosts and not on others, for each host that could not be read, and for each on which
 /// containers of the run serve nothing.
-pub fn lines(ending: &Ending) -> Vec<String> {
+fn lines(ending: &Ending) -> Vec<String> {
     let mut services: BTreeMap<&str, Vec<&Part>> = BTreeMap::new();
     for part in &ending.parts {
         services.entry(part.service.as_str()).or_default().push(part);

@@ -21,10 +21,7 @@ use crate::{
     fleet::nginx,
     journal::{Entry, Header, Journal},
     script::Branches,
-    terminal::{
-        Json, Plan, Printer, plan,
-        words::{self, Detail},
-    },
+    terminal::{Json, Plan, Printer, plan, words::Detail},
 };
 
 /// Where simulated fleets are kept, beside where podlift is run.
@@ -136,10 +133,7 @@ impl Mode {
 
     /// How it ended well, and what to do next.
     pub fn done(self, counts: &Counts, ending: Option<&Ending>, again: &str, look: &str) -> (String, Option<String>) {
-        let did = match counts.changes {
-            0 => "nothing changed".to_owned(),
-            changes => format!("{} on {}", words::count(changes, "change"), words::count(counts.hosts.len(), "host")),
-        };
+        let did = if counts.changes == 0 { "nothing changed".to_owned() } else { counts.told() };
         match self {
             Self::Plan | Self::SimulatedPlan if counts.changes == 0 => {
                 ("plan: nothing would change on any host".into(), Some(format!("`{again}` does it")))
@@ -150,6 +144,7 @@ impl Mode {
                 (format!("simulated: {did}"), Some(format!("the fleet is kept in {SIMULATED}{forgotten}")))
             }
             Self::Live if counts.changes == 0 => ("done: nothing changed".into(), None),
+            Self::Live if counts.is_all_here() => (format!("done: {did}"), None),
             Self::Live => (format!("done: {did}{}", serving(ending)), Some(look.into())),
         }
     }

@@ -72,12 +72,15 @@ pub fn undo(options: &cli::Undo, found: &Found, printer: &Printer) -> Exit {
     for failure in &failures {
         complaint::tell_failure(printer, failure);
     }
-    let Finished { exit, counts, ending, kept_leases, .. } = work.finish_undo(&failures, &cancellation);
+    let Finished { exit, records, counts, ending, kept_leases, .. } = work.finish_undo(&failures, &cancellation);
     for failure in &kept_leases {
         printer.tell(lock::not_given_back(failure));
     }
-    if exit != Exit::Undone && !options.json {
-        ending.as_ref().map(leftovers::lines).into_iter().flatten().for_each(|line| printer.tell(format!("! {line}")));
+    if !options.json {
+        let ending = ending.as_ref().filter(|_| exit != Exit::Undone);
+        for line in leftovers::of_run(ending, &records) {
+            printer.tell(format!("! {line}"));
+        }
     }
     let (end, next) = told(exit, found, &counts, ending.as_ref(), failures.is_empty());
     // What was asked for is done.
@@ -88,7 +91,11 @@ pub fn undo(options: &cli::Undo, found: &Found, printer: &Printer) -> Exit {
 }
 
 fn told(exit: Exit, found: &Found, counts: &Counts, ending: Option<&Ending>, is_all_it_can: bool) -> (String, Option<String>) {
-    let fleet = if ending.map(Ending::state) == Some(State::AllNew) { "the fleet is all new" } else { "the fleet is mixed" };
+    let fleet = match ending.map(Ending::state) {
+        Some(State::AllNew) => "the fleet is all new",
+        _ if counts.is_all_here() => "what was done on this machine is mixed",
+        _ => "the fleet is mixed",
+    };
     let again = format!("`podlift undo {}` goes on", found.id);
     let standing = words::count(counts.standing, "change");
     let undone = if counts.committed > 0 { "everything since the last commit was taken back" } else { "everything is as it was" };

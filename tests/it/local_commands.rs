@@ -5,6 +5,7 @@ mod plans;
 mod questions;
 mod secrets;
 mod tested_scripts;
+mod what_stays;
 
 use std::{
     fs,

@@ -285,7 +285,7 @@ impl Prepared {
     fn conclude(&self, options: &cli::Run, teller: &Teller<'_>, ended: Result<(), Ended>, finished: &Finished, run: &RunInfo) {
         let mode = Mode::of(options);
         let script = self.place.name();
-        let Finished { exit, remains, counts, ending, .. } = finished;
+        let Finished { exit, remains, records, counts, ending, .. } = finished;
         let (exit, remains, ending) = (*exit, *remains, ending.as_ref());
         let (again, look) = (again(options, &script), look(options, &script));
         match ended {
@@ -302,7 +302,11 @@ impl Prepared {
                 let diagnostic = complaint::harmless(diagnostic);
                 complaint::tell(teller.printer, std::slice::from_ref(&diagnostic), self.script.sources());
                 if remains != Remains::Nothing && !options.json {
-                    ending.map(leftovers::lines).into_iter().flatten().for_each(|line| teller.printer.tell(format!("! {line}")));
+                    // What was interrupted was not taken back yet.
+                    let records: &[Recorded] = if exit == Exit::Interrupted { &[] } else { records };
+                    for line in leftovers::of_run(ending, records) {
+                        teller.printer.tell(format!("! {line}"));
+                    }
                 }
                 let next = Next { script: &script, again: &again, look: &look, run: run.id.as_str() };
                 let (end, next) = failed(exit, remains, counts, &next, mode);

@@ -83,6 +83,9 @@ pub(super) fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<
         Exit::Interrupted if !mode.is_modelled() && counts.cannot_be_resumed => (end, format!("`podlift undo {run}` takes it back")),
         Exit::Interrupted if !mode.is_modelled() && !counts.can_be_undone => (end, format!("`podlift resume {run}` goes on")),
         Exit::Interrupted if !mode.is_modelled() => (end, format!("`podlift resume {run}` goes on, `podlift undo {run}` takes it back")),
+        Exit::Mixed if !mode.is_modelled() && counts.can_be_undone && counts.is_all_here() => {
+            (end, format!("`podlift undo {run}` tries again to take it back"))
+        }
         Exit::Mixed if !mode.is_modelled() && counts.can_be_undone => {
             (end, format!("{look}, `podlift undo {run}` tries again to take it back"))
         }
@@ -109,6 +112,10 @@ fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: M
             format!("see what it did; `{again}` tries again"),
         ),
         Remains::Nothing => (format!("{what}; nothing was changed"), format!("`{again}` tries again")),
+        Remains::Undone if counts.kept > 0 && counts.kept == counts.changes => (
+            format!("{what}; nothing was changed but by {} without `undo`", words::count(counts.commands, "command")),
+            format!("see what it did; `{again}` tries again"),
+        ),
         Remains::Undone if counts.commands > 0 => (
             format!("{what}; {undone} was undone but {} without `undo`", words::count(counts.commands, "command")),
             format!("see what it did; `{again}` tries again"),
@@ -125,6 +132,10 @@ fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: M
         Remains::Changes if counts.standing == 0 => (
             format!("{what}, and the fleet is mixed: {} that a commit made final stay", words::count(counts.committed, "change")),
             format!("{look}; `{again}` makes it all new"),
+        ),
+        Remains::Changes if counts.is_all_here() => (
+            format!("{what}, and what was done on this machine is mixed: {standing} of {} may stand", counts.changes),
+            format!("see what they did; `{again}` tries again"),
         ),
         Remains::Changes => (
             format!("{what}, and the fleet is mixed: {standing} of {} stand", counts.changes),

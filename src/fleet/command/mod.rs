@@ -159,7 +159,9 @@ async fn here(fleet: &Fleet, command: &Resolved) -> Result<CommandOutput, Failur
         .kill_on_drop(true)
         .spawn();
     let mut child = child.map_err(|error| {
-        Failure::new(FailureKind::Command, format!("{first} could not be started here: {error}")).hint("is it installed, and in PATH?")
+        Failure::new(FailureKind::Command, format!("{first} could not be started here: {error}"))
+            .hint("is it installed, and in PATH?")
+            .not_sent()
     })?;
     let mut group = Group(child.id());
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());

@@ -1,0 +1,77 @@
+//! What local commands did counts: the end of a run says what was taken back, and names what was not.
+
+use serde_json::Value;
+
+use crate::podlift::Project;
+
+/// Runs the script and expects this exit code, and these words in what is told.
+#[track_caller]
+fn ends(script: &str, code: i32, words: &[&str]) -> Project {
+    let project = Project::new();
+    project.write("deploy.rhai", script);
+    let output = project.podlift(&["run", "deploy.rhai"]);
+    assert_eq!(output.code, code, "{}", output.stderr);
+    for word in words {
+        assert!(output.stderr.contains(word), "{word:?} is not in\n{}", output.stderr);
+    }
+    project
+}
+
+#[test]
+fn a_local_command_without_undo_is_named_in_what_stays() {
+    ends(
+        "hook(\"local\", \"touch made\");\nfail(\"no\");",
+        4,
+        &["! deploy.rhai:1: `hook` touch made (here) was done, and has no `undo`", "nothing was changed but by 1 command without `undo`"],
+    );
+    ends(
+        "hook(\"local\", \"touch a\", #{ undo: \"rm a\" });\nhook(\"local\", \"touch b\");\nfail(\"no\");",
+        4,
+        &["! deploy.rhai:2: `hook` touch b (here) was done", "everything was undone but 1 command without `undo`"],
+    );
+}
+
+#[test]
+fn a_local_command_that_was_undone_leaves_nothing() {
+    let project = ends("hook(\"local\", \"touch a\", #{ undo: \"rm a\" });\nfail(\"no\");", 4, &["failed; everything was undone in"]);
+    assert!(!project.path().join("a").exists());
+}
+
+#[test]
+fn a_local_command_whose_undo_failed_is_mixed_until_it_is_undone() {
+    let script = "hook(\"local\", \"touch a\", #{ undo: \"test -e may && rm a\" });\nfail(\"no\");";
+    let project = ends(script, 6, &["what was done on this machine is mixed: 1 change of 1 may stand", "`podlift undo "]);
+    project.write("may", "");
+    let undone = project.podlift(&["undo"]);
+    assert_eq!(undone.code, 0, "{}", undone.stderr);
+    assert!(undone.stderr.contains("undone: everything is as it was"), "{}", undone.stderr);
+    assert!(!project.path().join("a").exists());
+}
+
+#[test]
+fn what_only_reads_or_tells_is_no_change() {
+    ends(
+        "probe(\"local\", \"true\");\nhook(\"local\", \"true\", #{ check: false, name: \"mail\" });\nfail(\"no\");",
+        1,
+        &["failed; nothing was changed in"],
+    );
+    ends("hook(\"local\", \"exit 3\");", 1, &["nothing was changed but what 1 command may have done"]);
+}
+
+#[test]
+fn what_a_commit_made_final_is_not_left_behind() {
+    let script = "hook(\"local\", \"touch a\");\ncommit();\nhook(\"local\", \"touch b\", #{ undo: \"rm b\" });\nfail(\"no\");";
+    ends(script, 4, &["failed; everything since the last commit was undone in"]);
+}
+
+#[test]
+fn local_commands_are_counted_in_the_end_of_a_plan_and_of_a_run() {
+    let project = Project::new();
+    project.write("deploy.rhai", "hook(\"local\", \"true\");\nhook(host(\"h1\"), \"true\");");
+    let planned = project.podlift(&["plan", "deploy.rhai", "--simulate"]);
+    assert!(planned.stderr.contains("plan: 2 changes on 1 host and this machine, nothing was touched"), "{}", planned.stderr);
+    project.write("deploy.rhai", "hook(\"local\", \"true\");");
+    let done = project.podlift(&["run", "deploy.rhai", "--json"]);
+    let result: Value = serde_json::from_str(done.stdout.lines().last().expect("a result")).expect("JSON");
+    assert_eq!((&result["end"], &result["counts"]["here"]), (&"done: 1 change on this machine".into(), &true.into()));
+}
