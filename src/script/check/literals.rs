@@ -7,7 +7,7 @@ use super::{
     program::{Called, Program, Script},
     vocabulary::Vocabulary,
 };
-use crate::model::{Host, Invalid, Period, ProjectName, ServiceName, name::env_name};
+use crate::model::{Host, Invalid, Period, ProjectName, ServiceName, Text, database::url, name::env_name, text::Part};
 
 type Grammar = fn(&str) -> Result<(), Invalid>;
 
@@ -38,8 +38,25 @@ pub fn grammar(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Findin
                 findings.extend(grammar(text).err().map(|invalid| tell(program, position, &invalid)));
             }
         }
+        if let ("database", Some(address)) = (called.call.name.as_str(), called.call.args.first()) {
+            let invalid = written(address).and_then(|address| url::check(&address).err());
+            findings.extend(invalid.map(|invalid| tell(program, address.start_position(), &invalid)));
+        }
     });
     findings
+}
+
+/// A text with what is known of it: what is put into it when the script runs may be a secret.
+fn written(expression: &Expr) -> Option<Text> {
+    let part = |expression: &Expr| match expression {
+        Expr::StringConstant(text, _) => Part::Plain(text.to_string()),
+        _ => Part::Secret { secret: "…".into() },
+    };
+    match expression {
+        Expr::StringConstant(text, _) => Some(Text::from(text.as_str())),
+        Expr::InterpolatedString(parts, _) => Some(Text::new(parts.iter().map(part))),
+        _ => None,
+    }
 }
 
 fn arguments<'a>(called: &'a Called<'a>) -> impl Iterator<Item = (&'a Expr, Grammar)> {

@@ -67,12 +67,39 @@ impl Snippet {
         match (origin, text) {
             (Some(origin), Some(text)) => {
                 let span = span(&text, &origin, diagnostic.length.unwrap_or(1));
-                Self { message, source: Some(NamedSource::new(origin.file, text.to_string())), span }
+                Self { message, source: Some(NamedSource::new(origin.file, without_passwords(&text))), span }
             }
             (Some(origin), None) => Self { message: format!("{origin}: {message}"), source: None, span: (0, 0).into() },
             _ => Self { message, source: None, span: (0, 0).into() },
         }
     }
+}
+
+/// The text with stars, byte for byte, where an address that is written out has a password.
+fn without_passwords(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("://") {
+        let (before, behind) = rest.split_at(start + 3);
+        let end = behind.find(|c: char| c.is_whitespace() || "\"'`".contains(c)).unwrap_or(behind.len());
+        let (address, others) = behind.split_at(end);
+        shown += before;
+        shown += &starred(address);
+        rest = others;
+    }
+    shown + rest
+}
+
+fn starred(address: &str) -> String {
+    let user = &address[..address.rfind('@').unwrap_or(0)];
+    let before_host = user.find(':').map(|colon| colon + 1..user.len());
+    let parameter = address.find("password=").map(|start| start + "password=".len());
+    let in_query = parameter.map(|start| start..address[start..].find('&').map_or(address.len(), |end| start + end));
+    let ranges = before_host.into_iter().chain(in_query).filter(|range| !address[range.clone()].contains("${"));
+    ranges.fold(address.to_owned(), |mut address, range| {
+        address.replace_range(range.clone(), &"*".repeat(range.len()));
+        address
+    })
 }
 
 /// The bytes of a text that `length` characters at a place are.
@@ -112,5 +139,16 @@ mod tests {
         assert!(names("h1 refused the SSH connection", "h1") && names("h1's host key is not known", "h1"));
         assert!(names("port 22 is taken on 10.0.0.1.", "10.0.0.1"));
         assert!(!names("shop-web-v1 on h12 is not healthy", "h1") && !names("web is unhealthy", "web.example"));
+    }
+    #[test]
+    fn a_password_that_is_written_out_is_not_shown() {
+        for (text, shown) in [
+            ("db(\"postgres://u:hunter2@db/shop\");", "db(\"postgres://u:*******@db/shop\");"),
+            ("'postgres://db/shop?password=hunter2&x=1' http://h:80/", "'postgres://db/shop?password=*******&x=1' http://h:80/"),
+            ("`postgres://u:${secret(\"PW\")}@db`", "`postgres://u:${secret(\"PW\")}@db`"),
+            ("// see https://h/a:b and u:c@d", "// see https://h/a:b and u:c@d"),
+        ] {
+            assert_eq!(without_passwords(text), shown);
+        }
     }
 }
