@@ -94,6 +94,7 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
         Op::CompareVersions(op) => Ok(Outcome::of(local::compare(fleet, op).await)),
         Op::ReadEnv(op) => Ok(Outcome::of(secrets.variable(&op.name))),
         Op::ReadFile(op) => plain(local::read_file(fleet, &op.path)).await,
+        Op::FindContext(op) => build::find_context(fleet, op).map(Outcome::of),
         Op::Now(_) => Ok(Outcome::of(local::now())),
         Op::Healthcheck(op) => healthcheck(fleet, op, call).await,
         Op::Pause(op) => pause(op, call).await,

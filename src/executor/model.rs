@@ -9,7 +9,7 @@ use super::{Call, Executor, Outcome};
 use crate::{
     failure::{Failure, FailureKind},
     model::{Host, HostState, Lease, ProjectName},
-    op::{HttpTarget, Lock, Locking, Op, ReadLeases, Survey},
+    op::{Build, HttpTarget, Lock, Locking, Op, ReadLeases, Survey},
     world::World,
 };
 
@@ -121,6 +121,23 @@ impl<S: Source> Model<S> {
         self.apply(&call.with(Lock { hosts, ..lock.clone() }))
     }
 
+    /// Refuses a build whose context or Dockerfile is not there. A command of this machine that came before may make them: then that
+    /// is assumed.
+    fn build(&self, call: &Call, build: &Build) -> Result<Outcome, Failure> {
+        let missing = self.source.read(&call.with(build.look())).and_then(Result::err);
+        let may_be_made = self.lock().was_changed_here();
+        match missing {
+            Some(failure) if !may_be_made => Err(failure),
+            missing => {
+                let outcome = self.apply(call)?;
+                Ok(match missing {
+                    Some(failure) => outcome.assuming(format!("a command before it makes what is missing ({})", failure.message)),
+                    None => outcome,
+                })
+            }
+        }
+    }
+
     /// Whether what this read would see is still as it really is.
     fn is_still_real(&self, op: &Op) -> bool {
         let world = self.lock();
@@ -147,6 +164,7 @@ impl<S: Source> Executor for Model<S> {
         }
         let unread = if needs_state(&call.op) { self.discover(call) } else { Vec::new() };
         let done = match (&*call.op, unread.as_slice()) {
+            (Op::Build(build), _) => self.build(call, build),
             (_, []) => self.apply(call),
             (Op::Lock(lock), unread) => self.lease(call, lock, unread),
             (_, [(_, failure), ..]) => return Err(failure.clone()),

@@ -49,6 +49,11 @@ pub async fn build(fleet: &Fleet, op: &op::Build, progress: &dyn Progress) -> Re
     Box::pin(builder.build(op, progress)).await
 }
 
+/// Looks whether a build's context and its Dockerfile are there.
+pub fn find_context(fleet: &Fleet, op: &op::FindContext) -> Result<(), Failure> {
+    command::find_context(fleet.folder(), &op.context, op.dockerfile.as_deref()).map(drop)
+}
+
 /// Where and how a build runs.
 struct Builder<'a> {
     /// The docker command, `docker` if nothing else is asked for.

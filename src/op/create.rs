@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Drain, OnTimeout, Op, Remove, StartAgain, Stop};
+use super::{Drain, FindContext, OnTimeout, Op, Remove, StartAgain, Stop};
 use crate::model::{Container, ContainerName, ContainerState, Host, Period, ProjectName, Registry, Service, Text, Version};
 
 /// Builds an image with `docker build`.
@@ -40,6 +40,12 @@ impl Build {
     pub fn reference(&self) -> String {
         format!("{}:{}", self.image, self.version)
     }
+
+    /// What looks for its context.
+    pub fn look(&self) -> FindContext {
+        FindContext { context: self.context.clone(), dockerfile: self.dockerfile.clone() }
+    }
+
     pub(super) fn describe(&self) -> String {
         format!("{} from {}", self.reference(), self.context)
     }

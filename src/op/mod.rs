@@ -41,8 +41,8 @@ pub use self::{
     prune::{Needed, OldImage, Prune, Pruned},
     put::{Forget, Preview, Record, SetWeights, TestWeights},
     read::{
-        Age, CheckNow, CheckedContainer, CompareVersions, Compared, Find, Found, Git, GitState, HistoryOf, HttpGet, HttpResponse,
-        HttpTarget, LogText, Logs, Now, Probe, Reachable, ReadEnv, ReadFile, Routes, Sought, Survey, Traffic, TrafficCount,
+        Age, CheckNow, CheckedContainer, CompareVersions, Compared, Find, FindContext, Found, Git, GitState, HistoryOf, HttpGet,
+        HttpResponse, HttpTarget, LogText, Logs, Now, Probe, Reachable, ReadEnv, ReadFile, Routes, Sought, Survey, Traffic, TrafficCount,
     },
     registry::{Pull, Pulled, Push, Resolve},
     run::{Commit, Confirm, LeaveOut, Notify},
@@ -158,6 +158,8 @@ operations! {
     ReadEnv: Read, "env" => Option<String>;
     /// Reads a file of the operator.
     ReadFile: Read, "read_file" => String;
+    /// Looks for what a build needs.
+    FindContext: Read, "build" => ();
     /// Reads the clock.
     Now: Read, "now" => String;
     /// Reads a project's leases on a host.

@@ -440,6 +440,18 @@ pub struct ReadFile {
 
 local_read!(ReadFile, |op| op.path.clone());
 
+/// Looks whether a build's context and Dockerfile are there, on the operator's machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FindContext {
+    /// The context's folder, relative to the script's.
+    pub context: String,
+    /// The Dockerfile, relative to the context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<String>,
+}
+
+local_read!(FindContext, |op| op.context.clone());
+
 /// Reads the clock: RFC 3339, UTC, whole seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Now {}

@@ -101,10 +101,15 @@ impl Resolver {
         lock(&self.0.compiled).values().find(|compiled| compiled.name == name).cloned()
     }
 
+    /// The script's folder; `None` for a recorded run, whose files are not looked at.
+    pub fn folder(&self) -> Option<PathBuf> {
+        fs::canonicalize(or_here(&self.0.script_folder)).ok().filter(|_| self.0.recorded.is_none())
+    }
+
     /// The text of a file beside the script, or `None` where it cannot be read. A recorded run's files are not looked at: what it
     /// read is in its journal.
     pub fn beside(&self, path: &str) -> Option<String> {
-        let folder = fs::canonicalize(or_here(&self.0.script_folder)).ok().filter(|_| self.0.recorded.is_none())?;
+        let folder = self.folder()?;
         let file = fs::canonicalize(folder.join(path)).ok().filter(|file| file.starts_with(&folder) && file.is_file())?;
         read(&file).ok()
     }

@@ -48,6 +48,7 @@ const fn is_aside(op: &Op) -> bool {
             | Op::CompareVersions(_)
             | Op::ReadEnv(_)
             | Op::ReadFile(_)
+            | Op::FindContext(_)
             | Op::Now(_)
             | Op::ReadLeases(_)
             | Op::Resolve(_)

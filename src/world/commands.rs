@@ -22,6 +22,7 @@ impl World {
     /// A command is done. What it does is known to its author only: a model knows whether its `undo` has followed.
     pub(super) fn command(&mut self, op: &Hook, token: &Token) -> Outcome {
         let Invocation { place, command, .. } = &op.invocation;
+        self.changed_here |= *place == Place::Local;
         if let Some(undo) = &op.undo {
             if !self.commands.iter().any(|known| known.token == *token) {
                 let (token, place, words) = (token.clone(), place.clone(), command.to_string());

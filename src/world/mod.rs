@@ -43,6 +43,8 @@ pub struct World {
     changed: bool,
     databases: BTreeMap<String, databases::Schema>,
     commands: Vec<commands::Standing>,
+    /// Whether a command was done on the operator's machine.
+    changed_here: bool,
     /// When each run did something last: in a model there is no background that renews its leases.
     active: BTreeMap<RunId, Period>,
 }
@@ -168,6 +170,11 @@ impl World {
         self.changed
     }
 
+    /// Whether a command may have changed files of the operator's machine.
+    pub const fn was_changed_here(&self) -> bool {
+        self.changed_here
+    }
+
     /// Whether this container is no longer what it really is.
     pub fn was_changed(&self, host: &HostName, container: &ContainerName) -> bool {
         self.hosts.get(host).is_some_and(|host| host.changed.contains(container))
@@ -225,7 +232,7 @@ impl World {
             Op::Sql(op) => Ok(self.statements(op, token)),
             Op::Backfill(_) => Ok(databases::backfilled()),
             Op::Backup(op) => Ok(databases::backed_up(op, token)),
-            Op::Pause(_) | Op::Commit(_) | Op::Notify(_) => Ok(Outcome::of(())),
+            Op::Pause(_) | Op::Commit(_) | Op::Notify(_) | Op::FindContext(_) => Ok(Outcome::of(())),
             Op::Confirm(_) => Ok(Outcome::of(true).assuming("the answer is yes")),
             Op::LeaveOut(op) => Ok(Outcome::of(()).undone_by([op.inverse()])),
             // Whoever has no repository knows no commit.

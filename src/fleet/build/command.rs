@@ -44,12 +44,10 @@ pub(super) fn prepare(folder: &Path, op: &op::Build, values: Values) -> Result<P
     for id in op.secrets.keys() {
         check_secret(id)?;
     }
-    let context = context(folder, &op.context)?;
+    let (context, dockerfile) = find_context(folder, &op.context, op.dockerfile.as_deref())?;
     let mut arguments: Vec<OsString> = vec!["build".into(), format!("--tag={}", op.reference()).into()];
-    if let Some(dockerfile) = &op.dockerfile {
-        arguments.push(flag("--file=", &find_dockerfile(&context, &op.context, dockerfile)?));
-    } else {
-        find_dockerfile(&context, &op.context, "Dockerfile")?;
+    if op.dockerfile.is_some() {
+        arguments.push(flag("--file=", &dockerfile));
     }
     arguments.extend(op.target.iter().map(|target| format!("--target={target}").into()));
     arguments.extend(op.platform.iter().map(|platform| format!("--platform={platform}").into()));
@@ -87,6 +85,13 @@ fn check_secret(id: &str) -> Result<(), Failure> {
     } else {
         Err(Failure::refused(format!("{id:?} is not a valid id of a build secret: letters, digits, `_`, `.` and `-`")))
     }
+}
+
+/// Where a build's context is, and its Dockerfile.
+pub(super) fn find_context(folder: &Path, written: &str, dockerfile: Option<&str>) -> Result<(PathBuf, PathBuf), Failure> {
+    let context = context(folder, written)?;
+    let dockerfile = find_dockerfile(&context, written, dockerfile.unwrap_or("Dockerfile"))?;
+    Ok((context, dockerfile))
 }
 
 /// The context's folder. It may lie outside of the script's: `..` is how people build from a `deploy/` folder.

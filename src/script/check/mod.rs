@@ -4,6 +4,7 @@
 
 mod calls;
 mod captures;
+mod contexts;
 mod interpolation;
 mod literals;
 mod nearest;
@@ -86,6 +87,7 @@ pub fn check(engine: &Engine, resolver: &Resolver, vocabulary: &Vocabulary, entr
         interpolation::quoted,
         captures::lost,
         literals::grammar,
+        contexts::missing,
         statements::statements,
     ];
     for script in &program.scripts {

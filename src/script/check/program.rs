@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -237,6 +238,11 @@ impl Program {
     /// The text of a script, also of one that does not parse.
     pub fn text(&self, name: &str) -> Option<Arc<str>> {
         self.sources.text(name)
+    }
+
+    /// The script's folder, where its files can be looked at.
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.files.folder()
     }
 
     /// The text of a file that a script names, its path relative to the script's folder; `None` where it cannot be read now.

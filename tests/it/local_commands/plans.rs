@@ -193,3 +193,23 @@ fn a_script_in_a_plans_place_is_told_apart() {
         output.stderr
     );
 }
+
+#[test]
+fn a_dry_run_refuses_a_build_that_cannot_be_done() {
+    let project = Project::new();
+    let build = "let web = service(\"web\", #{ port: 80, health: no_health() });\nbuild(web, #{ tag: \"v1\" });\n";
+    let plan = |script: &str| {
+        project.write("deploy.rhai", script);
+        project.podlift(&["plan", "deploy.rhai"])
+    };
+    let refused = plan(build);
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    for words in ["there is no Dockerfile in the build context \".\"", "deploy.rhai:2:1", "nothing was touched"] {
+        assert!(refused.stderr.contains(words), "{words}:\n{}", refused.stderr);
+    }
+    let assumed = plan(&format!("hook(\"local\", \"true\");\n{build}"));
+    assert_eq!(assumed.code, 0, "{}", assumed.stderr);
+    assert!(assumed.stdout.contains("a command before it makes what is missing"), "{}", assumed.stdout);
+    project.write("Dockerfile", "FROM scratch\n");
+    assert_eq!(plan(build).code, 0);
+}
