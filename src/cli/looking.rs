@@ -86,6 +86,9 @@ pub struct Report {
     /// The file to write.
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+    /// Write it also where the file is there and is no report of podlift.
+    #[arg(long)]
+    pub force: bool,
     /// A host to look for a copy of the journal on. May be repeated.
     #[arg(long, value_name = "HOST", value_parser = Host::parse)]
     pub from: Vec<Host>,

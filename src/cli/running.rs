@@ -104,6 +104,9 @@ pub struct Plan {
     /// The file to save the plan in; not given, it is only shown.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Save it also where the file is there and is no plan of podlift.
+    #[arg(long, requires = "output")]
+    pub force: bool,
     /// Also show the changes of the proxies' files.
     #[arg(long)]
     pub diff: bool,

@@ -2,14 +2,14 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
+    fs, io,
     path::{Component, Path, PathBuf},
 };
 
 use super::{place::Place, tasks};
 use crate::{
     cli,
+    executor::whole,
     failure::Failure,
     script::{engine, resolver::project_folder},
 };
@@ -84,9 +84,8 @@ impl Module {
     pub fn write(&self, text: &str, replace: bool) -> Result<(), Failure> {
         let write = || -> io::Result<()> {
             self.file.parent().map_or(Ok(()), fs::create_dir_all)?;
-            let mut options = OpenOptions::new();
-            let options = if replace { options.create(true).truncate(true) } else { options.create_new(true) };
-            options.write(true).open(&self.file)?.write_all(text.as_bytes())
+            let write = if replace { whole::write } else { whole::create };
+            write(&self.file, text.as_bytes())
         };
         write().map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {

@@ -1,6 +1,9 @@
 //! `podlift plan`
 
-use super::{exit::Exit, run};
+use super::{
+    exit::Exit,
+    run::{self, Save},
+};
 use crate::{
     cli,
     executor::{lease::LASTING, settle::PATIENCE},
@@ -10,7 +13,7 @@ use crate::{
 
 /// Shows what a run would do, and saves it.
 pub fn run(options: &cli::Plan, printer: &Printer) -> Exit {
-    let cli::Plan { script, arguments, output, diff, simulate, allow_older, json, verbose, ssh } = options.clone();
+    let cli::Plan { script, arguments, output, force, diff, simulate, allow_older, json, verbose, ssh } = options.clone();
     let (wait, lease) = (Period::default(), LASTING);
     let dry_run = cli::Run {
         wait,
@@ -31,5 +34,6 @@ pub fn run(options: &cli::Plan, printer: &Printer) -> Exit {
         verbose,
         ssh,
     };
-    run::save(&dry_run, output.as_deref(), printer)
+    let save = output.map(|file| Save { file, replaces: force });
+    run::save(&dry_run, save, printer)
 }

@@ -1,14 +1,16 @@
 //! `podlift report`
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use super::{
+    complaint,
     exit::Exit,
     found::{self, Found},
     show::complain,
 };
 use crate::{
     cli,
+    executor::whole,
     failure::Failure,
     journal::{Journal, Memory, recorded::in_script_order},
     terminal::{Printer, report},
@@ -16,6 +18,12 @@ use crate::{
 
 /// Writes a run's journal as a page.
 pub fn run(options: &cli::Report, printer: &Printer) -> Exit {
+    if !options.force
+        && let Err(failure) = whole::may_replace(&options.output, "report", report::is_one)
+    {
+        complaint::tell_failure(printer, &failure);
+        return Exit::Bad;
+    }
     let found = found::outside(&options.ssh, Path::new(".")).and_then(|(outside, _)| {
         let found = Found::find(options.run.as_ref(), &options.from, &outside);
         outside.close();
@@ -31,6 +39,7 @@ pub fn run(options: &cli::Report, printer: &Printer) -> Exit {
 }
 
 fn write(options: &cli::Report, found: &Found) -> Result<(), Failure> {
+    let file = &options.output;
     let mut records = Journal::open(Memory, found.chain.clone()).records();
     in_script_order(&mut records);
     let header = found.chain.header();
@@ -41,5 +50,5 @@ fn write(options: &cli::Report, found: &Found) -> Result<(), Failure> {
     });
     let title = format!("Run {} is {}", found.id, found.state.word());
     let page = report::page(&title, &head.into_iter().collect::<Vec<_>>(), &records, header).map_err(Failure::failed)?;
-    fs::write(&options.output, page).map_err(|error| Failure::failed(format!("{} cannot be written: {error}", options.output.display())))
+    whole::write(file, page.as_bytes()).map_err(|error| Failure::failed(format!("{} cannot be written: {error}", file.display())))
 }

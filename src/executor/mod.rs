@@ -25,6 +25,7 @@ pub mod settle;
 pub mod simulated;
 pub mod step;
 pub mod undo;
+pub mod whole;
 
 pub use self::{
     branches::Branches,

@@ -1,8 +1,8 @@
 //! A fleet that needs nothing installed: every host exists, and what was deployed is kept in a file between runs.
 
-use std::{fs, io, io::Write, path::Path};
+use std::{fs, io, path::Path};
 
-use super::{Call, Executor, Outcome, Source};
+use super::{Call, Executor, Outcome, Source, whole};
 use crate::{
     failure::Failure,
     model::{Host, HostState, ProjectName},
@@ -55,11 +55,7 @@ pub fn write_kept(file: &Path, kept: &Kept) -> Result<(), Failure> {
         if !ignore.exists() {
             fs::write(ignore, "*\n")?;
         }
-        let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-        beside.write_all(text.as_bytes())?;
-        beside.as_file().sync_all()?;
-        beside.persist(file)?;
-        Ok(())
+        whole::write(file, text.as_bytes())
     };
     write().map_err(|error| unusable(file, &error.to_string()))
 }

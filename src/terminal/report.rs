@@ -16,6 +16,14 @@ use crate::{
     op::{Class, Op},
 };
 
+/// What only such a page has.
+const MARK: &str = "<meta name=\"generator\" content=\"podlift\">";
+
+/// Whether a text is such a page.
+pub fn is_one(text: &str) -> bool {
+    text.contains(MARK)
+}
+
 /// The page. Everything in it is escaped: the template's name makes it HTML.
 pub fn page(title: &str, head: &[String], records: &[Recorded], header: Option<&Header>) -> Result<String, String> {
     let longest = records.iter().map(|record| record.seconds).fold(0.001, f64::max);

@@ -3,6 +3,7 @@
 mod older_releases;
 mod plans;
 mod questions;
+mod saving;
 mod secrets;
 mod tested_scripts;
 mod what_stays;

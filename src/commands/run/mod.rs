@@ -35,6 +35,7 @@ use crate::{
         Cancellation, Executor, PlanFile, Recorded, RunInfo, Terms, Urgency,
         confirm::Confirming,
         record::{Decide, Nobody},
+        whole,
     },
     failure::{Failure, FailureKind},
     journal::{How, Journal},
@@ -48,10 +49,18 @@ pub fn run(options: &cli::Run, printer: &Printer) -> Exit {
     save(options, None, printer)
 }
 
-/// The same; what a dry run found out is saved in `file`.
-pub fn save(options: &cli::Run, file: Option<&Path>, printer: &Printer) -> Exit {
+/// Where the plan is saved that a dry run makes.
+pub struct Save {
+    /// The file.
+    pub file: PathBuf,
+    /// Whether it takes the place of whatever is there.
+    pub replaces: bool,
+}
+
+/// The same; what a dry run found out is saved.
+pub fn save(options: &cli::Run, save: Option<Save>, printer: &Printer) -> Exit {
     let teller = Teller::new(options, printer);
-    match prepare(options, file) {
+    match prepare(options, save) {
         Ok((prepared, options)) => prepared.perform(&options, &teller).decided(&options, printer),
         Err(Unprepared::Script(script)) => teller.bad(&script.diagnostics(), &script),
         Err(Unprepared::Failure(failure)) => teller.failed_early(&failure),
@@ -102,7 +111,8 @@ impl From<Failure> for Unprepared {
 }
 
 /// Also returns the options with what a plan says of script and arguments.
-fn prepare(options: &cli::Run, save: Option<&Path>) -> Result<(Prepared, cli::Run), Unprepared> {
+fn prepare(options: &cli::Run, save: Option<Save>) -> Result<(Prepared, cli::Run), Unprepared> {
+    save.iter().filter(|save| !save.replaces).try_for_each(|save| whole::may_replace(&save.file, "plan", PlanFile::is_one))?;
     let plan = options.plan.as_deref().map(PlanFile::read).transpose()?;
     let mut options = options.clone();
     if let (None, Some(plan)) = (&options.script, &plan) {
@@ -124,7 +134,7 @@ fn prepare(options: &cli::Run, save: Option<&Path>) -> Result<(Prepared, cli::Ru
     options.breaks.iter().try_for_each(|place| places.check(&Break::parse(place)))?;
     let environment = Environment::beside(place.folder())?;
     let outside = Outside::open(&options.ssh, place.folder(), &environment)?;
-    Ok((Prepared { place, script, environment, outside, plan, save: save.map(Path::to_path_buf) }, options))
+    Ok((Prepared { place, script, environment, outside, plan, save: save.map(|save| save.file) }, options))
 }
 
 impl Prepared {

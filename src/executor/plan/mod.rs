@@ -4,18 +4,14 @@ mod differences;
 mod fingerprint;
 mod follow;
 
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::Path,
-};
+use std::{fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 pub use self::{fingerprint::Fingerprint, follow::Follow};
-use super::{Key, Recorded, RunInfo};
+use super::{Key, Recorded, RunInfo, whole};
 use crate::{
     failure::{Failure, FailureKind, Origin},
     model::{Host, HostState, ProjectName, RunId},
@@ -128,23 +124,6 @@ fn no_plan(file: &Path, error: &serde_json::Error) -> Failure {
     failure.hint("`podlift plan SCRIPT -o FILE` makes one")
 }
 
-/// Writes a file as a whole; see [`PlanFile::write`].
-fn put(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let known = fs::metadata(file);
-    if fs::symlink_metadata(file).is_ok() && !known.as_ref().is_ok_and(fs::Metadata::is_file) {
-        return File::options().write(true).create(true).truncate(true).open(file)?.write_all(bytes);
-    }
-    let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_path_buf());
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-    beside.write_all(bytes)?;
-    if let Ok(known) = known {
-        beside.as_file().set_permissions(known.permissions())?;
-    }
-    beside.persist(file)?;
-    Ok(())
-}
-
 /// What an op does, in one line with its verb and host.
 fn words(op: &Op) -> String {
     let place = op.host().map(|host| format!(" on {}", host.name)).unwrap_or_default();
@@ -194,6 +173,11 @@ impl PlanFile {
         serde_json::from_value(value).map_err(|error| again(unusable(error.to_string())))
     }
 
+    /// Whether a text is a plan, of whatever form.
+    pub fn is_one(text: &str) -> bool {
+        serde_json::from_str::<Value>(text).is_ok_and(|value| value["podlift"].is_string() && value["calls"].is_array())
+    }
+
     /// Refuses a run on the fleet of a plan for the simulated one, and the other way round; `file` is where the plan is.
     pub fn is_for(&self, simulated: bool, file: &Path) -> Result<(), Failure> {
         let (made, asked, command) = match (self.simulated, simulated) {
@@ -210,7 +194,7 @@ impl PlanFile {
     pub fn write(&self, file: &Path) -> Result<(), Failure> {
         let unusable = |error: String| Failure::failed(format!("the plan {} cannot be written: {error}", file.display()));
         let text = serde_json::to_string_pretty(self).map_err(|error| unusable(error.to_string()))?;
-        put(file, format!("{text}\n").as_bytes()).map_err(|error| unusable(error.to_string()))
+        whole::write(file, format!("{text}\n").as_bytes()).map_err(|error| unusable(error.to_string()))
     }
 
     /// Refuses a script, imports or arguments that are not those of the plan.

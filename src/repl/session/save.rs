@@ -1,13 +1,12 @@
 //! `:save`: what was typed and worked, as a script.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use super::Talk;
-use crate::script::{Checked, diagnostics::render};
+use crate::{
+    executor::whole,
+    script::{Checked, diagnostics::render},
+};
 
 impl Talk {
     /// Writes what was typed as a script, if it passes a check. What needs a variable whose input was taken back is left out.
@@ -30,9 +29,8 @@ impl Talk {
             self.console.tell(&format!("left out, as what it needs was taken back: {text}"));
         };
         // What this session has written it may write again.
-        let mut options = fs::OpenOptions::new();
-        let options = if self.saved.contains(file) { options.create(true).truncate(true) } else { options.create_new(true) };
-        match options.write(true).open(file).and_then(|mut file| file.write_all(text.as_bytes())) {
+        let write = if self.saved.contains(file) { whole::write } else { whole::create };
+        match write(file, text.as_bytes()) {
             Ok(()) => {
                 self.saved.insert(file.to_path_buf());
                 let words: Vec<&str> = std::iter::once(name.as_str()).chain(self.arguments.iter().map(String::as_str)).collect();

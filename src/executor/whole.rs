@@ -1,0 +1,88 @@
+//! Files that are written as a whole: at any moment there is what was there before, or all of what is there now.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
+use tempfile::NamedTempFile;
+
+use crate::failure::Failure;
+
+/// Writes a file. One that is there keeps its rights; what is no ordinary file (a pipe, a device) is written to, and a link is
+/// followed.
+pub fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let known = fs::metadata(file);
+    if fs::symlink_metadata(file).is_ok() && !known.as_ref().is_ok_and(fs::Metadata::is_file) {
+        return File::options().write(true).create(true).truncate(true).open(file)?.write_all(bytes);
+    }
+    let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_path_buf());
+    let beside = beside(&file, bytes)?;
+    if let Ok(known) = known {
+        beside.as_file().set_permissions(known.permissions())?;
+    }
+    beside.persist(file)?;
+    Ok(())
+}
+
+/// Writes a file that is not there yet; where something is there it stays, and the error is [`io::ErrorKind::AlreadyExists`].
+pub fn create(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    beside(file, bytes)?.persist_noclobber(file)?;
+    Ok(())
+}
+
+/// The bytes in a file beside the one that is meant, with the rights of any new file.
+fn beside(file: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut beside = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
+    beside.write_all(bytes)?;
+    beside.as_file().sync_all()?;
+    Ok(beside)
+}
+
+/// Refuses to write a file that holds something else than what is written to it: `is_one` tells by its text whether that is one
+/// too, `what` names it.
+pub fn may_replace(file: &Path, what: &str, is_one: impl FnOnce(&str) -> bool) -> Result<(), Failure> {
+    let is_there = fs::metadata(file).is_ok_and(|known| known.is_file() && known.len() > 0);
+    if !is_there || fs::read_to_string(file).is_ok_and(|text| is_one(&text)) {
+        return Ok(());
+    }
+    let failure = Failure::refused(format!("{} is there already, and is no {what} of podlift", file.display()));
+    Err(failure.hint("--force replaces it, -o FILE writes another"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_already_is_not_created_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("notes");
+        create(&file, b"first").expect("writes");
+        assert_eq!(create(&file, b"second").expect_err("it is there").kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&file).expect("reads"), "first");
+        write(&file, b"third").expect("writes");
+        assert_eq!(fs::read_to_string(&file).expect("reads"), "third");
+        assert_eq!(fs::read_dir(folder.path()).expect("reads").count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn only_what_is_one_is_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("notes");
+        let may = |text: Option<&str>| {
+            if let Some(text) = text {
+                fs::write(&file, text).expect("writes");
+            }
+            may_replace(&file, "plan", |text| text == "a plan")
+        };
+        assert_eq!(may(None), Ok(()), "nothing is there");
+        assert_eq!(may(Some("")), Ok(()), "nothing is lost");
+        assert_eq!(may(Some("a plan")), Ok(()));
+        assert!(may(Some("precious")).expect_err("it is something else").message.contains("is no plan of podlift"));
+        assert_eq!(may_replace(Path::new("/dev/null"), "plan", |_| false), Ok(()), "a device holds nothing");
+    }
+}
