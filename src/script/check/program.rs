@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use rhai::{AST, ASTNode, Engine, EvalAltResult, Expr, FnAccess, FnCallExpr, Position, Stmt};
+use rhai::{AST, ASTNode, Engine, EvalAltResult, Expr, FnAccess, FnCallExpr, ParseError, ParseErrorType, Position, Scope, Stmt};
 
 use super::{Entry, Finding, syntax};
 use crate::{
@@ -111,7 +111,7 @@ impl Program {
         let mut program = Self { scripts: Vec::new(), sources: resolver.sources().clone(), files: resolver.clone() };
         let mut findings = Vec::new();
         for entry in entries {
-            match program.sources.add(entry.name, entry.text).map(|padded| engine.compile(padded)) {
+            match program.sources.add(entry.name, entry.text).map(|padded| program.parse(engine, &padded, &mut findings)) {
                 Ok(Ok(mut ast)) => {
                     ast.set_source(entry.name);
                     program.scripts.push(Script::new(Arc::new(Compiled { name: entry.name.into(), ast }), entry.text.into()));
@@ -127,6 +127,22 @@ impl Program {
         }
         findings.extend(program.circles());
         (program, findings)
+    }
+
+    /// Parses a text. Variables that are not there are findings, each where it stands first: the rest is read as if they were.
+    fn parse(&self, engine: &Engine, padded: &str, findings: &mut Vec<Finding>) -> Result<AST, ParseError> {
+        let mut missing = Scope::new();
+        loop {
+            match engine.compile_with_scope(&missing, padded) {
+                Err(ParseError(kind, position)) if is_missing(&kind, &missing) => {
+                    findings.push(syntax::error(self, &kind, position));
+                    if let ParseErrorType::VariableUndefined(name) = *kind {
+                        missing.push(name, ());
+                    }
+                }
+                parsed => return parsed,
+            }
+        }
     }
 
     fn follow(&mut self, index: usize, engine: &Engine, resolver: &Resolver, findings: &mut Vec<Finding>) {
@@ -265,6 +281,11 @@ impl Program {
         let text = self.sources.text(&origin.file)?;
         text.lines().nth(origin.line - 1)?.chars().nth(origin.column - 1)
     }
+}
+
+/// Whether this is about a variable that was not missed before.
+fn is_missing(kind: &ParseErrorType, missing: &Scope<'_>) -> bool {
+    matches!(kind, ParseErrorType::VariableUndefined(name) if !missing.contains(name))
 }
 
 impl Script {

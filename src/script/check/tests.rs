@@ -168,3 +168,18 @@ fn parse_errors_are_told_in_our_words() {
     one("x::f()", "1:1+1 nothing is imported as `x` (write `import \"…\" as x;` above)");
     one("let default = 1;", "1:5+7 `default` is a reserved word (choose another name, or write the key in quotes: \"default\")");
 }
+
+#[test]
+fn variables_that_are_not_there_hide_no_other_finding() {
+    let script = "let f = |x| wolf(x);\npause(foo);\nfn inner() { bar }\nfoo; hidden; start(1, 2, 3, #{ replica: foo });";
+    assert_eq!(
+        findings(script, ""),
+        [
+            "1:13+4 there is no function `wolf`",
+            "2:7+3 there is no variable `foo` here",
+            "3:14+3 there is no variable `bar` here",
+            "4:6+6 there is no variable `hidden` here",
+            "4:32+7 `start` has no option `replica` (did you mean `replicas`?)",
+        ]
+    );
+}
