@@ -183,6 +183,9 @@ pub fn shown(value: &Dynamic) -> String {
     if value.is_int() || value.is_float() || value.is_bool() {
         return format!("{value}");
     }
+    if value.read_lock::<Array>().is_some_and(|items| items.is_empty()) {
+        return "an empty array".into();
+    }
     match value.read_lock::<rhai::ImmutableString>() {
         Some(text) if text.chars().count() <= 40 && !text.contains(is_placeholder) => format!("{:?}", text.as_str()),
         _ => type_word(value),

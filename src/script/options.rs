@@ -416,7 +416,7 @@ mod tests {
             ("drain", "#{ timeout: \"30\" }", "\"30\" is not a valid duration"),
             ("drain", "#{ on_timeout: \"explode\" }", "\"proceed\" or \"fail\""),
             ("service", "#{ env: #{ \"A B\": 1 } }", "not a valid environment variable"),
-            ("service", "#{ env: #{ A: [] } }", "A: is to be a string, a number or a boolean, and got array"),
+            ("service", "#{ env: #{ A: [] } }", "A: is to be a string, a number or a boolean, and got an empty array"),
             ("service", "#{ command: [] }", "an array of strings"),
             ("service", "#{ memory: \"lots\" }", "not a valid size"),
             ("service", "#{ volumes: [1] }", "at [0] is to be a string, and got 1"),

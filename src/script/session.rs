@@ -366,11 +366,13 @@ pub(super) fn combined(message: String, mut failures: Vec<Failure>) -> Failure {
     }
     let kind = failures.first().map_or(FailureKind::Failed, |first| first.kind);
     let kind = if failures.iter().all(|failure| failure.kind == kind) { kind } else { FailureKind::Failed };
-    let each: Vec<String> = failures
+    let origin = failures.first().and_then(|first| first.origin.clone());
+    let mut each: Vec<String> = failures
         .iter()
         .map(|failure| failure.host.as_ref().map_or_else(|| failure.message.clone(), |host| format!("{host}: {}", failure.message)))
         .collect();
-    let mut sum = Failure::new(kind, format!("{message}: {}", each.join("; ")));
+    each.dedup();
+    let mut sum = Failure { origin, ..Failure::new(kind, format!("{message}: {}", each.join("; "))) };
     for failure in failures {
         let place = failure.host.map(|host| format!("{host}: ")).unwrap_or_default();
         for detail in failure.details {

@@ -17,6 +17,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod types;
+mod values;
 mod vocabulary;
 
 use std::collections::BTreeSet;
@@ -87,6 +88,7 @@ pub fn check(engine: &Engine, resolver: &Resolver, vocabulary: &Vocabulary, entr
         interpolation::quoted,
         captures::lost,
         literals::grammar,
+        values::refused,
         contexts::missing,
         statements::statements,
     ];

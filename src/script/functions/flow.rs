@@ -112,7 +112,7 @@ fn branches(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
         return Ok(begun.into_iter().collect::<Result<Array, _>>()?.into());
     }
     caller.session.check()?;
-    Err(first_or_all(begun.into_iter().filter_map(Result::err).collect(), items.len()))
+    Err(first_or_all(begun.into_iter().filter_map(Result::err).collect(), items.len(), &caller.session))
 }
 
 #[expect(deprecated, reason = "Rhai marks the stored context as volatile; there is no other way to call a closure with its own tag")]
@@ -130,7 +130,7 @@ pub(super) fn in_session(
 /// The error that branches end in: one that stops the run before all others, a single one as it is, several as one failure. A
 /// branch that was stopped for another's sake is not counted.
 #[expect(clippy::vec_box, reason = "Rhai raises its errors boxed")]
-fn first_or_all(mut errors: Vec<Box<EvalAltResult>>, of: usize) -> Trouble {
+fn first_or_all(mut errors: Vec<Box<EvalAltResult>>, of: usize, session: &Session) -> Trouble {
     let told = |error: &EvalAltResult| matches!(error.unwrap_inner(), EvalAltResult::ErrorTerminated(..));
     if let Some(stops) = errors.iter().position(|error| told(error) && !is_interruption(error)) {
         return Trouble::Raised(errors.remove(stops));
@@ -141,7 +141,13 @@ fn first_or_all(mut errors: Vec<Box<EvalAltResult>>, of: usize) -> Trouble {
     if errors.len() == 1 || errors.iter().all(|error| told(error)) {
         return Trouble::Raised(errors.remove(0));
     }
-    let failures: Vec<Failure> = errors.iter().map(|error| failure_of(error)).collect();
+    // They are told where the first of them was raised: that is in the closure.
+    let placed = |error: &EvalAltResult| {
+        let failure = failure_of(error);
+        let place = session.circumstances().sources.locate(error.unwrap_inner().position());
+        Failure { origin: failure.origin.or(place), ..failure }
+    };
+    let failures: Vec<Failure> = errors.iter().map(|error| placed(error)).collect();
     combined(format!("{} of {of} branches failed", failures.len()), failures).into()
 }
 
@@ -175,21 +181,18 @@ fn phase(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
 
 fn batches(_: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     let list = if arguments.value(0).is::<Host>() { vec![arguments.value(0)] } else { arguments.list(0)? };
-    let size = size_of_batch(&arguments.value(1), list.len()).ok_or_else(|| {
-        Failure::refused(format!(
-            "the size of a batch is a count from 1 on, or a part such as \"25%\", and got {}",
-            shown(&arguments.value(1))
-        ))
-    })?;
+    let size = size_of_batch(&arguments.value(1), list.len()).map_err(Failure::refused)?;
     Ok(list.chunks(size).map(|batch| Dynamic::from_array(batch.to_vec())).collect::<Array>().into())
 }
 
-fn size_of_batch(size: &Dynamic, of: usize) -> Option<usize> {
-    if let Ok(count) = size.as_int() {
-        return usize::try_from(count).ok().filter(|count| *count > 0);
-    }
-    let percent: usize = size.read_lock::<ImmutableString>()?.strip_suffix('%')?.trim().parse().ok()?;
-    (1..=100).contains(&percent).then(|| (of * percent).div_ceil(100).max(1))
+/// How many of a list are in one batch of this size.
+pub(in crate::script) fn size_of_batch(size: &Dynamic, of: usize) -> Result<usize, String> {
+    let percentage = || -> Option<usize> { size.read_lock::<ImmutableString>()?.strip_suffix('%')?.trim().parse().ok() };
+    let count = match size.as_int() {
+        Ok(count) => usize::try_from(count).ok().filter(|count| *count > 0),
+        Err(_) => percentage().filter(|percent| (1..=100).contains(percent)).map(|percent| (of * percent).div_ceil(100).max(1)),
+    };
+    count.ok_or_else(|| format!("the size of a batch is a count from 1 on, or a part such as \"25%\", and got {}", shown(size)))
 }
 
 fn pause(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {

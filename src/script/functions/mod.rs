@@ -9,7 +9,7 @@ pub(super) mod config;
 mod database;
 mod declare;
 mod dependency;
-mod flow;
+pub(super) mod flow;
 mod health;
 mod metrics;
 mod operator;

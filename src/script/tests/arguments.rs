@@ -63,7 +63,7 @@ fn options_take_what_was_given_over_the_defaults() {
     assert_eq!(script("options(#{ bach: 1 }, #{ batch: 1 });").fails(), "1: there is no option `bach` | did you mean `batch`?");
     assert_eq!(
         script("options(#{ batch: [] }, #{ batch: 1 });").fails(),
-        "1: the option `batch` is to be a whole number, or a part such as \"25%\", and got array"
+        "1: the option `batch` is to be a whole number, or a part such as \"25%\", and got an empty array"
     );
     assert_eq!(script("options(#{}, #{ to: required(\"where to\") });").fails(), "1: the option `to` is missing: where to");
 }

@@ -287,13 +287,13 @@ fn steps_that_do_not_grow_or_are_none_are_refused_before_anything_is_touched() {
         ("blue_green::deploy(web, img, fleet, #{ test: 5 });", "test is a closure"),
         ("blue_green::deploy(web, img, fleet, #{ gates: [5] });", "a gate comes from a function of std/gates"),
         ("recreate::deploy(web, img, fleet, #{ keep: 0 });", "prune keeps 1 release at least"),
-        ("hook([], \"true\");", "`hook` got no host: it would do nothing, and pass"),
-        ("probe([], \"true\");", "`probe` got no host: it would do nothing, and pass"),
+        ("hook(fleet.filter(|host| false), \"true\");", "`hook` got no host: it would do nothing, and pass"),
+        ("probe(fleet.filter(|host| false), \"true\");", "`probe` got no host: it would do nothing, and pass"),
         (
-            "database(\"postgres://shop@10.0.0.9/shop\").backup([], \"/var/backups/shop.dump\");",
+            "database(\"postgres://shop@10.0.0.9/shop\").backup(fleet.filter(|host| false), \"/var/backups/shop.dump\");",
             "`backup` got no host: it would do nothing, and pass",
         ),
-        ("start(web, img, []);", "`start` got no host: it would do nothing, and pass"),
+        ("start(web, img, fleet.filter(|host| false));", "`start` got no host: it would do nothing, and pass"),
     ] {
         let mut lab = Lab::serving_v1();
         let before = lab.fleet();
