@@ -56,13 +56,20 @@ pub fn run(options: &cli::Check, printer: &Printer) -> Exit {
     }
     if options.json {
         printer.data(json!(found).to_string());
-    } else if exit == Exit::Done {
-        printer.tell(format!("{} {}: nothing found", printer.style().good("✓"), words::count(scripts.len(), "script")));
-    } else if !found.is_empty() {
-        printer.tell(format!("{} {}", printer.style().bad("✗"), words::count(found.len(), "finding")));
     }
     if options.hosts && exit == Exit::Done {
         exit = scripts.iter().map(|(place, script)| look_at_hosts(options, place, script, printer)).fold(exit, worse);
+    }
+    if !options.json {
+        let style = printer.style();
+        let scripts = words::count(scripts.len(), "script");
+        if exit == Exit::Done {
+            printer.tell(format!("{} {scripts}: nothing found", style.good("✓")));
+        } else if !found.is_empty() {
+            printer.tell(format!("{} {}", style.bad("✗"), words::count(found.len(), "finding")));
+        } else if options.hosts {
+            printer.tell(format!("{} {scripts}: nothing found in the text, but not all is as a deploy needs it", style.bad("✗")));
+        }
     }
     exit
 }

@@ -44,6 +44,8 @@ where
         };
         let running: Vec<_> = ops.into_iter().enumerate().map(begin).collect();
         let output = |answer: Result<crate::op::Outcome, Failure>| {
+            // No script asked for it.
+            let answer = answer.map_err(|failure| Failure { origin: None, ..failure });
             answer?.value.read().map_err(|error| Failure::failed(format!("an answer could not be read: {error}")))
         };
         running.into_iter().map(|thread| output(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))).collect()

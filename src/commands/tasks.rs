@@ -11,7 +11,10 @@ use super::{complaint, exit::Exit};
 use crate::{
     cli,
     failure::Failure,
-    script::documentation::{Documentation, Parameter},
+    script::{
+        documentation::{Documentation, Parameter},
+        engine,
+    },
     terminal::{Printer, table::Table},
 };
 
@@ -26,6 +29,18 @@ pub struct Task {
     pub file: PathBuf,
     /// What it says of itself.
     pub documentation: Documentation,
+    /// Whether it can be parsed.
+    pub parses: bool,
+}
+
+impl Task {
+    /// What it does, or that it cannot be run.
+    fn words(&self) -> String {
+        if self.parses {
+            return self.documentation.summary();
+        }
+        format!("cannot be parsed: see `podlift check {}`", self.file.display())
+    }
 }
 
 /// Lists the tasks of the project here.
@@ -40,7 +55,10 @@ pub fn run(options: &cli::Tasks, printer: &Printer) -> Exit {
     if options.json {
         let rows = tasks.iter().map(|task| {
             let Documentation { parameters, .. } = &task.documentation;
-            json!({ "name": task.name, "file": task.file, "summary": task.documentation.summary(), "parameters": parameters })
+            json!({
+                "name": task.name, "file": task.file, "summary": task.documentation.summary(), "parameters": parameters,
+                "parses": task.parses,
+            })
         });
         printer.data(json!(rows.collect::<Vec<_>>()).to_string());
         return Exit::Done;
@@ -58,7 +76,7 @@ pub fn run(options: &cli::Tasks, printer: &Printer) -> Exit {
     let mut table = Table::new(["TASK", "WHAT IT DOES", "ARGUMENTS"]);
     for task in &tasks {
         let parameters: Vec<String> = task.documentation.parameters.iter().map(argument).collect();
-        table.row([task.name.clone(), task.documentation.summary(), parameters.join(" ")]);
+        table.row([task.name.clone(), task.words(), parameters.join(" ")]);
     }
     printer.data(table.render(printer.data_style()));
     Exit::Done
@@ -71,6 +89,7 @@ pub fn all() -> Result<Vec<Task>, Failure> {
         return Ok(Vec::new());
     }
     let unreadable = |path: &Path, error: std::io::Error| Failure::failed(format!("{} cannot be read: {error}", path.display()));
+    let language = engine::language();
     let mut tasks = Vec::new();
     for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
         let file = entry.map_err(|error| unreadable(folder, error))?.path();
@@ -78,7 +97,8 @@ pub fn all() -> Result<Vec<Task>, Failure> {
         // NAME.d.rhai is a definition file, for editors.
         let Some(name) = name.filter(|name| !name.contains('.') && file.is_file()).map(str::to_owned) else { continue };
         let text = fs::read_to_string(&file).map_err(|error| unreadable(&file, error))?;
-        tasks.push(Task { name, documentation: Documentation::of(&text), file });
+        let parses = language.compile(&text).is_ok();
+        tasks.push(Task { name, documentation: Documentation::of(&text), parses, file });
     }
     tasks.sort_by(|left, right| left.name.cmp(&right.name));
     Ok(tasks)

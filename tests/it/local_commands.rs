@@ -1,5 +1,6 @@
 //! Commands on the operator's own machine: secrets reach them, and ctrl-C ends them.
 
+mod looking;
 mod older_releases;
 mod plans;
 mod questions;

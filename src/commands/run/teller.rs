@@ -17,7 +17,7 @@ use crate::{
     },
     executor::{Narrator, ending::Ending},
     failure::{Failure, FailureKind},
-    script::{Checked, diagnostics::Diagnostic},
+    script::{Checked, diagnostics::Diagnostic, sources::Sources},
     terminal::{Conclusion, Json, Plain, Printer, Tree, words},
 };
 
@@ -53,7 +53,7 @@ impl<'a> Teller<'a> {
         complaint::tell_failure(self.printer, failure);
         let exit = Exit::of(Cause::Failure(failure.kind), Remains::Nothing);
         let next = Some("nothing was done or undone".into());
-        self.conclude(exit, "not begun".into(), next, &Counts::default(), None, &[]);
+        self.conclude(exit, "not begun".into(), next, &Counts::default(), None, &[why(failure)]);
         exit
     }
 
@@ -62,7 +62,7 @@ impl<'a> Teller<'a> {
         let exit = Exit::of(Cause::Failure(failure.kind), Remains::Nothing);
         // What is refused before a script is there is an argument that does not fit.
         let exit = if failure.kind == FailureKind::Refused { Exit::Bad } else { exit };
-        self.conclude(exit, "not begun".into(), Some("nothing was touched".into()), &Counts::default(), None, &[]);
+        self.conclude(exit, "not begun".into(), Some("nothing was touched".into()), &Counts::default(), None, &[why(failure)]);
         exit
     }
 
@@ -87,4 +87,8 @@ impl<'a> Teller<'a> {
             self.printer.tell(Conclusion { good: exit == Exit::Done, end, took, next }.render(self.printer.style()));
         }
     }
+}
+
+fn why(failure: &Failure) -> Diagnostic {
+    complaint::harmless(Diagnostic::of_failure(failure, &Sources::default()))
 }
