@@ -66,7 +66,8 @@ impl<S: Source> Faults<S> {
             Some(Fault::Reboots) => self.away(call, true, Some(AWAY)),
             Some(Fault::Dies) => self.away(call, true, None),
             Some(Fault::Fails) => failed(call),
-            Some(Fault::FailsHalfway) => self.halfway(call),
+            Some(Fault::FailsHalfway) => self.fails_halfway(call),
+            Some(Fault::LostHalfway) => self.halfway(call).and_then(|_| Err(lost(call))),
             Some(Fault::Slow) => {
                 self.model.with(|world| world.wait(SLOW));
                 self.done(call)
@@ -242,12 +243,19 @@ impl<S: Source> Faults<S> {
     }
 
     /// The first of several statements is done, and what comes behind it fails.
+    fn fails_halfway(&self, call: &Call) -> Result<Outcome, Failure> {
+        if let Op::Sql(op) = &*call.op {
+            self.model.with(|world| world.fails_on_the_way(op));
+        }
+        let outcome = self.halfway(call)?;
+        Err(Failure::failed("the second statement fails").undone_by(outcome.inverse))
+    }
+
+    /// The first of several statements is done, and no other.
     fn halfway(&self, call: &Call) -> Result<Outcome, Failure> {
         let Op::Sql(op) = &*call.op else { return self.done(call) };
         let Some(text) = first_of(&op.text) else { return self.done(call) };
-        self.model.with(|world| world.fails_on_the_way(op));
-        let outcome = self.done(&Call { op: Sql { text, ..op.clone() }.into(), ..call.clone() })?;
-        Err(Failure::failed("the second statement fails").undone_by(outcome.inverse))
+        self.done(&Call { op: Sql { text, ..op.clone() }.into(), ..call.clone() })
     }
 }
 

@@ -50,6 +50,8 @@ faults! {
     Fails = "fails", "it fails";
     /// A part of it is done, then it fails.
     FailsHalfway = "fails-halfway", "it fails behind its first statement";
+    /// A part of it is done, then the connection breaks.
+    LostHalfway = "lost-halfway", "the connection breaks behind its first statement";
     /// It takes long.
     Slow = "slow", "it takes ten minutes";
     /// The containers do not become healthy.
@@ -139,7 +141,9 @@ impl Fault {
             }
         }
         faults.extend_from_slice(match op {
-            Op::Sql(sql) if sql.transaction != Transactions::One && first_of(&sql.text).is_some() => &[Self::FailsHalfway],
+            Op::Sql(sql) if sql.transaction != Transactions::One && first_of(&sql.text).is_some() => {
+                &[Self::FailsHalfway, Self::LostHalfway]
+            }
             Op::Ship(_) | Op::SetWeights(_) => &[Self::Slow],
             Op::Start(_) => &[Self::Slow, Self::Unhealthy],
             Op::Healthcheck(_) => &[Self::Unhealthy, Self::Flaps, Self::Crashes, Self::Reboots],

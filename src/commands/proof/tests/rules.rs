@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::{BY_HAND, Bounds, SINGLE, broken, on_one_host, proof, subject, told};
 use crate::{
-    commands::proof::{Subject, Unprovable, prove, retell},
+    commands::{
+        exit::Exit,
+        proof::{Subject, Unprovable, prove, retell},
+    },
     executor::{Call, Executor, Outcome},
     failure::Failure,
     op::{Locking, Op},
@@ -17,13 +20,26 @@ fn migrated(statement: &str, undo: &str) -> Subject {
     subject(&format!("{DATABASE}db.sql(\"{statement}\", #{{ undo: \"{undo}\" }});\n{}", on_one_host()))
 }
 
-#[test]
-fn a_migration_is_taken_back_with_the_run() {
-    let proof = proof(&migrated(
+/// One of two statements that is taken back as a whole.
+fn two_statements() -> Subject {
+    migrated(
         "ALTER TABLE users ADD COLUMN mail text; CREATE INDEX CONCURRENTLY users_mail ON users (mail)",
         "DROP INDEX CONCURRENTLY IF EXISTS users_mail; ALTER TABLE users DROP COLUMN IF EXISTS mail",
-    ));
+    )
+}
+
+#[test]
+fn a_migration_is_taken_back_with_the_run() {
+    let proof = proof(&two_statements());
     assert!(proof.findings.is_empty(), "{}", told(&proof));
+}
+
+#[test]
+fn a_migration_whose_connection_breaks_between_two_statements_goes_on_behind_the_first() {
+    for (story, exit) in [("3:sql:lost-halfway", Exit::Done), ("3:sql:lost-halfway, 5:start:fails", Exit::Undone)] {
+        let told = retell(&two_statements(), &story.parse().expect("a story"), &SINGLE).expect("it comes up");
+        assert!(told.breaches.is_empty() && told.exit == Some(exit), "{story}: {told:#?}");
+    }
 }
 
 #[test]
