@@ -57,7 +57,12 @@ impl Found {
         let mut is_running = false;
         if let Some(kept) = kept.filter(|kept| kept.id == id) {
             is_running = kept.state == State::Running;
-            of_run.insert(0, Copy { place: HERE.into(), chain: kept.chain? });
+            match kept.chain {
+                Ok(chain) => of_run.insert(0, Copy { place: HERE.into(), chain }),
+                Err(failure) if of_run.is_empty() => return Err(failure),
+                // A copy takes its place.
+                Err(_) => {}
+            }
         }
         if is_running {
             // It is written here and now.

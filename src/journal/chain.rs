@@ -21,15 +21,27 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Reads what is whole of a journal: a last line that was cut off, and everything behind a line that does not follow from
-    /// those before it, is left out.
+    /// Reads a journal; a last line that was cut off is left out.
     ///
-    /// Fails when a newer podlift wrote it.
+    /// # Errors
+    /// Where a newer podlift wrote it; and where lines stand behind one that does not follow from those before it: something else
+    /// than a write that was cut off has changed the file, and what they tell of may have been done.
     pub fn read(text: &str) -> Result<Self, Failure> {
+        let (chain, rest) = Self::whole(text)?;
+        match rest.split_once('\n') {
+            Some((_, behind)) if !behind.is_empty() => Err(damaged(chain.entries.len() + 1, rest.lines().count())),
+            _ => Ok(chain),
+        }
+    }
+
+    /// What is whole of a journal, and the rest of its text, from the first line on that does not follow from those before it.
+    ///
+    /// # Errors
+    /// Where a newer podlift wrote it.
+    pub fn whole(text: &str) -> Result<(Self, &str), Failure> {
         let mut chain = Self::default();
         let mut rest = text;
         while let Some((line, after)) = rest.split_once('\n') {
-            rest = after;
             let Some(record) = record(line, &chain.head) else { break };
             match serde_json::from_str(record) {
                 Ok(entry) => chain.push(entry, &format!("{line}\n")),
@@ -41,8 +53,9 @@ impl Chain {
             {
                 return Err(foreign(1, &format!("it has the format {}, and this podlift reads up to {FORMAT}", header.format)));
             }
+            rest = after;
         }
-        Ok(chain)
+        Ok((chain, rest))
     }
 
     /// The line of the record that comes next, with its end. It is ASCII, so that it can be cut anywhere.
@@ -163,6 +176,17 @@ fn foreign(line: usize, why: &str) -> Failure {
         .hint("use the podlift that wrote it, or a newer one")
 }
 
+fn damaged(line: usize, lines: usize) -> Failure {
+    let what = format!("line {line} of the journal is not what was written there, and nothing from there on can be believed: {lines} lines");
+    Failure::refused(what)
+        .hint("nothing was done or undone; a host of the run may have a whole copy: say the same with `--from HOST`")
+        .hint(format!(
+            "where none has: keep the file journal.jsonl as it is in another place, cut it behind line {}, and see for yourself to what \
+             the other lines tell of",
+            line - 1
+        ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,12 +259,21 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_believed_behind_a_line_that_was_changed() {
+    fn a_journal_is_refused_in_which_a_line_was_changed_or_is_missing() {
         let text = whole().text;
         let changed = text.replacen("\"line\":2", "\"line\":7", 1);
-        assert_eq!(Chain::read(&changed).expect("reads").entries().len(), 2);
-        let without: String = text.split_inclusive('\n').enumerate().filter(|(index, _)| *index != 3).map(|(_, line)| line).collect();
-        assert_eq!(Chain::read(&without).expect("reads").entries().len(), 3);
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let without = [&lines[..3], &lines[4..]].concat().concat();
+        for (text, line, rest) in [(&changed, 3, 6), (&without, 4, 4)] {
+            let failure = Chain::read(text).expect_err("nobody knows what is done");
+            let told = format!("line {line} of the journal is not what was written there, and nothing from there on can be believed: {rest} lines");
+            assert_eq!(failure.message, told);
+            assert_eq!(Chain::whole(text).expect("reads").0.entries().len(), line - 1);
+        }
+        // What was written last may not have come to the disk as a whole.
+        let last = text.len() - 10;
+        let torn = format!("{}?{}", &text[..last], &text[last + 1..]);
+        assert_eq!(Chain::read(&torn).expect("a torn tail is no error").entries().len(), 7);
     }
 
     #[test]

@@ -71,7 +71,8 @@ impl Runs {
     fn look(&self, id: RunId) -> Kept {
         let file = self.file(&id);
         let chain = read(&file);
-        let state = chain.as_ref().map_or(State::Failed, |chain| State::of(chain, is_locked(&file)));
+        // One that cannot be read is not forgotten.
+        let state = chain.as_ref().map_or(State::Interrupted, |chain| State::of(chain, is_locked(&file)));
         Kept { id, chain, state }
     }
 
@@ -98,16 +99,17 @@ impl Runs {
     /// Refused while another process has it, and where one has gone on behind `chain` since that was read.
     pub fn open(&self, id: &RunId, chain: &Chain, wrap: impl FnOnce(Locked) -> Box<dyn Store>) -> Result<Journal, Failure> {
         let (mut file, text) = self.lock(id)?;
-        let known = Chain::read(&text)?;
+        let (known, _) = Chain::whole(&text)?;
+        let is_damaged = Chain::read(&text).is_err();
         let put = match chain.text().strip_prefix(known.text()) {
-            Some(more) => file.cut(known.text().len() as u64).and_then(|()| file.write(more, true)),
-            None if known.text().starts_with(chain.text()) => {
+            Some(more) if !is_damaged => file.cut(known.text().len() as u64).and_then(|()| file.write(more, true)),
+            None if !is_damaged && known.text().starts_with(chain.text()) => {
                 return Err(
                     Failure::refused(format!("run {id} has gone on meanwhile")).hint("say it again: what is done next depends on that")
                 );
             }
             // What only this machine told of is kept beside it.
-            None => keep(&self.file(id), known.text()).and_then(|()| file.replace(chain.text())),
+            _ => keep(&self.file(id), &text).and_then(|()| file.replace(chain.text())),
         };
         put.map_err(|error| unusable(&self.file(id), &error))?;
         Ok(Journal::open(wrap(file), chain.clone()))
@@ -226,6 +228,18 @@ mod tests {
         let known = runs.find(Some(&id)).expect("it is there").chain.expect("reads");
         assert_eq!(known.entries().len(), 2);
         assert!(runs.open(&id, &known, boxed).is_ok());
+    }
+
+    #[test]
+    fn a_damaged_journal_is_kept_and_gives_way_to_a_whole_copy() {
+        let (_folder, runs, id, chain) = runs(&["interrupted", "interrupted", "mixed"]);
+        let damaged = chain.text().replacen("interrupted", "undone", 1);
+        fs::write(runs.file(&id), &damaged).expect("writes");
+        let kept = runs.find(Some(&id)).expect("it is there");
+        assert_eq!((kept.chain.is_err(), kept.state), (true, State::Interrupted));
+        let journal = runs.open(&id, &chain, boxed).expect("nobody has it");
+        assert_eq!(runs.find(Some(&id)).expect("it is there").chain.expect("reads"), journal.chain());
+        assert_eq!(fs::read_to_string(runs.file(&id).with_file_name("journal.apart.jsonl")).expect("it is kept"), damaged);
     }
 
     #[test]
