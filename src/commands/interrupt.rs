@@ -17,6 +17,15 @@ pub struct Interrupt(JoinHandle<()>);
 impl Interrupt {
     /// The first ctrl-C asks `cancellation` to finish the op in flight; a second one, SIGTERM or a closed terminal to stop now.
     pub fn listen(runtime: &Handle, cancellation: Cancellation, printer: Printer) -> std::io::Result<Self> {
+        Self::heed(runtime, cancellation, printer, Urgency::Now)
+    }
+
+    /// The same for what is undone when it was interrupted: a first SIGTERM is as a first ctrl-C, so that what is undone is known.
+    pub fn listen_to_undo(runtime: &Handle, cancellation: Cancellation, printer: Printer) -> std::io::Result<Self> {
+        Self::heed(runtime, cancellation, printer, Urgency::Finish)
+    }
+
+    fn heed(runtime: &Handle, cancellation: Cancellation, printer: Printer, end: Urgency) -> std::io::Result<Self> {
         let _runtime = runtime.enter();
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -24,9 +33,9 @@ impl Interrupt {
         Ok(Self(runtime.spawn(async move {
             loop {
                 let urgency = tokio::select! {
-                    _ = interrupt.recv() => after(cancellation.urgency()),
-                    _ = terminate.recv() => Urgency::Now,
-                    _ = hangup.recv() => Urgency::Now,
+                    _ = interrupt.recv() => after(cancellation.urgency(), Urgency::Finish),
+                    _ = terminate.recv() => after(cancellation.urgency(), end),
+                    _ = hangup.recv() => after(cancellation.urgency(), end),
                 };
                 if urgency == cancellation.urgency() {
                     continue;
@@ -47,10 +56,10 @@ impl Drop for Interrupt {
     }
 }
 
-/// What another ctrl-C asks for.
-const fn after(urgency: Urgency) -> Urgency {
+/// What a signal asks for, whose first one asks for `first`.
+const fn after(urgency: Urgency, first: Urgency) -> Urgency {
     match urgency {
-        Urgency::None => Urgency::Finish,
+        Urgency::None => first,
         Urgency::Finish | Urgency::Now => Urgency::Now,
     }
 }
@@ -61,8 +70,8 @@ mod tests {
 
     #[test]
     fn a_second_interrupt_is_more_urgent() {
-        assert_eq!(after(Urgency::None), Urgency::Finish);
-        assert_eq!(after(Urgency::Finish), Urgency::Now);
-        assert_eq!(after(Urgency::Now), Urgency::Now);
+        assert_eq!(after(Urgency::None, Urgency::Finish), Urgency::Finish);
+        assert_eq!(after(Urgency::Finish, Urgency::Finish), Urgency::Now);
+        assert_eq!(after(Urgency::Now, Urgency::Finish), Urgency::Now);
     }
 }

@@ -385,16 +385,42 @@ fn a_host_that_is_cut_off_for_a_while_is_waited_for_and_the_deploy_goes_on() {
 }
 
 #[test]
-fn ctrl_c_with_on_interrupt_undo_leaves_everything_as_it_was() {
+fn ctrl_c_and_sigterm_with_on_interrupt_undo_leave_everything_as_it_was() {
     let serving = Serving::on(1);
     let before = serving.rig.exec(1, &["docker", "ps", "-a", "--format", "{{.Names}} {{.State}}"]).stdout;
-    let running = serving.deploy_until(&["version=v2", "health=503", "--on-interrupt", "undo"], "h1              healthcheck");
-    running.signal("INT");
-    let ended = running.ends_within(Duration::from_secs(30));
-    println!("--- exit {}\n{}", ended.code, ended.stderr);
-    assert_eq!(ended.code, 4, "{}", ended.stderr);
-    assert_eq!(serving.rig.exec(1, &["docker", "ps", "-a", "--format", "{{.Names}} {{.State}}"]).stdout, before);
+    for signal in ["INT", "TERM"] {
+        let running = serving.deploy_until(&["version=v2", "health=503", "--on-interrupt", "undo"], "h1              healthcheck");
+        running.signal(signal);
+        let ended = running.ends_within(Duration::from_secs(30));
+        println!("--- exit {}\n{}", ended.code, ended.stderr);
+        assert_eq!(ended.code, 4, "{}", ended.stderr);
+        assert_eq!(serving.rig.exec(1, &["docker", "ps", "-a", "--format", "{{.Names}} {{.State}}"]).stdout, before);
+    }
     serving.assert_works_again(&["version=v2"]);
+}
+
+#[test]
+fn a_run_that_a_later_one_overtook_is_not_taken_back() {
+    let serving = Serving::without_load(1);
+    let mut killed = serving.project.start(&["run", "deploy.rhai", "version=v2", "pause=10m"]);
+    let runs = || {
+        let runs: Vec<serde_json::Value> = serde_json::from_str(serving.project.podlift(&["runs", "--json"]).text()).expect("JSON");
+        runs
+    };
+    let served = || serving.rig.exec(1, &["curl", "-sS", "http://127.0.0.1/version"]).stdout;
+    until("v2 serves", || served() == "v2\n");
+    killed.kill().expect("it runs");
+    killed.wait().expect("it is our child");
+    let all = runs();
+    let killed = all.iter().find(|run| run["state"] == "interrupted").expect("it was killed")["run"].as_str().expect("an id").to_owned();
+    assert_eq!(serving.project.podlift(&["lock", "release", "deploy.rhai"]).code, 0);
+    assert_eq!(serving.project.podlift(&["run", "deploy.rhai", "version=v3"]).code, 0);
+    for verb in ["undo", "resume"] {
+        let refused = serving.project.podlift(&[verb, &killed]);
+        assert_eq!(refused.code, 3, "{}", refused.stderr);
+        assert!(refused.stderr.contains("has changed web on h1 since"), "{}", refused.stderr);
+    }
+    assert_eq!(served(), "v3\n");
 }
 
 #[test]

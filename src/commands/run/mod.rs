@@ -213,7 +213,11 @@ impl Prepared {
             Some(stepper) => stack.stepping(stepper.clone(), teller.narrator.clone()),
             None => stack,
         };
-        let interrupt = Interrupt::listen(self.outside.runtime(), cancellation.clone(), teller.printer.clone());
+        let listen = match options.on_interrupt {
+            cli::OnInterrupt::Leave => Interrupt::listen,
+            cli::OnInterrupt::Undo => Interrupt::listen_to_undo,
+        };
+        let interrupt = listen(self.outside.runtime(), cancellation.clone(), teller.printer.clone());
         if journal.goes_on()
             && let Err(failure) = enter(&stack, journal, run, How::Resume, &cancellation)
         {
