@@ -113,9 +113,12 @@ fn render(found: &Found, verbose: bool) -> String {
         (State::Interrupted, Some(origin)) => {
             format!("missing: what comes behind {origin}; `podlift resume {id}` does it, `podlift undo {id}` takes back what is done")
         }
+        (State::Interrupted, None) if found.chain.header().is_none() => {
+            "its journal has no beginning: podlift died before it did anything; run the script again".to_owned()
+        }
         (State::Interrupted, None) => {
             format!(
-                "it stopped before any of its calls was answered: nothing was changed; `podlift resume {id}` runs it from its beginning"
+                "it stopped before any of its calls was answered: `podlift resume {id}` goes on, `podlift undo {id}` takes back what is done"
             )
         }
         (State::Mixed, _) => format!("`podlift undo {id}` tries again to take back what stands"),

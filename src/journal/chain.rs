@@ -177,7 +177,8 @@ fn foreign(line: usize, why: &str) -> Failure {
 }
 
 fn damaged(line: usize, lines: usize) -> Failure {
-    let what = format!("line {line} of the journal is not what was written there, and nothing from there on can be believed: {lines} lines");
+    let what =
+        format!("line {line} of the journal is not what was written there, and nothing from there on can be believed: {lines} lines");
     Failure::refused(what)
         .hint("nothing was done or undone; a host of the run may have a whole copy: say the same with `--from HOST`")
         .hint(format!(
@@ -266,7 +267,9 @@ mod tests {
         let without = [&lines[..3], &lines[4..]].concat().concat();
         for (text, line, rest) in [(&changed, 3, 6), (&without, 4, 4)] {
             let failure = Chain::read(text).expect_err("nobody knows what is done");
-            let told = format!("line {line} of the journal is not what was written there, and nothing from there on can be believed: {rest} lines");
+            let told = format!(
+                "line {line} of the journal is not what was written there, and nothing from there on can be believed: {rest} lines"
+            );
             assert_eq!(failure.message, told);
             assert_eq!(Chain::whole(text).expect("reads").0.entries().len(), line - 1);
         }
