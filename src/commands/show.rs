@@ -116,6 +116,11 @@ fn render(found: &Found, verbose: bool) -> String {
         (State::Interrupted, None) if found.chain.header().is_none() => {
             "its journal has no beginning: podlift died before it did anything; run the script again".to_owned()
         }
+        (State::Interrupted, None) if !found.chain.entries().iter().any(Entry::is_change) => {
+            format!(
+                "it stopped before any of its calls was answered: nothing was changed; `podlift resume {id}` runs it from its beginning"
+            )
+        }
         (State::Interrupted, None) => {
             format!(
                 "it stopped before any of its calls was answered: `podlift resume {id}` goes on, `podlift undo {id}` takes back what is done"

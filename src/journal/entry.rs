@@ -201,6 +201,11 @@ pub struct Ended {
 }
 
 impl Entry {
+    /// Whether a change is about to be asked for.
+    pub fn is_change(&self) -> bool {
+        matches!(self, Self::Intent(intent) if intent.asked.op.class().changes())
+    }
+
     /// The ops that it tells of: what was asked for, and what takes it back.
     pub fn ops(&self) -> impl Iterator<Item = &Op> {
         let (asked, inverse) = match self {

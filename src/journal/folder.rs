@@ -84,7 +84,7 @@ impl Runs {
         self.tidy();
         let (mut file, known) = self.lock(id)?;
         let chain = Chain::read(&known)?;
-        let is_untouched = State::of(&chain, false) == State::Failed && !chain.entries().iter().any(is_change);
+        let is_untouched = State::of(&chain, false) == State::Failed && !chain.entries().iter().any(Entry::is_change);
         if !chain.entries().is_empty() && !is_untouched {
             let refused = Failure::refused(format!("run {id} has begun before: what is planned is done once"));
             return Err(refused.hint(format!("`podlift show {id}` tells what became of it; make a new plan for what is still to be done")));
@@ -146,10 +146,6 @@ impl Runs {
             let _ = fs::remove_dir_all(self.0.join(run.id.as_str()));
         }
     }
-}
-
-fn is_change(entry: &Entry) -> bool {
-    matches!(entry, Entry::Intent(intent) if intent.asked.op.class().changes())
 }
 
 fn read(file: &Path) -> Result<Chain, Failure> {

@@ -91,7 +91,13 @@ impl Standard {
                 match readline() {
                     Ok(line) => return Some(line),
                     Err(ReadlineError::Interrupted) if !is_off() => {}
-                    Err(_) => return None,
+                    Err(_) => {
+                        // The end of a terminal that was closed is seen before its signal, or without one.
+                        if !io::stdin().is_terminal() {
+                            self.cancellation.request(Urgency::Now);
+                        }
+                        return None;
+                    }
                 }
             }
         })

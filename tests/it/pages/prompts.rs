@@ -46,7 +46,7 @@ fn a_session_ends_at_once_in_the_middle_of_a_line() {
         terminal.sees("let half = ");
         signal(name, &read(&project, "pid"));
         terminal.sees("stopping now");
-        terminal.sees("interrupted; nothing was changed");
+        terminal.sees("interrupted; 1 change of 1 stand");
         terminal.sees("takes it back");
         assert_ends(terminal, &project);
         let resumed = project.podlift(&["resume"]);
