@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use bollard::{
     Docker,
-    query_parameters::{ImportImageOptionsBuilder, RemoveImageOptionsBuilder},
+    query_parameters::{ImportImageOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder},
 };
 use futures_util::StreamExt;
 use hyper::body::Bytes;
@@ -220,6 +220,11 @@ async fn a_proof_leaves_no_container_and_takes_away_what_another_one_left() {
     for name in ["podlift-proof-0123456789ab", &format!("podlift-proof-{}", &parcel.digest["sha256:".len()..][..12])] {
         create(docker, name, &parcel.reference).await.expect("made");
     }
+    // A team's own: a service `proof` of a project `podlift`.
+    let own = ["podlift-proof-v1-0123456789-1", "shop-podlift-proof-0123456789ab"];
+    for name in own {
+        create(docker, name, &parcel.reference).await.expect("made");
+    }
     assert_eq!(left_behind(docker).await.expect("a list").len(), 2);
     // A graph driver is not asked to make any.
     prove(docker, Store::Classic, &parcel.reference, &parcel.digest).await.expect("it is whole");
@@ -228,5 +233,9 @@ async fn a_proof_leaves_no_container_and_takes_away_what_another_one_left() {
     assert_eq!(left_behind(docker).await.expect("a list"), Vec::<String>::new());
     let other = prove(docker, Store::Containerd, &parcel.reference, "sha256:0").await.expect_err("another image");
     assert!(other.message.contains("it is another image"), "{other:?}");
+    for name in own {
+        let options = RemoveContainerOptionsBuilder::default().force(true).build();
+        docker.remove_container(name, Some(options)).await.expect("it is still there");
+    }
     bench.clear().await;
 }

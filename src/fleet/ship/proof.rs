@@ -20,6 +20,10 @@ use crate::{
 
 /// What the names of the containers that prove images begin with.
 const NAME: &str = "podlift-proof-";
+/// How much of its image's digest stands behind that.
+const DIGITS: usize = 12;
+/// What stands there in place of a digest that is none.
+const UNKNOWN: &str = "image";
 
 /// Looks whether the engine has this very image. A graph driver lists only what is whole; on the containerd store a load that lacks
 /// a layer succeeds, and the image is listed with all its layers: there a container is made from it and removed again, unstarted,
@@ -37,7 +41,7 @@ pub(super) async fn prove(docker: &Docker, store: Store, reference: &str, wanted
     for left in left_behind(docker).await? {
         remove(docker, &left).await.map_err(|error| engine_failure(&format!("the engine did not remove the container {left}"), &error))?;
     }
-    let name = format!("{NAME}{}", wanted.trim_start_matches("sha256:").get(..12).unwrap_or("image"));
+    let name = format!("{NAME}{}", wanted.trim_start_matches("sha256:").get(..DIGITS).unwrap_or(UNKNOWN));
     let unusable = |error: Error| engine_failure(&format!("the engine has {reference} and cannot make a container from it"), &error);
     match create(docker, &name, reference).await {
         // Another run proves the same image.
@@ -52,11 +56,18 @@ pub(super) async fn prove(docker: &Docker, store: Store, reference: &str, wanted
 
 /// The containers of proofs that were cut off, and of those that other runs make right now: they have proven theirs by having made it.
 pub(super) async fn left_behind(docker: &Docker) -> Result<Vec<String>, Failure> {
-    let named = HashMap::from([("name", vec![NAME])]);
-    let options = ListContainersOptionsBuilder::default().all(true).filters(&named).build();
+    // The engine takes the name for a pattern, which matches anywhere.
+    let unstarted = HashMap::from([("name", vec![NAME]), ("status", vec!["created"])]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&unstarted).build();
     let there =
         docker.list_containers(Some(options)).await.map_err(|error| engine_failure("the engine did not list its containers", &error))?;
-    Ok(there.into_iter().filter_map(|container| container.id).collect())
+    let is_proof = |name: &String| name.strip_prefix('/').and_then(|name| name.strip_prefix(NAME)).is_some_and(is_digest);
+    Ok(there.into_iter().filter(|there| there.names.iter().flatten().any(is_proof)).filter_map(|there| there.id).collect())
+}
+
+/// Whether a name ends as that of a proof does.
+fn is_digest(end: &str) -> bool {
+    end == UNKNOWN || end.len() == DIGITS && end.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 pub(super) async fn create(docker: &Docker, name: &str, image: &str) -> Result<(), Error> {
