@@ -75,13 +75,16 @@ impl Snippet {
     }
 }
 
+/// What stands in place of a byte that is not looked at: no address has it.
+const BLANK: &str = "\0";
+
 /// The text with stars, byte for byte, where an address that is written out has a password.
 fn without_passwords(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("://") {
         let (before, behind) = rest.split_at(start + 3);
-        let end = behind.find(|c: char| c.is_whitespace() || "\"'`".contains(c)).unwrap_or(behind.len());
+        let end = blanked(behind).find(|c: char| c.is_whitespace() || "\"'`".contains(c)).unwrap_or(behind.len());
         let (address, others) = behind.split_at(end);
         shown += before;
         shown += &starred(address);
@@ -90,16 +93,34 @@ fn without_passwords(text: &str) -> String {
     shown + rest
 }
 
+/// The text, byte for byte, without what stands in `${ … }`.
+fn blanked(text: &str) -> String {
+    let mut depth = 0;
+    let mut before = ' ';
+    let blank = |character: char| {
+        let opens = character == '{' && (depth > 0 || before == '$');
+        depth += usize::from(opens);
+        let is_inside = depth > 0;
+        depth -= usize::from(character == '}' && is_inside);
+        before = character;
+        if is_inside { BLANK.repeat(character.len_utf8()) } else { character.to_string() }
+    };
+    text.chars().map(blank).collect()
+}
+
 fn starred(address: &str) -> String {
-    let user = &address[..address.rfind('@').unwrap_or(0)];
+    let plain = blanked(address);
+    let user = &plain[..plain.rfind('@').unwrap_or(0)];
     let before_host = user.find(':').map(|colon| colon + 1..user.len());
-    let parameter = address.find("password=").map(|start| start + "password=".len());
-    let in_query = parameter.map(|start| start..address[start..].find('&').map_or(address.len(), |end| start + end));
-    let ranges = before_host.into_iter().chain(in_query).filter(|range| !address[range.clone()].contains("${"));
-    ranges.fold(address.to_owned(), |mut address, range| {
-        address.replace_range(range.clone(), &"*".repeat(range.len()));
-        address
-    })
+    let parameter = plain.find("password=").map(|start| start + "password=".len());
+    let in_query = parameter.map(|start| start..plain[start..].find('&').map_or(plain.len(), |end| start + end));
+    let ranges: Vec<_> = before_host.into_iter().chain(in_query).collect();
+    let shown = |(index, character): (usize, char)| {
+        let is_shown = plain[index..].starts_with(BLANK) || character == '$' && plain[index + 1..].starts_with(BLANK);
+        let is_secret = ranges.iter().any(|range| range.contains(&index)) && !is_shown;
+        if is_secret { "*".repeat(character.len_utf8()) } else { character.to_string() }
+    };
+    address.char_indices().map(shown).collect()
 }
 
 /// The bytes of a text that `length` characters at a place are.
@@ -146,6 +167,9 @@ mod tests {
             ("db(\"postgres://u:hunter2@db/shop\");", "db(\"postgres://u:*******@db/shop\");"),
             ("'postgres://db/shop?password=hunter2&x=1' http://h:80/", "'postgres://db/shop?password=*******&x=1' http://h:80/"),
             ("`postgres://u:${secret(\"PW\")}@db`", "`postgres://u:${secret(\"PW\")}@db`"),
+            ("`postgres://${secret(\"U\")}:hunter2@db/shop`", "`postgres://${secret(\"U\")}:*******@db/shop`"),
+            ("`postgres://u:half${secret(\"PW\")}@db`; x", "`postgres://u:****${secret(\"PW\")}@db`; x"),
+            ("`postgres://u:é${#{ a: \"@:\" }.a}b@db`", "`postgres://u:**${#{ a: \"@:\" }.a}*@db`"),
             ("// see https://h/a:b and u:c@d", "// see https://h/a:b and u:c@d"),
         ] {
             assert_eq!(without_passwords(text), shown);
