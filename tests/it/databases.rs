@@ -289,6 +289,18 @@ fn statements_go_on_where_the_server_is_lost_between_two_of_them() {
 }
 
 #[test]
+fn what_was_set_for_the_statements_behind_it_is_set_again_where_the_connection_was_lost() {
+    let mut shop = Shop::new();
+    shop.postgres.sql("CREATE SCHEMA other AUTHORIZATION app");
+    let (port, cuts) = cutting_behind("'2', 'done'", shop.postgres.port);
+    shop.port = port;
+    let output = shop.succeeds("db.sql(\"SET search_path = other; CREATE TABLE a (n int); CREATE TABLE b (n int)\");");
+    assert_eq!(cuts.load(Ordering::SeqCst), 1, "{}", output.stderr);
+    let tables = "SELECT string_agg(schemaname || '.' || tablename, ' ' ORDER BY tablename) FROM pg_tables WHERE tablename IN ('a', 'b')";
+    assert_eq!(shop.postgres.sql(tables), "other.a other.b");
+}
+
+#[test]
 fn what_cannot_be_settled_is_refused_before_anything_is_sent() {
     let shop = Shop::new();
     for (statement, words) in [

@@ -26,6 +26,9 @@ const PAGES: f64 = 500.0;
 /// How often one batch is tried again that met a lock, and the look at the table before the first one.
 const TRIES: u32 = 30;
 
+/// How often a rest looks whether the run is to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// How many tables or columns are named where one is missing.
 const NAMES: usize = 20;
 
@@ -62,7 +65,7 @@ pub async fn backfill(fleet: &Fleet, op: &Backfill, call: &Call) -> Result<Backf
                 pace.lost += 1;
             }
             // Whatever the database refuses in its first batch is rolled back.
-            Err(failure) if pace.batches == 0 && !failure.is_uncertain() => return Err(call.unsent(failure)),
+            Err(failure) if pace.batches == 0 && !pace.goes_on && !failure.is_uncertain() => return Err(call.unsent(failure)),
             Err(failure) if pace.was_reached => {
                 return Err(failure.hint("its progress is kept: doing the same call again goes on from there"));
             }
@@ -98,6 +101,7 @@ async fn go(fleet: &Fleet, op: &Backfill, call: &Call, pace: &mut Pace) -> Resul
         }
     };
     pace.was_reached = true;
+    pace.goes_on |= progress.last.is_some();
     work.go(progress, pace).await
 }
 
@@ -251,12 +255,20 @@ impl Work<'_> {
                 Err(failure) => return Err(failure),
             };
             if !progress.done {
-                sleep(self.op.pause.map_or(rest, crate::model::Period::duration)).await;
+                self.rest(self.op.pause.map_or(rest, crate::model::Period::duration)).await;
             }
         }
         let seconds = pace.began.elapsed().as_secs_f64();
         let (batches, batch) = (pace.batches, pace.rows());
         Ok(Backfilled { rows: progress.rows, batches, batch, key: progress.last, done: progress.done, seconds })
+    }
+
+    /// Waits, until it is over or the run is to stop.
+    async fn rest(&self, rest: Duration) {
+        let end = Instant::now() + rest;
+        while Instant::now() < end && self.call.cancellation.urgency() == Urgency::None {
+            sleep(LOOK.min(end.saturating_duration_since(Instant::now()))).await;
+        }
     }
 
     fn tell(&self, progress: &Progress, pace: &Pace) {

@@ -101,6 +101,11 @@ fn pieces(fleet: &Fleet, op: &Sql) -> Result<Vec<Piece>, Failure> {
     Ok(pieces)
 }
 
+/// Whether a statement is for those behind it in the same session: it is done again in each.
+fn lasts_as_long_as_its_session(text: &str) -> bool {
+    matches!(sql::first_words(text).first().map(String::as_str), Some("SET" | "RESET"))
+}
+
 struct Migration<'a> {
     op: &'a Sql,
     call: &'a Call,
@@ -143,6 +148,9 @@ impl Migration<'_> {
         for (number, piece) in self.pieces.iter().enumerate() {
             let known = noted.get(&number);
             if known.is_some_and(|noted| noted.is_done) {
+                if lasts_as_long_as_its_session(&piece.shown) {
+                    session.run(&piece.text).await?;
+                }
                 continue;
             }
             if self.pieces.len() > 1 {

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 const BATCHES: (f64, f64) = (50.0, 100_000.0);
 /// How many times as long as its last batch took it rests.
 const REST: u32 = 10;
+/// The longest rest: what took longer has waited for a lock.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// What a backfill has learnt, which a lost connection does not take away.
 pub struct Pace {
@@ -24,6 +26,8 @@ pub struct Pace {
     pub seen: f64,
     /// Whether the database was reached.
     pub was_reached: bool,
+    /// Whether batches were found there that this call, or an earlier process, has done.
+    pub goes_on: bool,
     /// How often it was lost since the last batch.
     pub lost: u32,
 }
@@ -31,7 +35,7 @@ pub struct Pace {
 impl Pace {
     /// That of a first batch.
     pub fn new(batch: u32) -> Self {
-        Self { began: Instant::now(), size: f64::from(batch), batches: 0, seen: 0.0, was_reached: false, lost: 0 }
+        Self { began: Instant::now(), size: f64::from(batch), batches: 0, seen: 0.0, was_reached: false, goes_on: false, lost: 0 }
     }
 
     /// Learns from a batch.
@@ -67,7 +71,7 @@ pub struct Taken {
 impl Taken {
     /// How long to rest behind it.
     pub fn rest(self) -> Duration {
-        (self.work + self.commit.saturating_sub(self.way)) * REST
+        ((self.work + self.commit.saturating_sub(self.way)) * REST).min(LONGEST)
     }
 }
 
