@@ -210,7 +210,9 @@ pub fn read(outside: &Outside, hosts: &[Host], run: Option<&RunId>) -> Result<Ve
         for run in runs {
             let text = journals::read(&connection, &run).await?;
             if !text.is_empty() {
-                found.push((run, Copy { place: host.name.to_string(), chain: Chain::read(&text)? }));
+                let named = |failure: Failure| Failure { message: format!("run {run} on {}: {}", host.name, failure.message), ..failure };
+                let chain = Chain::read(&text).map_err(named)?;
+                found.push((run, Copy { place: host.name.to_string(), chain }));
             }
         }
         Ok::<_, Failure>(found)

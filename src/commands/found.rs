@@ -54,14 +54,14 @@ impl Found {
                 .ok_or_else(|| nothing_there(from))?,
         };
         let mut of_run: Vec<Copy> = copies.into_iter().filter(|(of, _)| *of == id).map(|(_, copy)| copy).collect();
-        let mut is_running = false;
+        let (mut is_running, mut damaged) = (false, None);
         if let Some(kept) = kept.filter(|kept| kept.id == id) {
             is_running = kept.state == State::Running;
             match kept.chain {
                 Ok(chain) => of_run.insert(0, Copy { place: HERE.into(), chain }),
                 Err(failure) if of_run.is_empty() => return Err(failure),
                 // A copy takes its place.
-                Err(_) => {}
+                Err(failure) => damaged = Some((failure, runs.lines(&id))),
             }
         }
         if is_running {
@@ -70,6 +70,11 @@ impl Found {
         }
         let (chosen, apart) = best(&id, of_run.clone());
         let Chosen { copy, left_out } = chosen.ok_or_else(|| nothing_there(from))?;
+        if let Some((failure, lines)) = damaged
+            && copy.chain.entries().len() < lines
+        {
+            return Err(failure.hint(format!("the copy on {} ends before this one does", copy.place)));
+        }
         let state = State::of(&copy.chain, is_running);
         Ok(Self { id, chain: copy.chain, state, runs, left_out, apart, copies: of_run })
     }

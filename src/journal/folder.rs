@@ -68,6 +68,11 @@ impl Runs {
         })
     }
 
+    /// How many whole lines a run's journal has here, whatever they say.
+    pub fn lines(&self, id: &RunId) -> usize {
+        fs::read(self.file(id)).map_or(0, |bytes| String::from_utf8_lossy(&bytes).matches('\n').count())
+    }
+
     fn look(&self, id: RunId) -> Kept {
         let file = self.file(&id);
         let chain = read(&file);
@@ -232,7 +237,7 @@ mod tests {
         let damaged = chain.text().replacen("interrupted", "undone", 1);
         fs::write(runs.file(&id), &damaged).expect("writes");
         let kept = runs.find(Some(&id)).expect("it is there");
-        assert_eq!((kept.chain.is_err(), kept.state), (true, State::Interrupted));
+        assert_eq!((kept.chain.is_err(), kept.state, runs.lines(&id)), (true, State::Interrupted, 3));
         let journal = runs.open(&id, &chain, boxed).expect("nobody has it");
         assert_eq!(runs.find(Some(&id)).expect("it is there").chain.expect("reads"), journal.chain());
         assert_eq!(fs::read_to_string(runs.file(&id).with_file_name("journal.apart.jsonl")).expect("it is kept"), damaged);
