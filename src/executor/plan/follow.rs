@@ -14,7 +14,7 @@ use crate::{
     executor::{Call, Executor, Key, Outcome},
     failure::{Failure, FailureKind},
     model::HostState,
-    op::{Op, Survey},
+    op::Survey,
 };
 
 /// Lets a call through that the plan has, and stops the run at the first one that differs. Before the first, it looks whether the
@@ -90,7 +90,7 @@ impl<E: Executor> Follow<E> {
     fn goes_on(&self, call: &Call, asked: &Value) -> bool {
         let Some(series) = call.key.block().strip_suffix("[0].") else { return false };
         let planned = self.calls.iter().find(|planned| planned.key.is_in(call.key.block()) && planned.op["series"] == series);
-        planned.is_some_and(|planned| matches!(&*call.op, Op::Query(_) | Op::Pause(_)) || planned.op == *asked)
+        planned.is_some_and(|planned| !call.op.class().changes() || planned.op == *asked)
     }
 
     /// Reads all hosts of the plan, side by side.
