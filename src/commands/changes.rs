@@ -113,7 +113,7 @@ impl Counts {
 
     /// Whether all of the changes were made on the operator's machine.
     pub fn is_all_here(&self) -> bool {
-        self.here && self.hosts.is_empty()
+        self.here && self.hosts.is_empty() && !self.databases
     }
 
     /// How many changes there were, and where.

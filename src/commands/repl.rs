@@ -13,7 +13,7 @@ use super::{
     exit::Exit,
     identity,
     interrupt::Interrupt,
-    journaling, lock,
+    journaling, leftovers, lock,
     mode::Mode,
     outside::Outside,
     place::Place,
@@ -105,6 +105,11 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
     let finished = Work { stack: &stack, journal: &journal, run: &run, decide: &Nobody, mode }.finish(&ended, true);
     finished.kept_leases.iter().for_each(|failure| printer.tell(lock::not_given_back(failure)));
     let kept = model.as_ref().map_or(Ok(()), |model| mode.keep(model));
+    if ended.is_err() {
+        for line in leftovers::of_run(None, &finished.records) {
+            printer.tell(format!("! {line}"));
+        }
+    }
     let (end, next) = conclusion(mode, &ended, &finished, &run);
     printer.tell(Conclusion { good: finished.exit == Exit::Done, end, took: began.elapsed(), next }.render(printer.style()));
     outside.close();
@@ -119,11 +124,12 @@ fn conclusion(mode: Mode, ended: &Result<(), Ended>, finished: &Finished, run: &
         return (end, None);
     }
     let what = if *exit == Exit::Interrupted { "interrupted" } else { "failed, and what comes behind it was not done" };
-    let Counts { changes, standing, .. } = counts;
+    let Counts { changes, standing, kept, committed, .. } = counts;
+    let standing = standing + kept + committed;
     let did = match (standing, changes) {
         (0, 0) => "nothing was changed".into(),
         (0, _) => "nothing of what was changed stands".into(),
-        _ => format!("{} of {changes} stand", words::count(*standing, "change")),
+        _ => format!("{} of {changes} stand", words::count(standing, "change")),
     };
     let can_be_undone = counts.can_be_undone && !mode.is_modelled();
     (format!("{what}; {did}"), can_be_undone.then(|| format!("`podlift undo {}` takes it back", run.id)))
