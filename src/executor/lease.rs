@@ -392,7 +392,7 @@ mod tests {
         let second = Leased::new(Intend::new(counting.clone(), journal.clone()), terms);
         thread::scope(|scope| {
             let waiting = scope.spawn(|| second.perform(&call("bob", all(&["h1"]))));
-            while counting.1.load(Ordering::SeqCst) < 3 {
+            while counting.1.load(Ordering::SeqCst) < 3 && !waiting.is_finished() {
                 thread::sleep(Duration::from_millis(5));
             }
             first.release(&call("ann", note("h1")), &Release::Free);

@@ -177,8 +177,12 @@ async fn keep(fleet: Weak<Inner>) {
         let Some(connections) = fleet.upgrade().map(|fleet| connections(&fleet)) else { return };
         let soonest = connections.iter().filter_map(|connection| connection.leases().renewal()).min();
         tokio::time::sleep(soonest.unwrap_or(Duration::from_secs(1))).await;
-        while let Some(Ok(host)) = renewals.try_join_next() {
-            at_work.remove(&host);
+        while let Some(renewed) = renewals.try_join_next() {
+            match renewed {
+                Ok(host) => drop(at_work.remove(&host)),
+                // Nobody knows whose that was: each is asked for anew.
+                Err(_) => at_work.clear(),
+            }
         }
         for connection in connections {
             let host = connection.host().clone();

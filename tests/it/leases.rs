@@ -320,7 +320,7 @@ fn a_dead_host_keeps_no_lease_of_another_from_being_renewed() {
     let rig = Rig::up(RigOptions { hosts: 2, nginx: false, ..RigOptions::default() });
     let project = project(&rig);
     project.write("long.rhai", LONG);
-    let run = project.start(&["run", "long.rhai", "--lease", "4s"]);
+    let run = project.start(&["run", "long.rhai", "--lease", "8s"]);
     until("it waits", || project.path().join("waits").exists());
     rig.partition(2);
     // As long as its lease lasts, some times over, while the one who renews them waits for h2.

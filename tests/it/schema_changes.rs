@@ -110,6 +110,8 @@ fn shop_of(rows: u32) -> (Postgres, Project) {
     postgres.sql(&format!(
         "INSERT INTO users SELECT n, 'user' || n || '@example.com', 'Ann ' || n, n % 90 FROM generate_series(1, {rows}) n; ANALYZE users"
     ));
+    // A server that has been at work for a while has segments of its log to take again; to make each anew holds all writers up.
+    postgres.sql("CHECKPOINT");
     (postgres, Project::new().env("DB_PASSWORD", PASSWORD))
 }
 
