@@ -427,21 +427,18 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_recorded_calls_are_answered_in_well_under_a_second() {
+    fn a_thousand_recorded_calls_are_answered_and_none_is_made_again() {
         let journal = Arc::new(Journal::in_memory());
         let first = Record::journaled(Counting::default(), journal.clone(), Arc::new(Nobody));
         for number in 1..=1000 {
             first.perform(&call(number, hook("migrate"))).expect("answers");
         }
         let text = journal.text();
-        let begin = Instant::now();
         let chain = crate::journal::Chain::read(&text).expect("reads");
         let again = Record::journaled(Counting::default(), Arc::new(Journal::open(crate::journal::Memory, chain)), Arc::new(Nobody));
         for number in 1..=1000 {
             again.perform(&call(number, hook("migrate"))).expect("answers");
         }
-        let took = begin.elapsed();
         assert_eq!(*again.inner().0.lock().unwrap_or_else(PoisonError::into_inner), 0);
-        assert!(took.as_secs() < 20, "{took:?} even on a slow machine");
     }
 }
