@@ -8,7 +8,7 @@ use std::sync::{
 use super::event::{Discard, Progress};
 use crate::{
     failure::{Failure, Origin},
-    model::{Key, RunInfo, Shared, Token},
+    model::{Key, Period, RunInfo, Shared, Token},
     op::{Inverse, Op},
 };
 
@@ -29,6 +29,8 @@ pub struct Call {
     pub progress: Arc<dyn Progress>,
     /// Tells when to stop.
     pub cancellation: Cancellation,
+    /// How long a host that is lost in it is tried again, where the script says so.
+    pub reconnect: Option<Period>,
     /// What takes it back, as it was found before the first try: a later try may find it done already.
     pub foreseen: Inverse,
     /// Whether an earlier process asked for it and did not live to see its answer.
@@ -47,6 +49,7 @@ impl Call {
             run,
             progress: Arc::new(Discard),
             cancellation: Cancellation::default(),
+            reconnect: None,
             foreseen: Inverse::default(),
             is_in_doubt: false,
         }

@@ -34,7 +34,7 @@ pub struct Settle<E> {
 }
 
 impl<E: Executor> Settle<E> {
-    /// Settles what `inner` leaves in doubt; a lost host is given up after `patience`.
+    /// Settles what `inner` leaves in doubt; a lost host is given up after `patience`, or after what its call says.
     pub const fn new(inner: E, patience: Period) -> Self {
         Self { inner, patience, reached: Mutex::new(BTreeSet::new()) }
     }
@@ -73,6 +73,7 @@ impl<E: Executor> Executor for Settle<E> {
         let (mut inverse, mut was_lost, mut was_sent, mut half_done) = (Inverse::default(), false, false, false);
         let mut first: Option<String> = None;
         let mut without = BTreeSet::new();
+        let patience = call.reconnect.unwrap_or(self.patience);
         loop {
             let failure = match self.inner.perform(call) {
                 Ok(outcome) => {
@@ -115,7 +116,7 @@ impl<E: Executor> Executor for Settle<E> {
                 return Err(unanswered(call, failure));
             }
             let since = *since.get_or_insert_with(Instant::now);
-            let is_over = !(failure.lost || known) || rested >= self.patience || since.elapsed() >= self.patience.duration();
+            let is_over = !(failure.lost || known) || rested >= patience || since.elapsed() >= patience.duration();
             if is_over {
                 self.give_up(host.as_ref());
                 // What is done elsewhere may not need a host that only had a say in it.
@@ -275,6 +276,20 @@ mod tests {
         assert_eq!(*outcome.inverse, [Op::from(forget())]);
         assert_eq!(*settle.inner.asked.lock().expect("nobody panics"), ["record", "pause", "record", "pause", "record"]);
         assert!(settle.inner.given_up.lock().expect("nobody panics").is_empty());
+    }
+
+    #[test]
+    fn a_script_says_how_long_a_host_is_tried_again() {
+        let tries = |reconnect| {
+            let settle = Settle::new(shaky(100), PATIENCE);
+            settle.perform(&Call { reconnect, ..note() }).expect_err("it stays away");
+            let asked = settle.inner.asked.lock().expect("nobody panics");
+            asked.iter().filter(|verb| **verb == "record").count()
+        };
+        // Half a second, then twice that.
+        assert_eq!(tries(Some(Period::milliseconds(500))), 2);
+        assert_eq!(tries(Some(Period::milliseconds(1500))), 3);
+        assert!(tries(None) > 3 && tries(Some(Period::seconds(300))) > tries(None));
     }
 
     #[test]

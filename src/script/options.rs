@@ -45,6 +45,9 @@ const fn key(name: &'static str, kind: Kind, doc: &'static str) -> OptionKey {
 const PORT: Kind = Kind::Whole(1, 65535);
 const COUNT: Kind = Kind::Whole(1, 10_000);
 
+const PROJECT: &[OptionKey] =
+    &[key("reconnect", Kind::Duration, "how long a host that is lost on the way is tried again (what `--reconnect` says)")];
+
 const HOST: &[OptionKey] = &[
     key("labels", Kind::Labels, "labels for the script's own choices"),
     key("identity", Kind::Text, "a private key's path on the machine that runs podlift"),
@@ -146,6 +149,7 @@ const BACKFILL: &[OptionKey] = &[
 
 /// Every function that takes an option map.
 pub const SPECS: &[OptionSpec] = &[
+    OptionSpec { function: "project", keys: PROJECT },
     OptionSpec { function: "host", keys: HOST },
     OptionSpec { function: "hosts", keys: HOST },
     OptionSpec { function: "service", keys: SERVICE },

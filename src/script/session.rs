@@ -23,7 +23,7 @@ use crate::{
         event::Discard, undo::Left,
     },
     failure::{Failure, FailureKind, Origin},
-    model::{Host, HostName, ProjectName, Registry, Text},
+    model::{Host, HostName, Period, ProjectName, Registry, Text},
     op::{Class, Inverse, Op, Operation},
 };
 
@@ -62,10 +62,12 @@ pub(super) struct Circumstances {
 }
 
 /// The project, and whether a service carries its name already.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Project {
     pub(super) name: ProjectName,
     pub(super) is_used: bool,
+    /// How long its hosts are tried again where they are lost.
+    pub(super) reconnect: Option<Period>,
 }
 
 /// What hooks are told about: it follows the calls that were made, branch by branch.
@@ -154,7 +156,7 @@ impl Session {
             sources: circumstances.sources.clone(),
             placeholders: circumstances.placeholders.clone(),
             arguments: Mutex::new(None),
-            project: Mutex::new(Project { name: self.project(), is_used: lock(&circumstances.project).is_used }),
+            project: Mutex::new(lock(&circumstances.project).clone()),
             built: Mutex::new(lock(&circumstances.built).clone()),
             registries: Mutex::new(lock(&circumstances.registries).clone()),
             resolved: Mutex::new(lock(&circumstances.resolved).clone()),
@@ -333,6 +335,7 @@ impl Session {
             run: Arc::clone(&circumstances.run),
             progress: Arc::new(Discard),
             cancellation: circumstances.cancellation.clone(),
+            reconnect: lock(&circumstances.project).reconnect,
             foreseen: Inverse::default(),
             is_in_doubt: false,
         }

@@ -21,7 +21,7 @@ use crate::{
 pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "project",
-        parameters: &["name"],
+        parameters: &["name", "options?"],
         returns: "string",
         doc: "Names the project whose deploys these are; before the first service.",
         body: project,
@@ -59,6 +59,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 fn project(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     let name = arguments.plain(0)?;
     name_project(caller, &name)?;
+    lock(&caller.session.circumstances().project).reconnect = arguments.options()?.period("reconnect");
     Ok(name.into())
 }
 

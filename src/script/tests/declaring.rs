@@ -1,4 +1,5 @@
 use crate::{
+    model::Period,
     op::Op,
     script::recording::{deploy, script},
 };
@@ -106,4 +107,12 @@ fn images_and_hosts_know_themselves() {
     ))
     .says();
     assert_eq!(said, ["v1".into(), format!("abababababab web@sha256:{digest}"), "web-1 ann@web-1:2222 a".into(), "[a, local]".into()]);
+}
+
+#[test]
+fn a_project_says_how_long_its_hosts_are_tried_again() {
+    let reconnects = |script: &str| -> Vec<Option<Period>> { deploy(script).run().calls.iter().map(|call| call.reconnect).collect() };
+    assert_eq!(reconnects("start(web, img, fleet[0]);"), [None]);
+    let in_a_branch = r#"project("shop", #{ reconnect: "5m" }); parallel([fleet[0]], |host| start(web, img, host));"#;
+    assert_eq!(reconnects(in_a_branch), [Some(Period::seconds(300))]);
 }
