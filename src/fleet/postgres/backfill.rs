@@ -258,9 +258,15 @@ impl Work<'_> {
                 self.rest(self.op.pause.map_or(rest, crate::model::Period::duration)).await;
             }
         }
+        self.settle().await?;
         let seconds = pace.began.elapsed().as_secs_f64();
         let (batches, batch) = (pace.batches, pace.rows());
         Ok(Backfilled { rows: progress.rows, batches, batch, key: progress.last, done: progress.done, seconds })
+    }
+
+    /// Sees to it that what was done is on the server's disk.
+    async fn settle(&self) -> Result<(), Failure> {
+        self.session.run(&format!("UPDATE podlift.backfills SET at = now() WHERE {}", self.place())).await
     }
 
     /// Waits, until it is over or the run is to stop.
@@ -286,10 +292,12 @@ impl Work<'_> {
         let from = progress.last.as_ref().map(|last| format!("k.{column} > {} AND ", literal(last))).unwrap_or_default();
         let condition = self.condition.map(|condition| format!(" AND ({condition}\n)")).unwrap_or_default();
         let key = quoted_name("podlift key");
+        // Who commits meanwhile does not wait for the log of a batch to reach the disk: where the server dies, the batch and the note
+        // of it are lost together, and it is done again.
         // A bare name behind ORDER BY would be that of the text, in which 9 comes behind 10.
         // The keys first, in their order, so that two writers take their locks in the same order as far as Postgres lets us.
         let text = format!(
-            "BEGIN;\n\
+            "BEGIN; SET LOCAL synchronous_commit = off;\n\
              WITH podlift_batch AS MATERIALIZED (SELECT k.{column} AS {key} FROM {table} k WHERE {from}k.{column} <= {} ORDER BY k.{column} LIMIT {size:.0}),\n\
              podlift_done AS (UPDATE {table} SET {}\n FROM podlift_batch WHERE {table}.{column} = podlift_batch.{key}{condition} RETURNING 1)\n\
              SELECT (SELECT {key}::text FROM podlift_batch ORDER BY podlift_batch.{key} DESC LIMIT 1), (SELECT count(*) FROM podlift_batch), (SELECT count(*) FROM podlift_done);\n\
