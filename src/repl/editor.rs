@@ -35,6 +35,9 @@ impl Help {
     }
 }
 
+/// How many of the words that fit are listed: they are on a screen of 24 lines.
+const LISTED: usize = 39;
+
 /// What a call takes: shown behind the line, never inserted.
 pub struct Signature(String);
 
@@ -60,7 +63,13 @@ impl Completer for Help {
     type Candidate = String;
 
     fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
-        Ok(self.known().completions(&line[..pos]))
+        let (start, mut all) = self.known().completions(&line[..pos]);
+        // A list that is longer than the screen would be asked about, and that question hears neither ctrl-C nor the end of the run.
+        if let Some(more @ 2..) = all.len().checked_sub(LISTED) {
+            all.truncate(LISTED);
+            all.push(format!("… {more} more"));
+        }
+        Ok((start, all))
     }
 }
 

@@ -317,6 +317,10 @@ fn at_a_terminal_tab_completes_and_ctrl_c_stops_an_input_and_not_the_session() {
     terminal.sees("rolling::deploy");
     terminal.sees("rolling::retire");
     terminal.presses("\u{15}");
+    // More than a screen has room for is not asked about.
+    terminal.presses("drain(\t\t");
+    terminal.sees(" more");
+    terminal.presses("\u{15}");
     terminal.presses("rolling::deploy(1, 2, 3, #{ on_f\t");
     terminal.sees("on_failure: ");
     terminal.presses("\u{3}");
