@@ -73,7 +73,8 @@ impl Counts {
             let was_sent = record.result.as_ref().err().is_none_or(|failure| !failure.not_sent);
             if record.result.is_err() {
                 counts.failed += 1;
-                counts.commands += usize::from(is_command(&record.op) && is_change(&record.op) && was_sent);
+                let may_stay = is_command(&record.op) && is_change(&record.op) && was_sent && record.inverse().is_empty();
+                counts.commands += usize::from(may_stay);
             }
             let was_skipped = record.result.as_ref().is_ok_and(Outcome::is_by_hand);
             if !is_change(&record.op) || record.key.is_undo() || was_skipped {
@@ -114,6 +115,16 @@ impl Counts {
     /// Whether all of the changes were made on the operator's machine.
     pub fn is_all_here(&self) -> bool {
         self.here && self.hosts.is_empty() && !self.databases
+    }
+
+    /// The commands of which nobody knows whether what they did stays.
+    pub fn commands_told(&self) -> String {
+        let commands = words::count(self.commands, "command");
+        match self.kept {
+            kept if kept == self.commands => format!("{commands} without `undo`"),
+            0 => format!("{commands} that failed"),
+            _ => format!("{commands} that failed or have no `undo`"),
+        }
     }
 
     /// How many changes there were, and where.

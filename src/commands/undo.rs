@@ -100,10 +100,7 @@ fn told(exit: Exit, found: &Found, counts: &Counts, ending: Option<&Ending>, is_
     let standing = words::count(counts.standing, "change");
     let undone = if counts.committed > 0 { "everything since the last commit was taken back" } else { "everything is as it was" };
     match exit {
-        Exit::Undone if counts.commands > 0 => {
-            let commands = words::count(counts.commands, "command");
-            (format!("undone: {undone}, but for what {commands} without `undo` did"), None)
-        }
+        Exit::Undone if counts.commands > 0 => (format!("undone: {undone}, but for what {} did", counts.commands_told()), None),
         Exit::Undone => (format!("undone: {undone}"), None),
         Exit::Interrupted => (format!("interrupted while undoing: {standing} may stand"), Some(again)),
         _ if is_all_it_can && !counts.can_be_undone && counts.standing == 0 && counts.committed > 0 => {

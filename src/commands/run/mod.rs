@@ -316,8 +316,9 @@ impl Prepared {
                 let diagnostic = complaint::harmless(diagnostic);
                 complaint::tell(teller.printer, std::slice::from_ref(&diagnostic), self.script.sources());
                 if remains != Remains::Nothing && !options.json {
-                    // What was interrupted was not taken back yet.
-                    let records: &[Recorded] = if exit == Exit::Interrupted { &[] } else { records };
+                    // What was interrupted was not taken back yet, and what was modelled was not done.
+                    let is_none = exit == Exit::Interrupted || mode.is_modelled();
+                    let records: &[Recorded] = if is_none { &[] } else { records };
                     for line in leftovers::of_run(ending, records) {
                         teller.printer.tell(format!("! {line}"));
                     }

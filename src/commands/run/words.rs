@@ -117,7 +117,7 @@ fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: M
             format!("see what it did; `{again}` tries again"),
         ),
         Remains::Undone if counts.commands > 0 => (
-            format!("{what}; {undone} was undone but {} without `undo`", words::count(counts.commands, "command")),
+            format!("{what}; {undone} was undone but for what {} did", counts.commands_told()),
             format!("see what it did; `{again}` tries again"),
         ),
         Remains::Undone => (format!("{what}; {undone} was undone"), format!("`{again}` tries again")),

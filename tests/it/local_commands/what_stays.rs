@@ -27,7 +27,21 @@ fn a_local_command_without_undo_is_named_in_what_stays() {
     ends(
         "hook(\"local\", \"touch a\", #{ undo: \"rm a\" });\nhook(\"local\", \"touch b\");\nfail(\"no\");",
         4,
-        &["! deploy.rhai:2: `hook` touch b (here) was done", "everything was undone but 1 command without `undo`"],
+        &["! deploy.rhai:2: `hook` touch b (here) was done", "everything was undone but for what 1 command without `undo` did"],
+    );
+}
+
+#[test]
+fn a_command_that_failed_is_told_as_that_whatever_its_undo_would_be() {
+    ends(
+        "hook(\"local\", \"touch a\", #{ undo: \"rm a\" });\nhook(\"local\", \"exit 3\", #{ undo: \"true\" });",
+        4,
+        &["everything was undone but for what 1 command that failed did"],
+    );
+    ends(
+        "hook(\"local\", \"touch a\", #{ undo: \"rm a\" });\nhook(\"local\", \"touch b\");\nhook(\"local\", \"exit 3\", #{ undo: \"true\" });",
+        4,
+        &["everything was undone but for what 2 commands that failed or have no `undo` did"],
     );
 }
 
