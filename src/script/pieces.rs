@@ -1,5 +1,7 @@
 //! A text in pieces, be it whole or not, right or wrong: words, strings, comments and brackets.
 
+use std::ops::Range;
+
 /// What a piece is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -75,6 +77,21 @@ impl<'t> Pieces<'t> {
             reader.next(first);
         }
         reader.pieces
+    }
+
+    /// Where strings have code in them, from its `${` to behind its `}` or the end of the text.
+    pub fn interpolated(&self) -> Vec<Range<usize>> {
+        let (mut open, mut found) = (Vec::new(), Vec::new());
+        for piece in &self.all {
+            match piece.kind {
+                Kind::Open => open.push(piece),
+                Kind::Close => found.extend(open.pop().filter(|open| open.is("${")).map(|open| open.start..piece.end())),
+                _ => {}
+            }
+        }
+        let end = self.all.last().map_or(0, Piece::end);
+        found.extend(open.iter().filter(|open| open.is("${")).map(|open| open.start..end));
+        found
     }
 
     /// The bracket that the one at `index` closes.
@@ -244,6 +261,13 @@ mod tests {
         );
         assert_reads("`a ${ #{ b: 1 }.b } c` d", &["`a ", "${", "#{", "b", ":", "1", "}", ".", "b", "}", " c`", "d"], &[], Within::Code);
         assert_reads("f(`${old.", &["f", "(", "`", "${", "old", "."], &["(", "${"], Within::Code);
+    }
+
+    #[test]
+    fn code_in_strings_is_found() {
+        let found = |text| Pieces::of(text).interpolated().into_iter().map(|code| &text[code]).collect::<Vec<_>>();
+        assert_eq!(found("`a ${b(`${c}`)} d` + \"${e}\" + #{ f: 1 }"), ["${c}", "${b(`${c}`)}"]);
+        assert_eq!(found("`a ${#{ b: \"}\" }.b} c ${d"), ["${#{ b: \"}\" }.b}", "${d"]);
     }
 
     #[test]

@@ -1,11 +1,17 @@
 //! Diagnostics as text for people.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    ops::Range,
+};
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode, SourceSpan};
 
 use super::Diagnostic;
-use crate::{failure::Origin, script::sources::Sources};
+use crate::{
+    failure::Origin,
+    script::{pieces::Pieces, sources::Sources},
+};
 
 /// Renders diagnostics one after the other, each with the lines that it is about: message, place, calls, what the host said,
 /// and what to do next. Without `colour` it is plain text.
@@ -75,52 +81,31 @@ impl Snippet {
     }
 }
 
-/// What stands in place of a byte that is not looked at: no address has it.
-const BLANK: &str = "\0";
-
-/// The text with stars, byte for byte, where an address that is written out has a password.
+/// The text with stars, byte for byte, where an address that is written out has a password. What is interpolated is code, and shown.
 fn without_passwords(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find("://") {
-        let (before, behind) = rest.split_at(start + 3);
-        let end = blanked(behind).find(|c: char| c.is_whitespace() || "\"'`".contains(c)).unwrap_or(behind.len());
-        let (address, others) = behind.split_at(end);
-        shown += before;
-        shown += &starred(address);
-        rest = others;
+    let code = Pieces::of(text).interpolated();
+    let is_code = |index: usize| code.iter().any(|code| code.contains(&index));
+    // No address has a byte that is zero.
+    let plain: String =
+        text.char_indices().map(|(index, one)| if is_code(index) { "\0".repeat(one.len_utf8()) } else { one.into() }).collect();
+    let mut passwords = Vec::new();
+    let mut at = 0;
+    while let Some(start) = plain[at..].find("://") {
+        let begin = at + start + "://".len();
+        at = plain[begin..].find(|one: char| one.is_whitespace() || "\"'`".contains(one)).map_or(plain.len(), |length| begin + length);
+        passwords.extend(passwords_of(&plain[begin..at]).map(|password| begin + password.start..begin + password.end));
     }
-    shown + rest
+    let is_shown = |index: usize| is_code(index) || !passwords.iter().any(|password| password.contains(&index));
+    text.char_indices().map(|(index, one)| if is_shown(index) { one.into() } else { "*".repeat(one.len_utf8()) }).collect()
 }
 
-/// The text, byte for byte, without what stands in `${ … }`.
-fn blanked(text: &str) -> String {
-    let mut depth = 0;
-    let mut before = ' ';
-    let blank = |character: char| {
-        let opens = character == '{' && (depth > 0 || before == '$');
-        depth += usize::from(opens);
-        let is_inside = depth > 0;
-        depth -= usize::from(character == '}' && is_inside);
-        before = character;
-        if is_inside { BLANK.repeat(character.len_utf8()) } else { character.to_string() }
-    };
-    text.chars().map(blank).collect()
-}
-
-fn starred(address: &str) -> String {
-    let plain = blanked(address);
-    let user = &plain[..plain.rfind('@').unwrap_or(0)];
+/// Where an address has a password: before its host, and as a parameter.
+fn passwords_of(address: &str) -> impl Iterator<Item = Range<usize>> {
+    let user = &address[..address.rfind('@').unwrap_or(0)];
     let before_host = user.find(':').map(|colon| colon + 1..user.len());
-    let parameter = plain.find("password=").map(|start| start + "password=".len());
-    let in_query = parameter.map(|start| start..plain[start..].find('&').map_or(plain.len(), |end| start + end));
-    let ranges: Vec<_> = before_host.into_iter().chain(in_query).collect();
-    let shown = |(index, character): (usize, char)| {
-        let is_shown = plain[index..].starts_with(BLANK) || character == '$' && plain[index + 1..].starts_with(BLANK);
-        let is_secret = ranges.iter().any(|range| range.contains(&index)) && !is_shown;
-        if is_secret { "*".repeat(character.len_utf8()) } else { character.to_string() }
-    };
-    address.char_indices().map(shown).collect()
+    let parameter = address.find("password=").map(|start| start + "password=".len());
+    let in_query = parameter.map(|start| start..address[start..].find('&').map_or(address.len(), |end| start + end));
+    before_host.into_iter().chain(in_query)
 }
 
 /// The bytes of a text that `length` characters at a place are.
@@ -169,7 +154,8 @@ mod tests {
             ("`postgres://u:${secret(\"PW\")}@db`", "`postgres://u:${secret(\"PW\")}@db`"),
             ("`postgres://${secret(\"U\")}:hunter2@db/shop`", "`postgres://${secret(\"U\")}:*******@db/shop`"),
             ("`postgres://u:half${secret(\"PW\")}@db`; x", "`postgres://u:****${secret(\"PW\")}@db`; x"),
-            ("`postgres://u:é${#{ a: \"@:\" }.a}b@db`", "`postgres://u:**${#{ a: \"@:\" }.a}*@db`"),
+            ("`postgres://u:é${#{ a: \"}@:\" }.a}b@db`", "`postgres://u:**${#{ a: \"}@:\" }.a}*@db`"),
+            ("\"postgres://u:${no}@db\"", "\"postgres://u:*****@db\""),
             ("// see https://h/a:b and u:c@d", "// see https://h/a:b and u:c@d"),
         ] {
             assert_eq!(without_passwords(text), shown);
