@@ -28,10 +28,7 @@ impl Chain {
     /// than a write that was cut off has changed the file, and what they tell of may have been done.
     pub fn read(text: &str) -> Result<Self, Failure> {
         let (chain, rest) = Self::whole(text)?;
-        match rest.split_once('\n') {
-            Some((_, behind)) if !behind.is_empty() => Err(damaged(chain.entries.len() + 1, rest.lines().count())),
-            _ => Ok(chain),
-        }
+        if is_damage(rest) { Err(damaged(chain.entries.len() + 1, rest.lines().count())) } else { Ok(chain) }
     }
 
     /// What is whole of a journal, and the rest of its text, from the first line on that does not follow from those before it.
@@ -140,6 +137,11 @@ impl Chain {
 /// The hash of the last of these whole lines, and so of all of them; empty where there is none.
 pub fn head(text: &str) -> &str {
     text.lines().next_back().and_then(|line| line.get(BEGIN.len()..BEGIN.len() + DIGITS)).unwrap_or_default()
+}
+
+/// Whether the rest of a journal's text, behind what is whole, is more than a line that was cut off.
+pub fn is_damage(rest: &str) -> bool {
+    rest.split_once('\n').is_some_and(|(_, behind)| !behind.is_empty())
 }
 
 /// The text of a line's record, if the line is whole and follows what has this hash.

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Chain, Entry, Journal, State, Store,
+    chain::is_damage,
     store::{Locked, is_locked},
 };
 use crate::{failure::Failure, model::RunId};
@@ -104,8 +105,8 @@ impl Runs {
     /// Refused while another process has it, and where one has gone on behind `chain` since that was read.
     pub fn open(&self, id: &RunId, chain: &Chain, wrap: impl FnOnce(Locked) -> Box<dyn Store>) -> Result<Journal, Failure> {
         let (mut file, text) = self.lock(id)?;
-        let (known, _) = Chain::whole(&text)?;
-        let is_damaged = Chain::read(&text).is_err();
+        let (known, rest) = Chain::whole(&text)?;
+        let is_damaged = is_damage(rest);
         let put = match chain.text().strip_prefix(known.text()) {
             Some(more) if !is_damaged => file.cut(known.text().len() as u64).and_then(|()| file.write(more, true)),
             None if !is_damaged && known.text().starts_with(chain.text()) => {

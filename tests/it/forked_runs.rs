@@ -69,6 +69,35 @@ fn of_two_machines_that_took_a_run_back_one_journal_counts_or_a_person_decides_a
 }
 
 #[test]
+fn a_copy_takes_the_place_of_a_damaged_journal_unless_it_ends_before_that_does() {
+    let mut serving = Serving::new(&ROLLING);
+    let before = serving.fleet();
+    killed(&mut serving, AT_THE_SECOND_HOST);
+    let runs: serde_json::Value = serde_json::from_str(serving.project.podlift(&["runs", "--json"]).text()).expect("JSON");
+    let is_interrupted = |run: &&serde_json::Value| run["state"] == "interrupted";
+    let run = runs.as_array().expect("runs").iter().find(is_interrupted).expect("it was killed")["run"].as_str().expect("an id");
+    let folder = serving.project.path().join(".podlift/runs").join(run);
+    let journal = std::fs::read_to_string(folder.join("journal.jsonl")).expect("it is there");
+    let lines: Vec<&str> = journal.split_inclusive('\n').collect();
+    let damaged = [&lines[..2], &["{}\n"], &lines[3..]].concat().concat();
+    std::fs::write(folder.join("journal.jsonl"), &damaged).expect("writes");
+    let copy = format!("/var/lib/podlift/runs/{run}/journal.jsonl");
+    (1..=2).for_each(|host| serving.rig.write(host, &copy, &lines[..lines.len() - 1].concat()));
+
+    for (arguments, words) in
+        [(&["undo"][..], "line 3 of the journal is not what was written there"), (&["undo", "--from", "h1"], "ends before this one does")]
+    {
+        let refused = serving.project.podlift(arguments);
+        assert!(told(&refused).code == 3 && refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    serving.rig.write(1, &copy, &journal);
+    let undone = serving.project.podlift(&["undo", "--from", "h1"]);
+    assert_eq!(told(&undone).code, 0, "{}", undone.stderr);
+    assert_eq!(serving.fleet(), before, "all is old");
+    assert_eq!(std::fs::read_to_string(folder.join("journal.apart.jsonl")).expect("it is kept"), damaged);
+}
+
+#[test]
 fn a_machine_goes_on_with_what_another_one_did_to_the_hosts_that_it_reached() {
     let mut serving = Serving::new(&ROLLING);
     let next = killed(&mut serving, AT_THE_FIRST_HOST);
