@@ -105,7 +105,7 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
     let finished = Work { stack: &stack, journal: &journal, run: &run, decide: &Nobody, mode }.finish(&ended, true);
     finished.kept_leases.iter().for_each(|failure| printer.tell(lock::not_given_back(failure)));
     let kept = model.as_ref().map_or(Ok(()), |model| mode.keep(model));
-    if ended.is_err() {
+    if ended.is_err() && !mode.is_modelled() {
         for line in leftovers::of_run(None, &finished.records) {
             printer.tell(format!("! {line}"));
         }

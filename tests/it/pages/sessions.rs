@@ -75,6 +75,17 @@ fn at_a_terminal_it_asks_before_the_first_change() {
 }
 
 #[test]
+fn a_session_that_fails_names_the_commands_that_nothing_takes_back() {
+    for (line, is_named) in [("hook(\"local\", \"touch made\");", true), ("hook(\"local\", \"touch made\");\ncommit();", false)] {
+        let project = Project::new();
+        let output = output(&mut project.command(&["repl", "--yes"]), &format!("{line}\nfail(\"no luck\");\n"));
+        assert!(project.path().join("made").exists(), "{line}");
+        assert!(output.stderr.contains("1 change of 1 stand"), "{line}: {}", output.stderr);
+        assert_eq!(output.stderr.contains("`hook` touch made (here) was done, and has no `undo`"), is_named, "{line}: {}", output.stderr);
+    }
+}
+
+#[test]
 fn nobody_is_asked_by_a_pipe_and_no_line_is_taken_for_an_answer() {
     let project = Project::new();
     let output = talk(&project, &[], &format!("{BUILD}yes\ninfo(\"not \" + \"reached\");\n"));
