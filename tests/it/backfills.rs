@@ -150,7 +150,8 @@ fn a_plan_is_followed_whose_backfill_is_throttled_for_longer_than_a_part_of_it_t
     shop.write(
         r#"
         let done = db.backfill(#{ table: "counts", key: "id", set: "n = n + 1", target: "0s", pause: "50ms",
-            throttle: |db| db.query("SELECT count(*) AS n FROM pg_stat_activity", #{ assume: [#{ n: 1 }] })[0].n < 1000 });
+            throttle: |db| probe("local", "true").code == 0
+                && db.query("SELECT count(*) AS n FROM pg_stat_activity", #{ assume: [#{ n: 1 }] })[0].n < 1000 });
         info(`${done.rows} rows`);
         "#,
     );
