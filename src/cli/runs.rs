@@ -77,7 +77,8 @@ pub struct Resume {
     /// Go on with this script: it has to ask for the same as far as the run came.
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
-    /// What became of a command that was begun and not answered.
+    /// What became of a command that was begun and not answered. Not given, the terminal is asked before anything is done; where
+    /// nobody is there, nothing is.
     #[arg(long, value_name = "ANSWER")]
     pub in_doubt: Option<InDoubt>,
     /// Answer every question of the script with yes; --yes=NAME only the one of that name.
@@ -113,7 +114,8 @@ pub struct Undo {
     /// Go by this copy of the journal where copies have gone apart: the name of the host that keeps it, or "here".
     #[arg(long, value_name = "HOST|here")]
     pub journal: Option<String>,
-    /// What became of a command that was begun and not answered: done runs its undo, skip does not.
+    /// What became of a command that was begun and not answered: done runs its undo, skip does not. Not given, the terminal is asked
+    /// before anything is undone; where nobody is there, nothing is. A command without undo is not asked about, but named in the end.
     #[arg(long, value_name = "ANSWER")]
     pub in_doubt: Option<InDoubt>,
     /// How long to wait where another run is at work on the same service and host; not given, it is refused then.

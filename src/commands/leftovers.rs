@@ -9,6 +9,7 @@ use crate::{
         ending::{Ending, Part},
     },
     failure::Origin,
+    journal::Intent,
     op::Op,
     terminal::{clean, words},
 };
@@ -35,6 +36,16 @@ fn commands(records: &[Recorded]) -> Vec<String> {
         clean::line(&format!("{origin}: {what}{place} was done, and has no `undo`"))
     };
     commands.into_iter().map(line).collect()
+}
+
+/// A line for each command that was begun and not answered, and that nothing takes back.
+pub fn unanswered(commands: &[Intent]) -> Vec<String> {
+    let line = |Intent { asked, .. }: &Intent| {
+        let place = asked.op.host().map(|host| format!(" on {}", host.name)).unwrap_or_default();
+        let what = format!("`{}` {}{place}", asked.op.verb(), asked.op.describe());
+        clean::line(&format!("{}: {what} was begun and not answered: nobody knows whether it was done, and it has no `undo`", asked.origin))
+    };
+    commands.iter().map(line).collect()
 }
 
 /// A line for each service that is new on some hosts and not on others, for each host that could not be read, and for each on which

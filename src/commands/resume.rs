@@ -20,8 +20,9 @@ use super::{
 };
 use crate::{
     cli,
+    executor::doubts::commands,
     failure::Failure,
-    journal::Header,
+    journal::{Header, How},
     script::{Checked, SecretNames},
     terminal::Printer,
 };
@@ -95,7 +96,9 @@ fn prepare(options: &cli::Resume, found: &Found, printer: &Printer) -> Result<(c
     if let Err(ended) = rehearse(&script, &header.arguments, &run, &journal, &secrets) {
         return Err(Unprepared::Ended(Box::new(ended), Box::new(script)));
     }
-    let decide = Arc::new(Doubt { answer: options.in_doubt, printer: printer.clone() });
+    let decide = Doubt::new(options.in_doubt, printer);
+    decide.settle(&commands(&journal), &run.id, How::Resume)?;
+    let decide = Arc::new(decide);
     let options = options.as_run(&place.file, &header.arguments);
     Ok((options, Resumed { place, script, environment, outside, journal, run, decide }))
 }

@@ -23,7 +23,7 @@ use crate::{
     cli,
     executor::{
         Cancellation, RunInfo, Terms,
-        doubts::touched,
+        doubts::{touched, unanswered, undecided},
         ending::{Ending, State},
         record::Decide,
     },
@@ -78,7 +78,8 @@ pub fn undo(options: &cli::Undo, found: &Found, printer: &Printer) -> Exit {
     }
     if !options.json {
         let ending = ending.as_ref().filter(|_| exit != Exit::Undone);
-        for line in leftovers::of_run(ending, &records) {
+        let unanswered = leftovers::unanswered(&unanswered(&journal));
+        for line in leftovers::of_run(ending, &records).into_iter().chain(unanswered) {
             printer.tell(format!("! {line}"));
         }
     }
@@ -125,6 +126,8 @@ fn begin(options: &cli::Undo, found: &Found, printer: &Printer) -> Result<Undoin
     let run = Arc::new(header.run.clone());
     let journal = Arc::new(journaling::go_on(found, &outside)?);
     has_secrets(&touched(&journal), &environment)?;
-    let decide = Arc::new(Doubt { answer: options.in_doubt, printer: printer.clone() });
+    let decide = Doubt::new(options.in_doubt, printer);
+    decide.settle(&undecided(&journal), &run.id, How::Undo)?;
+    let decide = Arc::new(decide);
     Ok(Undoing { outside, journal, run, decide })
 }

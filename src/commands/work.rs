@@ -13,12 +13,12 @@ use super::{
 use crate::{
     executor::{
         Cancellation, Recorded, RunInfo, Undo, Urgency,
-        doubts::{take_back, touched},
+        doubts::{decided, take_back, touched, unanswered},
         ending::{Ending, State},
         record::Decide,
     },
     failure::{Failure, FailureKind},
-    journal::Journal,
+    journal::{Intent, Journal},
     op::{Op, Release},
     script::Ended,
 };
@@ -62,12 +62,17 @@ impl Work<'_> {
         }
     }
 
-    /// Takes back what the run did since its last commit. Returns why some of it could not be.
+    /// Takes back what the run did since its last commit. Returns why some of it could not be. Nothing is taken back, and the run is not
+    /// said to be undone, where nobody knows what became of a command whose undo depends on it.
     pub fn take_back(&self, cancellation: &Cancellation) -> Vec<Failure> {
+        let decided = match decided(self.journal, self.decide) {
+            Ok(decided) => decided,
+            Err(unknown) => return unknown,
+        };
         journaling::undoing(self.journal);
         let executor = self.stack.executor();
         let undo = Undo { executor: executor.as_ref(), run: self.run, branches: self.stack.branches(), cancellation };
-        take_back(self.journal, self.stack.settling(), self.decide, &undo)
+        take_back(self.journal, self.stack.settling(), decided, &undo)
     }
 
     /// Ends the work on a script that came to its end, or failed and was taken back: reads what is live, gives the leases back
@@ -101,6 +106,10 @@ impl Work<'_> {
         // What was deleted once a commit had made the rest final nothing brings back; where nobody knows, it may be gone.
         let doubts = self.journal.doubts();
         counts.standing += doubts.iter().filter(|intent| matches!(*intent.asked.op, Op::Remove(_))).count();
+        let is_counted = |intent: &Intent| records.iter().any(|record| record.key == intent.asked.key);
+        let unanswered = unanswered(self.journal).iter().filter(|intent| !is_counted(intent)).count();
+        counts.commands += unanswered;
+        counts.kept += unanswered;
         let is_undone = failures.is_empty() && ending.is_taken_back() && counts.standing == 0;
         let (exit, remains) = match (was_stopped, is_undone) {
             (true, _) => (Exit::Interrupted, Remains::Changes),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Call, Executor, Recorded, RunInfo, Undo,
-    record::{Answer, Decide, taken_back_by},
+    Call, Executor, Outcome, Recorded, RunInfo, Undo,
+    record::{Decide, supposed, taken_back_by},
 };
 use crate::{
     failure::{Failure, FailureKind},
@@ -18,38 +18,73 @@ pub fn touched(journal: &Journal) -> Vec<Recorded> {
     journal.records().into_iter().chain(doubts).collect()
 }
 
-/// Takes back what a run did since its last commit, what is in doubt settled first, through `settling`, which waits for hosts that
-/// were lost. What cannot be settled, or not be taken back, is left, and why is returned; the rest goes on. Only where a person is
-/// asked and does not know, nothing is taken back.
-pub fn take_back(journal: &Journal, settling: &dyn Executor, decide: &dyn Decide, undo: &Undo<'_>) -> Vec<Failure> {
-    let (records, mut failures) = settled(journal, settling, decide, undo.run);
-    if !failures.iter().any(|failure| failure.kind.leaves_all()) {
-        failures.extend(undo.block(&records, "").into_iter().map(|left| left.failure));
+/// The commands that were begun and not answered: nothing but their answer tells whether they were done.
+pub fn commands(journal: &Journal) -> Vec<Intent> {
+    journal.doubts().into_iter().filter(|intent| intent.asked.op.is_known_by_its_answer_only()).collect()
+}
+
+/// Those of them of which a person has to say what became of them before the run is taken back: what takes them back depends on it.
+pub fn undecided(journal: &Journal) -> Vec<Intent> {
+    commands(journal).into_iter().filter(|intent| intent.asked.key.is_undo() || has_undo(intent)).collect()
+}
+
+/// Those of them that nothing would take back: whether they were done changes nothing of an undo.
+pub fn unanswered(journal: &Journal) -> Vec<Intent> {
+    commands(journal).into_iter().filter(|intent| !intent.asked.key.is_undo() && !has_undo(intent)).collect()
+}
+
+/// What a person says of calls that nothing but their answer could tell of.
+pub struct Decided {
+    answers: Vec<(Intent, Outcome)>,
+    who: String,
+}
+
+/// Asks what became of every call that nothing but its answer could tell of.
+///
+/// # Errors
+/// Where a person does not know it of one whose undo depends on it: then nothing is to be taken back.
+pub fn decided(journal: &Journal, decide: &dyn Decide) -> Result<Decided, Vec<Failure>> {
+    let (mut answers, mut failures) = (Vec::new(), Vec::new());
+    for intent in commands(journal).into_iter().filter(|intent| !intent.asked.key.is_undo()) {
+        let answer = if has_undo(&intent) { Some(decide.decide(&intent)) } else { decide.said() };
+        match answer.as_ref().and_then(|answer| supposed(answer, &intent.asked.op)) {
+            Some(outcome) => answers.push((intent, outcome)),
+            None if has_undo(&intent) => failures.push(unknown(&intent.asked)),
+            // Nothing takes it back, whatever became of it.
+            None => {}
+        }
     }
+    if failures.is_empty() { Ok(Decided { answers, who: decide.who() }) } else { Err(failures) }
+}
+
+/// Takes back what a run did since its last commit, what is in doubt settled first: by what a person has decided, else through
+/// `settling`, which waits for hosts that were lost. What cannot be settled, or not be taken back, is left, and why is returned; the
+/// rest goes on.
+pub fn take_back(journal: &Journal, settling: &dyn Executor, decided: Decided, undo: &Undo<'_>) -> Vec<Failure> {
+    let mut failures = note(journal, decided);
+    let (records, unsettled) = settled(journal, settling, undo.run);
+    failures.extend(unsettled);
+    failures.extend(undo.block(&records, "").into_iter().map(|left| left.failure));
     failures
+}
+
+/// Notes what a person has decided; returns why some of it could not be.
+fn note(journal: &Journal, Decided { answers, who }: Decided) -> Vec<Failure> {
+    let entry = |(Intent { asked, .. }, outcome)| Entry::Done { asked, outcome, at: now(), seconds: 0.0, answered_by: Some(who.clone()) };
+    answers.into_iter().filter_map(|answer| journal.append(entry(answer)).err()).collect()
 }
 
 /// The records with what is in doubt settled: what exists of it is known, and can be taken back. Also why what could not be settled
 /// was not.
-fn settled(journal: &Journal, executor: &dyn Executor, decide: &dyn Decide, run: &Arc<RunInfo>) -> (Vec<Recorded>, Vec<Failure>) {
+fn settled(journal: &Journal, executor: &dyn Executor, run: &Arc<RunInfo>) -> (Vec<Recorded>, Vec<Failure>) {
     let mut records = journal.records();
     let mut failures = Vec::new();
     for intent in journal.doubts().into_iter().filter(|intent| !intent.asked.key.is_undo()) {
         let asked = &intent.asked;
         let call = Call::new(asked.op.clone(), asked.key.clone(), asked.origin.clone(), run.clone());
-        let inverse = if asked.op.is_known_by_its_answer_only() {
-            match (decide.decide(&intent), &*asked.op) {
-                (Answer::Done, Op::Hook(hook)) => Ok(hook.inverse().into_iter().collect()),
-                (Answer::Done | Answer::Skip, _) => Ok(Vec::new()),
-                (Answer::Redo | Answer::Abort, _) => Err(Failure::new(
-                    FailureKind::Interrupted,
-                    format!("`{}` {} was begun, and nobody knows whether it was done", asked.op.verb(), asked.op.describe()),
-                )
-                .hint("find out, then `podlift undo` with `--in-doubt done` or `--in-doubt skip`")),
-            }
-        } else {
-            taken_back_by(executor, &call, &intent)
-        };
+        // A command that no answer was given for has nothing that takes it back.
+        let is_command = asked.op.is_known_by_its_answer_only();
+        let inverse = if is_command { Ok(Vec::new()) } else { taken_back_by(executor, &call, &intent) };
         records.retain(|record| record.key != asked.key);
         match inverse {
             Ok(inverse) => {
@@ -74,4 +109,15 @@ fn recorded(intent: &Intent, inverse: Vec<Op>) -> Recorded {
     let asked = intent.asked.clone();
     let failure = Failure::new(FailureKind::Interrupted, "it was begun and not answered").undone_by(inverse);
     Recorded { key: asked.key, op: asked.op, origin: asked.origin, result: Err(failure), seconds: 0.0 }
+}
+
+fn has_undo(intent: &Intent) -> bool {
+    matches!(&*intent.asked.op, Op::Hook(hook) if hook.undo.is_some())
+}
+
+fn unknown(asked: &Asked) -> Failure {
+    let message = format!("`{}` {} was begun, and nobody knows whether it was done", asked.op.verb(), asked.op.describe());
+    Failure::new(FailureKind::Interrupted, message)
+        .from(&asked.origin)
+        .hint("find out, then `podlift undo` with `--in-doubt done` or `--in-doubt skip`")
 }

@@ -33,6 +33,11 @@ pub trait Decide: Send + Sync {
     /// Answers for the call of this intent.
     fn decide(&self, intent: &Intent) -> Answer;
 
+    /// What was said beforehand, of any such call, so that nobody has to be asked.
+    fn said(&self) -> Option<Answer> {
+        None
+    }
+
     /// Who answers: `user@machine`.
     fn who(&self) -> String;
 }
@@ -136,14 +141,11 @@ impl<E: Executor> Record<E> {
     fn settle(&self, call: &Call, intent: &Intent) -> Result<(Outcome, Option<String>), Failure> {
         if intent.asked.op.is_known_by_its_answer_only() {
             let answer = self.decide.decide(intent);
-            let by = Some(self.decide.who());
-            match answer {
-                Answer::Done => return Ok((supposed(&call.op).undone_by(inverse_of(&call.op)), by)),
-                Answer::Skip => return Ok((supposed(&call.op), by)),
-                Answer::Abort => return Err(unanswered(call)),
-                Answer::Redo => {}
-            }
-            return self.inner.perform(call).map(|outcome| (outcome, None));
+            return match supposed(&answer, &call.op) {
+                Some(outcome) => Ok((outcome, Some(self.decide.who()))),
+                None if answer == Answer::Abort => Err(unanswered(call)),
+                None => self.inner.perform(call).map(|outcome| (outcome, None)),
+            };
         }
         match self.inner.perform(&Call { is_in_doubt: true, ..call.clone() }) {
             // What it took away was there before the first try, which only the intent remembers.
@@ -243,18 +245,17 @@ pub fn taken_back_by(executor: &dyn Executor, call: &Call, intent: &Intent) -> R
     }
 }
 
-/// What is taken for the answer of a call that a person says was done, or can be left out.
-fn supposed(op: &Op) -> Outcome {
-    match op {
-        Op::Hook(_) => Outcome::of(CommandOutput::default()),
-        _ => Outcome::of(()),
-    }
-}
-
-fn inverse_of(op: &Op) -> Option<Op> {
-    match op {
-        Op::Hook(op) => op.inverse(),
-        _ => None,
+/// What is taken for the outcome of a call that a person says was done, or can be left out; `None` where it is to be done again, or
+/// nobody knows.
+pub fn supposed(answer: &Answer, op: &Op) -> Option<Outcome> {
+    let (outcome, inverse) = match op {
+        Op::Hook(hook) => (Outcome::of(CommandOutput::default()), hook.inverse()),
+        _ => (Outcome::of(()), None),
+    };
+    match answer {
+        Answer::Done => Some(outcome.undone_by(inverse)),
+        Answer::Skip => Some(outcome),
+        Answer::Redo | Answer::Abort => None,
     }
 }
 

@@ -10,7 +10,7 @@ use super::lab::{Lab, NoSecrets};
 use crate::{
     executor::{
         Call, Cancellation, Event, Executor, Guard, Intend, Narrator, Outcome, Record,
-        doubts::take_back,
+        doubts::{decided, take_back},
         ending::{Ending, State},
         record::Nobody,
         undo::Undo,
@@ -141,7 +141,8 @@ impl Life {
         let (record, journal) = self.record(point);
         let cancellation = Cancellation::default();
         let undo = Undo { executor: record.as_ref(), run: &self.run, branches: Branches::InOrder, cancellation: &cancellation };
-        take_back(&journal, self.fleet().as_ref(), &Nobody, &undo).is_empty()
+        let decided = decided(&journal, &Nobody).expect("it has no commands");
+        take_back(&journal, self.fleet().as_ref(), decided, &undo).is_empty()
     }
 
     fn state(&self) -> State {
