@@ -12,7 +12,7 @@ use crate::{
     cli,
     executor::whole,
     failure::Failure,
-    journal::{Journal, Memory, recorded::in_script_order},
+    journal::timeline::timeline,
     terminal::{Printer, report},
 };
 
@@ -40,8 +40,7 @@ pub fn run(options: &cli::Report, printer: &Printer) -> Exit {
 
 fn write(options: &cli::Report, found: &Found) -> Result<(), Failure> {
     let file = &options.output;
-    let mut records = Journal::open(Memory, found.chain.clone()).records();
-    in_script_order(&mut records);
+    let steps = timeline(&found.chain, found.state);
     let header = found.chain.header();
     let head = header.map(|header| {
         let arguments = header.arguments.iter().flat_map(|(key, value)| [" ", key, "=", value]).collect::<String>();
@@ -49,6 +48,6 @@ fn write(options: &cli::Report, found: &Found) -> Result<(), Failure> {
         format!("{}{arguments}, by {}, begun {}{commit}", header.script.name, header.run.operator, header.run.started)
     });
     let title = format!("Run {} is {}", found.id, found.state.word());
-    let page = report::page(&title, &head.into_iter().collect::<Vec<_>>(), &records, header).map_err(Failure::failed)?;
+    let page = report::page(&title, &head.into_iter().collect::<Vec<_>>(), &steps, header).map_err(Failure::failed)?;
     whole::write(file, page.as_bytes()).map_err(|error| Failure::failed(format!("{} cannot be written: {error}", file.display())))
 }

@@ -12,7 +12,10 @@ use super::{
 use crate::{
     cli,
     failure::Failure,
-    journal::{Chain, Entry, Journal, Memory, State, recorded::in_script_order},
+    journal::{
+        Chain, Entry, State,
+        timeline::{Fate, Step, timeline},
+    },
     op::Class,
     terminal::{
         Printer, clean,
@@ -46,37 +49,29 @@ pub fn run(options: &cli::Show, printer: &Printer) -> Exit {
     }
 }
 
-/// One call of the timeline.
-struct Step {
-    key: String,
-    mark: &'static str,
-    line: Line,
-    origin: String,
-    note: String,
+/// The mark of a call's line.
+const fn mark(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Done => "✓",
+        Fate::Skipped => "-",
+        Fate::Failed => "✗",
+        Fate::InDoubt => "?",
+        Fate::UnderWay => "…",
+    }
 }
 
-/// What is known of every call: done, failed, in doubt.
-fn steps(chain: &Chain, verbose: bool) -> Vec<Step> {
-    let journal = Journal::open(Memory, chain.clone());
-    let mut records = journal.records();
-    in_script_order(&mut records);
-    let is_shown = |class: Class| verbose || class != Class::Read;
-    let done = records.iter().filter(|record| is_shown(record.op.class()) && journal.in_doubt(&record.key).is_none()).map(|record| {
-        let took = words::time(Duration::from_secs_f64(record.seconds.clamp(0.0, 1e9)));
-        let (mark, note) = match &record.result {
-            Ok(_) => ("✓", took),
-            Err(failure) => ("✗", failure.message.clone()),
-        };
-        Step { key: record.key.to_string(), mark, line: Line::of(&record.op), origin: record.origin.to_string(), note }
-    });
-    let doubts = journal.doubts().into_iter().map(|intent| Step {
-        key: intent.asked.key.to_string(),
-        mark: "?",
-        line: Line::of(&intent.asked.op),
-        origin: intent.asked.origin.to_string(),
-        note: "in doubt: it was begun and not answered".into(),
-    });
-    done.chain(doubts).collect()
+/// What is said of a call behind its line.
+fn note(step: &Step) -> String {
+    let took = || words::time(Duration::from_secs_f64(step.record.seconds.clamp(0.0, 1e9)));
+    match (step.fate, &step.answered_by, &step.record.result) {
+        (Fate::Done, Some(who), _) => format!("was done, says {who}"),
+        (Fate::Skipped, Some(who), _) => format!("skipped by {who}: it was not done"),
+        (Fate::Skipped, None, _) => "skipped by hand: it was not done".into(),
+        (Fate::InDoubt, ..) => "in doubt: it was begun and not answered".into(),
+        (Fate::UnderWay, ..) => "under way".into(),
+        (_, _, Err(failure)) => failure.message.clone(),
+        (_, _, Ok(_)) => took(),
+    }
 }
 
 fn render(found: &Found, verbose: bool) -> String {
@@ -91,15 +86,15 @@ fn render(found: &Found, verbose: bool) -> String {
     } else {
         lines.push(format!("run {id} has no beginning: its journal was cut off"));
     }
-    let mut by_host: BTreeMap<String, Vec<Step>> = BTreeMap::new();
-    for step in steps(&found.chain, verbose) {
-        by_host.entry(step.line.host.clone()).or_default().push(step);
+    let mut by_host: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for step in timeline(&found.chain, found.state).iter().filter(|step| verbose || step.record.op.class() != Class::Read) {
+        let (key, origin, mark, note) = (step.record.key.as_str(), &step.record.origin, mark(step.fate), note(step));
+        let Line { host, verb, description } = Line::of(&step.record.op);
+        by_host.entry(host).or_default().push(format!("  {mark} {key:<12} {verb} {description}  ({note}, {origin})"));
     }
     for (host, steps) in by_host {
         lines.extend([String::new(), host]);
-        lines.extend(steps.iter().map(|Step { key, mark, line, origin, note }| {
-            format!("  {mark} {key:<12} {} {}  ({note}, {origin})", line.verb, line.description)
-        }));
+        lines.extend(steps);
     }
     let left = found.left_its_script();
     let next = match (found.state, last_origin(&found.chain)) {
@@ -142,20 +137,14 @@ fn last_origin(chain: &Chain) -> Option<String> {
 }
 
 fn as_json(found: &Found) -> Value {
-    let state = |mark: &str| match mark {
-        "✓" => "done",
-        "✗" => "failed",
-        _ => "in-doubt",
-    };
-    let calls: Vec<Value> = steps(&found.chain, true)
-        .into_iter()
-        .map(|step| {
-            json!({
-                "key": step.key, "state": state(step.mark), "host": step.line.host, "verb": step.line.verb,
-                "description": step.line.description, "origin": step.origin, "note": step.note,
-            })
+    let call = |step: Step| {
+        let Line { host, verb, description } = Line::of(&step.record.op);
+        json!({
+            "key": step.record.key, "state": step.fate, "host": host, "verb": verb, "description": description,
+            "origin": step.record.origin.to_string(), "note": note(&step), "answered_by": step.answered_by,
         })
-        .collect();
+    };
+    let calls: Vec<Value> = timeline(&found.chain, found.state).into_iter().map(call).collect();
     let header = found.chain.header();
     json!({
         "run": found.id, "state": found.state, "undoing": found.chain.is_undoing(), "operator": header.map(|header| &header.run.operator),

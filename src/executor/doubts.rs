@@ -14,8 +14,7 @@ use crate::{
 
 /// All calls that did something, or may have.
 pub fn touched(journal: &Journal) -> Vec<Recorded> {
-    let doubts = journal.doubts().into_iter().map(|intent| recorded(&intent, Vec::new()));
-    journal.records().into_iter().chain(doubts).collect()
+    journal.records().into_iter().chain(journal.doubts().iter().map(Recorded::unanswered)).collect()
 }
 
 /// The commands that were begun and not answered: nothing but their answer tells whether they were done.
@@ -106,9 +105,8 @@ fn settles(journal: &Journal, asked: &Asked, inverse: &[Op]) {
 }
 
 fn recorded(intent: &Intent, inverse: Vec<Op>) -> Recorded {
-    let asked = intent.asked.clone();
-    let failure = Failure::new(FailureKind::Interrupted, "it was begun and not answered").undone_by(inverse);
-    Recorded { key: asked.key, op: asked.op, origin: asked.origin, result: Err(failure), seconds: 0.0 }
+    let record = Recorded::unanswered(intent);
+    Recorded { result: record.result.map_err(|failure| failure.undone_by(inverse)), ..record }
 }
 
 fn has_undo(intent: &Intent) -> bool {

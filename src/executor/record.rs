@@ -254,7 +254,7 @@ pub fn supposed(answer: &Answer, op: &Op) -> Option<Outcome> {
     };
     match answer {
         Answer::Done => Some(outcome.undone_by(inverse)),
-        Answer::Skip => Some(outcome),
+        Answer::Skip => Some(outcome.skipped()),
         Answer::Redo | Answer::Abort => None,
     }
 }

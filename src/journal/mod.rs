@@ -2,7 +2,7 @@
 //!
 //! - [`entry`]: the records. - [`chain`]: a record as a line, and lines as records again, torn ones left out.
 //! - [`store`]: where lines are kept: a file that is locked and synced, or memory. - [`folder`]: the runs of a project.
-//! - [`forks`]: copies that have gone apart. - [`state`]: what became of a run. `docs/journal.md` tells the format.
+//! - [`forks`]: copies that have gone apart. - [`state`]: what became of a run. - [`timeline`]: what became of each of its calls. `docs/journal.md` tells the format.
 
 pub mod chain;
 pub mod deadly;
@@ -12,6 +12,7 @@ pub mod forks;
 pub mod recorded;
 pub mod state;
 pub mod store;
+pub mod timeline;
 
 use std::{
     collections::HashMap,

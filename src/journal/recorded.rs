@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::Entry;
+use super::{Entry, Intent};
 use crate::{
-    failure::{Failure, Origin},
+    failure::{Failure, FailureKind, Origin},
     model::{Key, Shared},
     op::{Op, Outcome},
 };
@@ -33,6 +33,12 @@ impl Recorded {
             _ => return None,
         };
         Some(Self { key: asked.key.clone(), op: asked.op.clone(), origin: asked.origin.clone(), result, seconds })
+    }
+
+    /// The record of a call of which nothing came back.
+    pub fn unanswered(Intent { asked, .. }: &Intent) -> Self {
+        let failure = Failure::new(FailureKind::Interrupted, "it was begun and not answered");
+        Self { key: asked.key.clone(), op: asked.op.clone(), origin: asked.origin.clone(), result: Err(failure), seconds: 0.0 }
     }
 
     /// Whether the call failed while nobody could be asked what an earlier process had done of it.

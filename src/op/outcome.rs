@@ -41,7 +41,13 @@ impl Outcome {
     /// What a person takes for the answer of an op that is not done.
     #[must_use]
     pub fn by_hand(value: Value) -> Self {
-        Self { value: value.into(), ..Self::default() }.assuming(BY_HAND)
+        Self { value: value.into(), ..Self::default() }.skipped()
+    }
+
+    /// Says that it was not done.
+    #[must_use]
+    pub fn skipped(self) -> Self {
+        self.assuming(BY_HAND)
     }
 
     /// Whether it is such an answer: nothing was done.

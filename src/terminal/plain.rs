@@ -53,7 +53,8 @@ impl Narrator for Plain {
             Event::Done { call, outcome, took } => {
                 self.progress.end(&call.key);
                 if self.detail.end(call, took) {
-                    self.line("done", call, words::summary(&call.op, outcome), Some(took));
+                    let mark = if outcome.is_by_hand() { "skipped" } else { "done" };
+                    self.line(mark, call, words::summary(&call.op, outcome), Some(took));
                 }
             }
             Event::Failed { call, failure, took } => {

@@ -10,8 +10,10 @@ use super::{
     words::{self, Line},
 };
 use crate::{
-    executor::Recorded,
-    journal::Header,
+    journal::{
+        Header,
+        timeline::{Fate, Step},
+    },
     model::Share,
     op::{Class, Op},
 };
@@ -25,20 +27,15 @@ pub fn is_one(text: &str) -> bool {
 }
 
 /// The page. Everything in it is escaped: the template's name makes it HTML.
-pub fn page(title: &str, head: &[String], records: &[Recorded], header: Option<&Header>) -> Result<String, String> {
-    let longest = records.iter().map(|record| record.seconds).fold(0.001, f64::max);
+pub fn page(title: &str, head: &[String], steps: &[Step], header: Option<&Header>) -> Result<String, String> {
+    let longest = steps.iter().map(|step| step.record.seconds).fold(0.001, f64::max);
     let mut hosts: Vec<(String, f64, Vec<Value>)> = Vec::new();
-    for record in records.iter().filter(|record| record.op.class() != Class::Read || record.result.is_err()) {
+    for step in steps.iter().filter(|step| step.record.op.class() != Class::Read || step.fate != Fate::Done) {
+        let record = &step.record;
         let Line { host, verb, description } = Line::of(&record.op);
-        let class = match (&record.result, record.key.is_undo(), record.op.class()) {
-            (Err(_), ..) => "failed",
-            (_, true, _) => "undo",
-            (.., Class::Wait) => "wait",
-            _ => "done",
-        };
         let width = (record.seconds / longest * 100.0).clamp(0.0, 100.0).round();
         let op = json!({
-            "class": class, "verb": verb, "what": description, "origin": record.origin.to_string(), "took": took(record.seconds), "width": width,
+            "class": class(step), "verb": verb, "what": description, "origin": record.origin.to_string(), "took": took_words(step), "width": width,
         });
         match hosts.iter_mut().find(|(name, ..)| *name == host) {
             Some((_, sum, ops)) => {
@@ -49,10 +46,14 @@ pub fn page(title: &str, head: &[String], records: &[Recorded], header: Option<&
         }
     }
     let hosts: Vec<Value> = hosts.into_iter().map(|(name, sum, ops)| json!({ "name": name, "took": took(sum), "ops": ops })).collect();
-    let failures: Vec<Value> = records.iter().filter_map(failure).collect();
-    let weights: Vec<Value> = records.iter().filter(|record| record.result.is_ok()).flat_map(weights).collect();
-    let sources: Vec<Value> = header.into_iter().flat_map(|header| sources(header, records)).collect();
-    let context = json!({ "title": title, "head": head, "hosts": hosts, "failures": failures, "weights": weights, "sources": sources });
+    let of = |fate: Fate| steps.iter().filter(move |step| step.fate == fate);
+    let failures: Vec<Value> = of(Fate::Failed).filter_map(failure).collect();
+    let doubts: Vec<Value> = of(Fate::InDoubt).map(|step| what(step).into()).collect();
+    let weights: Vec<Value> = of(Fate::Done).flat_map(weights).collect();
+    let sources: Vec<Value> = header.into_iter().flat_map(|header| sources(header, steps)).collect();
+    let context = json!({
+        "title": title, "head": head, "hosts": hosts, "failures": failures, "doubts": doubts, "weights": weights, "sources": sources,
+    });
     let mut environment = Environment::new();
     environment.add_template("report.html", include_str!("report.html")).map_err(|error| error.to_string())?;
     environment
@@ -65,17 +66,43 @@ fn took(seconds: f64) -> String {
     words::time(Duration::from_secs_f64(seconds.clamp(0.0, 1e9)))
 }
 
-fn failure(record: &Recorded) -> Option<Value> {
-    let failure = record.result.as_ref().err()?;
-    let Line { host, verb, description } = Line::of(&record.op);
+/// How it looks.
+fn class(step: &Step) -> &'static str {
+    match (step.fate, step.record.key.is_undo(), step.record.op.class()) {
+        (Fate::Failed, ..) => "failed",
+        (Fate::Skipped, ..) => "skipped",
+        (Fate::InDoubt | Fate::UnderWay, ..) => "doubt",
+        (Fate::Done, true, _) => "undo",
+        (Fate::Done, _, Class::Wait) => "wait",
+        (Fate::Done, ..) => "done",
+    }
+}
+
+/// How long it took, or that nobody knows.
+fn took_words(step: &Step) -> String {
+    match step.fate {
+        Fate::Skipped => "skipped".into(),
+        Fate::InDoubt => "in doubt".into(),
+        Fate::UnderWay => "under way".into(),
+        Fate::Done | Fate::Failed => took(step.record.seconds),
+    }
+}
+
+/// A call in words.
+fn what(step: &Step) -> String {
+    let Line { host, verb, description } = Line::of(&step.record.op);
+    format!("{verb} {description} on {host}, {}", step.record.origin)
+}
+
+fn failure(step: &Step) -> Option<Value> {
+    let failure = step.record.result.as_ref().err()?;
     let details: Vec<Value> =
         failure.details.iter().map(|detail| json!({ "title": detail.title, "text": clean::block(&detail.text) })).collect();
-    let what = format!("{verb} {description} on {host}, {}", record.origin);
-    Some(json!({ "what": what, "message": clean::block(&failure.message), "details": details, "hints": failure.hints }))
+    Some(json!({ "what": what(step), "message": clean::block(&failure.message), "details": details, "hints": failure.hints }))
 }
 
 /// The shares that a call gave each host.
-fn weights(record: &Recorded) -> Vec<Value> {
+fn weights(Step { record, .. }: &Step) -> Vec<Value> {
     let Op::SetWeights(op) = &*record.op else { return Vec::new() };
     let of_host = |(host, shares): (&crate::model::HostName, &Vec<Share>)| {
         let sum: u64 = shares.iter().map(|share| share.weight).sum();
@@ -87,9 +114,10 @@ fn weights(record: &Recorded) -> Vec<Value> {
 }
 
 /// The texts of the run, with the time that their lines' calls took.
-fn sources(header: &Header, records: &[Recorded]) -> Vec<Value> {
+fn sources(header: &Header, steps: &[Step]) -> Vec<Value> {
     let mut times: BTreeMap<(&str, usize), f64> = BTreeMap::new();
-    for record in records.iter().filter(|record| !record.key.is_undo()) {
+    let ran = |step: &&Step| matches!(step.fate, Fate::Done | Fate::Failed) && !step.record.key.is_undo();
+    for Step { record, .. } in steps.iter().filter(ran) {
         *times.entry((record.origin.file.as_str(), record.origin.line)).or_default() += record.seconds;
     }
     let of = |source: &crate::journal::Source| {
@@ -107,22 +135,37 @@ fn sources(header: &Header, records: &[Recorded]) -> Vec<Value> {
 mod tests {
     use super::*;
     use crate::{
+        executor::{Outcome, Recorded},
         failure::{Failure, Origin},
         model::{Key, Period},
         op::Pause,
     };
 
-    #[test]
-    fn what_a_host_said_is_text_and_nothing_else() {
-        let failure = Failure::failed("<script>alert(1)</script>").detail("log", "\u{1b}[31m<b>&").hint("look \"there\"");
+    fn step(fate: Fate, result: Result<Outcome, Failure>) -> Step {
         let record = Recorded {
             key: Key::call("", 1),
             op: Pause { period: Period::seconds(1) }.into(),
             origin: Origin { file: "a<b>.rhai".into(), line: 1, column: 1 },
-            result: Err(failure),
+            result,
             seconds: 1.5,
         };
-        let page = page("Run <r1>", &["by \"me\"".into()], &[record], None).expect("it renders");
+        Step { record, fate, answered_by: None }
+    }
+
+    #[test]
+    fn what_was_left_out_and_what_nobody_knows_is_told_as_that() {
+        let page = |fate| page("Run r1", &[], &[step(fate, Ok(Outcome::of(())))], None).expect("it renders");
+        let skipped = page(Fate::Skipped);
+        assert!(skipped.contains("class=\"skipped\"") && skipped.contains(">skipped<") && !skipped.contains("In doubt"), "{skipped}");
+        let doubt = page(Fate::InDoubt);
+        assert!(doubt.contains("<h2>In doubt</h2>") && doubt.contains("class=\"doubt\"") && doubt.contains(">in doubt<"), "{doubt}");
+        assert!(!page(Fate::Done).contains("<h2>In doubt</h2>"));
+    }
+
+    #[test]
+    fn what_a_host_said_is_text_and_nothing_else() {
+        let failure = Failure::failed("<script>alert(1)</script>").detail("log", "\u{1b}[31m<b>&").hint("look \"there\"");
+        let page = page("Run <r1>", &["by \"me\"".into()], &[step(Fate::Failed, Err(failure))], None).expect("it renders");
         assert!(!page.contains("<script") && !page.contains("<b>") && !page.contains("<r1>") && !page.contains('\u{1b}'), "{page}");
         assert!(page.contains("&lt;script&gt;alert(1)") && page.contains("1.5s") && page.contains("class=\"failed\""), "{page}");
         assert!(!page.contains("http:") && !page.contains("https:") && !page.contains("src="), "it needs nothing else");

@@ -96,6 +96,9 @@ impl Detail {
 
 /// What is worth saying of an outcome, in a few words.
 pub fn summary(op: &Op, outcome: &Outcome) -> Option<String> {
+    if outcome.is_by_hand() {
+        return Some("skipped by hand".into());
+    }
     let assumed = outcome.assumed.as_ref().map(|what| format!("assumed: {}", clean::line(what)));
     // What a model assumes of these is all that it knows of it.
     let known = if assumed.is_some() && matches!(op, Op::Ship(_) | Op::Backfill(_) | Op::Backup(_)) {

@@ -139,6 +139,44 @@ fn a_run_is_shown_and_listed() {
 }
 
 #[test]
+fn what_was_skipped_is_told_as_skipped_and_what_is_in_doubt_as_that() {
+    let project = local();
+    killed_at(&project, 6);
+    let report = || {
+        ends(&project.podlift(&["report", "-o", "report.html"]), 0);
+        fs::read_to_string(project.path().join("report.html")).expect("it is written")
+    };
+    let page = report();
+    for words in ["<h2>In doubt</h2>", "class=\"doubt\"", "hook echo two &gt;&gt;done on here, deploy.rhai:2"] {
+        assert!(page.contains(words), "{words:?} is not in\n{page}");
+    }
+    let resumed = project.events(&["resume", "--in-doubt", "skip"]);
+    assert_eq!(resumed.result()["counts"]["changes"], 2, "{resumed:?}");
+    let events: Vec<_> = resumed.events.iter().filter(|event| event["key"] == "2").map(|event| &event["event"]).collect();
+    assert_eq!(events, ["began", "skipped"]);
+    let shown = project.podlift(&["show"]);
+    assert!(shown.text().contains("  - 2            hook echo two >>done  (skipped by "), "{}", shown.stdout);
+    let json: serde_json::Value = serde_json::from_str(project.podlift(&["show", "--json"]).text()).expect("JSON");
+    let states: Vec<_> = json["calls"].as_array().expect("calls").iter().map(|call| &call["state"]).collect();
+    assert_eq!(states, ["done", "skipped", "done"]);
+    assert!(json["calls"][1]["answered_by"].is_string(), "{json}");
+    let page = report();
+    assert!(page.contains("class=\"skipped\"") && !page.contains("<h2>In doubt</h2>"), "{page}");
+}
+
+#[test]
+fn what_an_undo_was_told_of_a_command_is_told_as_that() {
+    let state = |answer: &str| {
+        let project = local();
+        killed_at(&project, 6);
+        ends(&project.podlift(&["undo", "--in-doubt", answer]), 0);
+        let json: serde_json::Value = serde_json::from_str(project.podlift(&["show", "--json"]).text()).expect("JSON");
+        json["calls"][1]["state"].clone()
+    };
+    assert_eq!((state("skip"), state("done")), ("skipped".into(), "done".into()));
+}
+
+#[test]
 fn a_changed_script_is_refused_with_both_calls_shown() {
     let project = local();
     killed_at(&project, 8);
