@@ -7,7 +7,7 @@ use clap::{Args, Parser, ValueEnum};
 use super::{Cli, Command, Run, Ssh};
 use crate::model::{Host, Invalid, Period, RunId};
 
-/// List the runs of this project, the oldest first.
+/// List the runs of this project, the newest first.
 ///
 /// A run is done, failed (before it changed anything), undone, mixed (a part of what it did stands), interrupted (it can be resumed
 /// or undone) or running.
@@ -65,7 +65,7 @@ Examples:
   podlift resume --yes                         goes on with a run that waits for an answer
   podlift resume --in-doubt redo")]
 pub struct Resume {
-    /// The run; not given, the last one.
+    /// The run; not given, the newest that did something or waits to go on.
     #[arg(value_name = "RUN", value_parser = run_id)]
     pub run: Option<RunId>,
     /// Also look at the copy that a host keeps. May be repeated.
@@ -105,7 +105,7 @@ Examples:
   podlift undo
   podlift undo 20260102-030405-a1b2c3 --from deploy@10.0.0.11")]
 pub struct Undo {
-    /// The run; not given, the last one.
+    /// The run; not given, the newest that did something.
     #[arg(value_name = "RUN", value_parser = run_id)]
     pub run: Option<RunId>,
     /// Also look at the copy that a host keeps. May be repeated.

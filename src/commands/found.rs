@@ -6,15 +6,15 @@ use crate::{
     cli,
     failure::Failure,
     journal::{
-        Chain, Entry, Header, State,
-        folder::Runs,
+        Chain, Entry, Header, How, State,
+        folder::{Kept, Runs},
         forks::{Chosen, Copy, HERE, choose, take},
     },
     model::{Host, HostName, RunId},
     terminal::{Printer, clean},
 };
 
-use super::{copies, journaling, outside::Outside};
+use super::{copies, journaling, latest::Latest, outside::Outside};
 
 /// A run with its journal.
 pub struct Found {
@@ -34,28 +34,56 @@ pub struct Found {
 }
 
 impl Found {
-    /// Finds the run that is named, or the last one. With hosts their copies are looked at too.
+    /// Finds the run that is named, or the newest one. With hosts their copies are looked at too.
+    ///
+    /// # Errors
+    /// Refused where there is none; and where the hosts do not answer.
     pub fn find(run: Option<&RunId>, from: &[Host], outside: &Outside) -> Result<Self, Failure> {
+        Self::meant(run, from, outside, Latest::newest).map(|(found, _)| found)
+    }
+
+    /// Finds the run that is named, or the newest one of which there is something to go on with, or to take back, and tells which one
+    /// that is and why.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn find_to(how: How, run: Option<&RunId>, from: &[Host], outside: &Outside, printer: &Printer) -> Result<Self, Failure> {
+        let (found, latest) = Self::meant(run, from, outside, |kept, copies| Latest::at_work(kept, copies, how))?;
+        if let Some(latest) = latest {
+            let what = found.chain.header().map(|header| format!(", {} of {}", header.words(), header.run.operator)).unwrap_or_default();
+            printer.tell(clean::line(&format!("run {}{what}: {}", found.id, latest.why())));
+        }
+        Ok(found)
+    }
+
+    fn meant(
+        run: Option<&RunId>,
+        from: &[Host],
+        outside: &Outside,
+        latest: impl FnOnce(&[Kept], &[(RunId, Copy)]) -> Option<Latest>,
+    ) -> Result<(Self, Option<Latest>), Failure> {
         let runs = journaling::runs();
-        let kept = match (runs.find(run), from) {
-            (Ok(kept), _) => Some(kept),
+        let kept = match (run.map_or_else(|| runs.some(), |id| runs.find(id).map(|kept| vec![kept])), from) {
+            (Ok(kept), _) => kept,
             (Err(failure), []) => return Err(failure),
-            (Err(_), _) => None,
+            (Err(_), _) => Vec::new(),
         };
         let copies = copies::read(outside, from, run)?;
-        let id = match run {
-            Some(id) => id.clone(),
-            None => copies
-                .iter()
-                .map(|(id, _)| id)
-                .chain(kept.as_ref().map(|kept| &kept.id))
-                .max()
-                .cloned()
-                .ok_or_else(|| nothing_there(from))?,
+        let (id, latest) = match run {
+            Some(id) => (id.clone(), None),
+            None => {
+                let latest = latest(&kept, &copies).ok_or_else(|| nothing_there(from))?;
+                (latest.id.clone(), Some(latest))
+            }
         };
+        Ok((Self::of(id, kept, copies, runs, from)?, latest))
+    }
+
+    /// The run of this id, by its journal here and its copies.
+    fn of(id: RunId, kept: Vec<Kept>, copies: Vec<(RunId, Copy)>, runs: Runs, from: &[Host]) -> Result<Self, Failure> {
         let mut of_run: Vec<Copy> = copies.into_iter().filter(|(of, _)| *of == id).map(|(_, copy)| copy).collect();
         let (mut is_running, mut damaged) = (false, None);
-        if let Some(kept) = kept.filter(|kept| kept.id == id) {
+        if let Some(kept) = kept.into_iter().find(|kept| kept.id == id) {
             is_running = kept.state == State::Running;
             match kept.chain {
                 Ok(chain) => of_run.insert(0, Copy { place: HERE.into(), chain }),

@@ -21,6 +21,7 @@ pub mod identity;
 pub mod interrupt;
 pub mod inventory;
 pub mod journaling;
+mod latest;
 mod leftovers;
 pub mod lock;
 pub mod logs;

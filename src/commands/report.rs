@@ -43,9 +43,8 @@ fn write(options: &cli::Report, found: &Found) -> Result<(), Failure> {
     let steps = timeline(&found.chain, found.state);
     let header = found.chain.header();
     let head = header.map(|header| {
-        let arguments = header.arguments.iter().flat_map(|(key, value)| [" ", key, "=", value]).collect::<String>();
         let commit = header.git.as_ref().map(|git| format!(", commit {}", git.short)).unwrap_or_default();
-        format!("{}{arguments}, by {}, begun {}{commit}", header.script.name, header.run.operator, header.run.started)
+        format!("{}, by {}, begun {}{commit}", header.words(), header.run.operator, header.run.started)
     });
     let title = format!("Run {} is {}", found.id, found.state.word());
     let page = report::page(&title, &head.into_iter().collect::<Vec<_>>(), &steps, header).map_err(Failure::failed)?;

@@ -35,7 +35,7 @@ pub fn run(options: &cli::Resume, printer: &Printer) -> Exit {
     };
     let as_run = options.as_run(Path::new("resume"), &[]);
     let refuse = |failure: &Failure| Teller::new(&as_run, printer).refuse(failure);
-    let found = Found::find(options.run.as_ref(), &options.from, &outside);
+    let found = Found::find_to(How::Resume, options.run.as_ref(), &options.from, &outside, printer);
     let found = match found.and_then(|found| found.with_copies(&outside, options.journal.as_deref())) {
         Ok(found) => found,
         Err(failure) => return refuse(&failure),

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     cli,
     failure::Failure,
-    journal::{Chain, State, forks::Copy},
+    journal::{Chain, Header, State, forks::Copy},
     model::RunId,
     terminal::{Printer, clean, table::Table},
 };
@@ -33,16 +33,13 @@ pub fn run(options: &cli::Runs, printer: &Printer) -> Exit {
             let mut table = Table::new(["RUN", "STATE", "STARTED", "BY", "SCRIPT"]);
             for (id, chain, state) in &runs {
                 let header = chain.header();
-                let of = |text: fn(&crate::journal::Header) -> String| header.map(|header| clean::line(&text(header))).unwrap_or_default();
+                let of = |text: fn(&Header) -> String| header.map(|header| clean::line(&text(header))).unwrap_or_default();
                 table.row([
                     id.to_string(),
                     state.word().into(),
                     of(|header| header.run.started.clone()),
                     of(|header| header.run.operator.clone()),
-                    of(|header| {
-                        let arguments = header.arguments.iter().map(|(key, value)| format!(" {key}={value}"));
-                        std::iter::once(header.script.name.clone()).chain(arguments).collect()
-                    }),
+                    of(Header::words),
                 ]);
             }
             printer.data(table.render(printer.data_style()));
@@ -55,9 +52,15 @@ pub fn run(options: &cli::Runs, printer: &Printer) -> Exit {
     }
 }
 
+/// All runs, the newest first.
 fn list(options: &cli::Runs) -> Result<Vec<(RunId, Chain, State)>, Failure> {
     if options.from.is_empty() {
-        return Ok(journaling::runs().list()?.into_iter().map(|kept| (kept.id, kept.chain.unwrap_or_default(), kept.state)).collect());
+        return Ok(journaling::runs()
+            .list()?
+            .into_iter()
+            .rev()
+            .map(|kept| (kept.id, kept.chain.unwrap_or_default(), kept.state))
+            .collect());
     }
     let (outside, _) = found::outside(&options.ssh, std::path::Path::new("."))?;
     let copies = copies::read(&outside, &options.from, None)?;
@@ -71,7 +74,7 @@ fn list(options: &cli::Runs) -> Result<Vec<(RunId, Chain, State)>, Failure> {
         let state = State::of(&chain, false);
         Some((id, chain, state))
     };
-    Ok(runs.into_iter().filter_map(look).collect())
+    Ok(runs.into_iter().rev().filter_map(look).collect())
 }
 
 fn row_json(id: &RunId, chain: &Chain, state: State) -> serde_json::Value {

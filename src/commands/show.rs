@@ -78,11 +78,9 @@ fn render(found: &Found, verbose: bool) -> String {
     let id = &found.id;
     let mut lines = Vec::new();
     if let Some(header) = found.chain.header() {
-        let arguments = header.arguments.iter().map(|(key, value)| format!("{key}={value}"));
-        let words: Vec<String> = std::iter::once(header.script.name.clone()).chain(arguments).collect();
         let commit = header.git.as_ref().map(|git| format!(", commit {}", git.short)).unwrap_or_default();
         lines.push(format!("run {id} is {}", found.state.word()));
-        lines.push(format!("{} of {}, begun {}{commit}", words.join(" "), header.run.operator, header.run.started));
+        lines.push(format!("{} of {}, begun {}{commit}", header.words(), header.run.operator, header.run.started));
     } else {
         lines.push(format!("run {id} has no beginning: its journal was cut off"));
     }

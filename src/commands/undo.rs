@@ -38,7 +38,7 @@ pub fn run(options: &cli::Undo, printer: &Printer) -> Exit {
         Ok(outside) => outside,
         Err(failure) => return complain(printer, &failure),
     };
-    let found = Found::find(options.run.as_ref(), &options.from, &outside);
+    let found = Found::find_to(How::Undo, options.run.as_ref(), &options.from, &outside, printer);
     match found.and_then(|found| found.with_copies(&outside, options.journal.as_deref())) {
         Ok(found) => {
             found.tell_left_out(printer);

@@ -100,6 +100,12 @@ pub struct Header {
 pub const TYPED: &str = "(typed)";
 
 impl Header {
+    /// The script and its arguments, as a command line has them.
+    pub fn words(&self) -> String {
+        let arguments = self.arguments.iter().flat_map(|(key, value)| [" ", key, "=", value]);
+        std::iter::once(self.script.name.as_str()).chain(arguments).collect()
+    }
+
     /// Whether the run was typed: what it did is no script's.
     pub fn is_typed(&self) -> bool {
         self.script.text.is_empty() && self.script.name.ends_with(TYPED)

@@ -55,18 +55,29 @@ impl Runs {
         Ok(ids.into_iter().map(|id| self.look(id)).collect())
     }
 
-    /// A run's journal; without a name the last run's.
-    pub fn find(&self, id: Option<&RunId>) -> Result<Kept, Failure> {
-        let known = match id {
-            Some(id) => self.file(id).is_file().then(|| self.look(id.clone())),
-            None => self.list()?.pop(),
-        };
-        known.ok_or_else(|| match id {
-            Some(id) => Failure::refused(format!("there is no run {id} in {}", self.0.display()))
-                .hint("`podlift runs` lists those that are; `--from HOST` looks on a host"),
-            None => Failure::refused(format!("there is no run in {}", self.0.display()))
-                .hint("runs are kept in the project that podlift is run in; `--from HOST` looks on a host"),
-        })
+    /// A run's journal.
+    ///
+    /// # Errors
+    /// Refused where it is not there.
+    pub fn find(&self, id: &RunId) -> Result<Kept, Failure> {
+        if self.file(id).is_file() {
+            return Ok(self.look(id.clone()));
+        }
+        Err(Failure::refused(format!("there is no run {id} in {}", self.0.display()))
+            .hint("`podlift runs` lists those that are; `--from HOST` looks on a host"))
+    }
+
+    /// All of them as [`list`](Self::list) has them.
+    ///
+    /// # Errors
+    /// Refused where there is none.
+    pub fn some(&self) -> Result<Vec<Kept>, Failure> {
+        let runs = self.list()?;
+        if runs.is_empty() {
+            return Err(Failure::refused(format!("there is no run in {}", self.0.display()))
+                .hint("runs are kept in the project that podlift is run in; `--from HOST` looks on a host"));
+        }
+        Ok(runs)
     }
 
     /// How many whole lines a run's journal has here, whatever they say.
@@ -215,7 +226,7 @@ mod tests {
             let (_folder, runs, id, chain) = runs(&[exit]);
             let Err(refused) = runs.begin(&id, boxed) else { panic!("{exit} is begun again") };
             assert!(refused.message.contains("has begun before"), "{refused}");
-            assert_eq!(runs.find(Some(&id)).expect("it is there").chain.expect("reads"), chain, "{exit}");
+            assert_eq!(runs.find(&id).expect("it is there").chain.expect("reads"), chain, "{exit}");
         }
         let (_folder, runs, id, _) = runs(&["refused"]);
         runs.begin(&id, boxed).expect("it had changed nothing");
@@ -227,7 +238,7 @@ mod tests {
         runs.open(&id, &chain, boxed).expect("nobody has it").append(ended("mixed")).expect("writes");
         let Err(refused) = runs.open(&id, &chain, boxed) else { panic!("what was read is old") };
         assert_eq!(refused.message, "run r1 has gone on meanwhile");
-        let known = runs.find(Some(&id)).expect("it is there").chain.expect("reads");
+        let known = runs.find(&id).expect("it is there").chain.expect("reads");
         assert_eq!(known.entries().len(), 2);
         assert!(runs.open(&id, &known, boxed).is_ok());
     }
@@ -237,10 +248,10 @@ mod tests {
         let (_folder, runs, id, chain) = runs(&["interrupted", "interrupted", "mixed"]);
         let damaged = chain.text().replacen("interrupted", "undone", 1);
         fs::write(runs.file(&id), &damaged).expect("writes");
-        let kept = runs.find(Some(&id)).expect("it is there");
+        let kept = runs.find(&id).expect("it is there");
         assert_eq!((kept.chain.is_err(), kept.state, runs.lines(&id)), (true, State::Interrupted, 3));
         let journal = runs.open(&id, &chain, boxed).expect("nobody has it");
-        assert_eq!(runs.find(Some(&id)).expect("it is there").chain.expect("reads"), journal.chain());
+        assert_eq!(runs.find(&id).expect("it is there").chain.expect("reads"), journal.chain());
         assert_eq!(fs::read_to_string(runs.file(&id).with_file_name("journal.apart.jsonl")).expect("it is kept"), damaged);
     }
 
@@ -255,7 +266,7 @@ mod tests {
         let journal = runs.open(&id, &there, boxed).expect("nobody has it");
         assert!(matches!(runs.open(&id, &there, boxed), Err(failure) if failure.message.contains("still running")));
         journal.append(ended("done")).expect("writes");
-        assert_eq!(runs.find(Some(&id)).expect("it is there").chain.expect("reads"), journal.chain());
+        assert_eq!(runs.find(&id).expect("it is there").chain.expect("reads"), journal.chain());
         let beside = |name: &str| {
             let text = fs::read_to_string(runs.file(&id).with_file_name(name)).expect("it is kept");
             Chain::read(&text).expect("reads").entries().len()

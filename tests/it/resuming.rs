@@ -139,6 +139,28 @@ fn a_run_is_shown_and_listed() {
 }
 
 #[test]
+fn a_run_that_did_nothing_is_passed_over_where_none_is_named() {
+    let project = local();
+    killed_at(&project, 8);
+    project.write("refused.rhai", "fail(\"not today\");\n");
+    ends(&project.podlift(&["run", "refused.rhai"]), 1);
+    let states = || -> Vec<String> {
+        let runs: Vec<serde_json::Value> = serde_json::from_str(project.podlift(&["runs", "--json"]).text()).expect("JSON");
+        runs.iter().map(|run| run["state"].as_str().expect("a state").to_owned()).collect()
+    };
+    assert_eq!(states(), ["failed", "interrupted"], "the newest first");
+    let undone = project.podlift(&["undo"]);
+    ends(&undone, 0);
+    for words in [", deploy.rhai of ", ": the newest that did something: ", "which is newer, failed before it did anything"] {
+        assert!(undone.stderr.contains(words), "{words:?} is not in\n{}", undone.stderr);
+    }
+    assert_eq!(states(), ["failed", "undone"]);
+    let refused = project.podlift(&["undo"]);
+    ends(&refused, 3);
+    assert!(refused.stderr.contains("all that an undo takes back was undone"), "{}", refused.stderr);
+}
+
+#[test]
 fn what_was_skipped_is_told_as_skipped_and_what_is_in_doubt_as_that() {
     let project = local();
     killed_at(&project, 6);
