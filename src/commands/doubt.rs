@@ -128,6 +128,11 @@ fn refusal(unknown: &[&Intent], run: &RunId, how: How) -> Failure {
             format!("find out, then `podlift resume {run} --in-doubt done`, or `redo` (it is done again), or `skip` (it is left out)")
         }
     };
+    let elsewhere = unknown.iter().filter_map(|call| call.asked.op.host()).find(|host| !host.is_local());
+    let failure = match elsewhere {
+        Some(host) => failure.hint(format!("nobody has ended it on {}: it may still run there, and only `redo` ends it first", host.name)),
+        None => failure,
+    };
     let failure = failure.hint(hint);
     if unknown.len() > 1 { failure.hint("one answer goes for all of them; at a terminal each is asked about") } else { failure }
 }

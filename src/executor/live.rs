@@ -11,8 +11,9 @@ use super::{Call, Executor, Outcome, call::Urgency, confirm};
 use crate::{
     failure::{Failure, FailureKind},
     fleet::{
-        Connection, Fleet, build, command, containers, engine, health, history, http, lease, local, nginx, postgres, prometheus, registry,
-        ship, survey,
+        Connection, Fleet, build,
+        command::{self, Attempt},
+        containers, engine, health, history, http, lease, local, nginx, postgres, prometheus, registry, ship, survey,
     },
     model::{ContainerName, Host, HostName, RouteTable},
     op::{Drain, Drained, Healthcheck, OnTimeout, Op, Pause, Place, Preview, SetWeights, Start, Traffic},
@@ -87,7 +88,7 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
         }
         Op::Logs(op) => plain(containers::logs(&*fleet.host(&op.host).await?, &op.containers, op.lines, secrets)).await,
         Op::Traffic(op) => traffic(fleet, op, call).await,
-        Op::Probe(op) => plain(command::run(fleet, &op.invocation, &call.token, progress)).await,
+        Op::Probe(op) => plain(command::run(fleet, &op.invocation, Attempt::Read, &call.token, progress)).await,
         Op::HttpGet(op) => plain(http::get(fleet, op)).await,
         Op::Reachable(op) => Ok(Outcome::of(answers(fleet, &op.host).await)),
         Op::Git(_) => plain(local::git(fleet)).await,
@@ -138,7 +139,8 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
         Op::Remove(op) => Ok(Outcome::of(()).without(containers::remove(&*fleet.host(&op.host).await?, op).await?)),
         Op::Prune(op) => plain(containers::prune(&*fleet.host(&op.host).await?, op)).await,
         Op::Hook(op) => {
-            let output = command::run(fleet, &op.invocation, &call.token, progress).await?;
+            let attempt = if call.is_in_doubt { Attempt::Again } else { Attempt::First };
+            let output = command::run(fleet, &op.invocation, attempt, &call.token, progress).await?;
             Ok(Outcome::of(output).undone_by(op.inverse()))
         }
         Op::Query(op) => plain(postgres::query(fleet, op)).await,

@@ -144,7 +144,7 @@ impl<E: Executor> Record<E> {
             return match supposed(&answer, &call.op) {
                 Some(outcome) => Ok((outcome, Some(self.decide.who()))),
                 None if answer == Answer::Abort => Err(unanswered(call)),
-                None => self.inner.perform(call).map(|outcome| (outcome, None)),
+                None => self.inner.perform(&Call { is_in_doubt: true, ..call.clone() }).map(|outcome| (outcome, None)),
             };
         }
         match self.inner.perform(&Call { is_in_doubt: true, ..call.clone() }) {

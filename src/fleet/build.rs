@@ -23,7 +23,7 @@ use self::{
 use crate::{
     executor::Progress,
     failure::{Failure, FailureKind},
-    fleet::{Fleet, images::digest},
+    fleet::{Fleet, group::Group, images::digest},
     model::{Image, Text},
     op,
 };
@@ -114,7 +114,10 @@ impl Builder<'_> {
     }
 
     async fn follow(&self, prepared: &Prepared, output: &mut Output, progress: &dyn Progress) -> io::Result<ExitStatus> {
-        let mut child = self.docker().args(&prepared.arguments).envs(prepared.environment.iter().cloned()).spawn()?;
+        let group = Group::watched()?;
+        let mut docker = self.docker();
+        docker.args(&prepared.arguments).envs(prepared.environment.iter().cloned()).process_group(group.id());
+        let mut child = docker.spawn()?;
         let mut stdout = Lines::new(child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
         let mut stderr = Lines::new(child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?);
         let (mut more_stdout, mut more_stderr) = (true, true);
@@ -129,7 +132,9 @@ impl Builder<'_> {
                 keep(output, line);
             }
         }
-        child.wait().await
+        let status = child.wait().await?;
+        group.leave().await;
+        Ok(status)
     }
 
     fn docker(&self) -> Command {

@@ -125,7 +125,7 @@ async fn git_output(fleet: &Fleet, arguments: &[&str]) -> Result<CommandOutput, 
         assume: None,
     };
     let token = crate::model::Token::new("0000000000").expect("ten digits");
-    Box::pin(super::command::run(fleet, &invocation, &token, &crate::executor::event::Discard)).await
+    Box::pin(super::command::run(fleet, &invocation, super::command::Attempt::Read, &token, &crate::executor::event::Discard)).await
 }
 
 /// Reads a text file, its path relative to the script's folder.

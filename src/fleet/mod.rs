@@ -5,6 +5,7 @@ pub mod command;
 pub mod connection;
 pub mod containers;
 pub mod engine;
+mod group;
 pub mod health;
 pub mod history;
 pub mod http;

@@ -2,6 +2,7 @@
 
 mod looking;
 mod older_releases;
+mod outliving;
 mod plans;
 mod questions;
 mod saving;

@@ -20,6 +20,7 @@ mod failing_deploys;
 mod forked_runs;
 mod interruptions;
 mod killed_changes;
+mod killed_commands;
 mod killed_deploys;
 mod leases;
 mod load;

@@ -7,7 +7,7 @@
 mod contained;
 mod resolved;
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{io, process::Stdio, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
@@ -23,6 +23,7 @@ use super::{
     Connection, Fleet, Request,
     connection::{OUTPUT_LIMIT, exit_code},
     containers::one_off,
+    group::Group,
 };
 use crate::{
     executor::Progress,
@@ -35,7 +36,12 @@ use crate::{
 const END: &str = r#"marked() { for f in /proc/[0-9]*/environ; do if tr '\0' '\n' <"$f" 2>/dev/null | grep -qx "PODLIFT_CALL=$1"; then p=${f#/proc/}; echo "${p%/environ}"; fi; done; }
 p=$(marked "$1"); [ -z "$p" ] || kill -TERM $p 2>/dev/null
 for i in 1 2 3 4 5 6 7 8 9 10; do p=$(marked "$1"); [ -n "$p" ] || exit 0; sleep 0.2; done
-kill -KILL $p 2>/dev/null"#;
+kill -KILL $p 2>/dev/null
+for i in 1 2 3 4 5; do p=$(marked "$1"); [ -n "$p" ] || exit 0; sleep 0.2; done
+exit 3"#;
+
+/// What [`END`] exits with where something goes on.
+const GOES_ON: i64 = 3;
 
 /// How long the end of a command may take.
 const ENDING: Duration = Duration::from_secs(15);
@@ -44,8 +50,21 @@ const ENDING: Duration = Duration::from_secs(15);
 const WAY: Duration = Duration::from_secs(20);
 
 /// The variable by which a command's processes are found when they have to be ended.
+const MARK: &str = "PODLIFT_CALL";
+
 fn mark(token: &Token) -> String {
-    format!("PODLIFT_CALL={token}")
+    format!("{MARK}={token}")
+}
+
+/// What a command is to its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It only reads.
+    Read,
+    /// It may change something, and is begun for the first time.
+    First,
+    /// An earlier process has begun it, which died: what is left of that is ended first.
+    Again,
 }
 
 /// Ends a command on a host, or in a container there, when it is not waited for any longer.
@@ -82,16 +101,29 @@ impl Drop for Ending {
 }
 
 /// Runs a command and waits for its end. Another exit code than 0 is a failure where the invocation says so.
-pub async fn run(fleet: &Fleet, invocation: &Invocation, token: &Token, progress: &dyn Progress) -> Result<CommandOutput, Failure> {
+///
+/// One of this machine that may change something does not outlive podlift; what one on a host did that outlived it is ended before
+/// it is done again.
+pub async fn run(
+    fleet: &Fleet,
+    invocation: &Invocation,
+    attempt: Attempt,
+    token: &Token,
+    progress: &dyn Progress,
+) -> Result<CommandOutput, Failure> {
     let secrets = fleet.secrets();
     let command = Resolved::new(invocation, secrets)?;
     let place = invocation.place.host().map_or("local", |host| host.name.as_str());
     progress.sent(place, &format!("run {}", invocation.command));
     let limit = invocation.timeout.duration();
+    if attempt == Attempt::Again {
+        progress.sent(place, "end what is left of it");
+        Box::pin(end(fleet, invocation, token)).await?;
+    }
     let done = async {
         match &invocation.place {
-            Place::Local => Box::pin(here(fleet, &command)).await,
-            Place::Host { host } => Box::pin(there(&fleet.host(host).await?, &command, token, limit)).await,
+            Place::Local => Box::pin(here(fleet, &command, attempt, token)).await,
+            Place::Host { host } => Box::pin(there(&fleet.host(host).await?, &command, attempt, token, limit)).await,
             Place::Container { host, container } => Box::pin(inside(&fleet.host(host).await?, container, &command, token)).await,
             Place::OneOff { host, project, service, reference, version } => {
                 let connection = fleet.host(host).await?;
@@ -132,38 +164,55 @@ fn tail(text: &str) -> String {
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
-/// Ends everything that a local command started when it is not waited for any longer.
-struct Group(Option<u32>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(id) = self.0 {
-            let mut kill = std::process::Command::new("kill");
-            let _ = kill.args(["-KILL", "--", &format!("-{id}")]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+/// Ends what an earlier process of the run began and left running.
+///
+/// # Errors
+/// As an interruption where something of it goes on: then nothing may be done again.
+async fn end(fleet: &Fleet, invocation: &Invocation, token: &Token) -> Result<(), Failure> {
+    let program = ["sh", "-c", END, "sh", token.as_str()];
+    let output = match &invocation.place {
+        // Its name is taken as long as it is there, and what has it then is removed.
+        Place::OneOff { .. } => return Ok(()),
+        Place::Local => Command::new("sh").args(&program[1..]).output().await.map_or(0, |output| exit_code(output.status)),
+        Place::Host { host } => fleet.host(host).await?.run(Request::new(&program).timeout(ENDING)).await?.code,
+        Place::Container { host, container } => {
+            let words = Ok(program.map(Into::into).to_vec());
+            let end = Resolved { words, hidden: false, env: Vec::new(), stdin: Vec::new() };
+            exec(&*fleet.host(host).await?, container, end.program(), Vec::new(), &[]).await?.code
         }
+    };
+    if output != GOES_ON {
+        return Ok(());
     }
+    let place = invocation.place.host().map_or_else(|| "here".to_owned(), |host| format!("on {}", host.name));
+    let message =
+        format!("{} was begun by an earlier process of the run, still goes on {place}, and could not be ended", called(invocation));
+    Err(Failure::new(FailureKind::Interrupted, message).hint("end it, or wait for its end, then `podlift resume`"))
 }
 
 /// Runs it in the script's folder.
-async fn here(fleet: &Fleet, command: &Resolved) -> Result<CommandOutput, Failure> {
+async fn here(fleet: &Fleet, command: &Resolved, attempt: Attempt, token: &Token) -> Result<CommandOutput, Failure> {
     let program = command.program();
     let Some((first, rest)) = program.split_first() else { return Err(Failure::refused("the command is empty")) };
+    let not_started = |what: &str, error: io::Error| {
+        Failure::new(FailureKind::Command, format!("{what} could not be started here: {error}"))
+            .hint("is it installed, and in PATH?")
+            .not_sent()
+    };
+    let watched = if attempt == Attempt::Read { None } else { Some(Group::watched().map_err(|error| not_started("sh", error))?) };
     let child = Command::new(first)
         .args(rest)
         .envs(command.variables())
+        .env(MARK, token.as_str())
         .current_dir(fleet.folder())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
+        .process_group(watched.as_ref().map_or(0, Group::id))
         .kill_on_drop(true)
         .spawn();
-    let mut child = child.map_err(|error| {
-        Failure::new(FailureKind::Command, format!("{first} could not be started here: {error}"))
-            .hint("is it installed, and in PATH?")
-            .not_sent()
-    })?;
-    let mut group = Group(child.id());
+    let mut child = child.map_err(|error| not_started(first, error))?;
+    let group = watched.unwrap_or_else(|| Group::led_by(&child));
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let write = async {
         if let Some(mut stdin) = stdin {
@@ -173,7 +222,7 @@ async fn here(fleet: &Fleet, command: &Resolved) -> Result<CommandOutput, Failur
     };
     let ((), stdout, stderr) = tokio::join!(write, collect(stdout), collect(stderr));
     let status = child.wait().await.map_err(|error| Failure::failed(format!("{first} was lost: {error}")))?;
-    group.0 = None;
+    group.leave().await;
     Ok(CommandOutput { code: exit_code(status), stdout, stderr })
 }
 
@@ -196,10 +245,19 @@ fn keep(kept: &mut Vec<u8>, part: &[u8]) {
 }
 
 /// Runs it on a host.
-async fn there(connection: &Arc<Connection>, command: &Resolved, token: &Token, limit: Duration) -> Result<CommandOutput, Failure> {
+async fn there(
+    connection: &Arc<Connection>,
+    command: &Resolved,
+    attempt: Attempt,
+    token: &Token,
+    limit: Duration,
+) -> Result<CommandOutput, Failure> {
     let (name, stdin) = command.wrapped(token);
     let mut ending = Ending::new(connection, None, token);
-    let output = connection.run(Request::new(&["env", &mark(token), "sh", "-c", WRAPPER, &name]).stdin(stdin).timeout(limit + WAY)).await;
+    let mark = mark(token);
+    let program = ["env", &mark, "sh", "-c", WRAPPER, &name];
+    let request = Request::new(&program).stdin(stdin).timeout(limit + WAY).watched(attempt != Attempt::Read);
+    let output = connection.run(request).await;
     ending.is_over = output.is_ok();
     output
 }
@@ -239,7 +297,7 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .expect("there is a shell");
-        std::io::Write::write_all(&mut child.stdin.take().expect("piped"), &stdin).expect("it reads");
+        io::Write::write_all(&mut child.stdin.take().expect("piped"), &stdin).expect("it reads");
         String::from_utf8(child.wait_with_output().expect("it ends").stdout).expect("text")
     }
 

@@ -347,7 +347,7 @@ impl Connection {
         let done = async {
             let opened = self.opened().await?;
             match &opened.session {
-                None => here(program, &request.stdin).await.map_err(|error| self.not_started(&what(), &error)),
+                None => here(program, &request.stdin, request.watched).await.map_err(|error| self.not_started(&what(), &error)),
                 Some(session) => there(session, program, &request.stdin).await.map_err(|error| match error {
                     openssh::Error::Remote(error) => self.not_started(&what(), &error),
                     error => trouble::lost(&self.host, &what()).detail("ssh", error.to_string()),

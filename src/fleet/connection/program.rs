@@ -6,18 +6,22 @@ use std::{io, process::Stdio};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::OUTPUT_LIMIT;
-use crate::{fleet::ssh::OpenSession, op::CommandOutput};
+use crate::{
+    fleet::{group::Group, ssh::OpenSession},
+    op::CommandOutput,
+};
 
-/// Runs a program on the operator's own machine.
-pub(super) async fn here(program: &[&str], stdin: &[u8]) -> io::Result<CommandOutput> {
+/// Runs a program on the operator's own machine; one that is `watched` ends with podlift, however that ends.
+pub(super) async fn here(program: &[&str], stdin: &[u8], watched: bool) -> io::Result<CommandOutput> {
     let (program, arguments) = program.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let group = watched.then(Group::watched).transpose()?;
     let child = tokio::process::Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
-        .process_group(0)
+        .process_group(group.as_ref().map_or(0, Group::id))
         .spawn();
     let mut child = match child {
         // As the shell on a host says it.
@@ -28,7 +32,11 @@ pub(super) async fn here(program: &[&str], stdin: &[u8]) -> io::Result<CommandOu
     };
     let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (stdout, stderr) = converse(streams, stdin).await?;
-    Ok(CommandOutput { code: exit_code(child.wait().await?), stdout, stderr })
+    let code = exit_code(child.wait().await?);
+    if let Some(group) = group {
+        group.leave().await;
+    }
+    Ok(CommandOutput { code, stdout, stderr })
 }
 
 /// Runs a program on a host.

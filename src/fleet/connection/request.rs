@@ -15,12 +15,14 @@ pub struct Request<'a> {
     pub timeout: Duration,
     /// What people call it, where its first words say too little.
     pub name: Option<&'a str>,
+    /// Whether on the operator's own machine it ends with podlift, however that ends.
+    pub watched: bool,
 }
 
 impl<'a> Request<'a> {
     /// A command that reads nothing, needs no root and takes at most 30 s.
     pub const fn new(program: &'a [&'a str]) -> Self {
-        Self { program, stdin: Vec::new(), sudo: false, timeout: Duration::from_secs(30), name: None }
+        Self { program, stdin: Vec::new(), sudo: false, timeout: Duration::from_secs(30), name: None, watched: false }
     }
 
     /// Gives it something to read.
@@ -41,6 +43,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub const fn called(mut self, name: &'a str) -> Self {
         self.name = Some(name);
+        self
+    }
+
+    /// Says whether on the operator's own machine it ends with podlift.
+    #[must_use]
+    pub const fn watched(mut self, watched: bool) -> Self {
+        self.watched = watched;
         self
     }
 

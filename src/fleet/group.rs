@@ -1,0 +1,110 @@
+//! Groups of processes on the operator's own machine: what a program started ends with it, and with podlift.
+#![expect(clippy::disallowed_types, reason = "fleet/ starts programs")]
+
+use std::{io, process::Stdio};
+
+use tokio::process::{Child, ChildStdin, Command};
+
+/// Waits for the end of its input, which comes when podlift ends, in whatever way, and then ends its whole group and itself. The
+/// group is its own, so that its number is nobody else's while it waits. It does not end by what a program sends to its group.
+const WATCH: &str = "trap '' HUP INT QUIT PIPE ALRM TERM USR1 USR2 TSTP TTIN TTOU; read -r line; kill -KILL 0";
+
+/// A group of processes, which is ended when it is dropped.
+pub struct Group {
+    id: Option<u32>,
+    watch: Option<(Child, ChildStdin)>,
+}
+
+impl Group {
+    /// A group that also ends when podlift does, even by SIGKILL. Programs are started [in it](Self::id).
+    ///
+    /// # Errors
+    /// Where there is no shell that watches it.
+    pub fn watched() -> io::Result<Self> {
+        let mut watch = Command::new("sh")
+            .args(["-c", WATCH])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        let stdin = watch.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok(Self { id: watch.id(), watch: Some((watch, stdin)) })
+    }
+
+    /// The group that this program leads.
+    pub fn led_by(program: &Child) -> Self {
+        Self { id: program.id(), watch: None }
+    }
+
+    /// Its number, for [`Command::process_group`].
+    pub fn id(&self) -> i32 {
+        self.id.and_then(|id| i32::try_from(id).ok()).unwrap_or_default()
+    }
+
+    /// Ends the watch: the program has ended, and what it left running on purpose goes on.
+    pub async fn leave(mut self) {
+        self.id = None;
+        if let Some((mut watch, stdin)) = self.watch.take() {
+            // Its input ends behind it.
+            let _ = watch.kill().await;
+            drop(stdin);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            let mut kill = std::process::Command::new("kill");
+            let _ = kill.args(["-KILL", "--", &format!("-{id}")]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program in the group that lasts until it is ended.
+    fn lasting(group: &Group) -> Child {
+        Command::new("sleep").arg("300").process_group(group.id()).spawn().expect("there is sleep")
+    }
+
+    #[tokio::test]
+    async fn a_group_ends_when_its_input_does() {
+        use std::os::unix::process::ExitStatusExt;
+        let mut group = Group::watched().expect("there is sh");
+        let mut program = lasting(&group);
+        // As the end of podlift's process closes it.
+        let (mut watch, stdin) = group.watch.take().expect("it is watched");
+        drop(stdin);
+        assert_eq!(program.wait().await.expect("it ends").signal(), Some(9));
+        assert_eq!(watch.wait().await.expect("it ends").signal(), Some(9));
+        group.id = None;
+    }
+
+    #[tokio::test]
+    async fn a_group_that_is_dropped_ends_and_one_that_is_left_goes_on() {
+        let group = Group::watched().expect("there is sh");
+        let mut program = lasting(&group);
+        drop(group);
+        assert!(!program.wait().await.expect("it ends").success());
+
+        let group = Group::watched().expect("there is sh");
+        let mut program = lasting(&group);
+        group.leave().await;
+        assert!(program.try_wait().expect("it can be asked").is_none(), "it goes on");
+        program.kill().await.expect("it runs");
+    }
+
+    #[tokio::test]
+    async fn what_a_program_sends_to_its_group_does_not_end_the_watch() {
+        let mut group = Group::watched().expect("there is sh");
+        let script = "trap '' TERM; kill -TERM 0; kill -USR1 0; exit 3";
+        let program = Command::new("sh").args(["-c", script]).process_group(group.id()).status().await.expect("there is sh");
+        assert!(!program.success());
+        let (watch, _) = group.watch.as_mut().expect("it is watched");
+        assert!(watch.try_wait().expect("it can be asked").is_none());
+    }
+}
