@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::{
     complaint,
     environment::Environment,
-    exit::{Cause, Exit, Remains},
+    exit::Exit,
     identity,
     inventory::Inventory,
     mode::Mode,
@@ -64,10 +64,7 @@ pub fn spinner(printer: &Printer) -> Arc<dyn Narrator> {
 pub fn find(place: &cli::Where, printer: &Printer) -> Result<About, Exit> {
     let failed = |failure: Failure| {
         complaint::tell_failure(printer, &failure);
-        match Exit::of(Cause::Failure(failure.kind), Remains::Nothing) {
-            Exit::Refused => Exit::Bad,
-            exit => exit,
-        }
+        Exit::not_begun(failure.kind)
     };
     let Some(script) = &place.script else {
         let folder = Path::new(".");
@@ -103,7 +100,7 @@ pub fn learn(
     }
     let model = Modelled::new(Simulated::new(Kept::default(), outside.executor()));
     let stack = Stack::over(Arc::new(model), Arc::new(Deaf), Terms::default());
-    let ended = script.run(ScriptRun {
+    let (ended, project) = script.look(ScriptRun {
         arguments: arguments.to_vec(),
         executor: stack.executor(),
         narrator: Arc::new(Deaf),
@@ -112,7 +109,7 @@ pub fn learn(
         cancellation: Cancellation::default(),
         secrets: Arc::new(environment),
     });
-    let inventory = Inventory::of(&stack.records());
+    let inventory = Inventory::of(project, &stack.records());
     match ended {
         Err(ended) if inventory.hosts.is_empty() => {
             complaint::tell(printer, &[complaint::harmless(ended.diagnostic)], script.sources());

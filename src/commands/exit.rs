@@ -81,6 +81,14 @@ impl Exit {
         }
     }
 
+    /// The code of what did not begin: what is refused before a script is there is an argument that does not fit.
+    pub const fn not_begun(kind: FailureKind) -> Self {
+        match kind {
+            FailureKind::Refused => Self::Bad,
+            kind => Self::of(Cause::Failure(kind), Remains::Nothing),
+        }
+    }
+
     /// The code as a number.
     pub const fn code(self) -> u8 {
         self as u8

@@ -43,13 +43,10 @@ impl Inventory {
         self.hosts.values().map(move |host| Part { host, services: &self.services, here: here(host) })
     }
 
-    /// What these calls are about.
-    pub fn of(records: &[Recorded]) -> Self {
-        let mut inventory = Self::default();
+    /// What these calls of a script of this project are about.
+    pub fn of(project: ProjectName, records: &[Recorded]) -> Self {
+        let mut inventory = Self { project, ..Self::default() };
         for op in records.iter().map(|record| &*record.op) {
-            if let Some(project) = op.project() {
-                inventory.project = project.clone();
-            }
             if let Some(database) = op.database() {
                 let is_changed = matches!(op, Op::Sql(_) | Op::Backfill(_));
                 match inventory.databases.iter_mut().find(|asked| asked.database == *database) {
@@ -77,25 +74,15 @@ mod tests {
     use crate::{
         executor::{Key, Outcome},
         failure::Origin,
-        model::Period,
-        op::{CommandLine, Find, Hook, HookLease, Invocation, Now, Place, Sought},
+        op::{Find, Now, Sought},
     };
 
-    fn record(op: Op) -> Recorded {
-        Recorded {
-            key: Key::call("", 1),
-            op: op.into(),
-            origin: Origin { file: "deploy.rhai".into(), line: 1, column: 1 },
-            result: Ok(Outcome::default()),
-            seconds: 0.0,
-        }
-    }
-
     #[test]
-    fn hosts_and_project_come_from_the_calls() {
+    fn hosts_come_from_the_calls() {
+        let shop = ProjectName::new("shop").expect("valid");
         let find = Find {
             host: Host::parse("deploy@h1").expect("valid"),
-            project: ProjectName::new("shop").expect("valid"),
+            project: shop.clone(),
             service: ServiceName::new("web").expect("valid"),
             proxies: vec![Host::parse("balancer").expect("valid")],
             sought: Sought::Running,
@@ -107,29 +94,8 @@ mod tests {
             result: Ok(Outcome::default()),
             seconds: 0.0,
         };
-        let inventory = Inventory::of(&[record(Now {}.into()), record(find.into())]);
+        let inventory = Inventory::of(shop, &[record(Now {}.into()), record(find.into())]);
         assert_eq!(inventory.project.as_str(), "shop");
         assert_eq!(inventory.hosts.keys().map(HostName::as_str).collect::<Vec<_>>(), ["balancer", "h1"]);
-    }
-
-    #[test]
-    fn the_project_of_commands_is_that_of_their_leases() {
-        let hook = |place| Hook {
-            invocation: Invocation {
-                place,
-                command: CommandLine::Shell("true".into()),
-                env: BTreeMap::new(),
-                stdin: None,
-                timeout: Period::seconds(1),
-                check: true,
-                name: None,
-                assume: None,
-            },
-            undo: None,
-            lease: Some(HookLease { project: ProjectName::new("shop").expect("valid"), service: ServiceName::new("web").expect("valid") }),
-        };
-        let there = hook(Place::Host { host: Host::parse("h1").expect("valid") });
-        assert_eq!(Inventory::of(&[record(there.into())]).project.as_str(), "shop");
-        assert_eq!(Op::from(hook(Place::Local)).project(), None, "no host has a lease for it");
     }
 }

@@ -164,3 +164,29 @@ pub struct CommandOutput {
     /// Its standard error, likewise.
     pub stderr: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_project_of_a_command_on_a_host_is_that_of_its_lease() {
+        let hook = |place| {
+            let invocation = Invocation {
+                place,
+                command: CommandLine::Shell("true".into()),
+                env: BTreeMap::new(),
+                stdin: None,
+                timeout: Period::seconds(1),
+                check: true,
+                name: None,
+                assume: None,
+            };
+            let (project, service) = (ProjectName::new("shop").expect("valid"), ServiceName::new("web").expect("valid"));
+            Op::from(Hook { invocation, undo: None, lease: Some(HookLease { project, service }) })
+        };
+        let there = hook(Place::Host { host: Host::parse("h1").expect("valid") });
+        assert_eq!(there.project().map(ProjectName::as_str), Some("shop"));
+        assert_eq!(hook(Place::Local).project(), None, "no host has a lease for it");
+    }
+}

@@ -19,7 +19,10 @@ use super::{
     sources::Sources,
     types,
 };
-use crate::failure::{Failure, FailureKind};
+use crate::{
+    failure::{Failure, FailureKind},
+    model::ProjectName,
+};
 
 /// A script that was read, with what a check found in it and its imports.
 pub struct Checked {
@@ -102,6 +105,17 @@ impl Checked {
     /// Runs it and blocks until it ends. A script with findings does not begin: the first of them is told.
     pub fn run(&self, run: ScriptRun) -> Result<(), Ended> {
         self.begin(|tree| run.perform(tree, &self.resolver))
+    }
+
+    /// The same; also tells which project it named, as far as it came.
+    pub fn look(&self, run: ScriptRun) -> (Result<(), Ended>, ProjectName) {
+        let mut project = ProjectName::default();
+        let ended = self.begin(|tree| {
+            let (ended, named) = run.look(tree, &self.resolver);
+            project = named;
+            ended
+        });
+        (ended, project)
     }
 
     /// The same, as a test of it, on this thread: it has the stack that scripts need.

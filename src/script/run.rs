@@ -23,6 +23,7 @@ use super::{
 use crate::{
     executor::{Branches, Cancellation, Executor, Narrator, RunInfo, branches::STACK, call::Urgency},
     failure::{Failure, FailureKind},
+    model::ProjectName,
 };
 
 /// What a script is run with.
@@ -71,8 +72,18 @@ impl ScriptRun {
     /// Runs a script that was compiled in its place of the resolver's line space, on a thread of its own, and blocks until it
     /// ends.
     pub fn perform(self, script: &AST, resolver: &Resolver) -> Result<(), Stopped> {
-        let begun = self.takes_its_arguments(script)?.begin(resolver);
-        begun.on_a_thread(|engine, session| engine.run_ast(script).and_then(|()| finish(session)))
+        self.look(script, resolver).0
+    }
+
+    /// The same; also tells which project it named, as far as it came.
+    pub fn look(self, script: &AST, resolver: &Resolver) -> (Result<(), Stopped>, ProjectName) {
+        let begun = match self.takes_its_arguments(script) {
+            Ok(run) => run.begin(resolver),
+            Err(stopped) => return (Err(stopped), ProjectName::default()),
+        };
+        let session = begun.session.clone();
+        let ended = begun.on_a_thread(|engine, session| engine.run_ast(script).and_then(|()| finish(session)));
+        (ended, session.project())
     }
 
     /// The same, as a test of the script, on this thread: it has the stack that scripts need.

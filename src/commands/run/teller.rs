@@ -16,7 +16,7 @@ use crate::{
         mode::Mode,
     },
     executor::{Narrator, ending::Ending},
-    failure::{Failure, FailureKind},
+    failure::Failure,
     script::{Checked, diagnostics::Diagnostic, sources::Sources},
     terminal::{Conclusion, Json, Plain, Printer, Tree, words},
 };
@@ -59,9 +59,7 @@ impl<'a> Teller<'a> {
 
     pub(super) fn failed_early(&self, failure: &Failure) -> Exit {
         complaint::tell_failure(self.printer, failure);
-        let exit = Exit::of(Cause::Failure(failure.kind), Remains::Nothing);
-        // What is refused before a script is there is an argument that does not fit.
-        let exit = if failure.kind == FailureKind::Refused { Exit::Bad } else { exit };
+        let exit = Exit::not_begun(failure.kind);
         self.conclude(exit, "not begun".into(), Some("nothing was touched".into()), &Counts::default(), None, &[why(failure)]);
         exit
     }

@@ -28,3 +28,13 @@ fn programs_are_told_why_a_run_was_not_begun() {
     assert_eq!((output.code, &result["end"]), (2, &"not begun".into()));
     assert!(result["diagnostics"][0]["message"].as_str().is_some_and(|why| why.contains("deploy.rhai")), "{result}");
 }
+
+#[test]
+fn the_project_of_a_script_without_services_is_the_one_that_it_names() {
+    let project = Project::new();
+    project.write("chores.rhai", "project(\"shop\");\nhook(\"local\", \"true\");\n");
+    let status = project.podlift(&["lock", "status", "chores.rhai"]);
+    assert_eq!((status.code, status.stderr.trim()), (0, "no run has a lease in the project shop"));
+    let shown = project.podlift(&["ps", "chores.rhai"]);
+    assert_eq!((shown.code, shown.stderr.trim()), (0, "no container of the project shop is on any host that the script names"));
+}
