@@ -19,7 +19,7 @@ use super::{
     place::Place,
     run::quoted,
     stack::{Modelled, Stack, states},
-    work::{Finished, Work},
+    work::{Finished, Manner, Work},
 };
 use crate::{
     cli,
@@ -43,7 +43,7 @@ pub fn run(options: &cli::Repl, printer: &Printer) -> Exit {
         Ok(exit) => exit,
         Err(failure) => {
             complaint::tell_failure(printer, &failure);
-            Exit::Error
+            Exit::not_begun(failure.kind)
         }
     }
 }
@@ -102,7 +102,7 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
         complaint::tell(printer, std::slice::from_ref(&ended.diagnostic), typed.sources());
     }
     let ended = ended.and_then(|ended| ended);
-    let finished = Work { stack: &stack, journal: &journal, run: &run, decide: &Nobody, mode }.finish(&ended, true);
+    let finished = Work { stack: &stack, journal: &journal, run: &run, decide: &Nobody, mode }.finish(&ended, Manner::Typed);
     finished.kept_leases.iter().for_each(|failure| printer.tell(lock::not_given_back(failure)));
     let kept = model.as_ref().map_or(Ok(()), |model| mode.keep(model));
     if ended.is_err() && !mode.is_modelled() {

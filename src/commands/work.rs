@@ -37,6 +37,17 @@ pub struct Work<'a> {
     pub mode: Mode,
 }
 
+/// What a run follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Its script.
+    Script,
+    /// Its script, in which a variable was set by hand: the script alone does not lead to where the run is.
+    ByHand,
+    /// What is typed: there is no script, and what fails takes nothing back.
+    Typed,
+}
+
 /// How a process ended its work.
 pub struct Finished {
     /// What the shell is told.
@@ -76,15 +87,19 @@ impl Work<'_> {
     }
 
     /// Ends the work on a script that came to its end, or failed and was taken back: reads what is live, gives the leases back
-    /// and notes the end. `is_by_hand`: the script alone does not lead to where the run is.
-    pub fn finish(&self, ended: &Result<(), Ended>, is_by_hand: bool) -> Finished {
+    /// and notes the end.
+    pub fn finish(&self, ended: &Result<(), Ended>, manner: Manner) -> Finished {
         let records = self.stack.records();
-        let counts = Counts { cannot_be_resumed: is_by_hand, ..Counts::of(&records) };
+        let counts = Counts { cannot_be_resumed: manner != Manner::Script, ..Counts::of(&records) };
         // What is live is read from every host, never inferred; a run that changed nothing has nothing to read.
         let may_have_changed = counts.changes + counts.doubtful > 0 || !self.journal.doubts().is_empty();
         let ending = may_have_changed.then(|| self.read());
         let state = ending.as_ref().map_or(State::Unchanged, Ending::state);
-        let remains = self.mode.remains(&counts, state, ending.as_ref().is_none_or(Ending::is_taken_back));
+        let remains = match self.mode.remains(&counts, state, ending.as_ref().is_none_or(Ending::is_taken_back)) {
+            // What commands did stands, as all that was typed before.
+            Remains::Undone if manner == Manner::Typed && counts.kept > 0 => Remains::Changes,
+            remains => remains,
+        };
         let exit = match ended {
             Ok(()) if !self.mode.is_plan() && !counts.left_out.is_empty() => Exit::Mixed,
             Ok(()) => Exit::Done,

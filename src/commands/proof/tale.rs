@@ -15,7 +15,7 @@ use crate::{
         mode::Mode,
         rehearse::rehearse,
         stack::Stack,
-        work::{Finished, Work},
+        work::{Finished, Manner, Work},
     },
     executor::{
         Branches, Cancellation, Event, Executor, Model, Narrator, Recorded, RunInfo, Terms,
@@ -283,7 +283,7 @@ impl<'a> Tale<'a> {
             return None;
         }
         let why = ended.as_ref().err().map(|ended| ended.diagnostic.message.clone());
-        let finished = work.finish(&ended, false);
+        let finished = work.finish(&ended, Manner::Script);
         if let Err(ended) = ended {
             self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(ended.diagnostic);
         }

@@ -27,7 +27,7 @@ use super::{
     place::Place,
     stack::{Modelled, Stack},
     step,
-    work::{Finished, Work},
+    work::{Finished, Manner, Work},
 };
 use crate::{
     cli,
@@ -256,7 +256,7 @@ impl Prepared {
         for failure in &failures {
             complaint::tell_failure(teller.printer, failure);
         }
-        let finished = work.finish(&ended, !by_hand.is_empty());
+        let finished = work.finish(&ended, if by_hand.is_empty() { Manner::Script } else { Manner::ByHand });
         finished.kept_leases.iter().for_each(|failure| teller.printer.tell(lock::not_given_back(failure)));
         if let Some(model) = &model {
             mode.show(options, teller.printer, teller.json.as_deref(), &finished.records, model);

@@ -124,6 +124,13 @@ fn what_is_written_ends_at_its_first_failure_as_a_script_does() {
     let changed = talk(&project, &["--yes"], &format!("{BEGIN}fail(\"no luck\");\n"));
     assert_eq!(changed.code, 6, "{}", changed.stderr);
     assert!(changed.stderr.contains("was not done; 6 changes of 6 stand"), "{}", changed.stderr);
+    let here = Project::new();
+    let kept = output(&mut here.command(&["repl", "--yes"]), "hook(\"local\", \"touch made\");\nfail(\"no luck\");\n");
+    assert_eq!(kept.code, 6, "what a command did stands too: {}", kept.stderr);
+    assert!(kept.stderr.contains("was not done; 1 change of 1 stand"), "{}", kept.stderr);
+    let nothing = talk(&project, &["nope.rhai"], "");
+    assert_eq!(nothing.code, 2, "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("there is no script nope.rhai"), "{}", nothing.stderr);
 }
 
 #[test]
