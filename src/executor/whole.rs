@@ -36,10 +36,17 @@ pub fn create(file: &Path, bytes: &[u8]) -> io::Result<()> {
 /// The bytes in a file beside the one that is meant, with the rights of any new file.
 fn beside(file: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut beside = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
-    beside.write_all(bytes)?;
+    let made = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder);
+    let mut beside = made.map_err(|error| unnamed(&error))?;
+    beside.as_file_mut().write_all(bytes)?;
     beside.as_file().sync_all()?;
     Ok(beside)
+}
+
+/// The error without the name of a file that nobody has asked for, which `tempfile` puts behind what the system says.
+fn unnamed(error: &io::Error) -> io::Error {
+    let told = error.to_string();
+    io::Error::new(error.kind(), told.split_once(" at path ").map_or(&*told, |(why, _)| why))
 }
 
 /// Refuses to write a file that holds something else than what is written to it: `is_one` tells by its text whether that is one
@@ -67,6 +74,13 @@ mod tests {
         write(&file, b"third").expect("writes");
         assert_eq!(fs::read_to_string(&file).expect("reads"), "third");
         assert_eq!(fs::read_dir(folder.path()).expect("reads").count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_told_without_names_that_nobody_has_asked_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let error = write(&folder.path().join("nowhere/plan"), b"text").expect_err("there is no such folder");
+        assert_eq!(error.to_string(), "No such file or directory (os error 2)");
     }
 
     #[test]
