@@ -103,6 +103,11 @@ fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: M
     }
     let standing = words::count(counts.standing, "change");
     let undone = if counts.committed > 0 { "everything since the last commit" } else { "everything" };
+    if mode.is_modelled() && remains == Remains::Undone && counts.commands > 0 {
+        // A model does no command: there is nothing to look at.
+        let but = format!("but for {}, of which nothing was done", counts.commands_told());
+        return (format!("{what}, as a run would; {undone} was undone {but}"), format!("correct {script}, and simulate it again"));
+    }
     match remains {
         Remains::Nothing if exit == Exit::Bad => {
             (format!("{what}: the script is wrong; nothing was changed"), format!("correct {script} and run it again"))
@@ -155,6 +160,16 @@ mod tests {
     fn the_next_command_is_one_that_can_be_pasted() {
         assert_eq!(quoted("version=v2"), "version=v2");
         assert_eq!(quoted("note=it's $HOME"), r"'note=it'\''s $HOME'");
+    }
+
+    #[test]
+    fn what_a_simulated_command_did_is_not_to_be_looked_at() {
+        let counts = Counts { changes: 1, kept: 1, commands: 1, ..Counts::default() };
+        let (end, next) = failed(Exit::Undone, Remains::Undone, &counts, &NEXT, Mode::Simulation);
+        assert_eq!(end, "failed, as a run would; everything was undone but for 1 command without `undo`, of which nothing was done");
+        assert_eq!(next, "correct deploy.rhai, and simulate it again");
+        let (_, next) = failed(Exit::Undone, Remains::Undone, &counts, &NEXT, Mode::Live);
+        assert_eq!(next, "see what it did; `podlift run deploy.rhai` tries again");
     }
 
     #[test]

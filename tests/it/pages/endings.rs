@@ -89,6 +89,9 @@ fn what_can_be_done_next_is_what_can_be_done() {
     assert!(output.stderr.contains("goes on") && !output.stderr.contains("podlift undo"), "{}", output.stderr);
     project.write("bad.rhai", "fail(\"no\");\n").write("deploy/go.rhai", "");
     assert_ends(&project, &["run", "bad.rhai", "--simulate"], 1, &["correct bad.rhai, and simulate it again"]);
+    project.write("kept.rhai", "hook(\"local\", \"true\");\nfail(\"no\");\n");
+    let nothing = ["failed, as a run would", "1 command without `undo`, of which nothing was done", "simulate it again"];
+    assert_ends(&project, &["run", "kept.rhai", "--simulate"], 4, &nothing);
     assert_ends(&project, &["run", "go.rhai"], 2, &["did you mean deploy/go.rhai?"]);
     assert_ends(&project, &["run", "deploy"], 2, &["deploy is a folder", "`podlift tasks`"]);
 }
