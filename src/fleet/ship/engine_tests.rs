@@ -239,3 +239,18 @@ async fn a_proof_leaves_no_container_and_takes_away_what_another_one_left() {
     }
     bench.clear().await;
 }
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: scripts/test runs it"]
+async fn proofs_of_one_image_at_the_same_moment_do_not_meet() {
+    let bench = Bench::new("at-once").await;
+    bench.load(classic(&[layer(&noise(11, 1000))]), "v1").await;
+    let (docker, parcel) = (&bench.docker, bench.parcel("v1").await);
+    let prove = || prove(docker, Store::Containerd, &parcel.reference, &parcel.digest);
+    for _ in 0..5 {
+        let proofs = futures_util::future::join_all((0..8).map(|_| prove())).await;
+        assert!(proofs.iter().all(Result::is_ok), "{proofs:?}");
+    }
+    assert_eq!(left_behind(docker).await.expect("a list"), Vec::<String>::new());
+    bench.clear().await;
+}

@@ -1,7 +1,10 @@
 //! Proving that a host has an image that it says it has.
 #![expect(clippy::disallowed_types, reason = "fleet/ speaks to engines")]
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    hash::{BuildHasher, Hasher},
+};
 
 use bollard::{
     Docker,
@@ -20,10 +23,8 @@ use crate::{
 
 /// What the names of the containers that prove images begin with.
 const NAME: &str = "podlift-proof-";
-/// How much of its image's digest stands behind that.
+/// How many hexadecimal digits stand behind that.
 const DIGITS: usize = 12;
-/// What stands there in place of a digest that is none.
-const UNKNOWN: &str = "image";
 
 /// Looks whether the engine has this very image. A graph driver lists only what is whole; on the containerd store a load that lacks
 /// a layer succeeds, and the image is listed with all its layers: there a container is made from it and removed again, unstarted,
@@ -41,17 +42,16 @@ pub(super) async fn prove(docker: &Docker, store: Store, reference: &str, wanted
     for left in left_behind(docker).await? {
         remove(docker, &left).await.map_err(|error| engine_failure(&format!("the engine did not remove the container {left}"), &error))?;
     }
-    let name = format!("{NAME}{}", wanted.trim_start_matches("sha256:").get(..DIGITS).unwrap_or(UNKNOWN));
+    let name = unique();
     let unusable = |error: Error| engine_failure(&format!("the engine has {reference} and cannot make a container from it"), &error);
-    match create(docker, &name, reference).await {
-        // Another run proves the same image.
-        Err(Error::DockerResponseServerError { status_code: 409, .. }) => {
-            remove(docker, &name).await.map_err(unusable)?;
-            create(docker, &name, reference).await.map_err(unusable)?;
-        }
-        created => created.map_err(unusable)?,
-    }
+    create(docker, &name, reference).await.map_err(unusable)?;
     remove(docker, &name).await.map_err(|error| engine_failure(&format!("the engine did not remove the container {name}"), &error))
+}
+
+/// A name that no other proof has: several runs, or one by several names of a host, may prove the same image at once.
+fn unique() -> String {
+    let number = RandomState::new().build_hasher().finish();
+    format!("{NAME}{:0DIGITS$x}", number % (1 << (4 * DIGITS)))
 }
 
 /// The containers of proofs that were cut off, and of those that other runs make right now: they have proven theirs by having made it.
@@ -61,13 +61,13 @@ pub(super) async fn left_behind(docker: &Docker) -> Result<Vec<String>, Failure>
     let options = ListContainersOptionsBuilder::default().all(true).filters(&unstarted).build();
     let there =
         docker.list_containers(Some(options)).await.map_err(|error| engine_failure("the engine did not list its containers", &error))?;
-    let is_proof = |name: &String| name.strip_prefix('/').and_then(|name| name.strip_prefix(NAME)).is_some_and(is_digest);
+    let is_proof = |name: &String| name.strip_prefix('/').and_then(|name| name.strip_prefix(NAME)).is_some_and(is_number);
     Ok(there.into_iter().filter(|there| there.names.iter().flatten().any(is_proof)).filter_map(|there| there.id).collect())
 }
 
 /// Whether a name ends as that of a proof does.
-fn is_digest(end: &str) -> bool {
-    end == UNKNOWN || end.len() == DIGITS && end.bytes().all(|byte| byte.is_ascii_hexdigit())
+fn is_number(end: &str) -> bool {
+    end.len() == DIGITS && end.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 pub(super) async fn create(docker: &Docker, name: &str, image: &str) -> Result<(), Error> {
