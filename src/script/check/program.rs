@@ -47,6 +47,7 @@ pub struct Function {
     /// Whether importing scripts can call it.
     pub public: bool,
     body: Position,
+    end: Position,
 }
 
 /// A call in a script, in whichever way it is written.
@@ -78,6 +79,11 @@ impl Script {
     /// The modules that a name stands for here; `None` stands for one that could not be read.
     pub fn modules<'a>(&'a self, alias: &'a str) -> impl Iterator<Item = Option<usize>> + 'a {
         self.imports.iter().filter(move |(name, _)| name == alias).map(|(_, module)| *module)
+    }
+
+    /// Whether a place is within one of its functions, in their closures too.
+    pub fn is_in_a_function(&self, place: Position) -> bool {
+        self.functions.iter().any(|function| function.body <= place && place <= function.end)
     }
 
     /// The names that it calls modules by.
@@ -225,6 +231,12 @@ impl Program {
         above.pop();
     }
 
+    /// Whether another script imports this one.
+    pub fn is_imported(&self, script: &Script) -> bool {
+        let modules = self.scripts.iter().flat_map(|other| &other.imports).filter_map(|(_, module)| *module);
+        modules.map(|module| self.scripts[module].name()).any(|name| name == script.name())
+    }
+
     /// A finding about the word at a position.
     pub fn finding(&self, position: Position, message: impl Into<String>) -> Finding {
         let origin = self.sources.locate(position).unwrap_or(Origin { file: String::new(), line: 1, column: 1 });
@@ -300,6 +312,7 @@ impl Script {
                     parameters: function.params.iter().map(ToString::to_string).collect(),
                     public: function.access == FnAccess::Public,
                     body: function.body.start_position(),
+                    end: function.body.end_position(),
                 });
             }
         }
