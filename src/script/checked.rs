@@ -153,7 +153,11 @@ fn vocabulary() -> Vocabulary {
         let known = forms.fold(known, |known, parameters| known.with_form(function.name, parameters, types::returned(function.returns)));
         match function.options() {
             Some((_, spec)) => {
-                let keys = spec.keys.iter().map(|key| OptionKey { name: key.name.into(), fits: Arc::new(|value| key.kind.fits(value)) });
+                let keys = spec.keys.iter().map(|key| OptionKey {
+                    name: key.name.into(),
+                    fits: Arc::new(|value| key.kind.fits(value)),
+                    required: key.is_required.then(|| key.doc.into()),
+                });
                 known.with_options(function.name, keys)
             }
             None => known,

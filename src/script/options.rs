@@ -17,6 +17,8 @@ pub struct OptionKey {
     pub kind: Kind,
     /// What it does, in one line; a default stands in brackets at its end.
     pub doc: &'static str,
+    /// Whether a call has to give it.
+    pub is_required: bool,
 }
 
 impl OptionKey {
@@ -39,7 +41,11 @@ pub struct OptionSpec {
 }
 
 const fn key(name: &'static str, kind: Kind, doc: &'static str) -> OptionKey {
-    OptionKey { name, kind, doc }
+    OptionKey { name, kind, doc, is_required: false }
+}
+
+const fn required(name: &'static str, kind: Kind, doc: &'static str) -> OptionKey {
+    OptionKey { is_required: true, ..key(name, kind, doc) }
 }
 
 const PORT: Kind = Kind::Whole(1, 65535);
@@ -135,9 +141,9 @@ const SQL: &[OptionKey] = &[
 ];
 
 const BACKFILL: &[OptionKey] = &[
-    key("table", Kind::Text, "the table"),
-    key("key", Kind::Text, "the column of its primary key"),
-    key("set", Kind::Secretive, "what is set, as in UPDATE … SET"),
+    required("table", Kind::Text, "the table"),
+    required("key", Kind::Text, "the column of its primary key"),
+    required("set", Kind::Secretive, "what is set, as in UPDATE … SET"),
     key("where", Kind::Secretive, "which rows (all)"),
     key("batch", Kind::Whole(1, 100_000), "how many rows the first batch has (100)"),
     key("target", Kind::Duration, "how long the server is to work on a batch; later ones grow and shrink to it (\"1ms\")"),

@@ -461,6 +461,7 @@ fn generated(name: &str) -> String {
     for key in spec.keys {
         let (meaning, default) = key.meaning();
         let default = match default {
+            None if key.is_required => "required".to_owned(),
             Some(words) if words.contains(' ') => words.to_owned(),
             Some(value) => format!("`{value}`"),
             None => String::new(),

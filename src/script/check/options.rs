@@ -1,8 +1,8 @@
-//! Option maps that are written out: keys that a function does not know, and values of a kind that it does not take.
+//! Option maps that are written out: keys that a function does not know, values of a kind that it does not take, and what is missing.
 
 use std::sync::Arc;
 
-use rhai::{AST, ASTNode, Array, Dynamic, Expr, Position, Stmt};
+use rhai::{AST, ASTNode, Array, Dynamic, Expr, Ident, Position, Stmt};
 
 use super::{
     Finding,
@@ -12,6 +12,12 @@ use super::{
 };
 use crate::script::functions::{Choice, fits};
 
+/// Options that are maps of options of another function: module, functions, option, the function that they are of.
+const INNER: &[(&str, &[&str], &str, &str)] = &[("std/expand_contract", &["begin", "run"], "backfill", "backfill")];
+
+/// The entries of a map that is written out.
+type Entries = [(Ident, Expr)];
+
 /// Finds them, for host functions and for functions of modules that read their options with `options(given, #{…})`.
 pub fn options(script: &Script, program: &Program, vocabulary: &Vocabulary) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -19,11 +25,37 @@ pub fn options(script: &Script, program: &Program, vocabulary: &Vocabulary) -> V
         let Some(Expr::Map(map, _)) = called.call.args.last() else { return };
         let name = called.call.name.as_str();
         let Some(keys) = known(called, script, program, vocabulary) else { return };
+        findings.extend(all(program, name, &keys, &map.0, called.position));
+        let module = program.module_of(called, script);
+        let inner =
+            |option: &str| INNER.iter().find(|(of, functions, key, _)| module == Some(*of) && functions.contains(&name) && *key == option);
         for (key, value) in &map.0 {
-            findings.extend(one(program, name, &keys, (&key.name, key.pos), value));
+            let Some((.., function)) = inner(&key.name) else { continue };
+            let keys = vocabulary.options(function).unwrap_or_default();
+            findings.extend(maps(value).into_iter().flat_map(|map| all(program, function, keys, map, key.pos)));
         }
     });
     findings
+}
+
+/// The maps that an option is: one, or several in an array.
+fn maps(value: &Expr) -> Vec<&Entries> {
+    match value {
+        Expr::Map(map, _) => vec![&map.0[..]],
+        Expr::Array(list, _) => list.iter().flat_map(maps).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Everything that is wrong with a map; what is missing is told at `position`.
+fn all(program: &Program, function: &str, keys: &[OptionKey], map: &Entries, position: Position) -> Vec<Finding> {
+    let given = map.iter().filter_map(|(key, value)| one(program, function, keys, (&key.name, key.pos), value));
+    let is_given = |key: &OptionKey| map.iter().any(|(name, _)| name.name == key.name);
+    let missing = keys.iter().filter(|key| !is_given(key)).filter_map(|key| {
+        let what = key.required.as_ref()?;
+        Some(program.finding(position, format!("`{function}` needs the option `{}`: {what}", key.name)))
+    });
+    given.chain(missing).collect()
 }
 
 fn known(called: &Called<'_>, script: &Script, program: &Program, vocabulary: &Vocabulary) -> Option<Vec<OptionKey>> {
@@ -45,7 +77,7 @@ fn known(called: &Called<'_>, script: &Script, program: &Program, vocabulary: &V
 }
 
 /// The options that a script function declares for its last parameter with `options(parameter, #{ key: default })`. Of several such
-/// calls only a run knows which are made: what one of them takes is taken.
+/// calls only a run knows which are made: what one of them takes is taken, and nothing is required.
 pub fn declared(tree: &AST, function: &str, parameters: &[&str]) -> Option<Vec<OptionKey>> {
     let parameter = parameters.last()?;
     let body = only(tree, function, Some(parameters.len()));
@@ -57,14 +89,15 @@ pub fn declared(tree: &AST, function: &str, parameters: &[&str]) -> Option<Vec<O
             calls.push(defaults_of(tree, defaults));
         }
     });
+    let is_one = calls.len() == 1;
     let defaults: Vec<(String, Expr)> =
         calls.into_iter().collect::<Option<Vec<_>>>()?.into_iter().reduce(|all, more| [all, more].concat())?;
     let mut keys: Vec<OptionKey> = Vec::new();
     for (name, default) in defaults {
-        let fits = like(&default);
+        let (fits, required) = (like(&default), what_is_required(&default).filter(|_| is_one));
         match keys.iter_mut().find(|key| key.name == name) {
             Some(key) => key.fits = either(key.fits.clone(), fits),
-            None => keys.push(OptionKey { name, fits }),
+            None => keys.push(OptionKey { name, fits, required }),
         }
     }
     Some(keys)
@@ -94,6 +127,15 @@ fn defaults_of(script: &AST, defaults: &Expr) -> Option<Vec<(String, Expr)>> {
             });
             found.filter(|_| statements == 1)
         }
+        _ => None,
+    }
+}
+
+/// What is to be given where there is no default, in words.
+fn what_is_required(default: &Expr) -> Option<String> {
+    let Expr::FnCall(call, _) = default else { return None };
+    match (call.name.as_str(), &call.args[..]) {
+        ("required", [Expr::StringConstant(what, _)]) => Some(what.to_string()),
         _ => None,
     }
 }

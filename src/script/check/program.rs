@@ -231,6 +231,16 @@ impl Program {
         above.pop();
     }
 
+    /// The module that a called function is of: `""` for the host's; `None` for functions of the script itself.
+    pub fn module_of(&self, called: &Called<'_>, script: &Script) -> Option<&str> {
+        if called.call.is_qualified() {
+            let [alias] = &called.call.namespace.path[..] else { return None };
+            return script.modules(&alias.name).flatten().next().map(|module| self.scripts[module].name());
+        }
+        let is_own = script.functions.iter().any(|function| function.name == called.call.name.as_str());
+        (!is_own).then_some("")
+    }
+
     /// Whether another script imports this one.
     pub fn is_imported(&self, script: &Script) -> bool {
         let modules = self.scripts.iter().flat_map(|other| &other.imports).filter_map(|(_, module)| *module);

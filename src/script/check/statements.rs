@@ -5,7 +5,7 @@ use rhai::{Expr, Position};
 
 use super::{
     Finding,
-    program::{Called, Program, Script},
+    program::{Program, Script},
     vocabulary::Vocabulary,
 };
 use crate::model::{
@@ -43,11 +43,14 @@ const OPTIONS: &[(&str, &str, &str, Meant)] = &[
     ("std/expand_contract", "run", "contract", Meant::Contract),
 ];
 
+/// Options in which nothing stands where there is nothing to do.
+const MAY_BE_EMPTY: [&str; 3] = ["triggers", "verify", "undo"];
+
 /// Finds them in literals, and in files that a literal names.
 pub fn statements(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Finding> {
     let mut findings = Vec::new();
     script.each_call(|called| {
-        let Some(module) = module(called, script, program) else { return };
+        let Some(module) = program.module_of(called, script) else { return };
         let name = called.call.name.as_str();
         let meant = match name {
             "sql" | "sql_file" => Some(Meant::Statements),
@@ -67,13 +70,20 @@ pub fn statements(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Fin
         }
         let Some(Expr::Map(map, _)) = called.call.args.last() else { return };
         for (key, value) in &map.0 {
-            let meant = OPTIONS.iter().find(|(of, function, option, _)| (*of, *function, *option) == (module, name, key.name.as_str()));
-            if let (Some((.., meant)), Expr::StringConstant(text, position)) = (meant, value) {
+            let option = key.name.as_str();
+            let meant = OPTIONS.iter().find(|(of, function, known, _)| (*of, *function, *known) == (module, name, option));
+            if let (Some((.., meant)), Expr::StringConstant(text, position)) = (meant, value)
+                && !(is_empty(text) && MAY_BE_EMPTY.contains(&option))
+            {
                 findings.extend(within(program, text, *position, *meant));
             }
         }
     });
     findings
+}
+
+fn is_empty(text: &str) -> bool {
+    text.trim().is_empty()
 }
 
 /// Whether a query is one of Postgres: a Prometheus has `query` too, and no expression of it is a command with words behind it.
@@ -84,16 +94,6 @@ fn is_sql(text: &str) -> bool {
     let begins =
         bare.starts_with("--") || bare.starts_with("/*") || behind.starts_with(|c: char| c.is_alphanumeric() || "*('\"".contains(c));
     begins && (bare.starts_with(['-', '/']) || sql::is_command(&word))
-}
-
-/// The module that a function is of: `""` for the host's; `None` for functions of the script itself.
-fn module<'a>(called: &Called<'_>, script: &Script, program: &'a Program) -> Option<&'a str> {
-    if called.call.is_qualified() {
-        let [alias] = &called.call.namespace.path[..] else { return None };
-        return script.modules(&alias.name).flatten().next().map(|module| program.scripts[module].name());
-    }
-    let is_own = script.functions.iter().any(|function| function.name == called.call.name.as_str());
-    (!is_own).then_some("")
 }
 
 /// What is wrong in a literal, each at its own line where the literal is in backticks.
@@ -119,10 +119,10 @@ struct Problem {
 }
 
 fn problems(text: &str, meant: Meant) -> Vec<Problem> {
-    if text.trim().is_empty() {
-        return Vec::new();
-    }
     let whole = |message: String, hint: Option<String>| Problem { message, hint, first_line: String::new(), line: 0 };
+    if is_empty(text) {
+        return vec![whole("there is no statement".into(), None)];
+    }
     let verdicts = match sql::lint(&Text::from(text)) {
         Ok(verdicts) => verdicts,
         Err(invalid) => return vec![whole(format!("the SQL cannot be read: {}", invalid.rule), None)],

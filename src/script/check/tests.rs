@@ -19,11 +19,9 @@ fn language() -> (Engine, Vocabulary) {
     engine.register_fn("parallel", |_: Array, _: FnPtr| ());
     engine.register_get("version", |_: &mut i64| 1);
     let whole: Fits = Arc::new(|value| if value.is_int() { Ok(()) } else { Err(format!("is to be a whole number, and got {value}")) });
-    let vocabulary = Vocabulary::of(&engine).with_options("start", [OptionKey { name: "replicas".into(), fits: whole }]).replacing(&[(
-        "sleep",
-        1,
-        "pause(\"5s\") waits",
-    )]);
+    let vocabulary = Vocabulary::of(&engine)
+        .with_options("start", [OptionKey { name: "replicas".into(), fits: whole, required: None }])
+        .replacing(&[("sleep", 1, "pause(\"5s\") waits")]);
     (engine, vocabulary)
 }
 

@@ -39,6 +39,8 @@ pub struct OptionKey {
     pub name: String,
     /// Whether a value fits; the error says what is expected and what was given.
     pub fits: Fits,
+    /// What it is, in words, where a call has to give it.
+    pub required: Option<String>,
 }
 
 /// Whether a value fits; the error goes on after "the option `x` of `f`".
