@@ -28,6 +28,7 @@ mod load_works;
 mod local_commands;
 mod lost_hosts;
 mod metrics;
+mod migrations;
 mod modelled_faults;
 mod notifications;
 mod pages;

@@ -7,11 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::certificates::Certificate;
+use crate::rig::Rig;
 
 /// A running server with a database `shop` and a role `app` that has a password.
 pub struct Postgres {
     folder: tempfile::TempDir,
     server: Child,
+    /// Where it listens besides its socket.
+    addresses: String,
     pub port: u16,
 }
 
@@ -24,17 +27,26 @@ const LOCK_LIMIT: &str = "2s";
 impl Postgres {
     /// Starts one.
     pub fn start() -> Self {
+        Self::start_on("127.0.0.1")
+    }
+
+    /// Starts one that the hosts of a rig reach too, and their containers.
+    pub fn start_for(rig: &Rig) -> Self {
+        Self::start_on(&format!("127.0.0.1,{}", rig.gateway()))
+    }
+
+    fn start_on(addresses: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("podlift-pg").tempdir_in("/tmp").expect("there is a temporary directory");
         own(folder.path());
         let data = folder.path().join("data");
         let data = data.to_str().expect("text");
         let mut make = unprivileged("initdb");
         run(make.args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync", "--pgdata", data]));
-        let access = "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+        let access = "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhost all all samenet scram-sha-256\n";
         fs::write(folder.path().join("data/pg_hba.conf"), access).expect("the data folder can be written");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port is free").port();
-        let server = serve(folder.path(), port, &[]);
-        let postgres = Self { folder, server, port };
+        let server = serve(folder.path(), addresses, port, &[]);
+        let postgres = Self { folder, server, addresses: addresses.into(), port };
         postgres.wait();
         postgres.admin("postgres", "CREATE DATABASE shop");
         postgres.admin("postgres", &format!("CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'; GRANT ALL ON DATABASE shop TO app"));
@@ -61,7 +73,7 @@ impl Postgres {
         }
         fs::write(self.folder.path().join("log"), "").expect("the log can be written");
         let command = format!("restore_command=while test -e {}; do sleep 0.02; done; false", held.display());
-        self.server = serve(self.folder.path(), self.port, &[command, "hot_standby=off".into()]);
+        self.server = serve(self.folder.path(), &self.addresses, self.port, &[command, "hot_standby=off".into()]);
         crate::until::until("somebody was told that it comes up", || self.log().contains("FATAL:  the database system is"));
         fs::remove_file(held).expect("it was there");
         self.wait();
@@ -151,11 +163,11 @@ impl Drop for Postgres {
 }
 
 /// Runs the server on its data, with more settings.
-fn serve(folder: &Path, port: u16, more: &[String]) -> Child {
+fn serve(folder: &Path, addresses: &str, port: u16, more: &[String]) -> Child {
     let settings = [
         format!("port={port}"),
         format!("unix_socket_directories={}", folder.display()),
-        "listen_addresses=127.0.0.1".into(),
+        format!("listen_addresses={addresses}"),
         "fsync=off".into(),
         "max_connections=60".into(),
         "shared_buffers=128MB".into(),

@@ -121,7 +121,7 @@ fn what_a_registry_refuses_is_told_with_what_to_do() {
 fn a_fleet_pulls_what_was_pushed_through_one_of_its_hosts_and_serves_it() {
     let options = RigOptions { hosts: 2, docker: Some(r#""insecure-registries":["10.77.0.0/16"]"#), ..RigOptions::default() };
     let rig = Rig::up(options);
-    let gateway = format!("10.77.{}.1", rig.id());
+    let gateway = rig.gateway();
     let registry = Registry::start(&gateway);
     let project = Project::on(&rig).env("REGISTRY_PASSWORD", PASSWORD);
     let script = format!(

@@ -121,6 +121,11 @@ impl Rig {
         &self.id
     }
 
+    /// This machine's address in the hosts' network.
+    pub fn gateway(&self) -> String {
+        format!("10.77.{}.1", self.id)
+    }
+
     /// Where the rig keeps keys, logs and the hosts' disks.
     pub fn state(&self) -> &Path {
         &self.state
