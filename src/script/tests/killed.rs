@@ -182,35 +182,81 @@ impl Life {
     }
 }
 
-/// What is on the hosts, the tables of services without traffic left out: a first deploy's undo leaves one.
+/// What is on the hosts on which something is, the tables of services without traffic left out: a first deploy's undo leaves one.
 fn there(lab: &Lab) -> BTreeMap<HostName, Vec<String>> {
-    lab.fleet().into_iter().map(|(host, lines)| (host, lines.into_iter().filter(|line| !line.ends_with("{}")).collect())).collect()
+    let mut fleet = lab.fleet();
+    fleet.values_mut().for_each(|lines| lines.retain(|line| !line.ends_with("{}")));
+    fleet.retain(|_, lines| !lines.is_empty());
+    fleet
 }
 
-#[test]
-fn a_rolling_deploy_killed_at_any_point_can_be_resumed_and_undone() {
-    let found = Lab::serving_v1();
-    let (before, whole) = (there(&found), Life::new(&found));
-    whole.run(ROLLING, NEVER).expect("nobody kills it");
+/// Kills a script's process at points that are so far apart, and sees to it that the run comes to its end when it is resumed, and leaves
+/// nothing when it is undone.
+fn survives(found: &Lab, script: &str, step: usize) {
+    let (before, whole) = (there(found), Life::new(found));
+    whole.run(script, NEVER).expect("nobody kills it");
     let (after, points) = (there(&whole.lab), whole.points());
-    assert!(points > 40, "only {points} points");
-    for point in 0..points {
+    assert!(points > 20, "{script}: only {points} points");
+    for point in (0..points).step_by(step) {
+        let which = format!("{script}: after {point} of {points}");
         let killed = || {
-            let life = Life::new(&found);
-            life.run(ROLLING, point).expect_err("it is killed");
+            let life = Life::new(found);
+            life.run(script, point).expect_err("it is killed");
             life
         };
         let life = killed();
-        if let Err(ended) = life.run(ROLLING, NEVER) {
-            panic!("resumed after {point} of {points}: {} {:?}", ended.diagnostic.message, ended.diagnostic.details);
+        if let Err(ended) = life.run(script, NEVER) {
+            panic!("resumed {which}: {} {:?}", ended.diagnostic.message, ended.diagnostic.details);
         }
-        assert_eq!(there(&life.lab), after, "resumed after {point} of {points}");
-        assert_eq!(life.state(), State::AllNew, "resumed after {point} of {points}");
+        assert_eq!((there(&life.lab), life.state()), (after.clone(), whole.state()), "resumed {which}");
 
         let life = killed();
-        assert!(life.undo(NEVER), "undone after {point} of {points}");
-        assert_eq!(there(&life.lab), before, "undone after {point} of {points}");
+        assert!(life.undo(NEVER), "undone {which}");
+        assert_eq!(there(&life.lab), before, "undone {which}");
     }
+}
+
+macro_rules! survive {
+    ($($name:ident: $found:expr, $script:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            // A change has four points: none is passed over.
+            survives(&$found, $script, 3);
+        })*
+    };
+}
+
+/// A fleet on which a script has deployed v1, and then v0.
+fn after(script: &str) -> Lab {
+    let mut lab = Lab::new();
+    lab.does(script, "v1");
+    lab.does(script, "v0");
+    lab
+}
+
+const WORKERS: &str = "let jobs = service(\"jobs\", #{ image: \"shop-web\", health: no_health() }); workers::deploy(jobs, img, fleet);";
+const STANDBY: &str = "blue_green::deploy(web, img, fleet, #{ standby: true });";
+
+#[test]
+fn a_rolling_deploy_killed_at_any_point() {
+    survives(&Lab::serving_v1(), ROLLING, 1);
+}
+
+survive! {
+    a_first_deploy_killed_at_any_change: Lab::new(), ROLLING;
+    a_rolling_deploy_that_stops_first_killed_at_any_change: Lab::serving_v1(),
+        "rolling::deploy(web, img, fleet, #{ order: \"stop-first\", allow_downtime: true });";
+    a_recreate_killed_at_any_change: Lab::serving_v1(), "recreate::deploy(web, img, fleet);";
+    a_blue_green_killed_at_any_change: Lab::serving_v1(),
+        "blue_green::deploy(web, img, fleet, #{ preview: #{ header: \"X-Preview: green\" }, soak: \"1m\", gates: gates::guide() });";
+    a_switch_back_killed_at_any_change: after(STANDBY), "blue_green::switch_back(web, fleet);";
+    a_canary_killed_at_any_change: Lab::serving_v1(), "canary::deploy(web, img, fleet, #{ steps: [5, 50], sticky: \"seen\" });";
+    a_canary_by_hosts_killed_at_any_change: Lab::serving_v1(), "canary::deploy(web, img, fleet, #{ by: \"hosts\", steps: [1] });";
+    a_canary_by_replicas_killed_at_any_change: Lab::serving_v1(), "canary::deploy(web, img, fleet, #{ by: \"replicas\", steps: [1] });";
+    a_rollback_killed_at_any_change: after(ROLLING), "rollback::previous(web, fleet);";
+    a_deploy_of_workers_killed_at_any_change: after(WORKERS), WORKERS;
+    a_restart_killed_at_any_change: Lab::serving_v1(), "restart::one_by_one(web, fleet);";
+    a_whole_deploy_killed_at_any_change: Lab::serving_v1(), "deploy::run(web, fleet, #{ image: img });";
 }
 
 #[test]
