@@ -28,6 +28,7 @@ const PRELUDE: &str = r#"
 import "std/backup" as backup;
 import "std/blue_green" as blue_green;
 import "std/canary" as canary;
+import "std/dependencies" as dependencies;
 import "std/deploy" as deploy;
 import "std/expand_contract" as change;
 import "std/gates" as gates;

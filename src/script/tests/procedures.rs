@@ -158,6 +158,17 @@ fn one_host_goes_before_the_others() {
 }
 
 #[test]
+fn hosts_are_deployed_to_in_the_order_of_a_label() {
+    let mut lab = Lab::new();
+    let script = r#"let all = ["c", "b", "a"].map(|name| host(name, #{ labels: if name == "b" { #{} } else { #{ rank: name } } }));
+        ship(img, all);
+        rolling::deploy(web, img, places::ordered(all, "rank"));"#;
+    let told = lab.does(script, "v1");
+    let starts = told.records.iter().filter_map(|record| if let Op::Start(op) = &*record.op { Some(op.host.name.as_str()) } else { None });
+    assert_eq!(starts.collect::<Vec<_>>(), ["a", "c", "b"]);
+}
+
+#[test]
 fn places_are_found_by_label_and_ordered() {
     let mut lab = Lab::new();
     let told = lab.does(
@@ -327,6 +338,27 @@ fn a_second_phase_comes_when_no_old_code_is_left_and_never_before_old_code_that_
 }
 
 #[test]
+fn a_second_phase_is_refused_while_a_worker_of_the_old_version_is_left_and_all_is_taken_back() {
+    const JOBS: &str = "let jobs = service(\"jobs\", #{ image: \"shop-web\", health: no_health() });";
+    let phases = |deploy: &str| TWO_PHASES.replace("database:", &format!("services: [[jobs, img]], deploy: {deploy}, database:"));
+    let mut lab = Lab::serving_v1();
+    lab.does(&format!("{JOBS} workers::deploy(jobs, img, fleet);"), "v1");
+    let before = lab.fleet();
+    let forgotten = phases("|service, img, fleet| if service.has_proxy { rolling::deploy(service, img, fleet) }");
+    let told = lab.run(&format!("{JOBS}{forgotten}"), "v2");
+    assert_eq!(commands(&told), ["./manage expand"]);
+    let message = told.ended.expect_err("a worker is left").diagnostic.message;
+    assert!(message.starts_with("jobs v1 ") && message.ends_with("still runs: the second phase would take its schema away"), "{message}");
+    assert!(told.left.is_empty() && told.is_taken_back, "{:?}", told.left);
+    assert_eq!(lab.fleet(), before);
+    let both = phases(
+        "|service, img, fleet| if service.has_proxy { rolling::deploy(service, img, fleet) } else { workers::deploy(service, img, fleet) }",
+    );
+    assert_eq!(commands(&lab.does(&format!("{JOBS}{both}"), "v2")), ["./manage expand", "./manage contract"]);
+    assert!(!lab.fleet().values().flatten().any(|line| line.contains("-v1-")), "{:?}", lab.fleet());
+}
+
+#[test]
 fn a_host_that_does_not_answer_stops_a_deploy_before_it_begins() {
     let mut lab = Lab::serving_v1();
     lab.answer = |call| {
@@ -348,4 +380,55 @@ fn a_backup_is_a_file_of_its_service_and_time() {
     assert_eq!(done(&told).iter().filter(|word| **word == "hook").count(), 1, "three commands, one after the other");
     let message = lab.fails("backup::dump((), [\"pg_dump\"], \"/var/backups\");", "v2");
     assert!(message.starts_with("there is no container"), "{message}");
+}
+
+/// The dependencies of a run, in words.
+fn dependencies(told: &Told) -> Vec<String> {
+    let depends = told.records.iter().filter_map(|record| if let Op::Depend(op) = &*record.op { Some(op) } else { None });
+    let in_words = depends.map(|op| {
+        let service = &op.service;
+        let env: Vec<String> = service.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let memory = service.memory.map(|memory| memory.to_string()).unwrap_or_default();
+        let (network, volumes) = (service.network.as_deref().unwrap_or_default(), service.volumes.join(" "));
+        format!(
+            "{} {} {:?} {network} {memory} {volumes} {}",
+            service.name,
+            op.reference,
+            service.publish.unwrap_or_default(),
+            env.join(" ")
+        )
+    });
+    in_words.collect()
+}
+
+#[test]
+fn a_dependency_is_as_its_options_say_and_runs_once() {
+    let mut lab = Lab::new();
+    let script = r#"
+        let queue = service("queue", #{ port: 5672, publish: 5672, health: tcp() });
+        dependencies::on(fleet[0], image("docker.io/library/rabbitmq:4"), queue);
+        dependencies::postgres(fleet[0], "pw");
+        dependencies::redis(fleet[0]);
+        dependencies::postgres(fleet[1], "pw", #{ version: "15", database: "shop", name: "db", port: 15432, network: "shop", memory: "512m" });
+        dependencies::redis(fleet[1], #{ version: "8", name: "cache", port: 16379, network: "shop", memory: "64m", password: "pw" });
+        rolling::deploy(web, img, fleet);"#;
+    let told = lab.does(script, "v1");
+    assert_eq!(
+        dependencies(&told),
+        [
+            "queue docker.io/library/rabbitmq:4 5672    ",
+            "postgres docker.io/library/postgres:16 5432   postgres:/var/lib/postgresql/data POSTGRES_DB=postgres POSTGRES_PASSWORD=pw",
+            "redis docker.io/library/redis:7 6379   redis:/data REDIS_PASSWORD=",
+            "db docker.io/library/postgres:15 15432 shop 512.0 MB db:/var/lib/postgresql/data POSTGRES_DB=shop POSTGRES_PASSWORD=pw",
+            "cache docker.io/library/redis:8 16379 shop 64.0 MB cache:/data REDIS_PASSWORD=pw",
+        ]
+    );
+    let there = |lab: &Lab| -> Vec<String> {
+        lab.fleet().into_values().flatten().filter(|line| line.starts_with("shop-") && !line.starts_with("shop-web-")).collect()
+    };
+    let before = there(&lab);
+    assert_eq!(before.len(), 5, "{before:?}");
+    lab.does(script, "v2");
+    assert!(lab.run(&format!("{script} fail(\"later\");"), "v3").ended.is_err());
+    assert_eq!(there(&lab), before, "neither a deploy nor an undo touches them");
 }

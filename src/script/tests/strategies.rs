@@ -191,6 +191,50 @@ fn a_person_decides_what_no_gate_can() {
     assert_eq!(lab.serving(), ["10.0.0.1: v2 100; 2 run", "10.0.0.2: v2 100; 2 run"]);
 }
 
+/// A new release of which 5 % of the requests fail, and a person who says so.
+fn failing(answer: bool) -> Answer {
+    if answer {
+        |call| match &*call.op {
+            Op::Confirm(_) => Some(Outcome::of(true)),
+            _ => seen(call, serde_json::json!({ "requests": 1000, "errors": 50, "milliseconds": { "20": 1000 } })),
+        }
+    } else {
+        |call| match &*call.op {
+            Op::Confirm(_) => Some(Outcome::of(false)),
+            _ => seen(call, serde_json::json!({ "requests": 1000, "errors": 50, "milliseconds": { "20": 1000 } })),
+        }
+    }
+}
+
+#[test]
+fn what_becomes_of_a_limit_that_is_broken_is_a_policy() {
+    let canary = |on_fail: &str| {
+        format!(
+            "canary::deploy(web, img, fleet, #{{ steps: [50, 100], gates: [gates::error_rate_under(0.01)], on_fail: \"{on_fail}\", holds: 1 }});"
+        )
+    };
+    let broken = "web v2: fail: error rate under 1 %: it is 5 %, and the limit is 1 %";
+    let mut lab = Lab::serving_v1();
+    lab.answer = failing(false);
+    assert_eq!(lab.fails(&canary("undo"), "v2"), broken);
+    assert_eq!(lab.fails(&canary("hold"), "v2"), format!("{broken}; measured 2 times"));
+    assert_eq!(lab.fails(&canary("ask"), "v2"), format!("{broken}; a person said no"));
+    let mut other = lab.copy();
+    let told = other.does(&canary("go_on"), "v2");
+    assert_eq!(told.said[1], format!("{broken}; going on"));
+    lab.answer = failing(true);
+    lab.does(&canary("ask"), "v2");
+    assert_eq!((lab.serving(), other.serving()), (other.serving(), lab.serving()));
+    assert!(lab.serving().iter().all(|line| line.contains("v2 100")), "{:?}", lab.serving());
+}
+
+#[test]
+fn a_step_is_watched_for_as_many_windows_as_are_to_pass() {
+    let mut lab = Lab::serving_v1();
+    let told = lab.does("canary::deploy(web, img, fleet, #{ steps: [50, 100], pause: \"30s\", windows: 3 });", "v2");
+    assert_eq!(told.said.iter().filter(|said| said.starts_with("pass: ")).count(), 6, "{:?}", told.said);
+}
+
 /// What a Prometheus says of each release: `None` is nothing.
 fn metric(call: &Call, next: Option<&str>) -> Option<Outcome> {
     let Op::Measure(op) = &*call.op else { return None };
