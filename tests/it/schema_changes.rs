@@ -33,7 +33,7 @@ impl Clients {
         let script = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(script.path(), format!("\\set id random(1, {})\n{statements}\n", rows())).expect("written");
         let mut pgbench = Command::new(program("pgbench"));
-        pgbench.args(["--no-vacuum", "--client=3", "--time=900", "--rate=60", "--username=postgres"]).arg("--host").arg(postgres.folder());
+        pgbench.args(["--no-vacuum", "--client=3", "--time=1800", "--rate=60", "--username=postgres"]).arg("--host").arg(postgres.folder());
         pgbench.args(["--port", &postgres.port.to_string(), "--file"]).arg(script.path()).arg("shop").env("PGAPPNAME", version);
         let log = tempfile::tempdir().expect("a folder");
         pgbench.arg("--log").arg(format!("--log-prefix={}", log.path().join("log").display()));
@@ -53,7 +53,7 @@ impl Clients {
 
     /// Waits until enough of them were measured to know how long they take when nothing else happens; returns how many were.
     fn measured(&self) -> usize {
-        let enough = if limit().is_some() { 1800 } else { 60 };
+        let enough = if limit().is_some() { 3600 } else { 60 };
         until("its transactions are measured", || {
             // To read the log again and again would be what is measured.
             std::thread::sleep(std::time::Duration::from_millis(500));
