@@ -133,7 +133,7 @@ fn a_change_of_a_schema_that_is_killed_is_resumed_to_its_contract_or_undone_to_w
     let mut shop = Shop::new();
     let mut killed = 0;
     if let Some(first) = first {
-        for point in first..=last {
+        for point in (first..=last).step_by(setting("PODLIFT_KILL_EVERY").unwrap_or(1)) {
             if end.is_some_and(|end| Instant::now() >= end) {
                 println!("--- it is time: go on with --points {point}-");
                 break;

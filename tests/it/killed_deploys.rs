@@ -276,7 +276,7 @@ fn survives(strategy: &'static Strategy, samples: u64) {
     let first: Option<usize> = setting("PODLIFT_KILL_FROM");
     let last = setting("PODLIFT_KILL_TO").unwrap_or(usize::MAX);
     let points: Box<dyn Iterator<Item = usize>> = match first {
-        Some(first) => Box::new(first..=last),
+        Some(first) => Box::new((first..=last).step_by(setting("PODLIFT_KILL_EVERY").unwrap_or(1))),
         None => Box::new(sample.into_iter()),
     };
     let end = setting("PODLIFT_KILL_MINUTES").map(|minutes: u64| Instant::now() + Duration::from_secs(60 * minutes));
