@@ -7,6 +7,7 @@ use crate::{
     executor::{
         Recorded,
         ending::{Ending, Part},
+        pending::since_commit,
     },
     failure::Origin,
     journal::Intent,
@@ -16,7 +17,23 @@ use crate::{
 
 /// All that is told of what a run left that was taken back, or was to be.
 pub fn of_run(ending: Option<&Ending>, records: &[Recorded]) -> Vec<String> {
-    ending.map(lines).into_iter().flatten().chain(commands(records)).collect()
+    ending.map(lines).into_iter().flatten().chain(commands(records)).chain(pruned(records)).collect()
+}
+
+/// A line for each host on which old releases were deleted: that is no change of what serves, and nothing brings them back.
+fn pruned(records: &[Recorded]) -> Vec<String> {
+    let pruned = since_commit(records, "").into_iter().filter(|record| record.result.as_ref().is_ok_and(|outcome| !outcome.is_by_hand()));
+    pruned.filter_map(|record| pruning(&record.op, "was pruned and stays deleted")).collect()
+}
+
+/// A line for each host on which old releases were about to be deleted when nobody was there any more.
+pub fn half_pruned(begun: &[Intent]) -> Vec<String> {
+    begun.iter().filter_map(|intent| pruning(&intent.asked.op, "was being pruned: what of it was deleted stays so")).collect()
+}
+
+fn pruning(op: &Op, became: &str) -> Option<String> {
+    let Op::Prune(op) = op else { return None };
+    Some(clean::line(&format!("{}: {} {became}", op.host.name, op.releases())))
 }
 
 /// A line for each command that was done and that nothing takes back, with the hosts that it was done on.
@@ -87,7 +104,11 @@ fn of(part: &Part) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{HostName, ServiceName};
+    use crate::{
+        executor::{Key, Outcome},
+        model::{Host, HostName, ProjectName, ServiceName, Version},
+        op::Prune,
+    };
 
     #[test]
     fn hosts_that_are_new_and_hosts_that_are_not_are_named() {
@@ -104,6 +125,22 @@ mod tests {
         let ending = Ending { parts: vec![part("h1", "v2", true), part("h2", "v1", false), part("h3", "v1", false)] };
         assert_eq!(lines(&ending), ["web is new on h1 (v2), as before on h2 (v1), h3 (v1)"]);
         assert!(lines(&Ending { parts: vec![part("h1", "v2", true)] }).is_empty());
+    }
+
+    #[test]
+    fn releases_that_nothing_brings_back_are_named() {
+        let op = Prune {
+            host: Host::parse("h1").expect("valid"),
+            project: ProjectName::default(),
+            service: ServiceName::new("web").expect("valid"),
+            proxies: Vec::new(),
+            versions: ["v2", "v1"].map(|version| Version::new(version).expect("valid")).to_vec(),
+            containers: Vec::new(),
+            images: Vec::new(),
+        };
+        let origin = Origin { file: "deploy.rhai".into(), line: 1, column: 1 };
+        let record = Recorded { key: Key::call("", 1), op: Op::from(op).into(), origin, result: Ok(Outcome::of(())), seconds: 0.0 };
+        assert_eq!(of_run(None, &[record]), ["h1: web v2, v1 was pruned and stays deleted"]);
     }
 
     #[test]

@@ -79,7 +79,8 @@ pub fn undo(options: &cli::Undo, found: &Found, printer: &Printer) -> Exit {
     if !options.json {
         let ending = ending.as_ref().filter(|_| exit != Exit::Undone);
         let unanswered = leftovers::unanswered(&unanswered(&journal));
-        for line in leftovers::of_run(ending, &records).into_iter().chain(unanswered) {
+        let half_pruned = leftovers::half_pruned(&journal.doubts());
+        for line in leftovers::of_run(ending, &records).into_iter().chain(unanswered).chain(half_pruned) {
             printer.tell(format!("! {line}"));
         }
     }

@@ -88,14 +88,20 @@ impl Prune {
     }
 
     pub(super) fn describe(&self) -> String {
-        let versions: Vec<&str> = self.versions.iter().map(Version::as_str).collect();
         let images = match self.images.len() {
             0 => String::new(),
             1 => ", and its image".into(),
             count => format!(", and {count} images"),
         };
-        format!("{} {}{images}", self.service, versions.join(", "))
+        format!("{}{images}", self.releases())
     }
+
+    /// The releases, to be read: `web v1, v2`.
+    pub fn releases(&self) -> String {
+        let versions: Vec<&str> = self.versions.iter().map(Version::as_str).collect();
+        format!("{} {}", self.service, versions.join(", "))
+    }
+
     pub(super) fn host(&self) -> Option<&Host> {
         Some(&self.host)
     }
