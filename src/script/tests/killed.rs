@@ -185,7 +185,9 @@ impl Life {
 /// What is on the hosts on which something is, the tables of services without traffic left out: a first deploy's undo leaves one.
 fn there(lab: &Lab) -> BTreeMap<HostName, Vec<String>> {
     let mut fleet = lab.fleet();
-    fleet.values_mut().for_each(|lines| lines.retain(|line| !line.ends_with("{}")));
+    for lines in fleet.values_mut() {
+        lines.retain(|line| !line.ends_with("{}"));
+    }
     fleet.retain(|_, lines| !lines.is_empty());
     fleet
 }
