@@ -44,8 +44,15 @@ fn shop() -> (Rig, Project) {
         ),
         (
             "blue_green",
-            "blue_green::deploy(web, image(web, p.version, fleet), fleet, #{ standby: true, soak: \"2s\", gates: limits, \
-             test: |green| for page in http_get([green, \"/version\"]) { ensure(page.body.contains(p.version), page.body) } });",
+            "fn seen(host, header) { probe(host, [\"curl\", \"-sSf\", \"-H\", header, \"http://127.0.0.1/version\"]).stdout } \
+             blue_green::deploy(web, image(web, p.version, fleet), fleet, #{ standby: true, soak: \"2s\", gates: limits, \
+             preview: #{ header: \"X-Preview: green\" }, test: |green| { \
+                for page in http_get([green, \"/version\"]) { ensure(page.body.contains(p.version), page.body) } \
+                for host in fleet { \
+                    ensure(seen(host, \"X-Preview: green\").contains(p.version), `the preview on ${host}`); \
+                    ensure(!seen(host, \"X-Preview: none\").contains(p.version), `everyone else on ${host}`); \
+                } \
+             } });",
         ),
         ("switch_back", "blue_green::switch_back(web, fleet); blue_green::cleanup(web, fleet);"),
         ("previous", "rollback::previous(web, fleet);"),

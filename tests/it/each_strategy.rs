@@ -13,11 +13,12 @@ import "std/canary" as canary;
 import "std/deploy" as deploy;
 import "std/gates" as gates;
 import "std/recreate" as recreate;
+import "std/restart" as restart;
 import "std/rollback" as rollback;
 import "std/rolling" as rolling;
 import "std/workers" as workers;
 project("shop");
-let p = params(#{ version: "v1", fails: false, delay: 0 });
+let p = params(#{ version: "v1", fails: false, delay: 0, budget: 1 });
 let fleet = hosts(["h1", "h2"]);
 let web = service("web", SERVICE);
 // What nothing can keep, once the new release has traffic; before the first one there is none to judge.
@@ -114,6 +115,18 @@ fn a_canary_its_failure_and_the_way_back_lose_no_request() {
 }
 
 #[test]
+fn a_canary_by_hosts_its_failure_and_the_way_back_lose_no_request() {
+    let options = "#{ by: \"hosts\", steps: [1], pause: \"2s\", gates: limits, min_requests: 20 }";
+    loses_nothing("canary by hosts", &format!("canary::deploy(web, image(web, p.version, fleet), fleet, {options});"), false);
+}
+
+#[test]
+fn a_canary_by_replicas_its_failure_and_the_way_back_lose_no_request() {
+    let options = "#{ by: \"replicas\", steps: [1], pause: \"2s\", gates: limits, min_requests: 20 }";
+    loses_nothing("canary by replicas", &format!("canary::deploy(web, image(web, p.version, fleet), fleet, {options});"), false);
+}
+
+#[test]
 fn a_whole_deploy_its_failure_and_the_way_back_lose_no_request() {
     let options = "#{ tag: p.version, build: #{ args: args }, verify: |release| ensure(!p.fails, \"as it was asked to\") }";
     loses_nothing("deploy", &format!("deploy::run(web, fleet, {options});"), false);
@@ -142,4 +155,52 @@ fn a_recreate_its_failure_and_the_way_back_end_all_old_or_all_new() {
 #[test]
 fn a_deploy_of_workers_its_failure_and_the_way_back_end_all_old_or_all_new() {
     ends_all_old_or_all_new(WORKER, "workers::deploy(web, image(web, p.version, fleet), fleet, #{ watch: \"1s\" });");
+}
+
+#[test]
+fn containers_that_are_restarted_one_at_a_time_stay_the_same_and_lose_no_request() {
+    // Two on each host, and one that is alone there.
+    for (service, count) in [(WEB.to_owned(), 2), (WEB.replace("replicas: 2", "replicas: 1"), 1)] {
+        let (rig, project) = shop(&service, "rolling::deploy(web, image(web, p.version, fleet), fleet);");
+        project.write(
+            "restart.rhai",
+            &format!("{}restart::one_by_one(web, fleet, #{{ pause: \"500ms\" }});\n", SHOP.replace("SERVICE", &service)),
+        );
+        let inspect = |host: usize, format: &str| {
+            let all = rig.exec(host, &["docker", "ps", "--quiet", "--no-trunc"]).text().to_owned();
+            let ids: Vec<&str> = all.lines().collect();
+            assert_eq!(ids.len(), count, "{all}");
+            let told = rig.exec(host, &[&["docker", "inspect", "--format", format], &ids[..]].concat());
+            let mut lines: Vec<String> = told.text().lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        let both = |format: &str| [1, 2].map(|host| inspect(host, format));
+        let (ids, starts) = (both("{{.Id}}"), both("{{.Id}} {{.State.StartedAt}}"));
+        let mut load = Load::start(&rig, LoadOptions { kept: 24, fresh: 12, ..LoadOptions::on(&rig) });
+        ends(&project, 0, &["run", "restart.rhai"]);
+        load.more(500);
+        let summary = load.finish();
+        summary.assert_nothing_lost();
+        println!("restart: 0 of {} requests failed", summary.total);
+        assert_eq!(both("{{.Id}}"), ids, "they are the same containers");
+        let again = both("{{.Id}} {{.State.StartedAt}}");
+        assert!(again.iter().flatten().zip(starts.iter().flatten()).all(|(again, before)| again != before), "{starts:?} {again:?}");
+    }
+}
+
+#[test]
+fn a_host_that_fails_is_left_out_within_the_budget_and_beyond_it_all_is_taken_back_without_a_lost_request() {
+    let how = "rolling::deploy(web, image(web, p.version, fleet), fleet, #{ on_failure: \"skip\", max_failures: p.budget });";
+    let (rig, project) = shop(WEB, how);
+    let load = Load::start(&rig, LoadOptions { kept: 24, fresh: 12, ..LoadOptions::on(&rig) });
+    for (budget, code, runs) in [("0", 4, ["v1 v1", "v1 v1"]), ("1", 6, ["v2 v2", "v1 v1"])] {
+        let output = thread::scope(|scope| {
+            scope.spawn(|| kill_when_there(&rig, 2, "v2"));
+            project.podlift(&["run", "deploy.rhai", "version=v2", "delay=2000", &format!("budget={budget}")])
+        });
+        assert_eq!((output.code, running(&rig)), (code, runs.map(Into::into).to_vec()), "{}", output.stderr);
+        assert!(code == 4 || output.stderr.contains("h2"), "{}", output.stderr);
+    }
+    load.finish().assert_nothing_lost();
 }
