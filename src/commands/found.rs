@@ -69,13 +69,8 @@ impl Found {
             (Err(_), _) => Vec::new(),
         };
         let copies = copies::read(outside, from, run)?;
-        let (id, latest) = match run {
-            Some(id) => (id.clone(), None),
-            None => {
-                let latest = latest(&kept, &copies).ok_or_else(|| nothing_there(from))?;
-                (latest.id.clone(), Some(latest))
-            }
-        };
+        let latest = run.is_none().then(|| latest(&kept, &copies).ok_or_else(|| nothing_there(from))).transpose()?;
+        let id = run.or(latest.as_ref().map(|latest| &latest.id)).cloned().ok_or_else(|| nothing_there(from))?;
         Ok((Self::of(id, kept, copies, runs, from)?, latest))
     }
 
