@@ -2,12 +2,15 @@
 //! and with the same end.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
+use crate::databases;
 use crate::podlift::{Events, Project};
 use crate::rig::{Rig, RigOptions};
+use crate::until::until;
 
 /// What every script of this file begins with. A command that makes the fault does nothing in a model: there it is told.
 const PRELUDE: &str = r#"
@@ -68,29 +71,15 @@ impl Shop {
     }
 
     /// Deploys `v2`, which ends with this code, and has the model tell it with this fault at the last call of this verb that was made
-    /// before it failed; `over` ends what goes wrong.
+    /// before it failed, or, as `OP:FAULT`, at what that call reads first; `over` ends what goes wrong.
     #[track_caller]
     fn ends_alike(&self, verb: &str, fault: &str, arguments: &[&str], code: i32, over: impl FnOnce()) {
         let arguments = [&["version=v2"], arguments].concat();
         let run = self.run(&arguments, code);
-        let end = run.events.iter().position(|event| event["event"] == "failed").unwrap_or(run.events.len() - 1);
-        let site = run.events[..=end].iter().rev().find(|event| event["verb"] == verb).expect("it is called");
-        let story = format!("{}:{verb}:{fault}", site["key"].as_str().expect("a key"));
         over();
-        let done = records(&run.events);
-        let told = self.project.podlift(&[&["test", "deploy.rhai"], &arguments[..], &["--story", &story, "--json"]].concat());
-        let told: Value = serde_json::from_str(&told.stdout).unwrap_or_else(|error| panic!("{error}\n{}", told.stderr));
-        assert_eq!(told["holds"], true, "{told:#}");
-        let tale = &told["stories"][0];
-        let modelled = records(tale["records"].as_array().expect("what its journal has"));
-        let only = |these: &BTreeMap<String, String>, those: &BTreeMap<String, String>| {
-            these.iter().filter(|(key, what)| those.get(*key) != Some(what)).map(|(key, what)| format!("{key} {what}")).collect::<Vec<_>>()
-        };
-        let (real, model) = (only(&done, &modelled), only(&modelled, &done));
-        assert!(real.is_empty() && model.is_empty(), "{story}\nonly on the hosts: {real:#?}\nonly in the model: {model:#?}");
-        assert_eq!(tale["exit"], run.result()["result"], "{story}");
+        let tale = told_alike(&self.project, &run.events, verb, fault, &arguments);
         for (number, host) in [(1, "h1"), (2, "h2")] {
-            assert_eq!(self.containers(number), there(tale, host), "{story}: {host}");
+            assert_eq!(self.containers(number), there(&tale, host), "{host}: {}", tale["story"]);
         }
     }
 
@@ -102,6 +91,28 @@ impl Shop {
         lines.sort();
         lines
     }
+}
+
+/// Has the model tell what these events tell: with this fault at the last call of this verb that was made before it failed. Returns
+/// the story as it was told.
+#[track_caller]
+fn told_alike(project: &Project, events: &[Value], verb: &str, fault: &str, arguments: &[&str]) -> Value {
+    let end = events.iter().position(|event| event["event"] == "failed").unwrap_or(events.len() - 1);
+    let site = events[..=end].iter().rev().find(|event| event["verb"] == verb).expect("it is called");
+    let (op, fault) = fault.split_once(':').unwrap_or((verb, fault));
+    let story = format!("{}:{op}:{fault}", site["key"].as_str().expect("a key"));
+    let told = project.podlift(&[&["test", "deploy.rhai"], arguments, &["--story", &story, "--json"]].concat());
+    let told: Value = serde_json::from_str(&told.stdout).unwrap_or_else(|error| panic!("{error}\n{}", told.stderr));
+    assert_eq!(told["holds"], true, "{told:#}");
+    let tale = &told["stories"][0];
+    let (done, modelled) = (records(events), records(tale["records"].as_array().expect("what its journal has")));
+    let only = |these: &BTreeMap<String, String>, those: &BTreeMap<String, String>| {
+        these.iter().filter(|(key, what)| those.get(*key) != Some(what)).map(|(key, what)| format!("{key} {what}")).collect::<Vec<_>>()
+    };
+    let (real, model) = (only(&done, &modelled), only(&modelled, &done));
+    assert!(real.is_empty() && model.is_empty(), "{story}\nonly on the hosts: {real:#?}\nonly in the model: {model:#?}");
+    assert_eq!(tale["exit"], events.last().expect("a result")["result"], "{story}");
+    tale.clone()
 }
 
 /// What each call came to, the last of each key.
@@ -154,6 +165,11 @@ fn cuts_off(seconds: u32) -> String {
     format!("fault=(sleep 1; iptables -w -I {rule}; sleep {seconds}; iptables -w -D {rule}) </dev/null >/dev/null 2>&1 &")
 }
 
+/// A command that deletes a container of this version.
+fn deletes(version: &str) -> String {
+    format!("fault=docker rm --force $(docker ps --quiet --filter label=podlift.version={version} | head -n 1)")
+}
+
 #[test]
 fn faults_on_real_hosts_end_as_they_do_in_the_model() {
     let shop = Shop::new(RigOptions { hosts: 2, ..RigOptions::default() });
@@ -169,10 +185,40 @@ fn faults_on_real_hosts_end_as_they_do_in_the_model() {
     shop.ends_alike("set_weights", "fails", &[&format!("fault=echo 'broken on;' >{broken}")], 4, || {
         shop.rig.exec(2, &["rm", broken]).text();
     });
+    // Somebody deletes one that was found healthy, before it gets traffic.
+    shop.fails_alike("set_weights", "check:deleted", &[&deletes("v2")]);
     // A request does not end in time.
     let in_flight = InFlight::on(&shop.rig);
     shop.fails_alike("drain", "never-ends", &[]);
     drop(in_flight);
+    // Somebody deletes one that is to be drained: it gets no traffic back, and the deploy ends mixed.
+    shop.ends_alike("set_weights", "find:deleted", &[&deletes("v1")], 6, || {});
+}
+
+#[test]
+fn a_database_that_is_lost_between_two_statements_ends_a_run_as_it_does_in_the_model() {
+    let shop = databases::Shop::new();
+    shop.postgres.sql("CREATE TABLE users (id int PRIMARY KEY, email text); ALTER TABLE users OWNER TO app");
+    shop.postgres.sql("CREATE TABLE seen (at int); GRANT ALL ON seen TO app; INSERT INTO users VALUES (1, 'a')");
+    let mut holder = shop.postgres.session("a report");
+    let mut input = holder.stdin.take().expect("it is piped");
+    writeln!(input, "BEGIN; INSERT INTO users VALUES (2, 'b');").expect("psql reads");
+    until("the report holds the table", || {
+        shop.postgres.sql("SELECT count(*) FROM pg_locks WHERE relation = 'users'::regclass AND pid <> pg_backend_pid()") != "0"
+    });
+    shop.write(r#"db.sql("INSERT INTO seen VALUES (1); CREATE INDEX CONCURRENTLY users_email ON users (email)");"#);
+    let run = shop.project.start(&["run", "deploy.rhai", "--json"]);
+    let index = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('users_email')";
+    until("the second statement has begun", || shop.postgres.sql(index) == "f");
+    shop.postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'podlift-%'");
+    drop(input);
+    holder.wait().expect("psql ends");
+    let output = run.wait_with_output().expect("podlift ends");
+    let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let events: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).expect("an event a line")).collect();
+    told_alike(&shop.project, &events, "sql", "lost-halfway", &[]);
+    assert_eq!(shop.postgres.sql(&format!("SELECT count(*), ({index}) FROM seen")), "1|t", "the first was done once, the second too");
 }
 
 #[test]
