@@ -50,8 +50,8 @@ fi
 exec su postgres -c "exec postgres -D $data -c listen_addresses=*"
 "#;
 
-/// The official Redis runs what it is given, where its data is.
-const REDIS: &str = "cd /data && exec \"$@\"";
+/// The official Redis runs what it is given, in the folder of its data.
+const REDIS: &str = "mkdir -p /data && cd /data && exec \"$@\"";
 
 const SHOP: &str = r#"
 import "std/backup" as backup;
