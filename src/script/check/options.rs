@@ -77,7 +77,8 @@ fn known(called: &Called<'_>, script: &Script, program: &Program, vocabulary: &V
 }
 
 /// The options that a script function declares for its last parameter with `options(parameter, #{ key: default })`. Of several such
-/// calls only a run knows which are made: what one of them takes is taken, and nothing is required.
+/// calls only a run knows which are made: what one of them takes is taken, and nothing is required. Nor is it where the call is made
+/// in some cases only, or the function does anything else with the parameter, which may fill it.
 pub fn declared(tree: &AST, function: &str, parameters: &[&str]) -> Option<Vec<OptionKey>> {
     let parameter = parameters.last()?;
     let body = only(tree, function, Some(parameters.len()));
@@ -89,7 +90,7 @@ pub fn declared(tree: &AST, function: &str, parameters: &[&str]) -> Option<Vec<O
             calls.push(defaults_of(tree, defaults));
         }
     });
-    let is_one = calls.len() == 1;
+    let is_one = calls.len() == 1 && is_all_it_does(&body, parameter);
     let defaults: Vec<(String, Expr)> =
         calls.into_iter().collect::<Option<Vec<_>>>()?.into_iter().reduce(|all, more| [all, more].concat())?;
     let mut keys: Vec<OptionKey> = Vec::new();
@@ -101,6 +102,33 @@ pub fn declared(tree: &AST, function: &str, parameters: &[&str]) -> Option<Vec<O
         }
     }
     Some(keys)
+}
+
+/// Whether a function names its parameter once, and in no part of it that may be left out.
+fn is_all_it_does(body: &AST, parameter: &str) -> bool {
+    let (mut mentions, mut is_sure) = (0, true);
+    body.walk(&mut |path: &[ASTNode<'_>]| {
+        let is_named = match path.last() {
+            Some(ASTNode::Expr(Expr::Variable(given, ..))) => given.1 == parameter,
+            Some(ASTNode::Stmt(Stmt::Var(declared, ..))) => declared.0.name == parameter,
+            _ => false,
+        };
+        if is_named {
+            mentions += 1;
+            is_sure &= !path.iter().any(may_be_left_out);
+        }
+        true
+    });
+    mentions == 1 && is_sure
+}
+
+/// Whether only a run knows if what is in this is done.
+fn may_be_left_out(node: &ASTNode<'_>) -> bool {
+    matches!(
+        node,
+        ASTNode::Stmt(Stmt::If(..) | Stmt::Switch(..) | Stmt::While(..) | Stmt::Do(..) | Stmt::For(..) | Stmt::TryCatch(..))
+            | ASTNode::Expr(Expr::And(..) | Expr::Or(..) | Expr::Coalesce(..))
+    )
 }
 
 /// What fits one of the two.
