@@ -65,7 +65,7 @@ Examples:
   podlift resume --yes                         goes on with a run that waits for an answer
   podlift resume --in-doubt redo")]
 pub struct Resume {
-    /// The run; not given, the newest that did something or waits to go on.
+    /// The run; not given, the newest but for those that failed before they did anything or changed nothing.
     #[arg(value_name = "RUN", value_parser = run_id)]
     pub run: Option<RunId>,
     /// Also look at the copy that a host keeps. May be repeated.
@@ -105,7 +105,7 @@ Examples:
   podlift undo
   podlift undo 20260102-030405-a1b2c3 --from deploy@10.0.0.11")]
 pub struct Undo {
-    /// The run; not given, the newest that did something.
+    /// The run; not given, the newest but for those that failed before they did anything.
     #[arg(value_name = "RUN", value_parser = run_id)]
     pub run: Option<RunId>,
     /// Also look at the copy that a host keeps. May be repeated.

@@ -11,11 +11,11 @@ use crate::{
 /// What is known of a run by its journals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
-    /// It did something, or may have, or holds something.
-    Worked,
-    /// It did nothing and holds nothing, and can be gone on with.
-    Waits(&'static str),
-    /// It did nothing and holds nothing.
+    /// It did something, or may have, or holds something, or waits for its first change.
+    Open,
+    /// It came to its end and changed nothing.
+    Ended(&'static str),
+    /// It failed before it did anything, and holds nothing.
     Idle(&'static str),
 }
 
@@ -35,14 +35,14 @@ impl Latest {
         Some(Self { id: id.clone(), passed_over: Vec::new() })
     }
 
-    /// The newest run that did something, or may have, or holds something: those behind it that did not are passed over, such as one
-    /// that was refused because of this one's leases. To go on with, also one that waits for its first change. Where no run did
-    /// anything it is the newest.
+    /// The newest run but for those that failed before they did anything, such as one that was refused because of this one's leases.
+    /// To go on with, those that came to their end without a change are passed over, too; who undoes means no older run by that.
+    /// Where no run did anything it is the newest.
     pub fn at_work(kept: &[Kept], copies: &[(RunId, Copy)], how: How) -> Option<Self> {
         let mut runs: BTreeMap<&RunId, Vec<Known>> = BTreeMap::new();
         for Kept { id, chain, state } in kept {
             // Nobody knows what one did that cannot be read.
-            runs.entry(id).or_default().push(chain.as_ref().map_or(Known::Worked, |chain| known(chain, *state)));
+            runs.entry(id).or_default().push(chain.as_ref().map_or(Known::Open, |chain| known(chain, *state)));
         }
         for (id, Copy { chain, .. }) in copies {
             runs.entry(id).or_default().push(known(chain, State::of(chain, false)));
@@ -50,14 +50,14 @@ impl Latest {
         let mut passed_over = Vec::new();
         for (id, known) in runs.iter().rev() {
             let is_meant = |known: &Known| match known {
-                Known::Worked => true,
-                Known::Waits(_) => how == How::Resume,
+                Known::Open => true,
+                Known::Ended(_) => how == How::Undo,
                 Known::Idle(_) => false,
             };
             if known.iter().any(is_meant) {
                 return Some(Self { id: (*id).clone(), passed_over });
             }
-            if let Some(Known::Waits(why) | Known::Idle(why)) = known.first() {
+            if let Some(Known::Ended(why) | Known::Idle(why)) = known.first() {
                 passed_over.push(((*id).clone(), *why));
             }
         }
@@ -68,8 +68,8 @@ impl Latest {
     pub fn why(&self) -> String {
         match &self.passed_over[..] {
             [] => "the newest".into(),
-            [(id, why)] => format!("the newest that did something: {id}, which is newer, {why}"),
-            newer => format!("the newest that did something: {} behind it did nothing", words::count(newer.len(), "run")),
+            [(id, why)] => format!("the newest but for {id}, which {why}"),
+            newer => format!("the newest but for {} that did nothing", words::count(newer.len(), "run")),
         }
     }
 }
@@ -81,12 +81,12 @@ fn known(chain: &Chain, state: State) -> Known {
     let has_ended = matches!(chain.entries().last(), Some(Entry::Ended(_)));
     let holds = !has_ended && chain.entries().iter().any(|entry| matches!(entry, Entry::Intent(_)));
     match state {
-        State::Running => Known::Worked,
-        _ if has_changed || holds => Known::Worked,
+        State::Running => Known::Open,
+        _ if has_changed || holds => Known::Open,
         _ if chain.header().is_none() => Known::Idle("died before it began"),
-        State::Interrupted => Known::Waits("was interrupted before it did anything"),
+        State::Interrupted => Known::Open,
         State::Failed => Known::Idle("failed before it did anything"),
-        State::Done | State::Undone | State::Mixed => Known::Idle("did nothing that could be taken back"),
+        State::Done | State::Undone | State::Mixed => Known::Ended("changed nothing"),
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn what_was_refused_because_of_an_older_run_is_passed_over() {
         let runs = [kept("r1", &[begun("r1"), change()]), kept("r2", &[begun("r2"), ended("refused")])];
-        let why = "the newest that did something: r2, which is newer, failed before it did anything";
+        let why = "the newest but for r2, which failed before it did anything";
         for how in [How::Resume, How::Undo] {
             assert_eq!(meant(&runs, how), ("r1".into(), why.into()));
         }
@@ -151,10 +151,11 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_its_first_change_can_be_gone_on_with_and_leaves_nothing_to_undo() {
+    fn what_waits_for_its_first_change_is_meant_and_not_an_older_run() {
         let runs = [kept("r1", &[begun("r1"), change(), ended("mixed")]), kept("r2", &[begun("r2"), ended("interrupted")])];
-        assert_eq!(meant(&runs, How::Resume), ("r2".into(), "the newest".into()));
-        assert_eq!(meant(&runs, How::Undo).0, "r1");
+        for how in [How::Resume, How::Undo] {
+            assert_eq!(meant(&runs, how), ("r2".into(), "the newest".into()));
+        }
     }
 
     #[test]
@@ -162,7 +163,8 @@ mod tests {
         let runs = [kept("r1", &[begun("r1"), change()]), kept("r2", &[begun("r2"), change(), ended("done")])];
         assert_eq!(meant(&runs, How::Undo).0, "r2");
         let looked = [kept("r1", &[begun("r1"), change()]), kept("r2", &[begun("r2"), ended("done")])];
-        assert_eq!(meant(&looked, How::Undo).0, "r1");
+        assert_eq!(meant(&looked, How::Undo).0, "r2", "an older deploy is not undone because somebody looked at what runs");
+        assert_eq!(meant(&looked, How::Resume), ("r1".into(), "the newest but for r2, which changed nothing".into()));
     }
 
     #[test]

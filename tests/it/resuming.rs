@@ -151,7 +151,7 @@ fn a_run_that_did_nothing_is_passed_over_where_none_is_named() {
     assert_eq!(states(), ["failed", "interrupted"], "the newest first");
     let undone = project.podlift(&["undo"]);
     ends(&undone, 0);
-    for words in [", deploy.rhai of ", ": the newest that did something: ", "which is newer, failed before it did anything"] {
+    for words in [", deploy.rhai of ", ": the newest but for ", ", which failed before it did anything"] {
         assert!(undone.stderr.contains(words), "{words:?} is not in\n{}", undone.stderr);
     }
     assert_eq!(states(), ["failed", "undone"]);
