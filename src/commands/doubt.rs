@@ -130,7 +130,10 @@ fn refusal(unknown: &[&Intent], run: &RunId, how: How) -> Failure {
     };
     let elsewhere = unknown.iter().filter_map(|call| call.asked.op.host()).find(|host| !host.is_local());
     let failure = match elsewhere {
-        Some(host) => failure.hint(format!("nobody has ended it on {}: it may still run there, and only `redo` ends it first", host.name)),
+        Some(host) => failure.hint(format!(
+            "nobody has ended it on {}: it may still run there, and only `redo` ends it first, with all that it left running, but for what runs as another user",
+            host.name
+        )),
         None => failure,
     };
     let failure = failure.hint(hint);

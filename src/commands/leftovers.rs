@@ -60,7 +60,9 @@ pub fn unanswered(commands: &[Intent]) -> Vec<String> {
     let line = |Intent { asked, .. }: &Intent| {
         let place = asked.op.host().map(|host| format!(" on {}", host.name)).unwrap_or_default();
         let what = format!("`{}` {}{place}", asked.op.verb(), asked.op.describe());
-        clean::line(&format!("{}: {what} was begun and not answered: nobody knows whether it was done, and it has no `undo`", asked.origin))
+        let may_go_on = if asked.op.host().is_some_and(|host| !host.is_local()) { " or still runs" } else { "" };
+        let unknown = format!("nobody knows whether it was done{may_go_on}, and it has no `undo`");
+        clean::line(&format!("{}: {what} was begun and not answered: {unknown}", asked.origin))
     };
     commands.iter().map(line).collect()
 }

@@ -114,7 +114,7 @@ impl Builder<'_> {
     }
 
     async fn follow(&self, prepared: &Prepared, output: &mut Output, progress: &dyn Progress) -> io::Result<ExitStatus> {
-        let group = Group::watched()?;
+        let group = Group::watched().await?;
         let mut docker = self.docker();
         docker.args(&prepared.arguments).envs(prepared.environment.iter().cloned()).process_group(group.id());
         let mut child = docker.spawn()?;

@@ -1,13 +1,20 @@
 //! Groups of processes on the operator's own machine: what a program started ends with it, and with podlift.
 #![expect(clippy::disallowed_types, reason = "fleet/ starts programs")]
 
-use std::{io, process::Stdio};
+use std::{io, process::Stdio, time::Duration};
 
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::{
+    io::AsyncReadExt,
+    process::{Child, ChildStdin, Command},
+    time::timeout,
+};
 
 /// Waits for the end of its input, which comes when podlift ends, in whatever way, and then ends its whole group and itself. The
 /// group is its own, so that its number is nobody else's while it waits. It does not end by what a program sends to its group.
-const WATCH: &str = "trap '' HUP INT QUIT PIPE ALRM TERM USR1 USR2 TSTP TTIN TTOU; read -r line; kill -KILL 0";
+const WATCH: &str = "trap '' HUP INT QUIT PIPE ALRM TERM USR1 USR2 TSTP TTIN TTOU; echo; read -r line; kill -KILL 0";
+
+/// How long a shell may take to begin.
+const BEGINNING: Duration = Duration::from_secs(10);
 
 /// A group of processes, which is ended when it is dropped.
 pub struct Group {
@@ -20,15 +27,19 @@ impl Group {
     ///
     /// # Errors
     /// Where there is no shell that watches it.
-    pub fn watched() -> io::Result<Self> {
+    pub async fn watched() -> io::Result<Self> {
         let mut watch = Command::new("sh")
             .args(["-c", WATCH])
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)
+            .kill_on_drop(true)
             .spawn()?;
         let stdin = watch.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let mut stdout = watch.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        // Before its trap stands, what is started in the group could end it.
+        timeout(BEGINNING, stdout.read_u8()).await.map_err(|_| io::ErrorKind::TimedOut)??;
         Ok(Self { id: watch.id(), watch: Some((watch, stdin)) })
     }
 
@@ -64,6 +75,8 @@ impl Drop for Group {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
     use super::*;
 
     /// A program in the group that lasts until it is ended.
@@ -73,8 +86,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_group_ends_when_its_input_does() {
-        use std::os::unix::process::ExitStatusExt;
-        let mut group = Group::watched().expect("there is sh");
+        let mut group = Group::watched().await.expect("there is sh");
         let mut program = lasting(&group);
         // As the end of podlift's process closes it.
         let (mut watch, stdin) = group.watch.take().expect("it is watched");
@@ -86,24 +98,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_group_that_is_dropped_ends_and_one_that_is_left_goes_on() {
-        let group = Group::watched().expect("there is sh");
+        let group = Group::watched().await.expect("there is sh");
         let mut program = lasting(&group);
         drop(group);
         assert!(!program.wait().await.expect("it ends").success());
 
-        let group = Group::watched().expect("there is sh");
+        let group = Group::watched().await.expect("there is sh");
         let mut program = lasting(&group);
         group.leave().await;
-        assert!(program.try_wait().expect("it can be asked").is_none(), "it goes on");
-        program.kill().await.expect("it runs");
+        let process = program.id().expect("nobody has waited for it").to_string();
+        Command::new("kill").args(["-TERM", &process]).status().await.expect("there is kill");
+        assert_eq!(program.wait().await.expect("it ends").signal(), Some(15), "it went on until then");
     }
 
     #[tokio::test]
     async fn what_a_program_sends_to_its_group_does_not_end_the_watch() {
-        let mut group = Group::watched().expect("there is sh");
+        let mut group = Group::watched().await.expect("there is sh");
         let script = "trap '' TERM; kill -TERM 0; kill -USR1 0; exit 3";
         let program = Command::new("sh").args(["-c", script]).process_group(group.id()).status().await.expect("there is sh");
-        assert!(!program.success());
+        assert_eq!(program.signal(), Some(10), "it reached its group");
         let (watch, _) = group.watch.as_mut().expect("it is watched");
         assert!(watch.try_wait().expect("it can be asked").is_none());
     }

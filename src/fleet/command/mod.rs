@@ -32,8 +32,10 @@ use crate::{
     op::{CommandOutput, Invocation, Place},
 };
 
-/// Ends every process that has the mark in its environment: first politely, after two seconds for good.
-const END: &str = r#"marked() { for f in /proc/[0-9]*/environ; do if tr '\0' '\n' <"$f" 2>/dev/null | grep -qx "PODLIFT_CALL=$1"; then p=${f#/proc/}; echo "${p%/environ}"; fi; done; }
+/// Ends every process that has the mark in its environment: first politely, after two seconds for good. Without the tools that find
+/// them nothing is known.
+const END: &str = r#"command -v tr >/dev/null && command -v grep >/dev/null && [ -e /proc/self/environ ] || exit 4
+marked() { for f in /proc/[0-9]*/environ; do if tr '\0' '\n' <"$f" 2>/dev/null | grep -qx "PODLIFT_CALL=$1"; then p=${f#/proc/}; echo "${p%/environ}"; fi; done; }
 p=$(marked "$1"); [ -z "$p" ] || kill -TERM $p 2>/dev/null
 for i in 1 2 3 4 5 6 7 8 9 10; do p=$(marked "$1"); [ -n "$p" ] || exit 0; sleep 0.2; done
 kill -KILL $p 2>/dev/null
@@ -167,27 +169,43 @@ fn tail(text: &str) -> String {
 /// Ends what an earlier process of the run began and left running.
 ///
 /// # Errors
-/// As an interruption where something of it goes on: then nothing may be done again.
+/// As an interruption where something of it goes on, or may: then nothing may be done again, and the command stays in doubt.
 async fn end(fleet: &Fleet, invocation: &Invocation, token: &Token) -> Result<(), Failure> {
     let program = ["sh", "-c", END, "sh", token.as_str()];
-    let output = match &invocation.place {
-        // Its name is taken as long as it is there, and what has it then is removed.
-        Place::OneOff { .. } => return Ok(()),
-        Place::Local => Command::new("sh").args(&program[1..]).output().await.map_or(0, |output| exit_code(output.status)),
-        Place::Host { host } => fleet.host(host).await?.run(Request::new(&program).timeout(ENDING)).await?.code,
-        Place::Container { host, container } => {
-            let words = Ok(program.map(Into::into).to_vec());
-            let end = Resolved { words, hidden: false, env: Vec::new(), stdin: Vec::new() };
-            exec(&*fleet.host(host).await?, container, end.program(), Vec::new(), &[]).await?.code
+    let asked = async {
+        match &invocation.place {
+            // Its name is taken as long as it is there, and what has it then is removed.
+            Place::OneOff { .. } => Ok::<i64, Failure>(0),
+            Place::Local => {
+                // In a group of its own: a ctrl-C at the terminal is podlift's to answer.
+                let mut sh = Command::new(program[0]);
+                sh.args(&program[1..]).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
+                let output = sh.output().await.map_err(|error| Failure::failed(format!("sh could not be started: {error}")))?;
+                Ok(exit_code(output.status))
+            }
+            Place::Host { host } => Ok(fleet.host(host).await?.run(Request::new(&program).timeout(ENDING)).await?.code),
+            Place::Container { host, container } => {
+                let words = Ok(program.map(Into::into).to_vec());
+                let end = Resolved { words, hidden: false, env: Vec::new(), stdin: Vec::new() };
+                Ok(exec(&*fleet.host(host).await?, container, end.program(), Vec::new(), &[]).await?.code)
+            }
         }
     };
-    if output != GOES_ON {
-        return Ok(());
-    }
+    let why = match timeout(ENDING + WAY, Box::pin(asked)).await {
+        Ok(Ok(0)) => return Ok(()),
+        Ok(Ok(GOES_ON)) => "it goes on".to_owned(),
+        Ok(Ok(code)) => format!("the shell that looks for it exited with {code}"),
+        Ok(Err(failure)) if matches!(failure.kind, FailureKind::Unreachable | FailureKind::Interrupted) => return Err(failure),
+        Ok(Err(failure)) => failure.message,
+        Err(_) => format!("that took longer than {} s", (ENDING + WAY).as_secs()),
+    };
     let place = invocation.place.host().map_or_else(|| "here".to_owned(), |host| format!("on {}", host.name));
-    let message =
-        format!("{} was begun by an earlier process of the run, still goes on {place}, and could not be ended", called(invocation));
-    Err(Failure::new(FailureKind::Interrupted, message).hint("end it, or wait for its end, then `podlift resume`"))
+    let message = format!(
+        "{} was begun by an earlier process of the run, may still go on {place}, and could not be ended: {why}",
+        called(invocation)
+    );
+    let hint = "end it, or wait for its end, then `podlift resume`: with `--in-doubt done` if it did its work, with `skip` if that is to be left out";
+    Err(Failure::new(FailureKind::Interrupted, message).hint(hint))
 }
 
 /// Runs it in the script's folder.
@@ -199,7 +217,7 @@ async fn here(fleet: &Fleet, command: &Resolved, attempt: Attempt, token: &Token
             .hint("is it installed, and in PATH?")
             .not_sent()
     };
-    let watched = if attempt == Attempt::Read { None } else { Some(Group::watched().map_err(|error| not_started("sh", error))?) };
+    let watched = if attempt == Attempt::Read { None } else { Some(Group::watched().await.map_err(|error| not_started("sh", error))?) };
     let child = Command::new(first)
         .args(rest)
         .envs(command.variables())

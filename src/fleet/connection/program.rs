@@ -14,7 +14,7 @@ use crate::{
 /// Runs a program on the operator's own machine; one that is `watched` ends with podlift, however that ends.
 pub(super) async fn here(program: &[&str], stdin: &[u8], watched: bool) -> io::Result<CommandOutput> {
     let (program, arguments) = program.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    let group = watched.then(Group::watched).transpose()?;
+    let group = if watched { Some(Group::watched().await?) } else { None };
     let child = tokio::process::Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())

@@ -42,8 +42,12 @@ fn a_command_ends_with_its_podlift_however_that_ends() {
 #[test]
 fn what_a_command_leaves_running_on_purpose_stays_until_it_is_done_again() {
     let project = Project::new();
-    let daemon = "setsid sleep 300 >/dev/null 2>&1 </dev/null & echo $! >>pids";
-    project.write("deploy.rhai", &format!("hook(\"local\", \"{daemon}; [ -e go ] || sleep 300\");\n"));
+    // Its number is written once it has a session of its own.
+    let daemon = "setsid sh -c 'echo $$ >>pids; exec sleep 300' >/dev/null 2>&1 </dev/null &";
+    project.write(
+        "deploy.rhai",
+        &format!("hook(\"local\", \"{daemon} [ -e go ] && until [ $(wc -l <pids) = 2 ]; do sleep 0.1; done || sleep 300\");\n"),
+    );
     killed_once(&project, 1);
     let first = pids(&project).remove(0);
     assert!(runs(&first), "it has a session of its own");
