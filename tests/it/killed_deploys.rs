@@ -2,11 +2,13 @@
 //! and no request is lost. A few points at which it dies, which a seed chooses; `scripts/kill-sweep` does all.
 
 use std::env;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::load::{Load, LoadOptions};
 use crate::podlift::Project;
 use crate::rig::{Output, Rig, RigOptions};
+use crate::until::until;
 
 const DEPLOY: &str = r#"
 import "std/blue_green" as blue_green;
@@ -212,16 +214,25 @@ fn dies_at(point: usize) -> impl FnOnce(&Project, &str) -> bool {
     }
 }
 
-/// Deploys in a process that is killed from outside after this time; whether it had not ended by then.
+/// Deploys in a process that is killed from outside so long after its run has begun; whether it had not ended by then.
 fn is_killed_after(wait: Duration) -> impl FnOnce(&Project, &str) -> bool {
     move |project, version| {
+        let before = newest_journal(project);
         let mut run = project.start(&["run", "deploy.rhai", &format!("version={version}")]);
+        // Before that there is no run that could be resumed or undone.
+        until("the run has begun", || newest_journal(project) != before);
         std::thread::sleep(wait);
         let ended = run.try_wait().expect("it can be asked").is_some();
         let _ = run.kill();
         let _ = run.wait();
         !ended
     }
+}
+
+fn newest_journal(project: &Project) -> Option<PathBuf> {
+    let runs = std::fs::read_dir(project.path().join(".podlift/runs")).into_iter().flatten().flatten();
+    let journals = runs.map(|run| run.path().join("journal.jsonl"));
+    journals.filter(|journal| std::fs::metadata(journal).is_ok_and(|journal| journal.len() > 0)).max()
 }
 
 /// Numbers that only the seed decides.
