@@ -6,17 +6,19 @@ use rhai::{ASTNode, Expr, Position, Stmt};
 
 use super::{
     Finding,
-    program::{Program, Script},
+    program::{Program, Script, may_be_left_out},
     vocabulary::Vocabulary,
 };
 
 /// What a path is written with: the words, and where they are.
 type Written<'a> = (&'a str, Position);
 
-/// Finds them beside the script, unless a command of this machine that may come before can make them.
+/// Finds them beside the script, unless a command of this machine that may come before can make them, or only a run knows whether the
+/// build is made at all.
 pub fn missing(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Finding> {
     let Some(folder) = program.folder() else { return Vec::new() };
     let commands = Commands::of(script, program);
+    let unsure = made_in_some_cases(script);
     let mut findings = Vec::new();
     script.each_call(|called| {
         let is_own = script.functions.iter().any(|function| function.name == "build");
@@ -24,7 +26,7 @@ pub fn missing(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Findin
             return;
         };
         let option = |key: &str| map.0.iter().find(|(name, _)| name.name == key).map(|(_, value)| written(value));
-        if commands.may_come_before(called.position) {
+        if commands.may_come_before(called.position) || unsure.contains(&called.position) {
             return;
         }
         // What is put together when the script runs is not known before.
@@ -91,6 +93,20 @@ impl Commands {
         let is_in_order = self.once.contains(&place);
         self.anywhere || self.in_order.iter().any(|command| !is_in_order || *command < place)
     }
+}
+
+/// The calls that a script makes in some cases only.
+fn made_in_some_cases(script: &Script) -> BTreeSet<Position> {
+    let mut found = BTreeSet::new();
+    script.tree().walk(&mut |path: &[ASTNode<'_>]| {
+        if let Some(ASTNode::Expr(Expr::FnCall(_, position)) | ASTNode::Stmt(Stmt::FnCall(_, position))) = path.last()
+            && path.iter().any(may_be_left_out)
+        {
+            found.insert(*position);
+        }
+        true
+    });
+    found
 }
 
 /// The calls of a script's own statements that are in no loop.

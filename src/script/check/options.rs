@@ -7,7 +7,7 @@ use rhai::{AST, ASTNode, Array, Dynamic, Expr, Ident, Position, Stmt};
 use super::{
     Finding,
     nearest::nearest,
-    program::{Called, Program, Script, each_call, only},
+    program::{Called, Program, Script, each_call, may_be_left_out, only},
     vocabulary::{Fits, OptionKey, Vocabulary},
 };
 use crate::script::functions::{Choice, fits};
@@ -120,15 +120,6 @@ fn is_all_it_does(body: &AST, parameter: &str) -> bool {
         true
     });
     mentions == 1 && is_sure
-}
-
-/// Whether only a run knows if what is in this is done.
-fn may_be_left_out(node: &ASTNode<'_>) -> bool {
-    matches!(
-        node,
-        ASTNode::Stmt(Stmt::If(..) | Stmt::Switch(..) | Stmt::While(..) | Stmt::Do(..) | Stmt::For(..) | Stmt::TryCatch(..))
-            | ASTNode::Expr(Expr::And(..) | Expr::Or(..) | Expr::Coalesce(..))
-    )
 }
 
 /// What fits one of the two.

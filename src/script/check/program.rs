@@ -92,6 +92,15 @@ impl Script {
     }
 }
 
+/// Whether only a run knows if what is in this is done.
+pub fn may_be_left_out(node: &ASTNode<'_>) -> bool {
+    matches!(
+        node,
+        ASTNode::Stmt(Stmt::If(..) | Stmt::Switch(..) | Stmt::While(..) | Stmt::Do(..) | Stmt::For(..) | Stmt::TryCatch(..))
+            | ASTNode::Expr(Expr::And(..) | Expr::Or(..) | Expr::Coalesce(..))
+    )
+}
+
 /// Visits every call of a syntax tree.
 pub fn each_call(tree: &AST, visit: &mut impl FnMut(&Called<'_>)) {
     tree.walk(&mut |path: &[ASTNode<'_>]| {
