@@ -317,6 +317,14 @@ fn what_somebody_else_deletes_is_not_missed_by_the_judge() {
     }
 }
 
+/// A restart that ends with fewer containers than it began with does not say that it is done.
+#[test]
+fn a_restart_notices_that_somebody_deleted_a_container() {
+    let script = "given(|| rolling::deploy(web, img, fleet)); restart::one_by_one(web, fleet);";
+    let told = retell(&subject(script), &"12[0]:find:deleted".parse().expect("a story"), &SINGLE).expect("it comes up");
+    assert!(told.breaches.is_empty() && told.exit == Some(Exit::Mixed), "{told:#?}");
+}
+
 /// Its second try finds its own lease, which nobody takes away from a run that is at work.
 #[test]
 fn a_lease_whose_answer_was_lost_is_the_runs_own() {
