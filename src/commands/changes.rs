@@ -255,6 +255,9 @@ mod tests {
         ];
         let counts = Counts::of(&records);
         assert_eq!((counts.calls, counts.failed, counts.changes, counts.standing, counts.hosts.len()), (3, 1, 1, 1, 1));
+        let left_out = record(key.undo(0), forget.clone(), Ok(Outcome::of(()).skipped()));
+        let counts = Counts::of(&[&records[..], &[left_out]].concat());
+        assert_eq!((counts.changes, counts.standing), (1, 1), "a person left its inverse out");
         records.push(record(key.undo(0), forget.clone(), Ok(Outcome::of(()))));
         let counts = Counts::of(&records);
         assert_eq!((counts.changes, counts.standing), (1, 0));

@@ -53,6 +53,16 @@ impl Doubt {
         answer
     }
 
+    /// What was said beforehand, of any such call, so that nobody has to be asked.
+    fn said(&self) -> Option<Answer> {
+        self.said.map(|said| match said {
+            InDoubt::Done => Answer::Done,
+            InDoubt::Redo => Answer::Redo,
+            InDoubt::Skip => Answer::Skip,
+            InDoubt::Abort => Answer::Abort,
+        })
+    }
+
     fn asked(&self, call: &Intent, how: How) -> Answer {
         let (choice, answers): (_, &[&str]) = if can_be_redone(call, how) {
             ("done, redo, skip or abort?", &["done", "redo", "skip", "abort"])
@@ -76,15 +86,6 @@ impl Doubt {
 impl Decide for Doubt {
     fn decide(&self, intent: &Intent) -> Answer {
         self.answer(intent, How::Resume)
-    }
-
-    fn said(&self) -> Option<Answer> {
-        self.said.map(|said| match said {
-            InDoubt::Done => Answer::Done,
-            InDoubt::Redo => Answer::Redo,
-            InDoubt::Skip => Answer::Skip,
-            InDoubt::Abort => Answer::Abort,
-        })
     }
 
     fn who(&self) -> String {

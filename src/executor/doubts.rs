@@ -38,19 +38,17 @@ pub struct Decided {
     who: String,
 }
 
-/// Asks what became of every call that nothing but its answer could tell of.
+/// Asks what became of every call that nothing but its answer could tell of, and that has an undo. Of those that have none nobody was
+/// asked, so no answer goes for them.
 ///
 /// # Errors
 /// Where a person does not know it of one whose undo depends on it: then nothing is to be taken back.
 pub fn decided(journal: &Journal, decide: &dyn Decide) -> Result<Decided, Vec<Failure>> {
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
-    for intent in commands(journal).into_iter().filter(|intent| !intent.asked.key.is_undo()) {
-        let answer = if has_undo(&intent) { Some(decide.decide(&intent)) } else { decide.said() };
-        match answer.as_ref().and_then(|answer| supposed(answer, &intent.asked.op)) {
+    for intent in commands(journal).into_iter().filter(|intent| !intent.asked.key.is_undo() && has_undo(intent)) {
+        match supposed(&decide.decide(&intent), &intent.asked.op) {
             Some(outcome) => answers.push((intent, outcome)),
-            None if has_undo(&intent) => failures.push(unknown(&intent.asked)),
-            // Nothing takes it back, whatever became of it.
-            None => {}
+            None => failures.push(unknown(&intent.asked)),
         }
     }
     if failures.is_empty() { Ok(Decided { answers, who: decide.who() }) } else { Err(failures) }

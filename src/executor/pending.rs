@@ -35,9 +35,10 @@ pub fn is_final(key: &Key, commits: &[&Key]) -> bool {
     commits.iter().any(|commit| key.is_in(commit.block()) && key.path() < commit.path())
 }
 
-/// The keys of what succeeded.
+/// The keys of what succeeded; what a person left out was not done.
 pub fn done(records: &[Recorded]) -> BTreeSet<&str> {
-    records.iter().filter(|record| record.result.is_ok()).map(|record| record.key.as_str()).collect()
+    let is_done = |record: &&Recorded| record.result.as_ref().is_ok_and(|outcome| !outcome.is_by_hand());
+    records.iter().filter(is_done).map(|record| record.key.as_str()).collect()
 }
 
 /// The keys of pending records that started again what an older one of them had stopped: together they changed nothing, and what

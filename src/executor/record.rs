@@ -33,11 +33,6 @@ pub trait Decide: Send + Sync {
     /// Answers for the call of this intent.
     fn decide(&self, intent: &Intent) -> Answer;
 
-    /// What was said beforehand, of any such call, so that nobody has to be asked.
-    fn said(&self) -> Option<Answer> {
-        None
-    }
-
     /// Who answers: `user@machine`.
     fn who(&self) -> String;
 }
