@@ -16,6 +16,7 @@ pub mod local;
 pub mod nginx;
 pub mod postgres;
 pub mod prometheus;
+mod random;
 pub mod registry;
 pub mod secrets;
 pub mod ship;

@@ -1,17 +1,13 @@
 //! Which process has a lease.
 
-use std::{
-    collections::hash_map::RandomState,
-    hash::{BuildHasher, Hasher},
-};
+use crate::fleet::random;
 
 /// What tells this process from every other one: the machine since its start, the namespace of processes, the process and its start.
 pub fn holder() -> String {
     let process = std::process::id();
     match (machine(), start_of(process)) {
         (Some(machine), Some(start)) => format!("{machine}/{process}/{start}"),
-        // Hashers are keyed at random.
-        _ => format!("{:016x}", RandomState::new().build_hasher().finish()),
+        _ => format!("{:016x}", random::number()),
     }
 }
 

@@ -1,9 +1,8 @@
 //! How often something is tried again, and the waits between.
 
-use std::{
-    hash::{BuildHasher, Hasher},
-    time::Duration,
-};
+use std::time::Duration;
+
+use crate::fleet::random;
 
 /// How often a lost connection is opened again: for about half a minute, in which a server comes up again.
 pub const RECONNECTS: u32 = 8;
@@ -13,8 +12,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// A wait that grows with each try, by a random part: two runs that meet do not meet again.
 pub fn pause(tried: u32) -> Duration {
     let grown = grown(tried);
-    let random = std::hash::RandomState::new().build_hasher().finish() % 1000;
-    grown / 2 + grown.mul_f64(f64::from(u32::try_from(random).unwrap_or_default()) / 2000.0)
+    let part = random::number() % 1000;
+    grown / 2 + grown.mul_f64(f64::from(u32::try_from(part).unwrap_or_default()) / 2000.0)
 }
 
 fn grown(tried: u32) -> Duration {

@@ -1,10 +1,7 @@
 //! Proving that a host has an image that it says it has.
 #![expect(clippy::disallowed_types, reason = "fleet/ speaks to engines")]
 
-use std::{
-    collections::{HashMap, hash_map::RandomState},
-    hash::{BuildHasher, Hasher},
-};
+use std::collections::HashMap;
 
 use bollard::{
     Docker,
@@ -18,6 +15,7 @@ use bollard::{
 use crate::{
     failure::Failure,
     fleet::images::{digest, engine_failure},
+    fleet::random,
     model::Store,
 };
 
@@ -50,8 +48,7 @@ pub(super) async fn prove(docker: &Docker, store: Store, reference: &str, wanted
 
 /// A name that no other proof has: several runs, or one by several names of a host, may prove the same image at once.
 fn unique() -> String {
-    let number = RandomState::new().build_hasher().finish();
-    format!("{NAME}{:0DIGITS$x}", number % (1 << (4 * DIGITS)))
+    format!("{NAME}{:0DIGITS$x}", random::number() % (1 << (4 * DIGITS)))
 }
 
 /// The containers of proofs that were cut off, and of those that other runs make right now: they have proven theirs by having made it.
