@@ -1,6 +1,5 @@
 //! Databases and leases: a run that another one took over writes nothing more, though no host leads to the database.
 
-use std::io::Write;
 use std::process::Child;
 
 use crate::leases::{ended, leases, signal};
@@ -64,21 +63,13 @@ fn a_run_that_slept_in_a_statement_does_not_go_on_with_the_next_one() {
         "#,
     );
     shop.postgres.sql("CREATE TABLE done (what text); GRANT ALL ON done TO app");
-    let mut gate = shop.postgres.session("gate");
-    let mut input = gate.stdin.take().expect("it is piped");
-    writeln!(input, "SELECT pg_advisory_lock(7);").expect("psql reads");
-    let locks = |granted| {
-        let text = format!("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND granted = {granted}");
-        shop.postgres.sql(&text)
-    };
-    until("the gate is shut", || locks(true) == "1");
+    let gate = shop.postgres.gate();
     let sleeper = shop.start();
-    until("the first statement waits", || locks(false) == "1");
+    until("the first statement waits", || shop.postgres.at_gate(false) == 1);
     shop.overtake(&sleeper);
     // The statement that was on its way comes to its end.
-    drop(input);
-    gate.wait().expect("it is our child");
-    until("it has come to its end", || locks(true) == "0");
+    gate.open();
+    until("it has come to its end", || shop.postgres.at_gate(true) == 0);
     wake(sleeper);
     assert_eq!(shop.postgres.sql("SELECT coalesce(string_agg(what, ','), '') FROM done"), "");
 }

@@ -1,7 +1,5 @@
 //! Databases: one migration at a time, and no statement for longer than it may.
 
-use std::io::Write;
-
 use crate::databases::Shop;
 use crate::leases::{ended, signal};
 use crate::until::until;
@@ -10,20 +8,13 @@ use crate::until::until;
 fn one_migration_runs_at_a_time_and_the_next_one_waits_for_its_turn_or_tells_whose_it_is() {
     let shop = Shop::new();
     shop.postgres.sql("GRANT CREATE ON SCHEMA public TO app");
-    let mut gate = shop.postgres.session("gate");
-    let mut input = gate.stdin.take().expect("it is piped");
-    writeln!(input, "SELECT pg_advisory_lock(7);").expect("psql reads");
-    let locks = |granted| {
-        let text = format!("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND granted = {granted}");
-        shop.postgres.sql(&text)
-    };
-    until("the gate is shut", || locks(true) == "1");
+    let gate = shop.postgres.gate();
     let start = |statements: &str| {
         shop.write(&format!("db.sql(\"{statements}\", #{{ lock_timeout: \"5m\" }});"));
         shop.project.start(&["run", "deploy.rhai"])
     };
     let first = start("SELECT pg_advisory_xact_lock(7); CREATE TABLE one (id int)");
-    until("the first one waits in its statement", || locks(false) == "1");
+    until("the first one waits in its statement", || shop.postgres.at_gate(false) == 1);
     let sessions = || shop.postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'podlift-%'");
     let second = start("CREATE TABLE two (id int)");
     until("the second one waits for its turn", || sessions() == "2");
@@ -36,8 +27,7 @@ fn one_migration_runs_at_a_time_and_the_next_one_waits_for_its_turn_or_tells_who
     until("the third one waits for its turn", || sessions() == "2");
     let tables = || shop.postgres.sql("SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'public'");
     assert_eq!(tables(), "");
-    drop(input);
-    gate.wait().expect("psql ends");
+    gate.open();
     for run in [ended(first), ended(third)] {
         assert_eq!(run.code, 0, "{}", run.stderr);
     }

@@ -1,13 +1,15 @@
 //! A Postgres of a test's own: its data in a temporary folder, its own port, gone with the test.
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::certificates::Certificate;
 use crate::rig::Rig;
+use crate::until::until;
 
 /// A running server with a database `shop` and a role `app` that has a password.
 pub struct Postgres {
@@ -74,7 +76,7 @@ impl Postgres {
         fs::write(self.folder.path().join("log"), "").expect("the log can be written");
         let command = format!("restore_command=while test -e {}; do sleep 0.02; done; false", held.display());
         self.server = serve(self.folder.path(), &self.addresses, self.port, &[command, "hot_standby=off".into()]);
-        crate::until::until("somebody was told that it comes up", || self.log().contains("FATAL:  the database system is"));
+        until("somebody was told that it comes up", || self.log().contains("FATAL:  the database system is"));
         fs::remove_file(held).expect("it was there");
         self.wait();
     }
@@ -144,7 +146,7 @@ impl Postgres {
         let loaded = "SELECT pg_conf_load_time()";
         let before = self.sql(loaded);
         self.sql("SELECT pg_reload_conf()");
-        crate::until::until("it has read its configuration", || self.sql(loaded) != before);
+        until("it has read its configuration", || self.sql(loaded) != before);
     }
 
     /// A psql that reads statements as they are written to it, and keeps its session open.
@@ -153,6 +155,37 @@ impl Postgres {
         let mut session = Command::new(psql.get_program());
         session.args(psql.get_args().take(psql.get_args().count() - 2)).env("PGAPPNAME", name);
         session.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("psql starts")
+    }
+}
+
+/// A lock that somebody has: a `SELECT pg_advisory_xact_lock(7)` waits until it is opened.
+pub struct Gate {
+    session: Child,
+    input: ChildStdin,
+}
+
+impl Gate {
+    /// Lets everybody through.
+    pub fn open(mut self) {
+        drop(self.input);
+        self.session.wait().expect("it is our child");
+    }
+}
+
+impl Postgres {
+    /// A gate that is shut.
+    pub fn gate(&self) -> Gate {
+        let mut session = self.session("gate");
+        let mut input = session.stdin.take().expect("it is piped");
+        writeln!(input, "SELECT pg_advisory_lock(7);").expect("psql reads");
+        until("the gate is shut", || self.at_gate(true) == 1);
+        Gate { session, input }
+    }
+
+    /// How many sessions have its lock, or wait for it.
+    pub fn at_gate(&self, granted: bool) -> usize {
+        let text = format!("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND granted = {granted}");
+        self.sql(&text).parse().expect("a number")
     }
 }
 
