@@ -218,10 +218,11 @@ impl<E: Executor> Executor for Record<E> {
     }
 }
 
-/// Whether a record answers its call for good. A call that was told to stop is made again, and so is an undo that failed.
+/// Whether a record answers its call for good. A call that was told to stop is made again, and so is an undo that failed or that a
+/// person left out: who undoes the run once more wants it done.
 fn is_final(recorded: &Recorded) -> bool {
     match &recorded.result {
-        Ok(_) => true,
+        Ok(outcome) => !(recorded.key.is_undo() && outcome.is_by_hand()),
         Err(failure) => failure.kind != FailureKind::Interrupted && !recorded.key.is_undo(),
     }
 }

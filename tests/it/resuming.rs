@@ -110,6 +110,22 @@ fn a_command_in_doubt_that_nothing_takes_back_keeps_nothing_from_being_undone() 
 }
 
 #[test]
+fn an_undo_command_that_is_left_out_takes_nothing_back_and_the_next_undo_does_it() {
+    let project = local();
+    killed_at(&project, 6);
+    let mut command = project.command(&["undo", "--in-doubt", "done"]);
+    // Behind its answer, noted, and the intent of the command that takes it back, which does not begin.
+    assert_eq!(crate::rig::output(command.env("PODLIFT_TEST_KILL_AT", "3"), "").code, -1);
+    assert_eq!(done(&project), ["one", "two"]);
+    let left = project.podlift(&["undo", "--in-doubt", "skip"]);
+    ends(&left, 6);
+    assert!(left.stderr.contains("1 change may stand") && left.stderr.contains("goes on"), "{}", left.stderr);
+    assert_eq!(done(&project), ["one", "two"]);
+    ends(&project.podlift(&["undo"]), 0);
+    assert_eq!(done(&project), ["one", "two", "back"]);
+}
+
+#[test]
 fn an_undo_that_was_killed_in_a_command_asks_what_became_of_it() {
     let project = local();
     killed_at(&project, 6);
