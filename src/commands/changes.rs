@@ -76,7 +76,7 @@ impl Counts {
                 let may_stay = is_command(&record.op) && is_change(&record.op) && was_sent && record.inverse().is_empty();
                 counts.commands += usize::from(may_stay);
             }
-            let was_skipped = record.result.as_ref().is_ok_and(Outcome::is_by_hand);
+            let was_skipped = record.result.as_ref().is_ok_and(Outcome::is_skipped);
             if !is_change(&record.op) || record.key.is_undo() || was_skipped {
                 continue;
             }
@@ -139,7 +139,7 @@ impl Counts {
 
 /// The commands that were done, have no `undo`, and were not made final: what they did stays when a run is taken back.
 pub fn kept(records: &[Recorded]) -> impl Iterator<Item = &Recorded> {
-    let is_done = |record: &Recorded| record.result.as_ref().is_ok_and(|outcome| outcome.inverse.is_empty() && !outcome.is_by_hand());
+    let is_done = |record: &Recorded| record.result.as_ref().is_ok_and(|outcome| outcome.inverse.is_empty() && !outcome.is_skipped());
     since_commit(records, "").into_iter().filter(move |record| is_done(record) && is_command(&record.op) && is_change(&record.op))
 }
 

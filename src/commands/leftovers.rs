@@ -22,7 +22,7 @@ pub fn of_run(ending: Option<&Ending>, records: &[Recorded]) -> Vec<String> {
 
 /// A line for each host on which old releases were deleted: that is no change of what serves, and nothing brings them back.
 fn pruned(records: &[Recorded]) -> Vec<String> {
-    let pruned = since_commit(records, "").into_iter().filter(|record| record.result.as_ref().is_ok_and(|outcome| !outcome.is_by_hand()));
+    let pruned = since_commit(records, "").into_iter().filter(|record| record.result.as_ref().is_ok_and(|outcome| !outcome.is_skipped()));
     pruned.filter_map(|record| pruning(&record.op, "was pruned and stays deleted")).collect()
 }
 

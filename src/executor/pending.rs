@@ -37,7 +37,7 @@ pub fn is_final(key: &Key, commits: &[&Key]) -> bool {
 
 /// The keys of what succeeded; what a person left out was not done.
 pub fn done(records: &[Recorded]) -> BTreeSet<&str> {
-    let is_done = |record: &&Recorded| record.result.as_ref().is_ok_and(|outcome| !outcome.is_by_hand());
+    let is_done = |record: &&Recorded| record.result.as_ref().is_ok_and(|outcome| !outcome.is_skipped());
     records.iter().filter(is_done).map(|record| record.key.as_str()).collect()
 }
 

@@ -222,7 +222,7 @@ impl<E: Executor> Executor for Record<E> {
 /// person left out: who undoes the run once more wants it done.
 fn is_final(recorded: &Recorded) -> bool {
     match &recorded.result {
-        Ok(outcome) => !(recorded.key.is_undo() && outcome.is_by_hand()),
+        Ok(outcome) => !(recorded.key.is_undo() && outcome.is_skipped()),
         Err(failure) => failure.kind != FailureKind::Interrupted && !recorded.key.is_undo(),
     }
 }

@@ -50,7 +50,7 @@ pub fn timeline(chain: &Chain, state: State) -> Vec<Step> {
         let fate = match &record.result {
             _ if in_doubt(&record.key) && state == State::Running => Fate::UnderWay,
             _ if in_doubt(&record.key) => Fate::InDoubt,
-            Ok(outcome) if Outcome::is_by_hand(outcome) => Fate::Skipped,
+            Ok(outcome) if Outcome::is_skipped(outcome) => Fate::Skipped,
             Ok(_) => Fate::Done,
             Err(_) => Fate::Failed,
         };

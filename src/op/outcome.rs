@@ -50,8 +50,8 @@ impl Outcome {
         self.assuming(BY_HAND)
     }
 
-    /// Whether it is such an answer: nothing was done.
-    pub fn is_by_hand(&self) -> bool {
+    /// Whether a person left it out: nothing was done.
+    pub fn is_skipped(&self) -> bool {
         self.assumed.as_deref() == Some(BY_HAND)
     }
 

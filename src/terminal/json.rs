@@ -66,7 +66,7 @@ impl Narrator for Json {
                 self.progress.end(&call.key);
                 let fields =
                     json!({ "value": outcome.value, "assumed": outcome.assumed, "gone": outcome.gone, "seconds": took.as_secs_f64() });
-                self.call(if outcome.is_by_hand() { "skipped" } else { "done" }, call, fields);
+                self.call(if outcome.is_skipped() { "skipped" } else { "done" }, call, fields);
             }
             Event::Failed { call, failure, took } => {
                 self.progress.end(&call.key);

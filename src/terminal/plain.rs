@@ -53,7 +53,7 @@ impl Narrator for Plain {
             Event::Done { call, outcome, took } => {
                 self.progress.end(&call.key);
                 if self.detail.end(call, took) {
-                    let mark = if outcome.is_by_hand() { "skipped" } else { "done" };
+                    let mark = if outcome.is_skipped() { "skipped" } else { "done" };
                     self.line(mark, call, words::summary(&call.op, outcome), Some(took));
                 }
             }

@@ -131,7 +131,7 @@ impl Narrator for Tree {
             Event::Progressed { call, what, bytes } => self.progress(call, what, bytes),
             Event::Done { call, outcome, took } => {
                 let told = self.detail.end(call, took);
-                let mark = if outcome.is_by_hand() { style.faint("-") } else { style.good("✓") };
+                let mark = if outcome.is_skipped() { style.faint("-") } else { style.good("✓") };
                 self.end(call, &mark, words::summary(&call.op, outcome), took, told);
             }
             Event::Failed { call, failure, took } => {

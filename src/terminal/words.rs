@@ -96,7 +96,7 @@ impl Detail {
 
 /// What is worth saying of an outcome, in a few words.
 pub fn summary(op: &Op, outcome: &Outcome) -> Option<String> {
-    if outcome.is_by_hand() {
+    if outcome.is_skipped() {
         return Some("skipped by hand".into());
     }
     let assumed = outcome.assumed.as_ref().map(|what| format!("assumed: {}", clean::line(what)));
