@@ -101,8 +101,10 @@ pub fn set_by_hand(journal: &Journal, variable: &str) -> Result<(), Failure> {
     journal.append(Entry::SetByHand { at: now(), variable: variable.to_owned() })
 }
 
-/// Notes how this process ended its work. Where that cannot be noted the run counts as interrupted.
-pub fn ended(journal: &Journal, exit: Exit, ending: Option<&Ending>, why: Option<String>) {
+/// Notes how this process ended its work, and why and where it did not reach its end. Where that cannot be noted the run counts as
+/// interrupted.
+pub fn ended(journal: &Journal, exit: Exit, ending: Option<&Ending>, why: Option<(String, Option<Origin>)>) {
     let state = ending.and_then(|ending| serde_json::to_value(ending.state()).ok()?.as_str().map(str::to_owned));
-    let _ = journal.append(Entry::Ended(Ended { at: now(), exit: exit.word().into(), state, why }));
+    let (why, origin) = why.map_or((None, None), |(why, origin)| (Some(why), origin));
+    let _ = journal.append(Entry::Ended(Ended { at: now(), exit: exit.word().into(), state, why, origin }));
 }

@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn ended(exit: &str) -> Entry {
-        Entry::Ended(Ended { at: String::new(), exit: exit.into(), state: None, why: None })
+        Entry::Ended(Ended { at: String::new(), exit: exit.into(), state: None, why: None, origin: None })
     }
 
     fn kept(name: &str, entries: &[Entry]) -> Kept {

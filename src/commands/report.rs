@@ -6,7 +6,7 @@ use super::{
     complaint,
     exit::Exit,
     found::{self, Found},
-    show::complain,
+    show::{complain, why},
 };
 use crate::{
     cli,
@@ -47,6 +47,7 @@ fn write(options: &cli::Report, found: &Found) -> Result<(), Failure> {
         format!("{}, by {}, begun {}{commit}", header.words(), header.run.operator, header.run.started)
     });
     let title = format!("Run {} is {}", found.id, found.state.word());
-    let page = report::page(&title, &head.into_iter().collect::<Vec<_>>(), &steps, header).map_err(Failure::failed)?;
+    let page =
+        report::page(&title, &head.into_iter().chain(why(&found.chain)).collect::<Vec<_>>(), &steps, header).map_err(Failure::failed)?;
     whole::write(file, page.as_bytes()).map_err(|error| Failure::failed(format!("{} cannot be written: {error}", file.display())))
 }

@@ -14,6 +14,7 @@ use crate::{
     failure::Failure,
     journal::{
         Chain, Entry, State,
+        state::stopped,
         timeline::{Fate, Step, timeline},
     },
     op::Class,
@@ -84,6 +85,7 @@ fn render(found: &Found, verbose: bool) -> String {
     } else {
         lines.push(format!("run {id} has no beginning: its journal was cut off"));
     }
+    lines.extend(why(&found.chain));
     let mut by_host: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for step in timeline(&found.chain, found.state).iter().filter(|step| verbose || step.record.op.class() != Class::Read) {
         let (key, origin, mark, note) = (step.record.key.as_str(), &step.record.origin, mark(step.fate), note(step));
@@ -126,6 +128,13 @@ fn render(found: &Found, verbose: bool) -> String {
     clean::block(&lines.join("\n"))
 }
 
+/// Why the run's script did not reach its end, and where, in one sentence.
+pub fn why(chain: &Chain) -> Option<String> {
+    let ended = stopped(chain)?;
+    let place = ended.origin.as_ref().map(|origin| format!(" at {origin}")).unwrap_or_default();
+    Some(clean::block(&format!("its script stopped{place}: {}", ended.why.as_ref()?)))
+}
+
 fn last_origin(chain: &Chain) -> Option<String> {
     chain.entries().iter().rev().find_map(|entry| match entry {
         Entry::Done { asked, .. } | Entry::Failed { asked, .. } => Some(asked.origin.to_string()),
@@ -144,10 +153,12 @@ fn as_json(found: &Found) -> Value {
     };
     let calls: Vec<Value> = timeline(&found.chain, found.state).into_iter().map(call).collect();
     let header = found.chain.header();
+    let why = stopped(&found.chain);
+    let why = why.map(|ended| json!({ "message": ended.why, "origin": ended.origin.as_ref().map(ToString::to_string) }));
     json!({
         "run": found.id, "state": found.state, "undoing": found.chain.is_undoing(), "operator": header.map(|header| &header.run.operator),
         "started": header.map(|header| &header.run.started), "script": header.map(|header| &header.script.name),
-        "arguments": header.map(|header| &header.arguments), "git": header.map(|header| &header.git), "calls": calls,
+        "arguments": header.map(|header| &header.arguments), "git": header.map(|header| &header.git), "why": why, "calls": calls,
     })
 }
 

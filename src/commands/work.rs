@@ -17,7 +17,7 @@ use crate::{
         ending::{Ending, State},
         record::Decide,
     },
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureKind, Origin},
     journal::{Intent, Journal},
     op::{Op, Release},
     script::Ended,
@@ -107,7 +107,7 @@ impl Work<'_> {
         };
         // What an interrupted run leaves behind is the next one's to know.
         let stays = exit == Exit::Interrupted && counts.standing + counts.doubtful > 0;
-        let why = ended.as_ref().err().map(|ended| ended.diagnostic.message.clone());
+        let why = ended.as_ref().err().map(|Ended { diagnostic, .. }| (diagnostic.message.clone(), diagnostic.origin()));
         let kept_leases = self.end(exit, if stays { Release::Left } else { Release::Free }, ending.as_ref(), why);
         Finished { exit, remains, records, counts, ending, kept_leases }
     }
@@ -132,7 +132,7 @@ impl Work<'_> {
             (false, false) => (Exit::Mixed, Remains::Changes),
         };
         let release = if exit == Exit::Interrupted { Release::Left } else { Release::Free };
-        let why = failures.first().map(|failure| failure.message.clone());
+        let why = failures.first().map(|failure| (failure.message.clone(), failure.origin.clone()));
         let kept_leases = self.end(exit, release, Some(&ending), why);
         Finished { exit, remains, counts, records, ending: Some(ending), kept_leases }
     }
@@ -141,7 +141,7 @@ impl Work<'_> {
         Ending::read(self.stack.within(), &touched(self.journal), self.run, self.stack.branches())
     }
 
-    fn end(&self, exit: Exit, release: Release, ending: Option<&Ending>, why: Option<String>) -> Vec<Failure> {
+    fn end(&self, exit: Exit, release: Release, ending: Option<&Ending>, why: Option<(String, Option<Origin>)>) -> Vec<Failure> {
         let kept = self.stack.release(self.run, &release);
         journaling::ended(self.journal, exit, ending, why);
         kept

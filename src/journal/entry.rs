@@ -204,6 +204,9 @@ pub struct Ended {
     /// Why it did not reach its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// The place in the script where that was; not in journals of an earlier podlift.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 impl Entry {

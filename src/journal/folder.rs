@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn ended(exit: &str) -> Entry {
-        Entry::Ended(Ended { at: now(), exit: exit.into(), state: None, why: None })
+        Entry::Ended(Ended { at: now(), exit: exit.into(), state: None, why: None, origin: None })
     }
 
     /// The runs of a project of its own, one of them with these records.

@@ -156,6 +156,30 @@ fn a_run_is_shown_and_listed() {
 }
 
 #[test]
+fn why_a_script_stopped_is_told_where_no_call_failed() {
+    let of = |text: &str| {
+        let project = Project::new();
+        project.write("deploy.rhai", text);
+        let failed = project.podlift(&["run", "deploy.rhai"]);
+        assert_ne!(failed.code, 0, "{}", failed.stderr);
+        let shown = project.podlift(&["show"]).stdout;
+        let json: serde_json::Value = serde_json::from_str(project.podlift(&["show", "--json"]).text()).expect("JSON");
+        ends(&project.podlift(&["report", "-o", "report.html"]), 0);
+        let page = fs::read_to_string(project.path().join("report.html")).expect("it is written");
+        (shown, json["why"].clone(), page)
+    };
+    let (shown, json, page) = of("hook(\"local\", \"true\");\n\nfail(\"the <shop> is closed\");\n");
+    assert!(shown.contains("its script stopped at deploy.rhai:3: the <shop> is closed\n"), "{shown}");
+    assert_eq!(json, serde_json::json!({ "message": "the <shop> is closed", "origin": "deploy.rhai:3" }));
+    assert!(page.contains("its script stopped at deploy.rhai:3: the &lt;shop&gt; is closed"), "{page}");
+
+    let (shown, json, page) = of("hook(\"local\", \"true\");\nlet parts = 0;\nlet share = 100 / parts;\n");
+    assert!(shown.contains("its script stopped at deploy.rhai:3: division by zero"), "{shown}");
+    assert_eq!(json["origin"], "deploy.rhai:3");
+    assert!(page.contains("its script stopped at deploy.rhai:3: division by zero"), "{page}");
+}
+
+#[test]
 fn a_run_that_did_nothing_is_passed_over_where_none_is_named() {
     let project = local();
     killed_at(&project, 8);
