@@ -45,6 +45,13 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
+    /// A call was answered by what an earlier process of the run noted, and not made again.
+    Replayed {
+        /// The call.
+        call: &'a Call,
+        /// What came back of it then.
+        result: &'a Result<Outcome, Failure>,
+    },
     /// A `phase` of the script began.
     PhaseBegan {
         /// Its title.

@@ -57,6 +57,11 @@ pub trait Executor: Send + Sync {
     /// Performs one call and blocks until it is done.
     fn perform(&self, call: &Call) -> Result<Outcome, Failure>;
 
+    /// Whether a call is answered by what an earlier process of the run noted of it, and not made again.
+    fn remembers(&self, _call: &Call) -> bool {
+        false
+    }
+
     /// Takes note of a call that an earlier process of the run did: what it learned then it has to know now.
     fn recall(&self, _call: &Call, _outcome: &Outcome) {}
 
@@ -75,6 +80,10 @@ pub trait Executor: Send + Sync {
 impl<E: Executor + ?Sized> Executor for std::sync::Arc<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
         self.as_ref().perform(call)
+    }
+
+    fn remembers(&self, call: &Call) -> bool {
+        self.as_ref().remembers(call)
     }
 
     fn recall(&self, call: &Call, outcome: &Outcome) {

@@ -1,9 +1,12 @@
 //! Tells what happens.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{Call, Event, Executor, Key, Narrator, Outcome, Progress};
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 
 /// Tells a narrator of every call, then does as the executor within.
 pub struct Narrate<E> {
@@ -20,6 +23,17 @@ impl<E: Executor> Narrate<E> {
 
 impl<E: Executor> Executor for Narrate<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+        if self.inner.remembers(call) {
+            let result = self.inner.perform(call);
+            match &result {
+                // It is not what was noted that fails, but the call.
+                Err(failure) if failure.kind == FailureKind::Diverged => {
+                    self.narrator.tell(Event::Failed { call, failure, took: Duration::ZERO });
+                }
+                result => self.narrator.tell(Event::Replayed { call, result }),
+            }
+            return result;
+        }
         self.narrator.tell(Event::Began { call });
         let begin = Instant::now();
         let told = Told { call: call.clone(), narrator: self.narrator.clone() };

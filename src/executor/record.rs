@@ -202,6 +202,10 @@ impl<E: Executor> Executor for Record<E> {
         }
     }
 
+    fn remembers(&self, call: &Call) -> bool {
+        lock(&self.diverged).is_none() && self.journal.recorded(&call.key).is_some_and(|recorded| is_final(&recorded))
+    }
+
     fn recall(&self, call: &Call, outcome: &Outcome) {
         self.inner.recall(call, outcome);
     }
@@ -220,7 +224,7 @@ impl<E: Executor> Executor for Record<E> {
 
 /// Whether a record answers its call for good. A call that was told to stop is made again, and so is an undo that failed or that a
 /// person left out: who undoes the run once more wants it done.
-fn is_final(recorded: &Recorded) -> bool {
+pub fn is_final(recorded: &Recorded) -> bool {
     match &recorded.result {
         Ok(outcome) => !(recorded.key.is_undo() && outcome.is_skipped()),
         Err(failure) => failure.kind != FailureKind::Interrupted && !recorded.key.is_undo(),

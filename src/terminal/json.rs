@@ -72,6 +72,13 @@ impl Narrator for Json {
                 self.progress.end(&call.key);
                 self.call("failed", call, json!({ "failure": failure, "seconds": took.as_secs_f64() }));
             }
+            Event::Replayed { call, result } => {
+                let fields = match result {
+                    Ok(outcome) => json!({ "value": outcome.value, "assumed": outcome.assumed, "gone": outcome.gone }),
+                    Err(failure) => json!({ "failure": failure }),
+                };
+                self.call("replayed", call, fields);
+            }
             Event::PhaseBegan { title, depth } => self.event("phase_began", json!({ "title": title, "depth": depth })),
             Event::PhaseEnded { title, depth, took } => {
                 self.event("phase_ended", json!({ "title": title, "depth": depth, "seconds": took.as_secs_f64() }));

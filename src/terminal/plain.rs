@@ -63,6 +63,11 @@ impl Narrator for Plain {
                     self.line("failed", call, Some(clean::line(&failure.message)), Some(took));
                 }
             }
+            Event::Replayed { call, result } => {
+                if self.detail.replayed() {
+                    self.line("replay", call, words::result(&call.op, result), None);
+                }
+            }
             Event::PhaseBegan { .. } | Event::PhaseEnded { .. } if self.detail == Detail::Little => {}
             Event::PhaseBegan { title, .. } => self.printer.tell(format!("phase   {}", clean::line(title))),
             Event::PhaseEnded { title, took, .. } => {

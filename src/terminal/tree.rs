@@ -89,21 +89,24 @@ impl Tree {
     }
 
     fn end(&self, call: &Call, mark: &str, more: Option<String>, took: Duration, told: bool) {
-        let line = Line::of(&call.op);
-        let mut state = lock(&self.state);
-        if let Some(bar) = state.in_flight.remove(&call.key) {
+        if let Some(bar) = lock(&self.state).in_flight.remove(&call.key) {
             bar.finish_and_clear();
             self.live().remove(&bar);
         }
-        if !told {
-            return;
+        if told {
+            self.line(call, mark, more, Some(took));
         }
+    }
+
+    fn line(&self, call: &Call, mark: &str, more: Option<String>, took: Option<Duration>) {
+        let line = Line::of(&call.op);
+        let mut state = lock(&self.state);
         state.host_width = state.host_width.max(line.host.chars().count());
         let style = self.printer.style();
         let (indent, width) = ("  ".repeat(state.depth), state.host_width);
         let more = more.map(|more| format!("  {}", style.faint(more))).unwrap_or_default();
-        let took = style.faint(words::time(took));
-        self.printer.tell(format!("{indent}{mark} {:<width$} {:<12} {}{more}  {took}", line.host, line.verb, line.description));
+        let took = took.map(|took| format!("  {}", style.faint(words::time(took)))).unwrap_or_default();
+        self.printer.tell(format!("{indent}{mark} {:<width$} {:<12} {}{more}{took}", line.host, line.verb, line.description));
     }
 
     fn say(&self, text: impl std::fmt::Display) {
@@ -136,6 +139,11 @@ impl Narrator for Tree {
             }
             Event::Failed { call, failure, took } => {
                 self.end(call, &style.bad("✗"), Some(clean::line(&failure.message)), took, self.detail.failure());
+            }
+            Event::Replayed { call, result } => {
+                if self.detail.replayed() {
+                    self.line(call, &style.faint("="), words::result(&call.op, result), None);
+                }
             }
             Event::PhaseBegan { .. } | Event::PhaseEnded { .. } if self.detail == Detail::Little => {}
             Event::PhaseBegan { title, depth } => {
@@ -241,6 +249,18 @@ images took 2.6s
 ✓ h1 ship         shop-web:v2  1.0s
 ✗ h2 stop         shop-web-v1-0123456789-1  gone  1.0s"
         );
+    }
+
+    #[test]
+    fn what_the_journal_answers_is_told_verbosely_and_marked() {
+        let told = |detail| {
+            let screen = Screen::new(80);
+            let tree = tree(&screen, detail);
+            tree.tell(Event::Replayed { call: &call(ship("h1"), 1, None), result: &Err(Failure::failed("no room")) });
+            screen.text()
+        };
+        assert_eq!(told(Detail::Usual), "");
+        assert_eq!(told(Detail::All), "= h1 ship         shop-web:v2  no room");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::clean;
 use crate::{
     executor::{Call, Outcome},
+    failure::Failure,
     model::{Bytes, Image},
     op::{BackedUp, Backfilled, Checks, CommandOutput, Drained, Op, Shipped, SqlDone},
 };
@@ -88,9 +89,22 @@ impl Detail {
         self != Self::Little
     }
 
+    /// Whether a call is told that an earlier process of the run made.
+    pub fn replayed(self) -> bool {
+        self == Self::All
+    }
+
     /// Whether API calls and commands are told.
     pub fn sent(self) -> bool {
         self == Self::All
+    }
+}
+
+/// What is worth saying of what came back of a call.
+pub fn result(op: &Op, result: &Result<Outcome, Failure>) -> Option<String> {
+    match result {
+        Ok(outcome) => summary(op, outcome),
+        Err(failure) => Some(clean::line(&failure.message)),
     }
 }
 

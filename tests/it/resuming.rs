@@ -228,6 +228,28 @@ fn what_was_skipped_is_told_as_skipped_and_what_is_in_doubt_as_that() {
 }
 
 #[test]
+fn calls_that_the_journal_answers_are_not_told_as_if_they_were_done_again() {
+    let resumed = |arguments: &[&str]| {
+        let project = local();
+        killed_at(&project, 6);
+        let resumed = project.podlift(&[&["resume", "--in-doubt", "done"], arguments].concat());
+        ends(&resumed, 0);
+        resumed
+    };
+    let told = resumed(&[]).stderr;
+    assert!(told.contains("answered by the journal, and not made again: 1 call\n"), "{told}");
+    assert!(!told.contains("echo one") && told.contains("began   2 ") && told.contains("done    3 "), "{told}");
+    let told = resumed(&["--verbose"]).stderr;
+    assert!(told.contains("replay  1       here            hook         echo one"), "{told}");
+    let told = resumed(&["--json"]).stdout;
+    let events: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of = |key: &str| -> Vec<_> { events.iter().filter(|event| event["key"] == key).map(|event| event["event"].clone()).collect() };
+    assert_eq!((of("1"), of("3")), (vec!["replayed".into()], vec!["began".into(), "done".into()]), "{told}");
+    let replayed = events.iter().find(|event| event["event"] == "replayed").expect("it is told");
+    assert_eq!((&replayed["value"]["code"], &replayed["verb"]), (&0.into(), &"hook".into()), "{replayed}");
+}
+
+#[test]
 fn what_an_undo_was_told_of_a_command_is_told_as_that() {
     let state = |answer: &str| {
         let project = local();

@@ -225,6 +225,9 @@ impl Prepared {
             self.outside.close();
             return teller.refuse(&failure).into();
         }
+        if journal.goes_on() {
+            teller.replays(&stack.records());
+        }
         let script = ScriptRun {
             arguments: options.arguments.clone(),
             executor: stack.executor(),

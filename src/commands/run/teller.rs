@@ -15,10 +15,13 @@ use crate::{
         exit::{Cause, Exit, Remains},
         mode::Mode,
     },
-    executor::{Narrator, ending::Ending},
+    executor::{Narrator, Recorded, ending::Ending, record::is_final},
     failure::Failure,
     script::{Checked, diagnostics::Diagnostic, sources::Sources},
-    terminal::{Conclusion, Json, Plain, Printer, Tree, words},
+    terminal::{
+        Conclusion, Json, Plain, Printer, Tree,
+        words::{self, Detail},
+    },
 };
 
 /// Who listens to a run.
@@ -39,6 +42,16 @@ impl<'a> Teller<'a> {
             None => Arc::new(Plain::new(printer.clone(), detail)),
         };
         Self { printer, narrator, json, began: Instant::now() }
+    }
+
+    /// Tells how many of these records answer calls of the script that are not made again.
+    pub(super) fn replays(&self, records: &[Recorded]) {
+        let is_replayed =
+            |record: &&Recorded| is_final(record) && !record.key.is_undo() && !record.key.is_aside() && Detail::Usual.begin(&record.op);
+        let count = records.iter().filter(is_replayed).count();
+        if count > 0 {
+            self.printer.tell(format!("answered by the journal, and not made again: {}", words::count(count, "call")));
+        }
     }
 
     pub(in crate::commands) fn bad(&self, findings: &[Diagnostic], script: &Checked) -> Exit {
