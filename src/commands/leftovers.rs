@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
 use super::changes::kept;
 use crate::{
     executor::{
@@ -11,6 +13,7 @@ use crate::{
     },
     failure::Origin,
     journal::Intent,
+    model::Key,
     op::Op,
     terminal::{clean, words},
 };
@@ -20,10 +23,30 @@ pub fn of_run(ending: Option<&Ending>, records: &[Recorded]) -> Vec<String> {
     ending.map(lines).into_iter().flatten().chain(commands(records)).chain(pruned(records)).collect()
 }
 
+/// The same for programs, of each call: what it did or may have done, and why nothing takes that back.
+pub fn calls(records: &[Recorded], unanswered: &[Intent], doubts: &[Intent]) -> Vec<Value> {
+    let of = |why: &str, key: &Key, op: &Op, origin: &Origin| {
+        let host = op.host().map(|host| &host.name);
+        json!({ "why": why, "key": key, "host": host, "verb": op.verb(), "op": op.canonical(), "origin": origin })
+    };
+    let of_record = |why, record: &Recorded| of(why, &record.key, &record.op, &record.origin);
+    let of_intent = |why, Intent { asked, .. }: &Intent| of(why, &asked.key, &asked.op, &asked.origin);
+    let commands = kept(records).map(|record| of_record("no_undo", record));
+    let pruned = deleted(records).map(|record| of_record("pruned", record));
+    let unanswered = unanswered.iter().map(|intent| of_intent("in_doubt", intent));
+    let half_pruned = doubts.iter().filter(|intent| matches!(*intent.asked.op, Op::Prune(_)));
+    commands.chain(pruned).chain(unanswered).chain(half_pruned.map(|intent| of_intent("half_pruned", intent))).collect()
+}
+
 /// A line for each host on which old releases were deleted: that is no change of what serves, and nothing brings them back.
 fn pruned(records: &[Recorded]) -> Vec<String> {
-    let pruned = since_commit(records, "").into_iter().filter(|record| record.result.as_ref().is_ok_and(|outcome| !outcome.is_skipped()));
-    pruned.filter_map(|record| pruning(&record.op, "was pruned and stays deleted")).collect()
+    deleted(records).filter_map(|record| pruning(&record.op, "was pruned and stays deleted")).collect()
+}
+
+/// The calls that deleted old releases and were not made final.
+fn deleted(records: &[Recorded]) -> impl Iterator<Item = &Recorded> {
+    let is_done = |record: &&Recorded| record.result.as_ref().is_ok_and(|outcome| !outcome.is_skipped());
+    since_commit(records, "").into_iter().filter(is_done).filter(|record| matches!(*record.op, Op::Prune(_)))
 }
 
 /// A line for each host on which old releases were about to be deleted when nobody was there any more.
@@ -108,8 +131,9 @@ mod tests {
     use super::*;
     use crate::{
         executor::{Key, Outcome},
+        journal::Asked,
         model::{Host, HostName, ProjectName, ServiceName, Version},
-        op::Prune,
+        op::{Inverse, Prune},
     };
 
     #[test]
@@ -142,7 +166,15 @@ mod tests {
         };
         let origin = Origin { file: "deploy.rhai".into(), line: 1, column: 1 };
         let record = Recorded { key: Key::call("", 1), op: Op::from(op).into(), origin, result: Ok(Outcome::of(())), seconds: 0.0 };
-        assert_eq!(of_run(None, &[record]), ["h1: web v2, v1 was pruned and stays deleted"]);
+        let begun = Intent {
+            asked: Asked { key: Key::call("", 2), origin: record.origin.clone(), op: record.op.clone() },
+            at: String::new(),
+            inverse: Inverse::default(),
+        };
+        assert_eq!(of_run(None, std::slice::from_ref(&record)), ["h1: web v2, v1 was pruned and stays deleted"]);
+        let told: Vec<String> =
+            calls(&[record], &[], &[begun]).iter().map(|call| format!("{} {} {}", call["why"], call["host"], call["key"])).collect();
+        assert_eq!(told, ["\"pruned\" \"h1\" \"1\"", "\"half_pruned\" \"h1\" \"2\""]);
     }
 
     #[test]

@@ -76,11 +76,12 @@ pub fn undo(options: &cli::Undo, found: &Found, printer: &Printer) -> Exit {
     for failure in &kept_leases {
         printer.tell(lock::not_given_back(failure));
     }
+    let (unanswered, doubts) = (unanswered(&journal), journal.doubts());
+    teller.left(leftovers::calls(&records, &unanswered, &doubts));
     if !options.json {
         let ending = ending.as_ref().filter(|_| exit != Exit::Undone);
-        let unanswered = leftovers::unanswered(&unanswered(&journal));
-        let half_pruned = leftovers::half_pruned(&journal.doubts());
-        for line in leftovers::of_run(ending, &records).into_iter().chain(unanswered).chain(half_pruned) {
+        let more = leftovers::unanswered(&unanswered).into_iter().chain(leftovers::half_pruned(&doubts));
+        for line in leftovers::of_run(ending, &records).into_iter().chain(more) {
             printer.tell(format!("! {line}"));
         }
     }

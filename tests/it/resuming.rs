@@ -103,6 +103,15 @@ fn a_command_in_doubt_that_nothing_takes_back_keeps_nothing_from_being_undone() 
 
     let project = local();
     killed_at(&project, 10);
+    let undone = project.events(&["undo"]);
+    assert_eq!(undone.output.code, 0, "{undone:?}");
+    let left = undone.events.iter().filter(|event| event["event"] == "left");
+    let left: Vec<_> = left.map(|event| (&event["key"], &event["why"], &event["origin"]["line"], &event["op"]["command"])).collect();
+    let (one, three) = ("echo one >>done".into(), "echo three >>done".into());
+    assert_eq!(left, [(&"1".into(), &"no_undo".into(), &1.into(), &one), (&"3".into(), &"in_doubt".into(), &3.into(), &three)]);
+
+    let project = local();
+    killed_at(&project, 10);
     let undone = project.podlift(&["undo", "--in-doubt", "skip"]);
     ends(&undone, 0);
     let words = "echo three >>done (here) was begun and not answered";

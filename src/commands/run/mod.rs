@@ -318,11 +318,13 @@ impl Prepared {
             Err(Ended { kind, diagnostic }) => {
                 let diagnostic = complaint::harmless(diagnostic);
                 complaint::tell(teller.printer, std::slice::from_ref(&diagnostic), self.script.sources());
-                if remains != Remains::Nothing && !options.json {
+                if remains != Remains::Nothing {
                     // What was interrupted was not taken back yet, and what was modelled was not done.
                     let is_none = exit == Exit::Interrupted || mode.is_modelled();
                     let records: &[Recorded] = if is_none { &[] } else { records };
-                    for line in leftovers::of_run(ending, records) {
+                    teller.left(leftovers::calls(records, &[], &[]));
+                    let lines = if options.json { Vec::new() } else { leftovers::of_run(ending, records) };
+                    for line in lines {
                         teller.printer.tell(format!("! {line}"));
                     }
                 }

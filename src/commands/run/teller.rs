@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     cli,
@@ -51,6 +51,15 @@ impl<'a> Teller<'a> {
         let count = records.iter().filter(is_replayed).count();
         if count > 0 {
             self.printer.tell(format!("answered by the journal, and not made again: {}", words::count(count, "call")));
+        }
+    }
+
+    /// Tells programs of these calls, whose work stays and which nothing takes back.
+    pub(in crate::commands) fn left(&self, calls: Vec<Value>) {
+        if let Some(json) = &self.json {
+            for call in calls {
+                json.event("left", call);
+            }
         }
     }
 
