@@ -64,15 +64,12 @@ const fn mark(fate: Fate) -> &'static str {
 /// What is said of a call behind its line.
 fn note(step: &Step) -> String {
     let took = || words::time(Duration::from_secs_f64(step.record.seconds.clamp(0.0, 1e9)));
-    match (step.fate, &step.answered_by, &step.record.result) {
-        (Fate::Done, Some(who), _) => format!("was done, says {who}"),
-        (Fate::Skipped, Some(who), _) => format!("skipped by {who}: it was not done"),
-        (Fate::Skipped, None, _) => "skipped by hand: it was not done".into(),
-        (Fate::InDoubt, ..) => "in doubt: it was begun and not answered".into(),
-        (Fate::UnderWay, ..) => "under way".into(),
-        (_, _, Err(failure)) => failure.message.clone(),
-        (_, _, Ok(_)) => took(),
-    }
+    words::said(step).unwrap_or_else(|| match (step.fate, &step.record.result) {
+        (Fate::InDoubt, _) => "in doubt: it was begun and not answered".into(),
+        (Fate::UnderWay, _) => "under way".into(),
+        (_, Err(failure)) => failure.message.clone(),
+        (_, Ok(_)) => took(),
+    })
 }
 
 fn render(found: &Found, verbose: bool) -> String {

@@ -36,6 +36,7 @@ pub fn page(title: &str, head: &[String], steps: &[Step], header: Option<&Header
         let width = (record.seconds / longest * 100.0).clamp(0.0, 100.0).round();
         let op = json!({
             "class": class(step), "verb": verb, "what": description, "origin": record.origin.to_string(), "took": took_words(step), "width": width,
+            "said": words::said(step),
         });
         match hosts.iter_mut().find(|(name, ..)| *name == host) {
             Some((_, sum, ops)) => {
@@ -160,6 +161,18 @@ mod tests {
         let doubt = page(Fate::InDoubt);
         assert!(doubt.contains("<h2>In doubt</h2>") && doubt.contains("class=\"doubt\"") && doubt.contains(">in doubt<"), "{doubt}");
         assert!(!page(Fate::Done).contains("<h2>In doubt</h2>"));
+    }
+
+    #[test]
+    fn who_answered_for_a_call_is_named() {
+        let page = |fate, who: Option<&str>| {
+            let step = Step { answered_by: who.map(Into::into), ..step(fate, Ok(Outcome::of(()))) };
+            page("Run r1", &[], &[step], None).expect("it renders")
+        };
+        assert!(page(Fate::Done, Some("ann@here")).contains(">was done, says ann@here<"));
+        assert!(page(Fate::Skipped, Some("<ann>")).contains(">skipped by &lt;ann&gt;: it was not done<"));
+        assert!(page(Fate::Skipped, None).contains(">skipped by hand: it was not done<"));
+        assert!(!page(Fate::Done, None).contains("class=\"said\""));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::clean;
 use crate::{
     executor::{Call, Outcome},
     failure::Failure,
+    journal::timeline::{Fate, Step},
     model::{Bytes, Image},
     op::{BackedUp, Backfilled, Checks, CommandOutput, Drained, Op, Shipped, SqlDone},
 };
@@ -97,6 +98,16 @@ impl Detail {
     /// Whether API calls and commands are told.
     pub fn sent(self) -> bool {
         self == Self::All
+    }
+}
+
+/// What became of a call that only a person could answer for, with who did.
+pub fn said(step: &Step) -> Option<String> {
+    match (step.fate, &step.answered_by) {
+        (Fate::Done, Some(who)) => Some(format!("was done, says {who}")),
+        (Fate::Skipped, Some(who)) => Some(format!("skipped by {who}: it was not done")),
+        (Fate::Skipped, None) => Some("skipped by hand: it was not done".into()),
+        _ => None,
     }
 }
 
