@@ -114,12 +114,14 @@ impl Builder<'_> {
     }
 
     async fn follow(&self, prepared: &Prepared, output: &mut Output, progress: &dyn Progress) -> io::Result<ExitStatus> {
-        let group = Group::watched().await?;
+        let watched = Group::watched().await?;
         let mut docker = self.docker();
-        docker.args(&prepared.arguments).envs(prepared.environment.iter().cloned()).process_group(group.id());
+        docker.args(&prepared.arguments).envs(prepared.environment.iter().cloned()).process_group(watched.id());
         let mut child = docker.spawn()?;
         let mut stdout = Lines::new(child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
         let mut stderr = Lines::new(child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?);
+        // Dropped before the program and its pipes are.
+        let group = watched;
         let (mut more_stdout, mut more_stderr) = (true, true);
         while more_stdout || more_stderr {
             let (line, keep): (_, fn(&mut Output, String)) = tokio::select! {

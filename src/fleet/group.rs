@@ -1,7 +1,12 @@
 //! Groups of processes on the operator's own machine: what a program started ends with it, and with podlift.
 #![expect(clippy::disallowed_types, reason = "fleet/ starts programs")]
 
-use std::{io, process::Stdio, time::Duration};
+use std::{
+    fs, io,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::AsyncReadExt,
@@ -16,7 +21,14 @@ const WATCH: &str = "trap '' HUP INT QUIT PIPE ALRM TERM USR1 USR2 TSTP TTIN TTO
 /// How long a shell may take to begin.
 const BEGINNING: Duration = Duration::from_secs(10);
 
-/// A group of processes, which is ended when it is dropped.
+/// How long a group that is told to end may take, as on hosts.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How often it is looked for meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A group of processes, which is ended when it is dropped: first politely, after two seconds for good. Neither a program of it nor
+/// the pipes to that may be dropped before.
 pub struct Group {
     id: Option<u32>,
     watch: Option<(Child, ChildStdin)>,
@@ -66,11 +78,37 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
-            let mut kill = std::process::Command::new("kill");
-            let _ = kill.args(["-KILL", "--", &format!("-{id}")]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let Some(id) = self.id else { return };
+        // A shell that watches does not end by this.
+        signal("TERM", id);
+        let watch = self.watch.as_ref().and_then(|(watch, _)| watch.id());
+        let begin = Instant::now();
+        while begin.elapsed() < GRACE && is_at_work(id, watch) {
+            thread::sleep(LOOK);
         }
+        signal("KILL", id);
     }
+}
+
+fn signal(name: &str, group: u32) {
+    let mut kill = std::process::Command::new("kill");
+    let arguments = [&format!("-{name}"), "--", &format!("-{group}")];
+    let _ = kill.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+}
+
+/// Whether a process of the group has not ended, but for the one that watches it; where nobody can tell, one may not have.
+fn is_at_work(group: u32, watch: Option<u32>) -> bool {
+    let Ok(processes) = fs::read_dir("/proc") else { return true };
+    let is_of_it = |stat: &str| {
+        // `PID (NAME) STATE PARENT GROUP …`, and a name may have anything in it.
+        let Some((process, fields)) = stat.split_once(' ').and_then(|(process, rest)| Some((process, rest.rsplit_once(") ")?.1))) else {
+            return false;
+        };
+        let mut fields = fields.split(' ');
+        let (state, of) = (fields.next(), fields.nth(1));
+        of == Some(&group.to_string()) && !matches!(state, Some("Z" | "X")) && watch.is_none_or(|watch| process != watch.to_string())
+    };
+    processes.flatten().any(|process| fs::read_to_string(process.path().join("stat")).is_ok_and(|stat| is_of_it(&stat)))
 }
 
 #[cfg(test)]
@@ -109,6 +147,30 @@ mod tests {
         let process = program.id().expect("nobody has waited for it").to_string();
         Command::new("kill").args(["-TERM", &process]).status().await.expect("there is kill");
         assert_eq!(program.wait().await.expect("it ends").signal(), Some(15), "it went on until then");
+    }
+
+    #[tokio::test]
+    async fn a_group_is_asked_to_end_before_it_is_killed() {
+        for watched in [true, false] {
+            let ends = async |trap: &str| {
+                let group = if watched { Some(Group::watched().await.expect("there is sh")) } else { None };
+                let mut program = Command::new("sh")
+                    .args(["-c", &format!("trap '{trap}' TERM; echo; while :; do sleep 0.05; done")])
+                    .stdout(Stdio::piped())
+                    .process_group(group.as_ref().map_or(0, Group::id))
+                    .spawn()
+                    .expect("there is sh");
+                let group = group.unwrap_or_else(|| Group::led_by(&program));
+                program.stdout.as_mut().expect("it is piped").read_u8().await.expect("its trap stands");
+                let begin = Instant::now();
+                drop(group);
+                (program.wait().await.expect("it ends"), begin.elapsed())
+            };
+            let (status, took) = ends("exit 3").await;
+            assert!(status.code() == Some(3) && took < GRACE, "{status} after {took:?}");
+            let (status, took) = ends("").await;
+            assert!(status.signal() == Some(9) && took >= GRACE, "{status} after {took:?}");
+        }
     }
 
     #[tokio::test]

@@ -127,7 +127,7 @@ const START: &[OptionKey] = &[
 const COMMAND: [OptionKey; 6] = [
     key("env", Kind::Variables, "environment variables"),
     key("stdin", Kind::Secretive, "what the command reads on its standard input"),
-    key("timeout", Kind::Duration, "how long it may take (\"10m\")"),
+    key("timeout", Kind::Duration, "how long it may take, before it gets SIGTERM, and SIGKILL 2 seconds later (\"10m\")"),
     key("check", Kind::Bool, "whether another exit code than 0 is an error (true)"),
     key("name", Kind::Text, "what it is called in output"),
     key("assume", Kind::Map, "what a dry run takes for the answer: code, stdout, stderr"),

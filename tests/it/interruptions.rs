@@ -452,4 +452,15 @@ fn a_one_off_command_that_outlived_its_operator_is_ended_before_it_is_done_again
     let ended = again.wait_with_output().expect("it ends");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     assert_eq!(rig.exec(1, &["docker", "ps", "-a", "--filter", "label=podlift.one_off.service", "--quiet"]).text(), "");
+
+    // Whose time is over is asked to end as well.
+    let script = fs::read_to_string(project.path().join("migrate.rhai")).expect("it is there");
+    project.write("migrate.rhai", &script.replace("10m", "3s"));
+    let late = project.podlift(&["run", "migrate.rhai"]);
+    assert!(late.code != 0 && late.stderr.contains("did not end within 3s"), "{}", late.stderr);
+    let format = "{{index .Actor.Attributes \"signal\"}}";
+    let filters = ["--filter", "label=podlift.one_off.service", "--filter", "event=kill"];
+    let events = [&["docker", "events", "--since", "10m", "--until", "0s", "--format", format][..], &filters].concat();
+    let signals = rig.exec(1, &events).stdout;
+    assert!(signals.lines().last() == Some("15") || signals.ends_with("15\n9\n"), "{signals}");
 }

@@ -8,7 +8,9 @@ use bollard::{
     container::{AttachContainerResults, LogOutput},
     exec::{CreateExecOptions, StartExecOptions, StartExecResults},
     models::ContainerCreateBody,
-    query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder},
+    query_parameters::{
+        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+    },
 };
 use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -68,7 +70,7 @@ pub(super) async fn alone(
     let created = docker.create_container(Some(options.clone()), body.clone()).await;
     if let Err(bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }) = created {
         // This very call was begun by a process that died; somebody has said that it is to be done again.
-        remove(&docker, name).await;
+        end(&docker, name).await;
         docker.create_container(Some(options), body).await.map_err(failed)?;
     } else {
         created.map_err(failed)?;
@@ -108,9 +110,17 @@ impl Drop for Removal {
     fn drop(&mut self) {
         if let Some(name) = self.name.take() {
             let docker = self.docker.clone();
-            self.connection.afterwards(async move { remove(&docker, &name).await });
+            self.connection.afterwards(async move { end(&docker, &name).await });
         }
     }
+}
+
+/// Ends a command that is not waited for any longer, first politely, after two seconds for good, and removes its container.
+async fn end(docker: &Docker, name: &str) {
+    let options = StopContainerOptionsBuilder::default().t(2).build();
+    // It may have ended, or never begun.
+    let _ = docker.stop_container(name, Some(options)).await;
+    remove(docker, name).await;
 }
 
 async fn remove(docker: &Docker, name: &str) {

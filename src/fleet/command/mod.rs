@@ -231,14 +231,15 @@ async fn here(fleet: &Fleet, command: &Resolved, attempt: Attempt, token: &Token
         .spawn();
     let mut child = child.map_err(|error| not_started(first, error))?;
     let group = watched.unwrap_or_else(|| Group::led_by(&child));
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let stdin = child.stdin.take();
     let write = async {
         if let Some(mut stdin) = stdin {
             // A command may end without reading all of its input.
             let _ = stdin.write_all(&command.stdin).await;
         }
     };
-    let ((), stdout, stderr) = tokio::join!(write, collect(stdout), collect(stderr));
+    // They are the child's until it has ended: what tells something last is not to end by a closed pipe.
+    let ((), stdout, stderr) = tokio::join!(write, collect(child.stdout.as_mut()), collect(child.stderr.as_mut()));
     let status = child.wait().await.map_err(|error| Failure::failed(format!("{first} was lost: {error}")))?;
     group.leave().await;
     Ok(CommandOutput { code: exit_code(status), stdout, stderr })

@@ -14,14 +14,14 @@ use crate::{
 /// Runs a program on the operator's own machine; one that is `watched` ends with podlift, however that ends.
 pub(super) async fn here(program: &[&str], stdin: &[u8], watched: bool) -> io::Result<CommandOutput> {
     let (program, arguments) = program.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    let group = if watched { Some(Group::watched().await?) } else { None };
+    let watched = if watched { Some(Group::watched().await?) } else { None };
     let child = tokio::process::Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
-        .process_group(group.as_ref().map_or(0, Group::id))
+        .process_group(watched.as_ref().map_or(0, Group::id))
         .spawn();
     let mut child = match child {
         // As the shell on a host says it.
@@ -30,12 +30,12 @@ pub(super) async fn here(program: &[&str], stdin: &[u8], watched: bool) -> io::R
         }
         child => child?,
     };
-    let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    // Dropped before the program and its pipes are.
+    let group = watched.unwrap_or_else(|| Group::led_by(&child));
+    let streams = (child.stdin.take(), child.stdout.as_mut(), child.stderr.as_mut());
     let (stdout, stderr) = converse(streams, stdin).await?;
     let code = exit_code(child.wait().await?);
-    if let Some(group) = group {
-        group.leave().await;
-    }
+    group.leave().await;
     Ok(CommandOutput { code, stdout, stderr })
 }
 

@@ -59,3 +59,26 @@ fn what_a_command_leaves_running_on_purpose_stays_until_it_is_done_again() {
     Command::new("kill").args([&first, &second]).output().expect("there is kill");
     assert_eq!(left, [false, true], "the first is ended, and what the second left goes on");
 }
+
+#[test]
+fn a_command_of_this_machine_is_asked_to_end_when_its_time_is_over_and_killed_if_it_does_not() {
+    for place in ["\"local\"", "host(\"local\")"] {
+        for call in ["hook", "probe"] {
+            let project = Project::new();
+            let folder = project.path().display();
+            let script =
+                format!("cd {folder}; trap 'echo asked >>told; sleep 0.3; echo tidied >>told; exit' TERM; while :; do sleep 0.1; done");
+            project.write("deploy.rhai", &format!("{call}({place}, \"{script}\", #{{ timeout: \"1s\" }});\n"));
+            let late = project.podlift(&["run", "deploy.rhai"]);
+            assert!(late.code != 0 && late.stderr.contains("did not end within 1s"), "{}", late.stderr);
+            let told = fs::read_to_string(project.path().join("told")).unwrap_or_default();
+            assert_eq!(told, "asked\ntidied\n", "{call} in {place}: {}", late.stderr);
+
+            let deaf = format!("cd {folder}; trap '' TERM; echo $$ >>pids; while :; do sleep 0.1; done");
+            project.write("deploy.rhai", &format!("{call}({place}, \"{deaf}\", #{{ timeout: \"1s\" }});\n"));
+            let late = project.podlift(&["run", "deploy.rhai"]);
+            assert!(late.stderr.contains("did not end within 1s"), "{}", late.stderr);
+            assert!(pids(&project).iter().all(|pid| !runs(pid)), "{call} in {place}: {}", late.stderr);
+        }
+    }
+}
