@@ -454,7 +454,7 @@ fn a_one_off_command_that_outlived_its_operator_is_ended_before_it_is_done_again
     assert_eq!(rig.exec(1, &["docker", "ps", "-a", "--filter", "label=podlift.one_off.service", "--quiet"]).text(), "");
 
     // Whose time is over is asked to end as well.
-    let script = fs::read_to_string(project.path().join("migrate.rhai")).expect("it is there");
+    let script = std::fs::read_to_string(project.path().join("migrate.rhai")).expect("it is there");
     project.write("migrate.rhai", &script.replace("10m", "3s"));
     let late = project.podlift(&["run", "migrate.rhai"]);
     assert!(late.code != 0 && late.stderr.contains("did not end within 3s"), "{}", late.stderr);

@@ -195,7 +195,8 @@ fn keys(program: &Program) -> BTreeSet<String> {
     keys
 }
 
-fn last_property(place: &Expr) -> Option<String> {
+/// The key that is assigned to, such as `c` of `a.b["c"]`.
+pub(super) fn last_property(place: &Expr) -> Option<String> {
     match place {
         Expr::Dot(pair, ..) | Expr::Index(pair, ..) => last_property(&pair.rhs),
         Expr::StringConstant(key, _) => Some(key.to_string()),

@@ -49,13 +49,14 @@ pub fn lost(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Finding> 
     writes.into_iter().map(told).collect()
 }
 
-struct Closure {
+/// What the parser makes of a closure.
+pub(super) struct Closure {
     function: String,
     captured: Vec<String>,
 }
 
 /// Reads what the parser makes of `|x| …`: the name of a function, curried with what it captured.
-fn closure(argument: &Expr) -> Option<Closure> {
+pub(super) fn closure(argument: &Expr) -> Option<Closure> {
     match argument {
         Expr::DynamicConstant(value, _) => Some(Closure { function: anonymous(value)?, captured: Vec::new() }),
         Expr::Stmt(block) => block.iter().find_map(|statement| match statement {

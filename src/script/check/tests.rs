@@ -123,6 +123,26 @@ fn option_maps_are_held_to_their_function() {
 }
 
 #[test]
+fn a_closure_in_a_map_is_not_the_host_function_of_its_name() {
+    let called = "m.start(1, 2, #{ speed: 2 });";
+    let maps = [
+        "let m = #{ start: |a, b, o| a };",
+        "let n = 1; let m = #{}; m.start = |a, b, o| a + n;",
+        "let m = #{}; m[\"start\"] = |a, b, o| a;",
+        "let f = || 1; let m = #{ start: f };",
+    ];
+    for map in maps {
+        assert_eq!(findings(&format!("{map} {called}"), ""), Vec::<String>::new());
+    }
+    let other = findings(&format!("let m = #{{ start: 1 }}; {called}"), "");
+    assert_eq!(other.len(), 1, "a key is not a closure: {other:?}");
+    one(
+        "let m = #{ start: |a| a }; m.start(1); start(1, 2, 3, #{ speed: 2 });",
+        "1:58+5 `start` has no option `speed` (it has `replicas`)",
+    );
+}
+
+#[test]
 fn double_quotes_do_not_interpolate() {
     one(
         "let name = 1;\npause(`1s`); print(\"to ${name}\");",
