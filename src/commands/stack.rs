@@ -224,6 +224,10 @@ impl Source for Remembering {
     fn read(&self, call: &Call) -> Option<Result<Outcome, Failure>> {
         self.source.read(call)
     }
+
+    fn needs_nothing(&self) -> bool {
+        self.source.needs_nothing()
+    }
 }
 
 /// The states of a world.

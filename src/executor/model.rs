@@ -20,6 +20,11 @@ pub trait Source: Send + Sync {
 
     /// Really does a read, or answers `None` where there is nothing real to read.
     fn read(&self, call: &Call) -> Option<Result<Outcome, Failure>>;
+
+    /// Whether what a script takes from this machine may be missing: the fleet is not real, and nothing is built for it.
+    fn needs_nothing(&self) -> bool {
+        false
+    }
 }
 
 /// The fleet as it really is: surveys and reads are done by another executor.
@@ -122,20 +127,18 @@ impl<S: Source> Model<S> {
     }
 
     /// Refuses a build whose context or Dockerfile is not there. A command of this machine that came before may make them: then that
-    /// is assumed.
+    /// is assumed, and so it is for a fleet that needs nothing.
     fn build(&self, call: &Call, build: &Build) -> Result<Outcome, Failure> {
-        let missing = self.source.read(&call.with(build.look())).and_then(Result::err);
+        let Some(Err(failure)) = self.source.read(&call.with(build.look())) else { return self.apply(call) };
         let may_be_made = self.lock().was_changed_here();
-        match missing {
-            Some(failure) if !may_be_made => Err(failure),
-            missing => {
-                let outcome = self.apply(call)?;
-                Ok(match missing {
-                    Some(failure) => outcome.assuming(format!("a command before it makes what is missing ({})", failure.message)),
-                    None => outcome,
-                })
-            }
-        }
+        let assumed = if may_be_made {
+            format!("a command before it makes what is missing ({})", failure.message)
+        } else if self.source.needs_nothing() {
+            format!("what is missing will be there ({})", failure.message)
+        } else {
+            return Err(failure);
+        };
+        Ok(self.apply(call)?.assuming(assumed))
     }
 
     /// Whether what this read would see is still as it really is.

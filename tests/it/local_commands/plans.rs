@@ -213,3 +213,19 @@ fn a_dry_run_refuses_a_build_that_cannot_be_done() {
     project.write("Dockerfile", "FROM scratch\n");
     assert_eq!(plan(build).code, 0);
 }
+
+#[test]
+fn a_simulated_plan_says_that_what_a_build_needs_is_missing() {
+    let project = Project::new();
+    let context = "let context = \"shop\" + \"-image\";\n";
+    let build = "build(service(\"web\", #{ port: 80, health: no_health() }), #{ tag: \"v1\", context: context });\n";
+    project.write("deploy.rhai", &format!("{context}{build}"));
+    let plan = || project.podlift(&["plan", "deploy.rhai", "--simulate"]);
+    let assumed = plan();
+    assert_eq!(assumed.code, 0, "{}", assumed.stderr);
+    let words = "what is missing will be there (the build context \"shop-image\" cannot be used: ";
+    assert!(assumed.stdout.contains(words), "{}", assumed.stdout);
+    assert_eq!(project.podlift(&["plan", "deploy.rhai"]).code, 3, "a real fleet needs it");
+    project.write("shop-image/Dockerfile", "FROM scratch\n");
+    assert!(!plan().stdout.contains("what is missing"), "it is there");
+}
