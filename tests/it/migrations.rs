@@ -9,6 +9,7 @@ use crate::postgres::{PASSWORD, Postgres, program};
 use crate::rig::{Output, Rig, RigOptions, output};
 
 const SCRIPT: &str = r#"
+import "std/expand_contract" as change;
 import "std/migrations" as migrations;
 import "std/rolling" as rolling;
 import "std/workers" as workers;
@@ -42,6 +43,7 @@ switch p.step {
     "phases" => migrations::two_phase(web, img, fleet, #{
         expand: tool(p.migrate), undo: tool("remove"), contract: tool(p.contract), services: others, database: db, deploy: roll,
     }),
+    "back" => change::may_go_back(db, if p.jobs { jobs } else { web }, p.version),
     _ => fail("there is no such step"),
 }
 ensure(!p.late, "as it was asked to");
@@ -119,6 +121,11 @@ impl Shop {
         self.postgres.sql(&format!("SELECT md5(string_agg(concat(id, {column}), ',' ORDER BY id)) FROM users"))
     }
 
+    /// What the database keeps of the tool's changes.
+    fn notes(&self) -> String {
+        self.postgres.sql("SELECT string_agg(name || ' ' || state, ', ' ORDER BY name) FROM podlift.changes")
+    }
+
     /// Schema and rows are those of the beginning, and this version of everything runs.
     #[track_caller]
     fn is_as_it_was(&self, version: &str) {
@@ -179,13 +186,22 @@ fn a_projects_own_tool_migrates_in_two_phases_and_not_in_the_second_one_while_an
     let refused = shop.ends(4, &phases(&["forget=true"]));
     assert!(told(&refused).contains("jobs v1 on h1, h2 still runs: the second phase would take its schema away"), "{}", refused.stderr);
     shop.is_as_it_was("v1");
+    assert_eq!(shop.notes(), "", "what was taken back is not noted");
     // The second phase has no way back: where it fails, the new code stays with the schema that it knows.
     let stuck = shop.ends(6, &phases(&["contract=stuck"]));
     assert!(told(&stuck).contains("relation \"nowhere\" does not exist"), "{}", stuck.stderr);
     assert_eq!((shop.columns().as_str(), shop.data("email")), ("email,id,mail", shop.rows.clone()));
     shop.runs("v2", "v2");
+    assert_eq!(shop.notes(), "web v2 contracting");
     // The same run again, with the migration mended.
     shop.ends(0, &phases(&[]));
+    assert_eq!(shop.notes(), "web v2 contracted");
+    for (jobs, service) in [("jobs=false", "web"), ("jobs=true", "jobs")] {
+        let refused = shop.ends(1, &["version=v1", "step=back", jobs]);
+        let words = format!("{service} v1 cannot run any more: the change web v2 has taken its schema away; v2 and newer know the one");
+        assert!(told(&refused).contains(&words), "{}", refused.stderr);
+        shop.ends(0, &["version=v2", "step=back", jobs]);
+    }
     assert_eq!(
         (shop.columns().as_str(), shop.data("email_old"), shop.data("mail")),
         ("email_old,id,mail", shop.rows.clone(), shop.rows.clone())
