@@ -64,6 +64,24 @@ fn a_command_that_nobody_saw_end_is_asked_about() {
 }
 
 #[test]
+fn a_script_gets_exit_code_0_and_no_output_of_a_command_that_a_person_answers_for() {
+    for answer in ["done", "skip"] {
+        let project = Project::new();
+        let script = "let said = hook(\"local\", \"echo words; echo more >&2; exit 3\", #{ check: false });\n\
+            info(`code ${said.code}, output <${said.stdout}${said.stderr}>`);\n";
+        project.write("deploy.rhai", script);
+        killed_at(&project, 2);
+        let resumed = project.podlift(&["resume", "--in-doubt", answer]);
+        ends(&resumed, 0);
+        assert!(resumed.stderr.contains("code 0, output <>"), "{}", resumed.stderr);
+    }
+    for verb in ["resume", "undo"] {
+        let help = Project::new().podlift(&[verb, "--help"]);
+        assert!(help.stdout.contains("the script gets exit code 0 and no output"), "{}", help.stdout);
+    }
+}
+
+#[test]
 fn an_undo_that_depends_on_what_nobody_knows_is_refused_before_anything_is_undone() {
     let project = local();
     killed_at(&project, 6);
@@ -131,6 +149,20 @@ fn an_undo_command_that_is_left_out_takes_nothing_back_and_the_next_undo_does_it
     assert!(left.stderr.contains("1 change may stand") && left.stderr.contains("goes on"), "{}", left.stderr);
     assert_eq!(done(&project), ["one", "two"]);
     ends(&project.podlift(&["undo"]), 0);
+    assert_eq!(done(&project), ["one", "two", "back"]);
+
+    // The next undo may die in it, too: then it is asked about a second time.
+    let project = local();
+    killed_at(&project, 6);
+    for (answer, point) in [(Some("done"), "3"), (Some("skip"), "never"), (None, "2")] {
+        let arguments: Vec<&str> = ["undo"].into_iter().chain(answer.iter().flat_map(|answer| ["--in-doubt", answer])).collect();
+        crate::rig::output(project.command(&arguments).env("PODLIFT_TEST_KILL_AT", point), "");
+    }
+    assert_eq!(done(&project), ["one", "two", "back"]);
+    let refused = project.podlift(&["undo"]);
+    ends(&refused, 3);
+    assert!(refused.stderr.contains("echo back >>done here was begun and not answered"), "{}", refused.stderr);
+    ends(&project.podlift(&["undo", "--in-doubt", "done"]), 0);
     assert_eq!(done(&project), ["one", "two", "back"]);
 }
 
