@@ -1,6 +1,6 @@
 //! The one error that crosses the executor.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -240,7 +240,7 @@ impl Failure {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Origin {
     /// The source's name: a path as the user wrote it, or `std/NAME`.
-    pub file: String,
+    pub file: Arc<str>,
     /// The line, from 1.
     pub line: usize,
     /// The column, from 1.

@@ -42,7 +42,7 @@ pub fn header(
     let own = texts.iter().position(|text| text.name == name).map_or_else(|| Source::new(&name, ""), |index| texts.remove(index));
     let folder =
         std::path::absolute(place.folder()).map_or_else(|_| place.folder().display().to_string(), |path| path.display().to_string());
-    let origin = Origin { file: name, line: 1, column: 1 };
+    let origin = Origin { file: name.into(), line: 1, column: 1 };
     let git = local.perform(&Call::new(Git {}, Key::call("header/", 1), origin, run.clone())).ok();
     Header {
         format: FORMAT,

@@ -10,7 +10,7 @@ use super::name::{RunId, Token};
 /// Which call of a run it is: `4`, the second host of it `4[1]`, the first call of that branch `4[1].1`. Deterministic: it
 /// does not depend on which branch is faster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
+#[serde(from = "String")]
 pub struct Key(Arc<str>);
 
 impl Key {
@@ -104,12 +104,6 @@ impl Key {
 impl From<String> for Key {
     fn from(text: String) -> Self {
         Self(text.into())
-    }
-}
-
-impl From<Key> for String {
-    fn from(key: Key) -> Self {
-        key.as_str().to_owned()
     }
 }
 

@@ -28,7 +28,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[serde(try_from = "String")]
         pub struct $type(Arc<str>);
 
         impl $type {
@@ -52,12 +52,6 @@ macro_rules! name {
             type Error = Invalid;
             fn try_from(value: String) -> Result<Self, Invalid> {
                 Self::new(value)
-            }
-        }
-
-        impl From<$type> for String {
-            fn from(name: $type) -> Self {
-                name.as_str().to_owned()
             }
         }
 

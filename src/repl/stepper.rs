@@ -137,7 +137,7 @@ impl Stepper {
                 }
             };
             let level = self.state().here.as_ref().map_or(0, |here| here.level);
-            let file = self.state().here.as_ref().map(|here| here.origin.file.clone()).unwrap_or_default();
+            let file = self.state().here.as_ref().map(|here| here.origin.file.to_string()).unwrap_or_default();
             let goal = match command {
                 Command::Step => Goal::Op,
                 Command::Next => Goal::Next(level),

@@ -92,7 +92,7 @@ impl Stops {
 
     /// Whether it stops here, in `function`; every step of the script asks.
     pub fn at(&mut self, origin: &Origin, level: usize, function: Option<&str>) -> bool {
-        let here = (origin.file.clone(), origin.line, level);
+        let here = (origin.file.to_string(), origin.line, level);
         let last = self.last.replace(here.clone());
         if last.as_ref() == Some(&here) {
             return false;
@@ -103,7 +103,7 @@ impl Stops {
             Goal::Line => true,
             Goal::Next(from) => level <= *from,
             Goal::Out(from) => level < *from,
-            Goal::Until(file, line) => *file == origin.file && *line == origin.line,
+            Goal::Until(file, line) => **file == *origin.file && *line == origin.line,
         };
         let named = |place: &Break| matches!(place, Break::Name(name) if entered && function == Some(name));
         wanted || self.breaks.iter().any(|place| place.is_line(origin) || named(place))

@@ -98,7 +98,7 @@ impl Diagnostic {
     }
 
     fn at(mut self, origin: &Origin, length: usize) -> Self {
-        self.file = Some(origin.file.clone());
+        self.file = Some(origin.file.to_string());
         self.line = Some(origin.line);
         self.column = Some(origin.column);
         self.length = Some(length);
@@ -107,7 +107,7 @@ impl Diagnostic {
 
     /// The place as an origin.
     pub fn origin(&self) -> Option<Origin> {
-        Some(Origin { file: self.file.clone()?, line: self.line?, column: self.column? })
+        Some(Origin { file: self.file.clone()?.into(), line: self.line?, column: self.column? })
     }
 }
 
@@ -207,7 +207,7 @@ mod tests {
         let mut diagnostic = Diagnostic::of_error(&error, &sources);
         let short = |file: &str| file.rsplit('/').next().unwrap_or_default().to_owned();
         for frame in &mut diagnostic.stack {
-            frame.origin.file = short(&frame.origin.file);
+            frame.origin.file = short(&frame.origin.file).into();
         }
         (diagnostic, sources)
     }

@@ -237,7 +237,7 @@ impl Evaluator {
         let compiled = checked.and_then(|_| self.engine.compile_with_scope(&frame.scope, padded));
         if let Some((message, start)) = unfinished(text) {
             let (line, column) = place(text, start);
-            let failure = Failure::refused(message).from(&Origin { file: name.to_owned(), line, column });
+            let failure = Failure::refused(message).from(&Origin { file: name.into(), line, column });
             return Err(Box::new(Diagnostic::of_failure(&failure, sources)));
         }
         compiled.map_err(|error| {

@@ -130,9 +130,9 @@ impl Resolver {
         if importer.as_deref().is_some_and(|name| name.starts_with("std/")) {
             return Err(Failure::refused(format!("the standard library cannot import {path:?}")).hint("it imports \"std/NAME\" only"));
         }
-        let known = importer.as_ref().and_then(|name| lock(&self.0.folders).get(name).cloned());
+        let known = importer.as_ref().and_then(|name| lock(&self.0.folders).get(&**name).cloned());
         let (folder, shown) = match (known, importer) {
-            (Some(folder), Some(name)) => (folder, Path::new(&name).parent().unwrap_or(Path::new("")).to_path_buf()),
+            (Some(folder), Some(name)) => (folder, Path::new(&*name).parent().unwrap_or(Path::new("")).to_path_buf()),
             _ => (self.0.script_folder.clone(), self.0.script_folder.clone()),
         };
         let written = Path::new(path);
@@ -156,7 +156,7 @@ impl Resolver {
         path: &str,
         position: Position,
     ) -> Result<(PathBuf, String, Place), Failure> {
-        let importer = self.0.sources.locate(position).map(|origin| PathBuf::from(origin.file));
+        let importer = self.0.sources.locate(position).map(|origin| PathBuf::from(&*origin.file));
         let folder = importer.as_deref().and_then(Path::parent).unwrap_or(&self.0.script_folder);
         let end = if Path::new(path).extension().is_some_and(|end| end == "rhai") { "" } else { ".rhai" };
         let name = if path.starts_with("std/") { path.to_owned() } else { tidy(&folder.join(format!("{path}{end}"))) };
@@ -375,7 +375,7 @@ mod tests {
                 EvalAltResult::ErrorRuntime(value, position) => {
                     let failure = value.clone().cast::<Failure>();
                     let origin = sources.locate(*position).expect("a place");
-                    format!("{}:{}: {failure}", Path::new(&origin.file).file_name().unwrap_or_default().display(), origin.line)
+                    format!("{}:{}: {failure}", Path::new(&*origin.file).file_name().unwrap_or_default().display(), origin.line)
                 }
                 other => other.to_string(),
             })

@@ -16,7 +16,7 @@ pub struct Sources(Arc<Mutex<Vec<Source>>>);
 
 #[derive(Debug)]
 struct Source {
-    name: String,
+    name: Arc<str>,
     text: Arc<str>,
     /// The line of the space that comes before its first one.
     base: usize,
@@ -30,7 +30,7 @@ impl Sources {
     /// Fails when the run's texts have more than 65,535 lines together.
     pub fn add(&self, name: &str, text: &str) -> Result<String, Failure> {
         let mut sources = self.lock();
-        let known = sources.iter().find(|source| source.name == name && *source.text == *text).map(|source| source.base);
+        let known = sources.iter().find(|source| *source.name == *name && *source.text == *text).map(|source| source.base);
         let base = if let Some(base) = known {
             base
         } else {
@@ -56,12 +56,12 @@ impl Sources {
 
     /// The text of this name, as it was added last.
     pub fn text(&self, name: &str) -> Option<Arc<str>> {
-        self.lock().iter().rev().find(|source| source.name == name).map(|source| Arc::clone(&source.text))
+        self.lock().iter().rev().find(|source| *source.name == *name).map(|source| Arc::clone(&source.text))
     }
 
     /// All texts by name, in the order in which they were added.
     pub fn all(&self) -> Vec<(String, Arc<str>)> {
-        self.lock().iter().map(|source| (source.name.clone(), Arc::clone(&source.text))).collect()
+        self.lock().iter().map(|source| (source.name.to_string(), Arc::clone(&source.text))).collect()
     }
 
     /// How many characters the word or the quoted string at this place has, at least 1.
@@ -104,9 +104,9 @@ mod tests {
         let padded = sources.add("std/rolling", "fn deploy() {}\n").expect("short");
         assert_eq!(padded, "\n\n\nfn deploy() {}\n");
         let origin = sources.locate(at(4, 4)).expect("a line");
-        assert_eq!((origin.file.as_str(), origin.line, origin.column), ("std/rolling", 1, 4));
+        assert_eq!((&*origin.file, origin.line, origin.column), ("std/rolling", 1, 4));
         let end = sources.locate(at(3, 0)).expect("a line");
-        assert_eq!((end.file.as_str(), end.line, end.column), ("deploy/web.rhai", 3, 1));
+        assert_eq!((&*end.file, end.line, end.column), ("deploy/web.rhai", 3, 1));
         assert_eq!(sources.locate(Position::NONE), None);
     }
 

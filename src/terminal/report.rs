@@ -119,7 +119,7 @@ fn sources(header: &Header, steps: &[Step]) -> Vec<Value> {
     let mut times: BTreeMap<(&str, usize), f64> = BTreeMap::new();
     let ran = |step: &&Step| matches!(step.fate, Fate::Done | Fate::Failed) && !step.record.key.is_undo();
     for Step { record, .. } in steps.iter().filter(ran) {
-        *times.entry((record.origin.file.as_str(), record.origin.line)).or_default() += record.seconds;
+        *times.entry((&*record.origin.file, record.origin.line)).or_default() += record.seconds;
     }
     let of = |source: &crate::journal::Source| {
         let lines = (1..).zip(source.text.lines()).map(|(number, text)| {

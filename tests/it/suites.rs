@@ -133,7 +133,7 @@ fn told_in_short(mut diagnostic: Diagnostic, short: impl Fn(&str) -> String) -> 
     diagnostic.message = short(&diagnostic.message).replace('\n', " ");
     diagnostic.hints = diagnostic.hints.iter().map(|hint| short(hint)).collect();
     for frame in &mut diagnostic.stack {
-        frame.origin.file = short(&frame.origin.file);
+        frame.origin.file = short(&frame.origin.file).into();
     }
     diagnostic
 }

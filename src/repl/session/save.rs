@@ -18,7 +18,7 @@ impl Talk {
             let checked = Checked::new(&name, folder, &text);
             let found = checked.diagnostics();
             let Some(first) = found.first() else { break text };
-            let line = first.origin().filter(|origin| origin.file == name).map(|origin| origin.line);
+            let line = first.origin().filter(|origin| *origin.file == *name).map(|origin| origin.line);
             let input = line.and_then(|line| ends.iter().find(|(end, _)| line <= *end)).map(|(_, input)| *input);
             let Some(input) = input.filter(|_| self.has_undone) else {
                 self.console.tell(&render(&found, checked.sources(), self.printer.style().colour));

@@ -97,7 +97,7 @@ pub fn check(engine: &Engine, resolver: &Resolver, vocabulary: &Vocabulary, entr
             findings.extend(pass(script, &program, vocabulary));
         }
     }
-    let rank = |finding: &Finding| program.scripts.iter().position(|script| script.name() == finding.origin.file);
+    let rank = |finding: &Finding| program.scripts.iter().position(|script| script.name() == &*finding.origin.file);
     findings.sort_by_cached_key(|finding| (rank(finding).unwrap_or(usize::MAX), finding.clone()));
     findings.dedup();
     let trees = entries

@@ -264,7 +264,7 @@ impl Program {
 
     /// A finding about the word at a position.
     pub fn finding(&self, position: Position, message: impl Into<String>) -> Finding {
-        let origin = self.sources.locate(position).unwrap_or(Origin { file: String::new(), line: 1, column: 1 });
+        let origin = self.sources.locate(position).unwrap_or(Origin { file: "".into(), line: 1, column: 1 });
         let length = self.sources.length(&origin);
         Finding { origin, length, message: message.into(), hint: None }
     }

@@ -33,7 +33,7 @@ fn findings(script: &str, library: &str) -> Vec<String> {
     let resolver = Resolver::new(Sources::default(), folder.path(), folder.path());
     let examined = check(&engine, &resolver, &vocabulary, &[Entry { name: "web.rhai", text: script }]);
     let tell = |finding: &Finding| {
-        let file = if finding.origin.file == "web.rhai" { "" } else { "lib " };
+        let file = if &*finding.origin.file == "web.rhai" { "" } else { "lib " };
         let hint = finding.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
         format!("{file}{}:{}+{} {}{hint}", finding.origin.line, finding.origin.column, finding.length, finding.message)
     };

@@ -73,7 +73,7 @@ impl Snippet {
         match (origin, text) {
             (Some(origin), Some(text)) => {
                 let span = span(&text, &origin, diagnostic.length.unwrap_or(1));
-                Self { message, source: Some(NamedSource::new(origin.file, without_passwords(&text))), span }
+                Self { message, source: Some(NamedSource::new(&origin.file, without_passwords(&text))), span }
             }
             (Some(origin), None) => Self { message: format!("{origin}: {message}"), source: None, span: (0, 0).into() },
             _ => Self { message, source: None, span: (0, 0).into() },

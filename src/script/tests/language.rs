@@ -78,7 +78,7 @@ fn a_failure_knows_its_place_in_a_closure() {
     let story = deploy("let f = |h| start(web, img, 5);\nfn g(f) { f.call(1) }\ng(f);").run();
     let failure = story.result.expect_err("a wrong type").failure().expect("a failure");
     let origin = failure.origin.expect("a place");
-    assert_eq!((origin.file.as_str(), origin.line, origin.column), ("deploy.rhai", 5, 13));
+    assert_eq!((&*origin.file, origin.line, origin.column), ("deploy.rhai", 5, 13));
     assert!(story.sources.text("deploy.rhai").is_some());
 }
 
