@@ -26,7 +26,7 @@ use super::{Call, Executor, Model, Outcome, Source, Urgency};
 use crate::{
     failure::{Failure, FailureKind, Origin},
     journal::Asked,
-    model::{Container, ContainerName, HostName, Period, RunId, ServiceName},
+    model::{Container, ContainerName, HostName, Key, Period, RunId, ServiceName},
     world::{
         World,
         shape::Shape,
@@ -96,7 +96,7 @@ struct Going {
     /// What was left when all trouble was ended: no call came by that it could befall.
     missed: Vec<Planned>,
     /// How often an op of this word came by under this key.
-    numbers: HashMap<(String, &'static str), usize>,
+    numbers: HashMap<(Key, &'static str), usize>,
     watch: Watch,
     noted: Noted,
     /// Hosts that come back, and when.
@@ -286,7 +286,7 @@ impl<S: Source> Faults<S> {
             return true;
         }
         let mut going = self.lock();
-        let number = going.numbers.get(&(key.to_owned(), verb)).copied().unwrap_or(0);
+        let number = going.numbers.get(&(asked.key.clone(), verb)).copied().unwrap_or(0);
         // Before the intent the op itself has not come by yet.
         let number = if point == Fault::OperatorBeforeIntent { number + 1 } else { number };
         if going.take(key, verb, number, |fault| fault == point).is_none() {
@@ -313,7 +313,7 @@ impl<S: Source> Executor for Faults<S> {
             }
             self.bring_back(&mut going);
             let (key, verb) = (call.key.as_str(), call.op.verb());
-            let number = going.numbers.entry((key.to_owned(), verb)).and_modify(|number| *number += 1).or_insert(1);
+            let number = going.numbers.entry((call.key.clone(), verb)).and_modify(|number| *number += 1).or_insert(1);
             let number = *number;
             if going.noted.sites && !going.is_calm && !key.starts_with("end/") {
                 going.meet(call, number);
