@@ -241,7 +241,7 @@ impl Entry {
 
 /// The time, in RFC 3339, UTC, to the millisecond.
 pub fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+    format!("{:.3}", jiff::Timestamp::now())
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

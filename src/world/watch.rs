@@ -241,10 +241,12 @@ impl Watch {
         let now = Seen::of(world, &self.before);
         let mut breaches = Vec::new();
         let allowed = self.rules.downtime && allows_downtime(op);
+        let is_other = |was: &HostSeen, is: Option<&HostSeen>| is.is_none_or(|is| is.serving != was.serving);
+        let traffic_changed = now.changed(&self.before).any(|(_, is, was)| is_other(is, was));
         if self.rules.dropped && !allowed {
             breaches.extend(self.dropped(&now, world.clock));
         }
-        if self.rules.healthy && !allowed {
+        if self.rules.healthy && !allowed && traffic_changed {
             breaches.extend(self.unhealthy(&now));
         }
         if self.rules.lease && outcome.is_some() {
@@ -257,7 +259,9 @@ impl Watch {
             breaches.extend(self.too_early(&now));
         }
         breaches.extend(self.too_few(&now));
-        breaches.extend(self.too_many(&now));
+        if traffic_changed {
+            breaches.extend(self.too_many(&now));
+        }
         self.note(op, outcome, now, world.clock);
         breaches
     }
