@@ -5,12 +5,15 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use rhai::FnAccess;
+
 use super::lab::{Answer, Lab};
 use crate::{
     executor::{Call, Outcome, ending::State},
     failure::{Failure, FailureKind},
     model::HostName,
     op::{Class, Measured, Op, Series},
+    script::{check::declared_options, engine, stdlib},
 };
 
 /// Every way to bring a release to a service that has a proxy.
@@ -396,4 +399,43 @@ fn what_blue_green_keeps_serves_again_at_once() {
     assert_eq!(lab.serving(), ["10.0.0.1: v1 100; 2 run", "10.0.0.2: v1 100; 2 run"]);
     let told = lab.fails("blue_green::switch_back(web, fleet);", "v3");
     assert!(told.starts_with("no other release of web is kept running"), "{told}");
+}
+
+/// What `scripts/bench-tests` tries faults at: modules by the names that they have there.
+const TRIED: &[(&str, &str)] = &[
+    ("blue_green", "blue_green"),
+    ("canary", "canary"),
+    ("change", "expand_contract"),
+    ("dependencies", "dependencies"),
+    ("deploy", "deploy"),
+    ("migrations", "migrations"),
+    ("recreate", "recreate"),
+    ("restart", "restart"),
+    ("rollback", "rollback"),
+    ("rolling", "rolling"),
+    ("workers", "workers"),
+];
+
+/// Functions of theirs that only look.
+const LOOKING: &[&str] = &["old_code"];
+
+#[test]
+fn faults_are_tried_at_each_strategy_in_each_of_its_options() {
+    let (_, calls) = include_str!("../../../scripts/bench-tests").split_once("<<'CALLS'\n").expect("they are in the script");
+    let engine = engine::language();
+    let mut count = 0;
+    for (alias, module) in TRIED {
+        let tree = engine.compile(stdlib::text(module).expect("it is embedded")).expect("it compiles");
+        for function in tree.iter_functions().filter(|function| !LOOKING.contains(&function.name)) {
+            // What a function hands on is an option of those that call it.
+            let name = if function.access == FnAccess::Public { format!("{alias}::{}(", function.name) } else { format!("{alias}::") };
+            let of_it: Vec<&str> = calls.lines().filter(|call| call.contains(&name)).collect();
+            for key in declared_options(&tree, function.name, &function.params).into_iter().flatten() {
+                let written = format!(" {}: ", key.name);
+                assert!(of_it.iter().any(|call| call.contains(&written)), "no call of {name}…) has the option `{}`", key.name);
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 80, "only {count} options are known");
 }
