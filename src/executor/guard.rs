@@ -313,7 +313,7 @@ impl<E: Executor> Guard<E> {
                     .read::<Vec<Container>>()
                     .unwrap_or_default()
                     .into_iter()
-                    .map(|container| (op.host.name.clone(), container.name)),
+                    .map(|container| (op.host.name.clone(), container.name.clone())),
             ),
             Op::StartAgain(op) => {
                 lock(&self.unchecked).extend(op.containers.iter().map(|container| (op.host.name.clone(), container.clone())));

@@ -96,7 +96,7 @@ fn running(executor: &dyn Executor, call: &Call, op: &Stop) -> Result<Vec<Contai
 pub fn made(executor: &dyn Executor, call: &Call, op: &Start) -> Result<Vec<Op>, Failure> {
     let mut there = containers(executor, call, &op.host, &op.project, &op.service.name)?;
     there.retain(|container| container.token == call.token);
-    let names: Vec<_> = there.into_iter().map(|container| container.name).collect();
+    let names: Vec<_> = there.iter().map(|container| container.name.clone()).collect();
     Ok(if names.is_empty() { Vec::new() } else { op.inverse(names) })
 }
 

@@ -84,7 +84,7 @@ impl<S: Source> Model<S> {
         let mut op = call.op.clone();
         match &*call.op {
             Op::Stop(_) if call.may_find_it_gone() && !gone.is_empty() => {
-                op.make_mut().containers_mut().into_iter().for_each(|all| all.retain(|container| !gone.contains(container)));
+                op.containers_mut().into_iter().for_each(|all| all.retain(|container| !gone.contains(container)));
             }
             Op::Drain(drain) if !call.may_find_it_gone() => world.has_all(&drain.host, &drain.containers)?,
             _ => {}

@@ -382,7 +382,7 @@ mod tests {
         }
 
         fn name(host: &str) -> HostName {
-            Host::parse(host).expect("valid").name
+            Host::parse(host).expect("valid").name.clone()
         }
 
         let command = CommandLine::Program(vec!["migrate".into()]);

@@ -6,11 +6,15 @@ use super::{
     health::Health,
     name::{ContainerName, HostName, ProjectName, RunId, ServiceName, Token, Version},
     route::Endpoint,
+    shared::Shared,
 };
 
 /// A container that podlift made, as its labels and its engine tell.
+pub type Container = Shared<ContainerFacts>;
+
+/// What labels and an engine tell of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Container {
+pub struct ContainerFacts {
     /// Its name.
     pub name: ContainerName,
     /// The host that it is on.

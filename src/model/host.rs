@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::name::{HostName, Invalid};
+use super::{
+    name::{HostName, Invalid},
+    shared::Shared,
+};
 
 /// A machine with a Docker engine, reached over SSH or local.
+pub type Host = Shared<HostFacts>;
+
+/// What is known of a host before anybody has asked it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Host {
+pub struct HostFacts {
     /// What it is called: the address without user and port, or `local`.
     pub name: HostName,
     /// The user that SSH logs in as; SSH's own configuration decides where it is not given.
@@ -55,7 +61,7 @@ impl Host {
         if name.as_str() == "local" && (user.is_some() || port.is_some()) {
             return Err(Invalid::new("host", address, "\"local\" has no user and no port"));
         }
-        Ok(Self {
+        let facts = HostFacts {
             name,
             user: user.map(Into::into),
             port,
@@ -65,7 +71,8 @@ impl Host {
             docker: docker_socket(),
             sudo: None,
             proxy: Proxy::default(),
-        })
+        };
+        Ok(facts.into())
     }
 
     /// Whether it is the machine that runs podlift.

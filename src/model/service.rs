@@ -9,12 +9,16 @@ use super::{
     host::Host,
     name::{ServiceName, Version},
     quantity::{Bytes, Period},
+    shared::Shared,
     text::Text,
 };
 
 /// A service as its script declares it.
+pub type Service = Shared<ServiceFacts>;
+
+/// What a script says of a service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Service {
+pub struct ServiceFacts {
     /// Its name.
     pub name: ServiceName,
     /// The image name that it is built under, without tag.

@@ -1,6 +1,9 @@
 //! Plain data that many hold: copies share it.
 
-use std::{ops::Deref, sync::Arc};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -9,14 +12,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Shared<T>(Arc<T>);
 
 impl<T> Shared<T> {
-    /// The value for whoever changes it: from here on its own.
-    pub fn make_mut(&mut self) -> &mut T
-    where
-        T: Clone,
-    {
-        Arc::make_mut(&mut self.0)
-    }
-
     /// The value itself, copied where others hold it too.
     pub fn into_inner(self) -> T
     where
@@ -45,6 +40,13 @@ impl<T> Deref for Shared<T> {
     }
 }
 
+/// Whoever changes it gets its own from there on.
+impl<T: Clone> DerefMut for Shared<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
 impl<T: Serialize> Serialize for Shared<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
@@ -66,7 +68,7 @@ mod tests {
         let first = Shared::from(vec![1]);
         let mut second = first.clone();
         assert!(second.is_same(&first));
-        second.make_mut().push(2);
+        second.push(2);
         assert_eq!((first.len(), second.len(), second.is_same(&first)), (1, 2, false));
         assert_eq!(serde_json::to_string(&second).expect("plain data"), "[1,2]");
         assert_eq!(serde_json::from_str::<Shared<Vec<i32>>>("[1,2]").expect("reads"), second);

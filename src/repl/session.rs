@@ -365,7 +365,7 @@ impl Talk {
                 Ok(outcome) => {
                     // What cannot be read is as good as empty.
                     let state: HostState = outcome.value.read().unwrap_or_default();
-                    states.insert(host.name, state);
+                    states.insert(host.name.clone(), state);
                 }
                 Err(failure) => self.console.tell(&format!("{}: {}", host.name, failure.message)),
             }

@@ -14,7 +14,7 @@ use super::{ScriptRun, SecretNames, Stopped, engine, resolver::Resolver, session
 use crate::{
     executor::{Branches, Call, Cancellation, Event, Executor, Narrator, Outcome, RunInfo},
     failure::Failure,
-    model::{Container, ContainerState, Health, Host, RunId, Version},
+    model::{Container, ContainerFacts, ContainerState, Health, Host, RunId, Version},
     op::{self, Op},
 };
 
@@ -72,9 +72,9 @@ pub(super) fn container(host: &str, version: &str, run: &str, replica: u32, stat
     let name = format!("shop-web-{version}-00000000{replica:02}-{replica}");
     let health: Health =
         serde_json::from_value(json!({ "check": { "kind": "http", "path": "/old", "expect": [200] } })).expect("a health check");
-    Container {
+    ContainerFacts {
         name: crate::model::ContainerName::new(name).expect("a name"),
-        host: Host::parse(host).expect("a host").name,
+        host: Host::parse(host).expect("a host").name.clone(),
         project: crate::model::ProjectName::new("shop").expect("a name"),
         service: crate::model::ServiceName::new("web").expect("a name"),
         version: Version::new(version).expect("a version"),
@@ -92,6 +92,7 @@ pub(super) fn container(host: &str, version: &str, run: &str, replica: u32, stat
         deployed_at: format!("2026-01-0{}T00:00:00Z", version.trim_start_matches('v')),
         deployed_by: "ann@desk".into(),
     }
+    .into()
 }
 
 impl Recorded {
@@ -302,7 +303,7 @@ impl Executor for Fake {
 }
 
 fn made(call: &Call, op: &op::Start, replica: u32) -> Container {
-    Container {
+    ContainerFacts {
         name: Container::name_for(&op.project, &op.service.name, &op.version, &call.token, replica),
         host: op.host.name.clone(),
         project: op.project.clone(),
@@ -322,6 +323,7 @@ fn made(call: &Call, op: &op::Start, replica: u32) -> Container {
         deployed_at: call.run.started.clone(),
         deployed_by: call.run.operator.clone(),
     }
+    .into()
 }
 
 impl Narrator for Fake {

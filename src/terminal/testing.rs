@@ -13,8 +13,8 @@ use crate::{
     executor::{Call, Event, Key, Level, Narrator, Outcome, RunInfo},
     failure::{Failure, FailureKind, Origin},
     model::{
-        Check, Container, ContainerName, ContainerState, Front, Health, Host, HostName, HostState, Period, ProjectName, ReleaseId,
-        RouteTable, RunId, ServiceName, Share, Shared, Token, Version,
+        Check, Container, ContainerFacts, ContainerName, ContainerState, Front, Health, Host, HostName, HostState, Period, ProjectName,
+        ReleaseId, RouteTable, RunId, ServiceName, Share, Shared, Token, Version,
     },
     op::{Checks, Healthcheck, Now, Op, Pause, Ship, Shipped, Stop},
 };
@@ -196,25 +196,28 @@ pub fn stop(name: &str) -> Stop {
 /// Two hosts: `h1` serves v1 and, newer, v2 with a tenth of the traffic; on `h2` v1 has stopped.
 pub fn fleet() -> BTreeMap<HostName, HostState> {
     let (project, service) = (ProjectName::new("shop").unwrap(), ServiceName::new("web").unwrap());
-    let container = |host: &str, version: &str, port, state, at: &str| Container {
-        name: ContainerName::new(format!("shop-web-{version}-0123456789-1")).unwrap(),
-        host: HostName::new(host).unwrap(),
-        project: project.clone(),
-        service: service.clone(),
-        version: Version::new(version).unwrap(),
-        run: RunId::new(format!("r-{version}")).unwrap(),
-        token: Token::new("0123456789").unwrap(),
-        replica: 1,
-        image: format!("shop-web:{version}"),
-        digest: String::new(),
-        address: "127.0.0.1".into(),
-        port: Some(port),
-        state,
-        exit_code: (state == ContainerState::Stopped).then_some(0),
-        health: Health::new(Check::Tcp),
-        dependency: false,
-        deployed_at: at.into(),
-        deployed_by: "ann@laptop".into(),
+    let container = |host: &str, version: &str, port, state, at: &str| -> Container {
+        ContainerFacts {
+            name: ContainerName::new(format!("shop-web-{version}-0123456789-1")).unwrap(),
+            host: HostName::new(host).unwrap(),
+            project: project.clone(),
+            service: service.clone(),
+            version: Version::new(version).unwrap(),
+            run: RunId::new(format!("r-{version}")).unwrap(),
+            token: Token::new("0123456789").unwrap(),
+            replica: 1,
+            image: format!("shop-web:{version}"),
+            digest: String::new(),
+            address: "127.0.0.1".into(),
+            port: Some(port),
+            state,
+            exit_code: (state == ContainerState::Stopped).then_some(0),
+            health: Health::new(Check::Tcp),
+            dependency: false,
+            deployed_at: at.into(),
+            deployed_by: "ann@laptop".into(),
+        }
+        .into()
     };
     let old = container("h1", "v1", 20000, ContainerState::Running, "2026-01-01T00:00:00Z");
     let new = container("h1", "v2", 20001, ContainerState::Running, "2026-01-02T22:30:00Z");

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use super::{ModelledHost, World, images};
 use crate::{
     failure::{Failure, FailureKind},
-    model::{Container, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, StoredImage, Token, moment::moment_behind},
+    model::{
+        Container, ContainerFacts, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, StoredImage, Token,
+        moment::moment_behind,
+    },
     op::{
         CheckNow, CheckedContainer, Checks, Depend, Find, Forget, Found, Healthcheck, HistoryOf, Inverse, Op, Outcome, Record, Remove,
         Start, StartAgain, Stop,
@@ -69,7 +72,7 @@ impl World {
             return Err(Failure::failed(format!("{} has no image {}", op.host.name, op.reference)).hint("`ship` it there first"));
         };
         let digest = image.digest.clone();
-        let health = copied.map_or_else(|| op.service.health.clone(), |copied| copied.health);
+        let health = copied.map_or_else(|| op.service.health.clone(), |copied| copied.health.clone());
         let mut ports: BTreeSet<u16> = host.state.containers.values().filter_map(|container| container.port).collect();
         let mut started = Vec::new();
         for replica in 1..=op.replicas {
@@ -82,7 +85,7 @@ impl World {
                 continue;
             }
             let port = op.service.port.map(|_| op.service.publish.unwrap_or_else(|| free_port(&mut ports)));
-            let container = Container {
+            let container: Container = ContainerFacts {
                 name: name.clone(),
                 host: op.host.name.clone(),
                 project: op.project.clone(),
@@ -101,7 +104,8 @@ impl World {
                 dependency: false,
                 deployed_at: deployed_at.clone(),
                 deployed_by: run.operator.clone(),
-            };
+            }
+            .into();
             host.changed.insert(name.clone());
             host.state.containers.insert(name, container.clone());
             started.push(container);
@@ -133,7 +137,10 @@ impl World {
         }
         let started: Vec<Container> = self.start(&op.start(), token, run)?.value.read().unwrap_or_default();
         let host = self.at_mut(&op.host)?;
-        let dependency = |container: Container| Container { dependency: true, ..container };
+        let dependency = |mut container: Container| {
+            container.dependency = true;
+            container
+        };
         let started: Vec<Container> = started.into_iter().map(dependency).collect();
         host.state.containers.extend(started.iter().map(|container| (container.name.clone(), container.clone())));
         let outcome = Outcome::of(started);

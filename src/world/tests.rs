@@ -10,8 +10,8 @@ use crate::{
     executor::{Branches, Call, Cancellation, Executor, Guard, Key, Model, Recorded, Source, Undo, Urgency, undo::Left},
     failure::Origin,
     model::{
-        Balancer, Check, Container, Front, Health, Host, OwnNetwork, Release, ReleaseId, RouteTable, RunId, Service, ServiceName, Share,
-        TakenFront, Version,
+        Balancer, Check, Container, Front, Health, Host, OwnNetwork, Release, ReleaseId, RouteTable, RunId, Service, ServiceFacts,
+        ServiceName, Share, TakenFront, Version,
     },
     op::{
         Build, Drain, Drained, Find, Found, Healthcheck, OnTimeout, Operation, Outcome, Record, Remove, SetWeights, Ship, Sought, Start,
@@ -41,7 +41,7 @@ struct Fleet {
 
 impl Fleet {
     fn new(state: HostState) -> Self {
-        let service = Service {
+        let service: Service = ServiceFacts {
             name: ServiceName::new("web").expect("valid"),
             image: "shop-web".into(),
             port: Some(8000),
@@ -63,7 +63,8 @@ impl Fleet {
             tls: None,
             server: true,
             options: None,
-        };
+        }
+        .into();
         let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me@here".into(), started: "2026-01-01T00:00:00Z".into() };
         let executor = Guard::new(Model::new(World::default(), Fresh(state)));
         Self { executor, run: Arc::new(run), calls: 0, records: Vec::new(), host: Host::parse("h1").expect("valid"), service }

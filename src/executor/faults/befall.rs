@@ -151,7 +151,7 @@ impl<S: Source> Faults<S> {
         if let Op::Start(op) = &*call.op {
             let outcome = self.done(call)?;
             let started: Vec<Container> = outcome.value.read().unwrap_or_default();
-            let names: Vec<ContainerName> = started.into_iter().map(|container| container.name).collect();
+            let names: Vec<ContainerName> = started.iter().map(|container| container.name.clone()).collect();
             self.model.with(|world| world.sicken(&op.host.name, &names));
             return Ok(outcome);
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::hex;
-use crate::model::{Container, HostState, ProjectName, RouteTable};
+use crate::model::{HostState, ProjectName, RouteTable};
 
 /// A host's state, part by part, each as a hash: two are equal where a run would meet the same host. What changes by itself
 /// (free disk) and what a deploy puts there beforehand (images) are left out.
@@ -27,8 +27,10 @@ impl Fingerprint {
         let containers = || state.containers.values().filter(|container| container.project == *project);
         let services: BTreeSet<_> = containers().map(|container| &container.service).collect();
         for service in services {
-            let of_service: Vec<_> =
-                containers().filter(|container| container.service == *service).map(|Container { name, state, .. }| (name, state)).collect();
+            let of_service: Vec<_> = containers()
+                .filter(|container| container.service == *service)
+                .map(|container| (&container.name, &container.state))
+                .collect();
             parts.insert(format!("the containers of {service}"), hash(&of_service));
         }
         for RouteTable { service, generation, front, shares, .. } in state.routes.values().filter(|table| table.project == *project) {

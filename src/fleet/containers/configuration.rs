@@ -114,10 +114,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::{Balancer, Bytes, Check, Health, Period, ServiceName};
+    use crate::model::{Balancer, Bytes, Check, Health, Period, ServiceFacts, ServiceName};
 
     fn service() -> Service {
-        Service {
+        ServiceFacts {
             name: ServiceName::new("web").expect("valid"),
             image: "shop-web".into(),
             port: Some(8000),
@@ -140,6 +140,7 @@ mod tests {
             server: true,
             options: Some(r#"{"ShmSize":67108864}"#.into()),
         }
+        .into()
     }
 
     #[test]
@@ -175,10 +176,12 @@ mod tests {
 
     #[test]
     fn options_and_policies_that_do_not_fit_are_refused() {
-        let broken = Service { options: Some(r#"{"Memory":"lots"}"#.into()), ..service() };
+        let mut broken = service();
+        broken.options = Some(r#"{"Memory":"lots"}"#.into());
         let parts = || Parts { image: String::new(), env: Vec::new(), command: None, labels: HashMap::new(), publish: None };
         assert!(configuration(&broken, parts()).expect_err("is refused").message.contains("HostConfig"));
-        let misspelt = Service { options: Some(r#"{"ShmSise":1}"#.into()), ..service() };
+        let mut misspelt = service();
+        misspelt.options = Some(r#"{"ShmSise":1}"#.into());
         assert!(configuration(&misspelt, parts()).expect_err("is refused").message.contains("\"ShmSise\""));
         for word in ["sometimes", "always:3", "on-failure:x", ""] {
             assert!(restart_policy(word).is_err(), "{word:?}");

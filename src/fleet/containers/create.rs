@@ -22,7 +22,10 @@ use crate::{
         health::no_healthcheck,
         images::{content_digest, engine_failure, inspect},
     },
-    model::{Check, Container, ContainerName, ContainerState, Health, ProjectName, RunInfo, Service, Token, Version, moment::moment},
+    model::{
+        Check, Container, ContainerFacts, ContainerName, ContainerState, Health, ProjectName, RunInfo, Service, ServiceFacts, Token,
+        Version, moment::moment,
+    },
     op::Start,
 };
 
@@ -198,7 +201,7 @@ impl Plan {
 }
 
 fn declared(op: &Start, token: &Token, run: &RunInfo, deployed_at: &str, replica: u32, digest: &str, health: &Health) -> Container {
-    Container {
+    ContainerFacts {
         name: Container::name_for(&op.project, &op.service.name, &op.version, token, replica),
         host: op.host.name.clone(),
         project: op.project.clone(),
@@ -218,6 +221,7 @@ fn declared(op: &Start, token: &Token, run: &RunInfo, deployed_at: &str, replica
         deployed_at: deployed_at.to_owned(),
         deployed_by: run.operator.clone(),
     }
+    .into()
 }
 
 /// Makes and starts one container, on another port as long as a race takes the one that was picked.
@@ -326,7 +330,7 @@ pub async fn one_off(
     let mut all = variables(service, version, is_named(&image), secrets)?;
     all.extend(env);
     let image = image.id.unwrap_or_else(|| reference.to_owned());
-    let alone = Service { port: None, publish: None, restart: "no".into(), ..service.clone() };
+    let alone: Service = ServiceFacts { port: None, publish: None, restart: "no".into(), ..(**service).clone() }.into();
     let own = HashMap::from([
         ("podlift.one_off".to_owned(), project.to_string()),
         ("podlift.one_off.service".to_owned(), service.name.to_string()),

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::model::{Check, Container, ContainerName, ContainerState, Health, HostName, ProjectName, RunId, ServiceName, Token, Version};
+use crate::model::{
+    Check, Container, ContainerFacts, ContainerName, ContainerState, Health, HostName, ProjectName, RunId, ServiceName, Token, Version,
+};
 
 /// The label by which podlift's containers are found.
 pub const PROJECT: &str = "podlift.project";
@@ -58,26 +60,29 @@ pub fn read(
 ) -> Option<Container> {
     let label = |name: &str| labels.get(name).cloned();
     let health = label("podlift.health").and_then(|text| serde_json::from_str(&text).ok());
-    Some(Container {
-        name: ContainerName::new(name.trim_start_matches('/')).ok()?,
-        host: host.clone(),
-        project: ProjectName::new(label(PROJECT)?).ok()?,
-        service: ServiceName::new(label(SERVICE)?).ok()?,
-        version: Version::new(label("podlift.version")?).ok()?,
-        run: RunId::new(label("podlift.run")?).ok()?,
-        token: Token::new(label("podlift.token")?).ok()?,
-        replica: label("podlift.replica")?.parse().ok()?,
-        image: label("podlift.image")?,
-        digest: label("podlift.digest").unwrap_or_default(),
-        address: label("podlift.address")?,
-        port: label("podlift.port").and_then(|port| port.parse().ok()),
-        state,
-        exit_code,
-        health: health.unwrap_or_else(|| Health::new(Check::None)),
-        dependency: label(DEPENDENCY).is_some(),
-        deployed_at: label("podlift.deployed_at").unwrap_or_default(),
-        deployed_by: label("podlift.deployed_by").unwrap_or_default(),
-    })
+    Some(
+        ContainerFacts {
+            name: ContainerName::new(name.trim_start_matches('/')).ok()?,
+            host: host.clone(),
+            project: ProjectName::new(label(PROJECT)?).ok()?,
+            service: ServiceName::new(label(SERVICE)?).ok()?,
+            version: Version::new(label("podlift.version")?).ok()?,
+            run: RunId::new(label("podlift.run")?).ok()?,
+            token: Token::new(label("podlift.token")?).ok()?,
+            replica: label("podlift.replica")?.parse().ok()?,
+            image: label("podlift.image")?,
+            digest: label("podlift.digest").unwrap_or_default(),
+            address: label("podlift.address")?,
+            port: label("podlift.port").and_then(|port| port.parse().ok()),
+            state,
+            exit_code,
+            health: health.unwrap_or_else(|| Health::new(Check::None)),
+            dependency: label(DEPENDENCY).is_some(),
+            deployed_at: label("podlift.deployed_at").unwrap_or_default(),
+            deployed_by: label("podlift.deployed_by").unwrap_or_default(),
+        }
+        .into(),
+    )
 }
 
 #[cfg(test)]
@@ -89,7 +94,7 @@ pub(super) mod tests {
         let token = Token::new("0123456789").expect("valid");
         let (project, service) = (ProjectName::new("shop").expect("valid"), ServiceName::new("web").expect("valid"));
         let version = Version::new("v2").expect("valid");
-        Container {
+        ContainerFacts {
             name: Container::name_for(&project, &service, &version, &token, 1),
             host: HostName::new("h1").expect("valid"),
             project,
@@ -109,6 +114,7 @@ pub(super) mod tests {
             deployed_at: "2026-01-01T00:00:00Z".into(),
             deployed_by: "me@here".into(),
         }
+        .into()
     }
 
     #[test]

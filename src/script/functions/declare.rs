@@ -8,8 +8,8 @@ use super::{Arguments, Caller, Function, Trouble, config::Config};
 use crate::{
     failure::Failure,
     model::{
-        Balancer, Bytes, Check, Health, Host, Image, Invalid, Period, ProjectName, Proxy, ProxyKind, Service, ServiceName, Text, Tls,
-        Version,
+        Balancer, Bytes, Check, Health, Host, Image, Invalid, Period, ProjectName, Proxy, ProxyKind, Service, ServiceFacts, ServiceName,
+        Text, Tls, Version,
     },
     script::{
         options::{Options, plain, unknown},
@@ -212,7 +212,7 @@ pub(super) fn declared_service(caller: &Caller<'_>, name: &str, options: &Option
     let image = options.text("image").unwrap_or_else(|| format!("{project}-{name}"));
     image_name(&image)?;
     let text = |key: &str, what: &'static str, rule: &str, fits: fn(&str) -> bool| checked(options.text(key), what, rule, fits);
-    let service = Service {
+    let service: Service = ServiceFacts {
         image,
         port,
         replicas: options.whole("replicas").unwrap_or(1),
@@ -235,7 +235,8 @@ pub(super) fn declared_service(caller: &Caller<'_>, name: &str, options: &Option
         server: options.bool("server").unwrap_or(true),
         options: options.get("options").map(|options| json::plain(options).to_string()),
         name,
-    };
+    }
+    .into();
     if service.options.as_ref().is_some_and(|options| plain(options).is_err()) {
         return Err(Failure::refused("Docker's options cannot hold a secret").hint("secrets go into env").into());
     }

@@ -210,7 +210,7 @@ fn lock(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Troub
         return Ok(Dynamic::UNIT);
     }
     let project = caller.session.project();
-    let asked = op::Lock::new(project.clone(), service.name, hosts);
+    let asked = op::Lock::new(project.clone(), service.name.clone(), hosts);
     match caller.perform(asked.clone())? {
         op::Locking::Taken => Ok(Dynamic::UNIT),
         op::Locking::Held { host, lease } => {

@@ -87,7 +87,8 @@ fn copy(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Troub
     };
     let on_one_host = |host: &Host| release.containers.iter().filter(|container| container.host == host.name).count();
     let replicas = release.hosts.iter().map(on_one_host).max().unwrap_or(1);
-    let service = Service { health: original.health.clone(), ..release.service.clone() };
+    let mut service = release.service.clone();
+    service.health = original.health.clone();
     let origin = release.hosts.iter().find(|host| host.name == original.host);
     note(caller, &service, &image);
     let start = |host: &Host| op::Start {

@@ -179,7 +179,7 @@ impl Reader<'_> {
     fn host(&self, node: &Node, described: &Described) -> Result<Host, Trouble> {
         let text = self.text(node, "host", Names::Variables)?;
         let hosts = described.hosts();
-        let name = Host::parse(&text).map_err(|invalid| self.wrong(node.line, invalid.into()))?.name;
+        let name = Host::parse(&text).map_err(|invalid| self.wrong(node.line, invalid.into()))?.name.clone();
         let found = hosts.iter().find(|host| host.name == name);
         found.map(|host| (*host).clone()).ok_or_else(|| {
             let known: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
