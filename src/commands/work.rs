@@ -118,9 +118,11 @@ impl Work<'_> {
         let was_stopped = cancellation.urgency() > Urgency::None || failures.iter().any(|failure| failure.kind.leaves_all());
         let records = self.stack.records();
         let mut counts = Counts::of(&records);
-        // What was deleted once a commit had made the rest final nothing brings back; where nobody knows, it may be gone.
+        // What was deleted once a commit had made the rest final nothing brings back; where nobody knows, it may be gone. What an
+        // undo deletes is the run's own, and what is left of that is looked for.
         let doubts = self.journal.doubts();
-        counts.standing += doubts.iter().filter(|intent| matches!(*intent.asked.op, Op::Remove(_))).count();
+        let deletes = |intent: &&Intent| matches!(*intent.asked.op, Op::Remove(_)) && !intent.asked.key.is_undo();
+        counts.standing += doubts.iter().filter(deletes).count();
         let is_counted = |intent: &Intent| records.iter().any(|record| record.key == intent.asked.key);
         let unanswered = unanswered(self.journal).iter().filter(|intent| !is_counted(intent)).count();
         counts.commands += unanswered;

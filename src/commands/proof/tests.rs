@@ -384,6 +384,8 @@ fn what_was_done_although_its_answer_was_lost_is_taken_back() {
         "16:stop:lost-after, 17:record:operator-dies-after-outcome",
         // The second try fails, and only the host knows what the first one made.
         "12[0]:start:lost-after, 12[0]:start#2:fails",
+        // The second undo finds nothing left of what the first one deleted, and nobody heard of.
+        "5[0]:start:operator-dies-before-outcome, undo/5[0].2:remove:operator-dies-before-outcome",
     ] {
         let again = retell(&subject, &story.parse().expect("a story"), &SINGLE).expect("it comes up");
         assert!(again.breaches.is_empty(), "{story}: {:?}", again.breaches);
