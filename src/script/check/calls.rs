@@ -16,7 +16,7 @@ use super::{
 pub fn unknown(script: &Script, program: &Program, vocabulary: &Vocabulary) -> Vec<Finding> {
     let keys = keys(program);
     let mut findings = Vec::new();
-    script.each_call(|called| {
+    script.each_known_call(|called| {
         let pass = Pass { script, program, vocabulary, keys: &keys };
         findings.extend(if called.call.is_qualified() {
             pass.qualified(called)

@@ -34,7 +34,7 @@ const CHANGING: &[&str] = &[
 /// Finds such writes.
 pub fn lost(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Finding> {
     let mut writes = Vec::new();
-    script.each_call(|called: &Called<'_>| {
+    script.each_known_call(|called: &Called<'_>| {
         if called.call.name == "parallel" && !called.call.is_qualified() {
             for closure in called.call.args.iter().filter_map(closure) {
                 let captured = closure.captured.iter().cloned().collect();

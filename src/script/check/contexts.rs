@@ -20,7 +20,7 @@ pub fn missing(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Findin
     let commands = Commands::of(script, program);
     let unsure = made_in_some_cases(script);
     let mut findings = Vec::new();
-    script.each_call(|called| {
+    script.each_known_call(|called| {
         let is_own = script.functions.iter().any(|function| function.name == "build");
         let Some(Expr::Map(map, _)) = called.call.args.last().filter(|_| called.call.name == "build" && !called.call.is_qualified()) else {
             return;

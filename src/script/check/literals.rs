@@ -28,7 +28,7 @@ const ARGUMENTS: &[(&str, usize, Grammar)] = &[
 /// Finds literals that do not fit. A literal array's elements are looked at one by one.
 pub fn grammar(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Finding> {
     let mut findings = Vec::new();
-    script.each_call(|called| {
+    script.each_known_call(|called| {
         let defined_here = script.functions.iter().any(|function| function.name == called.call.name.as_str());
         if called.call.is_qualified() || defined_here {
             return;

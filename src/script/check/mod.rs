@@ -18,6 +18,7 @@ mod syntax;
 mod tests;
 mod types;
 mod values;
+mod variables;
 mod vocabulary;
 
 use std::collections::BTreeSet;

@@ -21,7 +21,7 @@ type Entries = [(Ident, Expr)];
 /// Finds them, for host functions and for functions of modules that read their options with `options(given, #{…})`.
 pub fn options(script: &Script, program: &Program, vocabulary: &Vocabulary) -> Vec<Finding> {
     let mut findings = Vec::new();
-    script.each_call(|called| {
+    script.each_known_call(|called| {
         let Some(Expr::Map(map, _)) = called.call.args.last() else { return };
         let name = called.call.name.as_str();
         let Some(keys) = known(called, script, program, vocabulary) else { return };

@@ -8,7 +8,10 @@ use std::{
 
 use rhai::{AST, ASTNode, Engine, EvalAltResult, Expr, FnAccess, FnCallExpr, ParseError, ParseErrorType, Position, Scope, Stmt};
 
-use super::{Entry, Finding, calls::last_property, captures::closure, syntax};
+use super::{
+    Entry, Finding, syntax,
+    variables::{Given, given, methods},
+};
 use crate::{
     failure::{Failure, Origin},
     script::{
@@ -36,7 +39,9 @@ pub struct Script {
     imports: Vec<(String, Option<usize>)>,
     /// All names of variables, parameters and modules in it.
     pub names: BTreeSet<String>,
-    /// The keys under which its maps have closures: such a method is none of the host's.
+    /// What its variables are given.
+    pub given: Given,
+    /// The keys under which its maps may have closures.
     methods: BTreeSet<String>,
 }
 
@@ -73,9 +78,14 @@ impl Script {
         &self.compiled.ast
     }
 
-    /// Visits every call, operators, what the parser itself adds and closures in maps left out.
+    /// Visits every call, operators and what the parser itself adds left out.
     pub fn each_call(&self, mut visit: impl FnMut(&Called<'_>)) {
-        each_call(self.tree(), &mut |called| {
+        each_call(self.tree(), &mut visit);
+    }
+
+    /// Visits the calls of which something can be wrong by their function's name: what may be a closure in a map is left out.
+    pub fn each_known_call(&self, mut visit: impl FnMut(&Called<'_>)) {
+        self.each_call(|called| {
             if !(called.method && self.methods.contains(called.call.name.as_str())) {
                 visit(called);
             }
@@ -327,7 +337,7 @@ fn is_missing(kind: &ParseErrorType, missing: &Scope<'_>) -> bool {
 
 impl Script {
     fn new(compiled: Arc<Compiled>, text: Arc<str>) -> Self {
-        let (mut names, mut methods) = (BTreeSet::new(), BTreeSet::new());
+        let mut names = BTreeSet::new();
         let mut functions = Vec::new();
         for function in compiled.ast.iter_fn_def() {
             names.extend(function.params.iter().map(ToString::to_string));
@@ -350,24 +360,14 @@ impl Script {
                     names.insert(each.0.name.to_string());
                     names.extend(each.1.iter().map(|counter| counter.name.to_string()));
                 }
-                Some(ASTNode::Expr(Expr::Map(map, _))) => {
-                    let closures = map.0.iter().filter(|(_, value)| may_be_closure(value));
-                    methods.extend(closures.map(|(key, _)| key.name.to_string()));
-                }
-                Some(ASTNode::Stmt(Stmt::Assignment(assignment))) if may_be_closure(&assignment.1.rhs) => {
-                    methods.extend(last_property(&assignment.1.lhs));
-                }
                 _ => {}
             }
             true
         });
-        Self { compiled, text, functions, imports: Vec::new(), names, methods }
+        let given = given(&compiled.ast);
+        let methods = methods(&compiled.ast, &given);
+        Self { compiled, text, functions, imports: Vec::new(), names, given, methods }
     }
-}
-
-/// Whether a value is a closure, or a variable that may have one.
-fn may_be_closure(value: &Expr) -> bool {
-    matches!(value, Expr::Variable(..)) || closure(value).is_some()
 }
 
 /// A tree of one function only, to walk its body by itself.

@@ -49,7 +49,7 @@ const MAY_BE_EMPTY: [&str; 3] = ["triggers", "verify", "undo"];
 /// Finds them in literals, and in files that a literal names.
 pub fn statements(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Finding> {
     let mut findings = Vec::new();
-    script.each_call(|called| {
+    script.each_known_call(|called| {
         let Some(module) = program.module_of(called, script) else { return };
         let name = called.call.name.as_str();
         let meant = match name {

@@ -25,19 +25,23 @@ fn language() -> (Engine, Vocabulary) {
     (engine, vocabulary)
 }
 
-/// Checks a script beside a module `lib`, and tells the findings as `LINE:COLUMN+LENGTH message (hint)`.
-fn findings(script: &str, library: &str) -> Vec<String> {
+/// Checks a script beside a module `lib`.
+fn examined(script: &str, library: &str) -> Examined {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("lib.rhai"), library).expect("a file");
     let (engine, vocabulary) = language();
     let resolver = Resolver::new(Sources::default(), folder.path(), folder.path());
-    let examined = check(&engine, &resolver, &vocabulary, &[Entry { name: "web.rhai", text: script }]);
+    check(&engine, &resolver, &vocabulary, &[Entry { name: "web.rhai", text: script }])
+}
+
+/// What is found, as `LINE:COLUMN+LENGTH message (hint)`.
+fn findings(script: &str, library: &str) -> Vec<String> {
     let tell = |finding: &Finding| {
         let file = if &*finding.origin.file == "web.rhai" { "" } else { "lib " };
         let hint = finding.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
         format!("{file}{}:{}+{} {}{hint}", finding.origin.line, finding.origin.column, finding.length, finding.message)
     };
-    examined.findings.iter().map(tell).collect()
+    examined(script, library).findings.iter().map(tell).collect()
 }
 
 #[track_caller]
@@ -130,16 +134,29 @@ fn a_closure_in_a_map_is_not_the_host_function_of_its_name() {
         "let n = 1; let m = #{}; m.start = |a, b, o| a + n;",
         "let m = #{}; m[\"start\"] = |a, b, o| a;",
         "let f = || 1; let m = #{ start: f };",
+        "let f = || 1; let g = #{ f: f }; let m = #{ start: g.f ?? 1 };",
+        "fn f() { || 1 } let m = #{ start: f() };",
+        "let m = #{}; [|a| a].map(|f| m.start = f);",
     ];
     for map in maps {
         assert_eq!(findings(&format!("{map} {called}"), ""), Vec::<String>::new());
     }
-    let other = findings(&format!("let m = #{{ start: 1 }}; {called}"), "");
-    assert_eq!(other.len(), 1, "a key is not a closure: {other:?}");
+    for map in ["let m = #{ start: 1 };", "let n = \"30s\"; let m = #{ start: n };", "let n = host(\"h1\"); let m = #{}; m.start = [n];"] {
+        let other = findings(&format!("{map} {called}"), "");
+        assert_eq!(other.len(), 1, "a key is not a closure: {map} {other:?}");
+    }
     one(
         "let m = #{ start: |a| a }; m.start(1); start(1, 2, 3, #{ speed: 2 });",
         "1:58+5 `start` has no option `speed` (it has `replicas`)",
     );
+}
+
+#[test]
+fn a_question_is_known_beside_a_closure_of_its_name() {
+    let asked = |map: &str| examined(&format!("{map} \"sure?\".confirm(#{{ name: \"x\" }});"), "").questions;
+    for map in ["", "let m = #{ confirm: |a| a };", "let c = true; let m = #{ confirm: c };"] {
+        assert_eq!(asked(map), Some(BTreeSet::from(["x".to_owned()])), "{map}");
+    }
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! Arguments whose type is known before anything runs, and that the function does not take: literals, and variables that are given
 //! what a function returns, and never anything of another type.
 
-use std::collections::BTreeMap;
-
-use rhai::{ASTNode, Expr, Stmt};
+use rhai::Expr;
 
 use super::{
     Finding,
@@ -27,7 +25,7 @@ const PARAMETERS: &[(&str, &[&str])] = &[
 
 /// Finds such arguments.
 pub fn wrong(script: &Script, program: &Program, vocabulary: &Vocabulary) -> Vec<Finding> {
-    let variables = Variables::of(script, vocabulary);
+    let variables = Variables { script, vocabulary };
     let mut findings = Vec::new();
     script.each_call(|called| {
         if called.method {
@@ -69,43 +67,13 @@ fn parameters(called: &Called<'_>, script: &Script, program: &Program, vocabular
     parameters.iter().map(|parameter| (parameter.trim_end_matches('?').to_owned(), taken(name, parameter))).collect()
 }
 
-/// What a script's variables are given; `None` stands for what can be anything.
+/// What a script's variables are given, and what its functions return.
 struct Variables<'a> {
-    given: BTreeMap<String, Vec<Option<Expr>>>,
     script: &'a Script,
     vocabulary: &'a Vocabulary,
 }
 
-impl<'a> Variables<'a> {
-    fn of(script: &'a Script, vocabulary: &'a Vocabulary) -> Self {
-        let mut given: BTreeMap<String, Vec<Option<Expr>>> = BTreeMap::new();
-        let mut note = |name: &str, value: Option<&Expr>| given.entry(name.to_owned()).or_default().push(value.cloned());
-        for function in script.tree().iter_fn_def() {
-            function.params.iter().for_each(|parameter| note(parameter, None));
-        }
-        script.tree().walk(&mut |path: &[ASTNode<'_>]| {
-            match path.last() {
-                Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => note(&variable.0.name, Some(&variable.1)),
-                Some(ASTNode::Stmt(Stmt::For(each, _))) => {
-                    std::iter::once(&each.0).chain(&each.1).for_each(|variable| note(&variable.name, None));
-                }
-                Some(ASTNode::Stmt(Stmt::TryCatch(tried, _))) => {
-                    if let Expr::Variable(caught, ..) = &tried.expr {
-                        note(&caught.1, None);
-                    }
-                }
-                Some(ASTNode::Stmt(Stmt::Assignment(assignment))) => {
-                    if let Expr::Variable(variable, ..) = &assignment.1.lhs {
-                        note(&variable.1, (!assignment.0.is_op_assignment()).then_some(&assignment.1.rhs));
-                    }
-                }
-                _ => {}
-            }
-            true
-        });
-        Self { given, script, vocabulary }
-    }
-
+impl Variables<'_> {
     /// The type of an expression, where it has only one.
     fn type_of(&self, expression: &Expr, depth: usize) -> Option<&'static str> {
         let depth = depth.checked_sub(1)?;
@@ -118,7 +86,7 @@ impl<'a> Variables<'a> {
             Expr::Array(..) => "array",
             Expr::Map(..) => "map",
             Expr::Variable(variable, ..) if variable.2.is_empty() => {
-                let mut types = self.given.get(variable.1.as_str())?.iter().map(|given| self.type_of(given.as_ref()?, depth));
+                let mut types = self.script.given.get(variable.1.as_str())?.iter().map(|given| self.type_of(given.as_ref()?, depth));
                 let first = types.next()??;
                 return types.all(|other| other == Some(first)).then_some(first);
             }

@@ -34,7 +34,7 @@ const TYPES: [&str; 9] = ["int", "integer", "float", "number", "bool", "boolean"
 /// Finds them.
 pub fn refused(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Finding> {
     let mut findings = Vec::new();
-    script.each_call(|called| {
+    script.each_known_call(|called| {
         let name = called.call.name.as_str();
         if called.call.is_qualified() || script.functions.iter().any(|function| function.name == name) {
             return;
