@@ -14,7 +14,7 @@ import "std/migrations" as migrations;
 import "std/rolling" as rolling;
 import "std/workers" as workers;
 project("PROJECT");
-let p = params(#{ version: "v1", step: "deploy", migrate: "add", contract: "drop", jobs: true, forget: false, late: false });
+let p = params(#{ version: "v1", step: "deploy", migrate: "add", contract: "drop", jobs: true, forget: false, jam: false, late: false });
 let fleet = hosts(["h1", "h2"]);
 let env = #{ PGHOST: "ADDRESS", PGPORT: TCP_PORT, PGUSER: "app", PGDATABASE: "shop", PGPASSWORD: secret("DB_PASSWORD") };
 let web = service("web", #{ port: 8000, health: http("/health"), env: env });
@@ -29,6 +29,7 @@ fn tool(file) {
     ["/bin/psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", `--file=/migrations/${file}.sql`]
 }
 let roll = |service, img, fleet| {
+    ensure(!p.jam, "the roll is jammed");
     if service.has_proxy {
         rolling::deploy(service, img, fleet);
     } else if !p.forget {
@@ -192,6 +193,10 @@ fn a_projects_own_tool_migrates_in_two_phases_and_not_in_the_second_one_while_an
     assert!(told(&stuck).contains("relation \"nowhere\" does not exist"), "{}", stuck.stderr);
     assert_eq!((shop.columns().as_str(), shop.data("email")), ("email,id,mail", shop.rows.clone()));
     shop.runs("v2", "v2");
+    assert_eq!(shop.notes(), "web v2 contracting");
+    // The first phase is done again, and taken back: what was noted before stays, and is nothing that this run has done.
+    let jammed = shop.ends(4, &phases(&["jam=true"]));
+    assert!(told(&jammed).contains("the roll is jammed") && !told(&jammed).contains("without `undo`"), "{}", jammed.stderr);
     assert_eq!(shop.notes(), "web v2 contracting");
     // The same run again, with the migration mended.
     shop.ends(0, &phases(&[]));
