@@ -13,7 +13,7 @@ use crate::{
     },
     failure::Origin,
     journal::Intent,
-    model::Key,
+    model::{Key, RunId},
     op::Op,
     terminal::{clean, words},
 };
@@ -23,11 +23,11 @@ pub fn of_run(ending: Option<&Ending>, records: &[Recorded]) -> Vec<String> {
     ending.map(lines).into_iter().flatten().chain(commands(records)).chain(pruned(records)).collect()
 }
 
-/// The same for programs, of each call: what it did or may have done, and why nothing takes that back.
-pub fn calls(records: &[Recorded], unanswered: &[Intent], doubts: &[Intent]) -> Vec<Value> {
+/// The same for programs, of each call of the run: what it did or may have done, and why nothing takes that back.
+pub fn calls(run: &RunId, records: &[Recorded], unanswered: &[Intent], doubts: &[Intent]) -> Vec<Value> {
     let of = |why: &str, key: &Key, op: &Op, origin: &Origin| {
         let host = op.host().map(|host| &host.name);
-        json!({ "why": why, "key": key, "host": host, "verb": op.verb(), "op": op.canonical(), "origin": origin })
+        json!({ "run": run, "why": why, "key": key, "host": host, "verb": op.verb(), "op": op.canonical(), "origin": origin })
     };
     let of_record = |why, record: &Recorded| of(why, &record.key, &record.op, &record.origin);
     let of_intent = |why, Intent { asked, .. }: &Intent| of(why, &asked.key, &asked.op, &asked.origin);
@@ -172,9 +172,12 @@ mod tests {
             inverse: Inverse::default(),
         };
         assert_eq!(of_run(None, std::slice::from_ref(&record)), ["h1: web v2, v1 was pruned and stays deleted"]);
-        let told: Vec<String> =
-            calls(&[record], &[], &[begun]).iter().map(|call| format!("{} {} {}", call["why"], call["host"], call["key"])).collect();
-        assert_eq!(told, ["\"pruned\" \"h1\" \"1\"", "\"half_pruned\" \"h1\" \"2\""]);
+        let run = RunId::new("r1").expect("valid");
+        let told: Vec<String> = calls(&run, &[record], &[], &[begun])
+            .iter()
+            .map(|call| ["run", "why", "host", "key"].map(|field| call[field].to_string()).join(" "))
+            .collect();
+        assert_eq!(told, ["\"r1\" \"pruned\" \"h1\" \"1\"", "\"r1\" \"half_pruned\" \"h1\" \"2\""]);
     }
 
     #[test]

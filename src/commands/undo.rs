@@ -77,7 +77,7 @@ pub fn undo(options: &cli::Undo, found: &Found, printer: &Printer) -> Exit {
         printer.tell(lock::not_given_back(failure));
     }
     let (unanswered, doubts) = (unanswered(&journal), journal.doubts());
-    teller.left(leftovers::calls(&records, &unanswered, &doubts));
+    teller.left(leftovers::calls(&run.id, &records, &unanswered, &doubts));
     if !options.json {
         let ending = ending.as_ref().filter(|_| exit != Exit::Undone);
         let more = leftovers::unanswered(&unanswered).into_iter().chain(leftovers::half_pruned(&doubts));

@@ -7,6 +7,23 @@ use serde_json::{Map, Value, json};
 use super::{Printer, throttle::Throttle};
 use crate::executor::{Call, Event, Level, Narrator};
 
+/// The names of all events; the README has their fields.
+const EVENTS: [&str; 13] = [
+    "began",
+    "progressed",
+    "done",
+    "skipped",
+    "failed",
+    "replayed",
+    "phase_began",
+    "phase_ended",
+    "said",
+    "sent",
+    "plan",
+    "left",
+    "result",
+];
+
 /// Prints one object a line on standard output. Every one has `event`, and `at`: when it was told, in RFC 3339, UTC.
 pub struct Json {
     printer: Printer,
@@ -23,6 +40,7 @@ impl Json {
 
     /// Prints an event with these fields, beside those that every event has.
     pub fn event(&self, event: &str, fields: Value) {
+        debug_assert!(EVENTS.contains(&event), "`{event}` is not listed");
         let mut object = Map::new();
         object.insert("event".into(), event.into());
         object.insert("at".into(), (self.clock)().into());
@@ -108,6 +126,14 @@ mod tests {
         },
         *,
     };
+
+    #[test]
+    fn the_readme_lists_every_event() {
+        let table = include_str!("../../README.md").split("| event |").nth(1).expect("a table of them");
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let names = rows.flat_map(|row| row.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2));
+        assert_eq!(names.collect::<Vec<_>>(), EVENTS);
+    }
 
     #[test]
     fn every_line_is_an_object_that_tells_its_event() {

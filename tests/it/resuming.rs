@@ -124,6 +124,8 @@ fn a_command_in_doubt_that_nothing_takes_back_keeps_nothing_from_being_undone() 
     let undone = project.events(&["undo"]);
     assert_eq!(undone.output.code, 0, "{undone:?}");
     let left = undone.events.iter().filter(|event| event["event"] == "left");
+    let run = undone.events.iter().find(|event| event["event"] == "done").expect("it took one back")["run"].clone();
+    assert!(run.is_string() && left.clone().all(|event| event["run"] == run), "{undone:?}");
     let left: Vec<_> = left.map(|event| (&event["key"], &event["why"], &event["origin"]["line"], &event["op"]["command"])).collect();
     let (one, three) = ("echo one >>done".into(), "echo three >>done".into());
     assert_eq!(left, [(&"1".into(), &"no_undo".into(), &1.into(), &one), (&"3".into(), &"in_doubt".into(), &3.into(), &three)]);

@@ -322,7 +322,7 @@ impl Prepared {
                     // What was interrupted was not taken back yet, and what was modelled was not done.
                     let is_none = exit == Exit::Interrupted || mode.is_modelled();
                     let records: &[Recorded] = if is_none { &[] } else { records };
-                    teller.left(leftovers::calls(records, &[], &[]));
+                    teller.left(leftovers::calls(&run.id, records, &[], &[]));
                     let lines = if options.json { Vec::new() } else { leftovers::of_run(ending, records) };
                     for line in lines {
                         teller.printer.tell(format!("! {line}"));
