@@ -135,11 +135,11 @@ pub struct Undo {
 /// What became of a command that was begun and not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum InDoubt {
-    /// It was done; nobody knows what it answered: the script gets exit code 0 and no output.
+    /// It was done; nobody knows what it answered: after `resume` the script gets exit code 0 and no output.
     Done,
     /// Do it again.
     Redo,
-    /// It was not done, and is to be left out; the script gets exit code 0 and no output.
+    /// It was not done, and is to be left out; after `resume` the script gets exit code 0 and no output.
     Skip,
     /// Stop.
     Abort,

@@ -77,7 +77,7 @@ fn a_script_gets_exit_code_0_and_no_output_of_a_command_that_a_person_answers_fo
     }
     for verb in ["resume", "undo"] {
         let help = Project::new().podlift(&[verb, "--help"]);
-        assert!(help.stdout.contains("the script gets exit code 0 and no output"), "{}", help.stdout);
+        assert!(help.stdout.contains("after `resume` the script gets exit code 0 and no output"), "{}", help.stdout);
     }
 }
 
