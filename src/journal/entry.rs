@@ -241,10 +241,27 @@ impl Entry {
 
 /// The time, in RFC 3339, UTC, to the millisecond.
 pub fn now() -> String {
-    format!("{:.3}", jiff::Timestamp::now())
+    to_the_millisecond(jiff::Timestamp::now())
+}
+
+fn to_the_millisecond(time: jiff::Timestamp) -> String {
+    format!("{time:.3}")
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
     let digit = |half: u8| char::from_digit(u32::from(half), 16).expect("half a byte is one digit");
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_three_decimals_whatever_they_are() {
+        let told = |nanosecond| to_the_millisecond(jiff::Timestamp::new(1_767_323_045, nanosecond).expect("within range"));
+        assert_eq!(told(0), "2026-01-02T03:04:05.000Z");
+        assert_eq!(told(120_000_000), "2026-01-02T03:04:05.120Z");
+        assert_eq!(told(999_999_999), "2026-01-02T03:04:05.999Z", "a record is not of the next second");
+    }
 }
