@@ -88,12 +88,19 @@ fn refuse(options: &cli::Test, printer: &Printer, subject: &Subject, unprovable:
             diagnostic
         }
         Unprovable::Missed(failure) => complaint::harmless(Diagnostic::of_failure(&failure, subject.script.sources())),
+        Unprovable::Idle => complaint::harmless(Diagnostic::of_failure(&idle(options), subject.script.sources())),
     };
     if options.json {
         printer.data(json!({ "holds": false, "exit": Exit::Bad.code(), "failure": diagnostic, "tried": null, "stories": [] }));
     }
     complaint::tell(printer, &[diagnostic], subject.script.sources());
     Exit::Bad
+}
+
+/// A module, or another script than the one that was meant.
+fn idle(options: &cli::Test) -> Failure {
+    let message = format!("{} makes no call with these arguments: there is nothing that could go wrong", options.script.display());
+    Failure::refused(message).hint("test a script that deploys; the functions of a module are tested by one that calls them")
 }
 
 fn prepare(options: &cli::Test, printer: &Printer) -> Result<(Subject, Outside), Exit> {

@@ -54,6 +54,8 @@ pub enum Unprovable {
     Fails(Box<Diagnostic>),
     /// The story did not come up: no call came by that a fault of it could befall.
     Missed(Box<Failure>),
+    /// The script makes no call: nothing can go wrong with it, and nothing can hold.
+    Idle,
 }
 
 /// What was found out.
@@ -222,6 +224,9 @@ fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits, Told), Un
                 .diagnostic
                 .unwrap_or_else(|| Diagnostic { message: whole.why.unwrap_or_else(|| "it failed".into()), ..Diagnostic::default() }),
         )));
+    }
+    if whole.breaches.is_empty() && whole.calls == 0 {
+        return Err(Unprovable::Idle);
     }
     // Whatever goes wrong, a run takes at most so many times as many calls: those of its undo, and of as many tries.
     let steps = (whole.spent * 20 + 100_000).min(bounds.steps);

@@ -81,3 +81,15 @@ fn a_script_that_fails_by_itself_is_told_with_its_line() {
     assert_eq!((&result["holds"], &result["failure"]["file"]), (&false.into(), &"deploy.rhai".into()), "{result}");
     assert!(result["failure"]["line"].as_u64().is_some_and(|line| line > 10), "{result}");
 }
+
+#[test]
+fn a_script_that_makes_no_call_is_not_said_to_hold() {
+    let project = Project::new();
+    project.write("lib/halves.rhai", "/// The half of `list`.\nfn half(list) { list.extract(0, list.len() / 2) }\n");
+    let output = project.podlift(&["test", "lib/halves.rhai", "--json"]);
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    let result: serde_json::Value = serde_json::from_str(&output.stdout).expect("one object");
+    assert_eq!((&result["holds"], &result["exit"]), (&false.into(), &2.into()), "{result}");
+    let told = "lib/halves.rhai makes no call with these arguments: there is nothing that could go wrong";
+    assert!(output.stderr.contains(told) && output.stderr.contains("test a script that deploys"), "{}", output.stderr);
+}
