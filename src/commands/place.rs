@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -24,8 +25,12 @@ const SCRIPT_SIZE: u64 = 4 << 20;
 impl Place {
     /// Finds a script: a path as it is written, else `deploy/NAME.rhai`.
     pub fn find(script: &Path) -> Result<Self, Failure> {
-        if script.is_file() {
-            return Ok(Self { file: script.to_path_buf() });
+        match fs::metadata(script) {
+            Ok(known) if known.is_file() => return Ok(Self { file: script.to_path_buf() }),
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Err(unreadable(script, &error.to_string()));
+            }
+            _ => {}
         }
         let is_name = script.components().count() == 1 && script.extension().is_none();
         let task = Path::new("deploy").join(script).with_extension("rhai");
@@ -65,13 +70,16 @@ impl Place {
     }
 
     fn read(&self) -> Result<String, Failure> {
-        let unreadable = |why: String| Failure::refused(format!("the script {} cannot be read: {why}", self.name()));
-        let size = fs::metadata(&self.file).map_err(|error| unreadable(error.to_string()))?.len();
+        let size = fs::metadata(&self.file).map_err(|error| unreadable(&self.file, &error.to_string()))?.len();
         if size > SCRIPT_SIZE {
-            return Err(unreadable("it is larger than 4 MiB".into()));
+            return Err(unreadable(&self.file, "it is larger than 4 MiB"));
         }
-        fs::read_to_string(&self.file).map_err(|error| unreadable(error.to_string()))
+        fs::read_to_string(&self.file).map_err(|error| unreadable(&self.file, &error.to_string()))
     }
+}
+
+fn unreadable(script: &Path, why: &str) -> Failure {
+    Failure::refused(format!("the script {} cannot be read: {why}", script.display()))
 }
 
 /// The script beside the one that is not there, or the task, whose name is most like it.
@@ -106,5 +114,15 @@ mod tests {
         let place = Place::find(&file).expect("it is there");
         assert_eq!((place.folder(), place.file.as_path()), (folder.path(), file.as_path()));
         assert_eq!(Place { file: "deploy.rhai".into() }.folder(), Path::new("."));
+    }
+
+    #[test]
+    fn a_script_that_nobody_may_look_at_is_not_said_to_be_missing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Nobody may read this, not even root.
+        let locked = folder.path().join("locked");
+        std::os::unix::fs::symlink("locked", &locked).expect("a link that leads to itself");
+        let told = Place::find(&locked.join("deploy.rhai")).expect_err("it cannot be read");
+        assert!(told.message.contains("locked/deploy.rhai cannot be read: "), "{told}");
     }
 }

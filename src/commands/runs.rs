@@ -12,7 +12,7 @@ use super::{
 use crate::{
     cli,
     failure::Failure,
-    journal::{Chain, Header, State, forks::Copy},
+    journal::{Chain, Header, State, folder::Kept, forks::Copy},
     model::RunId,
     terminal::{Printer, clean, table::Table},
 };
@@ -21,9 +21,9 @@ use crate::{
 pub fn run(options: &cli::Runs, printer: &Printer) -> Exit {
     match list(options) {
         Ok(runs) if options.json => {
-            let rows: Vec<_> = runs.iter().map(|(id, chain, state)| row_json(id, chain, *state)).collect();
+            let rows: Vec<_> = runs.iter().map(row_json).collect();
             printer.data(json!(rows));
-            Exit::Done
+            tell_unreadable(&runs, printer)
         }
         Ok(runs) if runs.is_empty() => {
             printer.tell("no run is kept here");
@@ -31,8 +31,8 @@ pub fn run(options: &cli::Runs, printer: &Printer) -> Exit {
         }
         Ok(runs) => {
             let mut table = Table::new(["RUN", "STATE", "STARTED", "BY", "SCRIPT"]);
-            for (id, chain, state) in &runs {
-                let header = chain.header();
+            for Kept { id, chain, state } in &runs {
+                let header = chain.as_ref().ok().and_then(Chain::header);
                 let of = |text: fn(&Header) -> String| header.map(|header| clean::line(&text(header))).unwrap_or_default();
                 table.row([
                     id.to_string(),
@@ -43,7 +43,7 @@ pub fn run(options: &cli::Runs, printer: &Printer) -> Exit {
                 ]);
             }
             printer.data(table.render(printer.data_style()));
-            Exit::Done
+            tell_unreadable(&runs, printer)
         }
         Err(failure) => {
             complaint::tell_failure(printer, &failure);
@@ -52,15 +52,21 @@ pub fn run(options: &cli::Runs, printer: &Printer) -> Exit {
     }
 }
 
+/// Tells why the journals of some runs cannot be read, so that their rows are almost empty.
+fn tell_unreadable(runs: &[Kept], printer: &Printer) -> Exit {
+    let failures: Vec<&Failure> = runs.iter().filter_map(|run| run.chain.as_ref().err()).collect();
+    for failure in &failures {
+        complaint::tell_failure(printer, failure);
+    }
+    if failures.is_empty() { Exit::Done } else { Exit::Error }
+}
+
 /// All runs, the newest first.
-fn list(options: &cli::Runs) -> Result<Vec<(RunId, Chain, State)>, Failure> {
+fn list(options: &cli::Runs) -> Result<Vec<Kept>, Failure> {
     if options.from.is_empty() {
-        return Ok(journaling::runs()
-            .list()?
-            .into_iter()
-            .rev()
-            .map(|kept| (kept.id, kept.chain.unwrap_or_default(), kept.state))
-            .collect());
+        let mut runs = journaling::runs().list()?;
+        runs.reverse();
+        return Ok(runs);
     }
     let (outside, _) = found::outside(&options.ssh, std::path::Path::new("."))?;
     let copies = copies::read(&outside, &options.from, None)?;
@@ -72,15 +78,16 @@ fn list(options: &cli::Runs) -> Result<Vec<(RunId, Chain, State)>, Failure> {
     let look = |(id, copies): (RunId, Vec<Copy>)| {
         let chain = found::best(&id, copies).0?.copy.chain;
         let state = State::of(&chain, false);
-        Some((id, chain, state))
+        Some(Kept { id, chain: Ok(chain), state })
     };
     Ok(runs.into_iter().rev().filter_map(look).collect())
 }
 
-fn row_json(id: &RunId, chain: &Chain, state: State) -> serde_json::Value {
-    let header = chain.header();
+fn row_json(Kept { id, chain, state }: &Kept) -> serde_json::Value {
+    let header = chain.as_ref().ok().and_then(Chain::header);
     json!({
         "run": id, "state": state, "started": header.map(|header| &header.run.started), "operator": header.map(|header| &header.run.operator),
         "script": header.map(|header| &header.script.name), "arguments": header.map(|header| &header.arguments),
+        "unreadable": chain.as_ref().err().map(|failure| &failure.message),
     })
 }

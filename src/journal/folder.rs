@@ -47,10 +47,15 @@ impl Runs {
         let entries = match fs::read_dir(&self.0) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(unusable(&self.0, &error)),
+            Err(error) => return Err(unreadable(&self.0, &error)),
         };
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        let mut ids: Vec<RunId> = names.filter_map(|name| RunId::new(name).ok()).filter(|id| self.file(id).is_file()).collect();
+        // What belongs to somebody else is not missing.
+        let is_run = |id: &RunId| match fs::metadata(self.file(id)) {
+            Ok(known) => known.is_file(),
+            Err(error) => !is_missing(&error),
+        };
+        let mut ids: Vec<RunId> = names.filter_map(|name| RunId::new(name).ok()).filter(is_run).collect();
         ids.sort();
         Ok(ids.into_iter().map(|id| self.look(id)).collect())
     }
@@ -58,10 +63,13 @@ impl Runs {
     /// A run's journal.
     ///
     /// # Errors
-    /// Refused where it is not there.
+    /// Refused where it is not there, and where nobody can tell whether it is.
     pub fn find(&self, id: &RunId) -> Result<Kept, Failure> {
-        if self.file(id).is_file() {
-            return Ok(self.look(id.clone()));
+        let file = self.file(id);
+        match fs::metadata(&file) {
+            Ok(known) if known.is_file() => return Ok(self.look(id.clone())),
+            Err(error) if !is_missing(&error) => return Err(unreadable(&file, &error)),
+            _ => {}
         }
         Err(Failure::refused(format!("there is no run {id} in {}", self.0.display()))
             .hint("`podlift runs` lists those that are; `--from HOST` looks on a host"))
@@ -166,7 +174,7 @@ impl Runs {
 }
 
 fn read(file: &Path) -> Result<Chain, Failure> {
-    let bytes = fs::read(file).map_err(|error| unusable(file, &error))?;
+    let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
     Chain::read(&String::from_utf8_lossy(&bytes))
 }
 
@@ -190,6 +198,15 @@ fn private(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::failed(format!("{} cannot be read: {error}", path.display()))
+        .hint("podlift keeps its journals there: see whose it is, and to its rights")
+}
+
 fn unusable(path: &Path, error: &io::Error) -> Failure {
     Failure::failed(format!("{} cannot be used: {error}", path.display()))
         .hint("podlift keeps its journal there: see to rights and free space")
@@ -198,7 +215,10 @@ fn unusable(path: &Path, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{Ended, Memory, now};
+    use crate::{
+        failure::FailureKind,
+        journal::{Ended, Memory, now},
+    };
 
     fn boxed(file: Locked) -> Box<dyn Store> {
         Box::new(file)
@@ -230,6 +250,25 @@ mod tests {
         }
         let (_folder, runs, id, _) = runs(&["refused"]);
         runs.begin(&id, boxed).expect("it had changed nothing");
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_read_is_there() {
+        let (folder, runs, id, _) = runs(&["interrupted"]);
+        fs::write(runs.0.join("notes"), "no run").expect("writes");
+        // Nobody may read this, not even root.
+        fs::remove_file(runs.file(&id)).expect("it is there");
+        std::os::unix::fs::symlink("journal.jsonl", runs.file(&id)).expect("a link that leads to itself");
+        let listed = runs.list().expect("the others can be read");
+        let [Kept { chain: Err(told), state: State::Interrupted, .. }] = &listed[..] else { panic!("{} are listed", listed.len()) };
+        for told in [told, &runs.find(&id).err().expect("it cannot be read")] {
+            assert!(told.message.contains("journal.jsonl cannot be read: ") && told.kind == FailureKind::Failed, "{told}");
+        }
+        let nowhere = folder.path().join("nowhere");
+        fs::create_dir_all(nowhere.join(".podlift")).expect("a folder");
+        fs::write(nowhere.join(".podlift/runs"), "").expect("writes");
+        let told = Runs::of(&nowhere).list().err().expect("it is no folder");
+        assert!(told.message.contains("runs cannot be read: "), "{told}");
     }
 
     #[test]
