@@ -111,7 +111,9 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
         }
     }
     let (end, next) = conclusion(mode, &ended, &finished, &run);
-    printer.tell(Conclusion { good: finished.exit == Exit::Done, end, took: began.elapsed(), next }.render(printer.style()));
+    let end = if kept.is_ok() { end } else { format!("{end}, but the fleet was not kept") };
+    let good = finished.exit == Exit::Done && kept.is_ok();
+    printer.tell(Conclusion { good, end, took: began.elapsed(), next }.render(printer.style()));
     outside.close();
     kept.map(|()| finished.exit)
 }

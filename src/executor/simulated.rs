@@ -43,15 +43,16 @@ pub fn read_kept(file: &Path) -> Result<Kept, Failure> {
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
-        Err(error) => return Err(unusable(file, &error.to_string())),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(broken(file, &error.to_string())),
+        Err(error) => return Err(unusable(file, &error)),
     };
-    serde_json::from_str(&text).map_err(|error| unusable(file, &error.to_string()))
+    serde_json::from_str(&text).map_err(|error| broken(file, &error.to_string()))
 }
 
 /// Keeps what a simulated run ends with: the file is whole, old or new, at any moment.
 pub fn write_kept(file: &Path, kept: &Kept) -> Result<(), Failure> {
     let folder = file.parent().unwrap_or(Path::new("."));
-    let text = serde_json::to_string_pretty(kept).map_err(|error| unusable(file, &error.to_string()))?;
+    let text = serde_json::to_string_pretty(kept).map_err(|error| broken(file, &error.to_string()))?;
     let write = || -> io::Result<()> {
         fs::create_dir_all(folder)?;
         // So that a simulated run does not make the working tree differ from its commit.
@@ -61,12 +62,20 @@ pub fn write_kept(file: &Path, kept: &Kept) -> Result<(), Failure> {
         }
         whole::write(file, text.as_bytes())
     };
-    write().map_err(|error| unusable(file, &error.to_string()))
+    write().map_err(|error| unusable(file, &error))
 }
 
-fn unusable(file: &Path, error: &str) -> Failure {
+/// What is in it is no simulated fleet.
+fn broken(file: &Path, error: &str) -> Failure {
+    cannot_be_used(file, error).hint("delete it to begin with an empty fleet")
+}
+
+fn unusable(file: &Path, error: &io::Error) -> Failure {
+    cannot_be_used(file, &error.to_string()).hint("the fleet is kept there between runs: see to its folder's rights, and to free space")
+}
+
+fn cannot_be_used(file: &Path, error: &str) -> Failure {
     Failure::failed(format!("the simulated fleet's file {} cannot be used: {error}", file.display()))
-        .hint("delete it to begin with an empty fleet")
 }
 
 #[cfg(test)]
@@ -84,6 +93,10 @@ mod tests {
         write_kept(&file, &kept).expect("writes");
         assert_eq!(read_kept(&file).expect("reads"), kept);
         fs::write(&file, "{").expect("writes");
-        assert!(read_kept(&file).expect_err("is broken").message.contains("simulated.json"));
+        let told = read_kept(&file).expect_err("is broken");
+        assert!(told.message.contains("simulated.json") && told.hints[0].starts_with("delete it"), "{told:?}");
+        // No folder can be made where a file is.
+        let told = write_kept(&file.join("simulated.json"), &kept).expect_err("it has no place");
+        assert!(told.hints[0].contains("rights"), "{told:?}");
     }
 }

@@ -273,15 +273,32 @@ impl Prepared {
             self.outside.close();
             return Exit::Error.into();
         }
+        if let Err(failure) = kept {
+            let exit = self.not_kept(teller, ended, &finished, &failure);
+            self.outside.close();
+            return exit.into();
+        }
         let exit = finished.exit;
         self.conclude(options, teller, ended, &finished, run);
         let is_asked = exit == Exit::Interrupted && mode == Mode::Live && !options.step && !options.json && urgency == Urgency::Finish;
         let then = if is_asked { self.ask(run, &finished.counts, teller) } else { Then::Leave };
         self.outside.close();
-        match kept {
-            Ok(()) => Over { exit, then },
-            Err(failure) => teller.failed_early(&failure).into(),
-        }
+        Over { exit, then }
+    }
+
+    /// The end of a simulated run whose fleet could not be kept.
+    fn not_kept(&self, teller: &Teller<'_>, ended: Result<(), Ended>, finished: &Finished, failure: &Failure) -> Exit {
+        let sources = self.script.sources();
+        let (exit, what, script) = match ended {
+            Ok(()) => (Exit::Error, "simulated", None),
+            Err(ended) => (finished.exit, "failed, as a run would", Some(complaint::harmless(ended.diagnostic))),
+        };
+        let diagnostics: Vec<Diagnostic> =
+            script.into_iter().chain([complaint::harmless(Diagnostic::of_failure(failure, sources))]).collect();
+        complaint::tell(teller.printer, &diagnostics, sources);
+        let next = Some("the next simulated run begins where this one did".into());
+        teller.conclude(exit, format!("{what}, but the fleet was not kept"), next, &finished.counts, None, &diagnostics);
+        exit
     }
 
     /// What the person at the terminal wants to become of the run; another ctrl-C leaves it as it is.

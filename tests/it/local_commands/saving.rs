@@ -56,3 +56,23 @@ fn a_module_takes_the_place_of_nothing() {
     assert_eq!(forced.code, 0, "{}", forced.stderr);
     assert_eq!(fs::read_dir(project.path().join("lib")).expect("reads").count(), 1, "nothing is left beside it");
 }
+
+#[test]
+fn a_simulated_fleet_that_cannot_be_kept_is_not_said_to_be() {
+    let project = project();
+    // No folder can be made there.
+    std::os::unix::fs::symlink("no/such/place", project.path().join(".podlift")).expect("the folder can be written");
+    let run = project.podlift(&["run", "deploy.rhai", "--simulate"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    for words in ["simulated.json cannot be used: ", "see to its folder's rights", "✗ simulated, but the fleet was not kept"] {
+        assert!(run.stderr.contains(words), "{words:?} is not in\n{}", run.stderr);
+    }
+    assert!(!run.stderr.contains("is kept in") && !run.stderr.contains("not begun"), "{}", run.stderr);
+
+    project.write("deploy.rhai", &format!("{SCRIPT}fail(\"no\");\n"));
+    let failed = project.events(&["run", "deploy.rhai", "--simulate"]);
+    let told = failed.result();
+    assert_eq!((failed.output.code, &told["end"]), (4, &"failed, as a run would, but the fleet was not kept".into()), "{told}");
+    assert_eq!((&told["diagnostics"][0]["message"], told["diagnostics"].as_array().map(Vec::len)), (&"no".into(), Some(2)), "{told}");
+    assert_eq!(failed.events.iter().filter(|event| event["event"] == "result").count(), 1);
+}
