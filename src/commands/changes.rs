@@ -73,8 +73,7 @@ impl Counts {
             let was_sent = record.result.as_ref().err().is_none_or(|failure| !failure.not_sent);
             if record.result.is_err() {
                 counts.failed += 1;
-                let may_stay = is_command(&record.op) && is_change(&record.op) && was_sent && record.inverse().is_empty();
-                counts.commands += usize::from(may_stay);
+                counts.commands += usize::from(may_have_worked(record));
             }
             let was_skipped = record.result.as_ref().is_ok_and(Outcome::is_skipped);
             if !is_change(&record.op) || record.key.is_undo() || was_skipped {
@@ -85,8 +84,8 @@ impl Counts {
                 && inverse.is_empty()
                 && !failure.half_done
             {
-                let may_have_worked = was_sent && matches!(failure.kind, FailureKind::Interrupted | FailureKind::Timeout);
-                counts.doubtful += usize::from(failure.in_doubt || may_have_worked);
+                let was_given_up = was_sent && matches!(failure.kind, FailureKind::Interrupted | FailureKind::Timeout);
+                counts.doubtful += usize::from(failure.in_doubt || was_given_up);
                 continue;
             }
             counts.changes += 1;
@@ -127,6 +126,12 @@ impl Counts {
         }
     }
 
+    /// The commands that failed, where there are such.
+    pub fn failed_commands(&self) -> Option<String> {
+        let failed = self.commands - self.kept;
+        (failed > 0).then(|| format!("{} that failed", words::count(failed, "command")))
+    }
+
     /// How many changes there were, and where.
     pub fn told(&self) -> String {
         let hosts = (!self.hosts.is_empty()).then(|| words::count(self.hosts.len(), "host"));
@@ -141,6 +146,17 @@ impl Counts {
 pub fn kept(records: &[Recorded]) -> impl Iterator<Item = &Recorded> {
     let is_done = |record: &Recorded| record.result.as_ref().is_ok_and(|outcome| outcome.inverse.is_empty() && !outcome.is_skipped());
     since_commit(records, "").into_iter().filter(move |record| is_done(record) && is_command(&record.op) && is_change(&record.op))
+}
+
+/// The commands that failed, and whose author alone may know what they did until then.
+pub fn failed(records: &[Recorded]) -> impl Iterator<Item = &Recorded> {
+    records.iter().filter(|record| may_have_worked(record))
+}
+
+/// Whether a command failed once it was asked for, and nothing is known that takes back what it did.
+fn may_have_worked(record: &Recorded) -> bool {
+    let was_sent = record.result.as_ref().is_err_and(|failure| !failure.not_sent);
+    was_sent && is_command(&record.op) && is_change(&record.op) && record.inverse().is_empty()
 }
 
 /// The hosts that a script has left out and why, those aside whose mark was taken back.

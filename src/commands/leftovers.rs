@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::changes::kept;
+use super::changes::{failed, kept};
 use crate::{
     executor::{
         Recorded,
@@ -19,8 +19,10 @@ use crate::{
 };
 
 /// All that is told of what a run left that was taken back, or was to be.
-pub fn of_run(ending: Option<&Ending>, records: &[Recorded]) -> Vec<String> {
-    ending.map(lines).into_iter().flatten().chain(commands(records)).chain(pruned(records)).collect()
+pub fn of_run(ending: Option<&Ending>, records: &[Recorded], begun: &[Intent], doubts: &[Intent]) -> Vec<String> {
+    let ending = ending.map(lines).into_iter().flatten();
+    let of_records = commands(records, begun).into_iter().chain(pruned(records));
+    ending.chain(of_records).chain(unanswered(begun)).chain(half_pruned(doubts)).collect()
 }
 
 /// The same for programs, of each call of the run: what it did or may have done, and why nothing takes that back.
@@ -31,11 +33,12 @@ pub fn calls(run: &RunId, records: &[Recorded], unanswered: &[Intent], doubts: &
     };
     let of_record = |why, record: &Recorded| of(why, &record.key, &record.op, &record.origin);
     let of_intent = |why, Intent { asked, .. }: &Intent| of(why, &asked.key, &asked.op, &asked.origin);
-    let commands = kept(records).map(|record| of_record("no_undo", record));
+    let kept = kept(records).map(|record| of_record("no_undo", record));
+    let failed = answered(records, unanswered).map(|record| of_record("failed", record));
     let pruned = deleted(records).map(|record| of_record("pruned", record));
     let unanswered = unanswered.iter().map(|intent| of_intent("in_doubt", intent));
     let half_pruned = doubts.iter().filter(|intent| matches!(*intent.asked.op, Op::Prune(_)));
-    commands.chain(pruned).chain(unanswered).chain(half_pruned.map(|intent| of_intent("half_pruned", intent))).collect()
+    kept.chain(failed).chain(pruned).chain(unanswered).chain(half_pruned.map(|intent| of_intent("half_pruned", intent))).collect()
 }
 
 /// A line for each host on which old releases were deleted: that is no change of what serves, and nothing brings them back.
@@ -50,7 +53,7 @@ fn deleted(records: &[Recorded]) -> impl Iterator<Item = &Recorded> {
 }
 
 /// A line for each host on which old releases were about to be deleted when nobody was there any more.
-pub fn half_pruned(begun: &[Intent]) -> Vec<String> {
+fn half_pruned(begun: &[Intent]) -> Vec<String> {
     begun.iter().filter_map(|intent| pruning(&intent.asked.op, "was being pruned: what of it was deleted stays so")).collect()
 }
 
@@ -59,27 +62,34 @@ fn pruning(op: &Op, became: &str) -> Option<String> {
     Some(clean::line(&format!("{}: {} {became}", op.host.name, op.releases())))
 }
 
-/// A line for each command that was done and that nothing takes back, with the hosts that it was done on.
-fn commands(records: &[Recorded]) -> Vec<String> {
-    let mut commands: Vec<(&Origin, String, Vec<&str>)> = Vec::new();
-    for record in kept(records) {
+/// The commands that failed, but for those of which nobody knows even that.
+fn answered<'a>(records: &'a [Recorded], unanswered: &'a [Intent]) -> impl Iterator<Item = &'a Recorded> {
+    failed(records).filter(|record| unanswered.iter().all(|intent| intent.asked.key != record.key))
+}
+
+/// A line for each command that was done, or failed, and that nothing takes back, with the hosts that it was for.
+fn commands(records: &[Recorded], unanswered: &[Intent]) -> Vec<String> {
+    let kept = kept(records).map(|record| (record, "was done, and has no `undo`"));
+    let failed = answered(records, unanswered).map(|record| (record, "failed: nobody knows what it did until then"));
+    let mut commands: Vec<(&Origin, String, &str, Vec<&str>)> = Vec::new();
+    for (record, became) in kept.chain(failed) {
         let what = format!("`{}` {}", record.op.verb(), record.op.describe());
         let host = if let Op::Hook(hook) = &*record.op { hook.invocation.place.host() } else { None };
         let host = host.map(|host| host.name.as_str());
-        match commands.iter_mut().find(|(origin, known, _)| (*origin, known) == (&record.origin, &what)) {
-            Some((_, _, hosts)) => hosts.extend(host),
-            None => commands.push((&record.origin, what, Vec::from_iter(host))),
+        match commands.iter_mut().find(|(origin, known, end, _)| (*origin, known, *end) == (&record.origin, &what, became)) {
+            Some((.., hosts)) => hosts.extend(host.filter(|host| !hosts.contains(host))),
+            None => commands.push((&record.origin, what, became, Vec::from_iter(host))),
         }
     }
-    let line = |(origin, what, hosts): (&Origin, String, Vec<&str>)| {
+    let line = |(origin, what, became, hosts): (&Origin, String, &str, Vec<&str>)| {
         let place = if hosts.is_empty() { String::new() } else { format!(" on {}", hosts.join(", ")) };
-        clean::line(&format!("{origin}: {what}{place} was done, and has no `undo`"))
+        clean::line(&format!("{origin}: {what}{place} {became}"))
     };
     commands.into_iter().map(line).collect()
 }
 
 /// A line for each command that was begun and not answered, and that nothing takes back.
-pub fn unanswered(commands: &[Intent]) -> Vec<String> {
+fn unanswered(commands: &[Intent]) -> Vec<String> {
     let line = |Intent { asked, .. }: &Intent| {
         let place = asked.op.host().map(|host| format!(" on {}", host.name)).unwrap_or_default();
         let what = format!("`{}` {}{place}", asked.op.verb(), asked.op.describe());
@@ -171,7 +181,7 @@ mod tests {
             at: String::new(),
             inverse: Inverse::default(),
         };
-        assert_eq!(of_run(None, std::slice::from_ref(&record)), ["h1: web v2, v1 was pruned and stays deleted"]);
+        assert_eq!(of_run(None, std::slice::from_ref(&record), &[], &[]), ["h1: web v2, v1 was pruned and stays deleted"]);
         let run = RunId::new("r1").expect("valid");
         let told: Vec<String> = calls(&run, &[record], &[], &[begun])
             .iter()

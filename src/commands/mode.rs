@@ -143,9 +143,16 @@ impl Mode {
                 let forgotten = if counts.databases { ", and nothing of what was done to databases" } else { "" };
                 (format!("simulated: {did}"), Some(format!("the fleet is kept in {SIMULATED}{forgotten}")))
             }
-            Self::Live if counts.changes == 0 => ("done: nothing changed".into(), None),
-            Self::Live if counts.is_all_here() => (format!("done: {did}"), None),
-            Self::Live => (format!("done: {did}{}", serving(ending)), Some(look.into())),
+            Self::Live => {
+                let failed = counts.failed_commands();
+                let and = if counts.changes == 0 { "but for" } else { "and" };
+                let more = failed.as_ref().map(|failed| format!(", {and} what {failed} did")).unwrap_or_default();
+                let next = failed.map(|_| "see what it did".to_owned());
+                if counts.changes == 0 || counts.is_all_here() {
+                    return (format!("done: {did}{more}"), next);
+                }
+                (format!("done: {did}{more}{}", serving(ending)), Some(look.into()))
+            }
         }
     }
 

@@ -106,7 +106,7 @@ fn begin(options: &cli::Repl, printer: &Printer) -> Result<Exit, Failure> {
     finished.kept_leases.iter().for_each(|failure| printer.tell(lock::not_given_back(failure)));
     let kept = model.as_ref().map_or(Ok(()), |model| mode.keep(model));
     if ended.is_err() && !mode.is_modelled() {
-        for line in leftovers::of_run(None, &finished.records) {
+        for line in leftovers::of_run(None, &finished.records, &[], &[]) {
             printer.tell(format!("! {line}"));
         }
     }
@@ -128,9 +128,10 @@ fn conclusion(mode: Mode, ended: &Result<(), Ended>, finished: &Finished, run: &
     let what = if *exit == Exit::Interrupted { "interrupted" } else { "failed, and what comes behind it was not done" };
     let Counts { changes, standing, kept, committed, .. } = counts;
     let standing = standing + kept + committed;
-    let did = match (standing, changes) {
-        (0, 0) => "nothing was changed".into(),
-        (0, _) => "nothing of what was changed stands".into(),
+    let did = match (standing, changes, counts.failed_commands()) {
+        (0, 0, Some(failed)) => format!("nothing was changed but what {failed} may have done"),
+        (0, 0, None) => "nothing was changed".into(),
+        (0, ..) => "nothing of what was changed stands".into(),
         _ => format!("{} of {changes} stand", words::count(standing, "change")),
     };
     let can_be_undone = counts.can_be_undone && !mode.is_modelled();

@@ -80,8 +80,7 @@ pub fn undo(options: &cli::Undo, found: &Found, printer: &Printer) -> Exit {
     teller.left(leftovers::calls(&run.id, &records, &unanswered, &doubts));
     if !options.json {
         let ending = ending.as_ref().filter(|_| exit != Exit::Undone);
-        let more = leftovers::unanswered(&unanswered).into_iter().chain(leftovers::half_pruned(&doubts));
-        for line in leftovers::of_run(ending, &records).into_iter().chain(more) {
+        for line in leftovers::of_run(ending, &records, &unanswered, &doubts) {
             printer.tell(format!("! {line}"));
         }
     }

@@ -14,7 +14,7 @@ pub(super) use self::{teller::Teller, words::quoted};
 use super::{
     afterwards::{self, Over, Then},
     answers::Answers,
-    changes::Counts,
+    changes::{self, Counts},
     complaint,
     enter::enter,
     environment::Environment,
@@ -34,6 +34,7 @@ use crate::{
     executor::{
         Cancellation, Executor, PlanFile, Recorded, RunInfo, Terms, Urgency,
         confirm::Confirming,
+        ending::Ending,
         record::{Decide, Nobody},
         whole,
     },
@@ -322,6 +323,10 @@ impl Prepared {
         let Finished { exit, remains, records, counts, ending, .. } = finished;
         let (exit, remains, ending) = (*exit, *remains, ending.as_ref());
         let (again, look) = (again(options, &script), look(options, &script));
+        if ended.is_ok() {
+            let failed: Vec<Recorded> = changes::failed(records).cloned().collect();
+            tell_left(options, teller, run, exit, None, &failed);
+        }
         match ended {
             Ok(()) if exit == Exit::Mixed => {
                 let (end, next) = incomplete(counts, &again, &look);
@@ -335,15 +340,8 @@ impl Prepared {
             Err(Ended { kind, diagnostic }) => {
                 let diagnostic = complaint::harmless(diagnostic);
                 complaint::tell(teller.printer, std::slice::from_ref(&diagnostic), self.script.sources());
-                if remains != Remains::Nothing {
-                    // What was interrupted was not taken back yet, and what was modelled was not done.
-                    let is_none = exit == Exit::Interrupted || mode.is_modelled();
-                    let records: &[Recorded] = if is_none { &[] } else { records };
-                    teller.left(leftovers::calls(&run.id, records, &[], &[]));
-                    let lines = if options.json { Vec::new() } else { leftovers::of_run(ending, records) };
-                    for line in lines {
-                        teller.printer.tell(format!("! {line}"));
-                    }
+                if remains != Remains::Nothing || counts.commands > 0 {
+                    tell_left(options, teller, run, exit, ending.filter(|_| remains != Remains::Nothing), records);
                 }
                 let next = Next { script: &script, again: &again, look: &look, run: run.id.as_str() };
                 let (end, next) = failed(exit, remains, counts, &next, mode);
@@ -354,5 +352,17 @@ impl Prepared {
                 teller.conclude(exit, end, Some(next), counts, ending, &[diagnostic]);
             }
         }
+    }
+}
+
+/// Tells what a run left that nothing takes back.
+fn tell_left(options: &cli::Run, teller: &Teller<'_>, run: &RunInfo, exit: Exit, ending: Option<&Ending>, records: &[Recorded]) {
+    // What was interrupted was not taken back yet, and what was modelled was not done.
+    let is_none = exit == Exit::Interrupted || Mode::of(options).is_modelled();
+    let records: &[Recorded] = if is_none { &[] } else { records };
+    teller.left(leftovers::calls(&run.id, records, &[], &[]));
+    let lines = if options.json { Vec::new() } else { leftovers::of_run(ending, records, &[], &[]) };
+    for line in lines {
+        teller.printer.tell(format!("! {line}"));
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::podlift::Project;
+use crate::rig::output;
 
 /// Runs the script and expects this exit code, and these words in what is told.
 #[track_caller]
@@ -69,7 +70,8 @@ fn what_only_reads_or_tells_is_no_change() {
         1,
         &["failed; nothing was changed in"],
     );
-    ends("hook(\"local\", \"exit 3\");", 1, &["nothing was changed but what 1 command may have done"]);
+    let failed = "! deploy.rhai:1: `hook` exit 3 (here) failed: nobody knows what it did until then";
+    ends("hook(\"local\", \"exit 3\");", 1, &[failed, "nothing was changed but what 1 command may have done"]);
 }
 
 #[test]
@@ -88,4 +90,23 @@ fn local_commands_are_counted_in_the_end_of_a_plan_and_of_a_run() {
     let done = project.podlift(&["run", "deploy.rhai", "--json"]);
     let result: Value = serde_json::from_str(done.stdout.lines().last().expect("a result")).expect("JSON");
     assert_eq!((&result["end"], &result["counts"]["here"]), (&"done: 1 change on this machine".into(), &true.into()));
+}
+
+#[test]
+fn a_command_that_failed_on_the_way_is_named_in_the_end_of_a_run_that_is_done() {
+    let tried = "let tried = attempt(|| hook(\"local\", \"touch log; sleep 9\", #{ timeout: \"1s\", undo: \"true\" }));";
+    let named = "! deploy.rhai:1: `hook` touch log; sleep 9 (here) failed: nobody knows what it did until then";
+    let project = ends(tried, 0, &[named, "done: nothing changed, but for what 1 command that failed did", "; see what it did"]);
+    assert!(project.path().join("log").exists(), "it had begun");
+    ends(
+        &format!("{tried}\nhook(\"local\", \"true\");"),
+        0,
+        &[named, "done: 1 change on this machine, and what 1 command that failed did"],
+    );
+
+    let told = project.events(&["run", "deploy.rhai"]);
+    let left: Vec<&Value> = told.events.iter().filter(|event| event["event"] == "left").collect();
+    assert_eq!((left.len(), &left[0]["why"], &left[0]["verb"]), (1, &"failed".into(), &"hook".into()), "{left:?}");
+    let typed = output(&mut project.command(&["repl", "--yes"]), "try { hook(\"local\", \"exit 3\"); } catch { }\n");
+    assert!(typed.stderr.contains("done: nothing changed, but for what 1 command that failed did"), "{}", typed.stderr);
 }
