@@ -173,8 +173,9 @@ fn a_backfill_goes_on_where_it_was_when_its_ssh_connection_breaks() {
     );
     let mut run = shop.project.start(&["run", "deploy.rhai"]);
     let rows = || {
+        // XML of no row at all is none.
         let noted = "SELECT CASE WHEN to_regclass('podlift.backfills') IS NULL THEN 0 ELSE \
-            coalesce((xpath('/row/rows/text()', query_to_xml('SELECT rows FROM podlift.backfills', false, true, '')))[1]::text::int, 0) END";
+            coalesce((xpath('/row/rows/text()', query_to_xml('SELECT coalesce(max(rows), 0) AS rows FROM podlift.backfills', false, true, '')))[1]::text::int, 0) END";
         shop.sql(noted).parse::<u32>().expect("a count")
     };
     for _ in 0..2 {
