@@ -71,10 +71,7 @@ impl Counts {
         let mut counts = Self { calls: records.len(), left_out: left_out(records), ..Self::default() };
         for record in records {
             let was_sent = record.result.as_ref().err().is_none_or(|failure| !failure.not_sent);
-            if record.result.is_err() {
-                counts.failed += 1;
-                counts.commands += usize::from(may_have_worked(record));
-            }
+            counts.failed += usize::from(record.result.is_err());
             let was_skipped = record.result.as_ref().is_ok_and(Outcome::is_skipped);
             if !is_change(&record.op) || record.key.is_undo() || was_skipped {
                 continue;
@@ -105,7 +102,7 @@ impl Counts {
             let count = if is_final { &mut counts.committed } else { &mut counts.standing };
             *count += usize::from(stands);
         }
-        counts.commands += counts.kept;
+        counts.commands = counts.kept + failed(records).count();
         let is_left = |record: &Recorded| (0..record.inverse().len()).any(|index| !done.contains(record.key.undo(index).as_str()));
         counts.can_be_undone = counts.doubtful > 0 || pending.iter().any(|record| is_left(record));
         counts
@@ -148,9 +145,14 @@ pub fn kept(records: &[Recorded]) -> impl Iterator<Item = &Recorded> {
     since_commit(records, "").into_iter().filter(move |record| is_done(record) && is_command(&record.op) && is_change(&record.op))
 }
 
-/// The commands that failed, and whose author alone may know what they did until then.
+/// The commands that failed, and whose author alone may know what they did until then. One that was done again with success, as by
+/// `retry`, has done what it is for.
 pub fn failed(records: &[Recorded]) -> impl Iterator<Item = &Recorded> {
-    records.iter().filter(|record| may_have_worked(record))
+    let is_done = |record: &Recorded| record.result.as_ref().is_ok_and(|outcome| !outcome.is_skipped());
+    let is_again = move |later: &Recorded, record: &Recorded| (&later.origin, &later.op) == (&record.origin, &record.op) && is_done(later);
+    let was_repeated = move |(index, record): (usize, &Recorded)| records[index + 1..].iter().any(|later| is_again(later, record));
+    let all = records.iter().enumerate().filter(|(_, record)| may_have_worked(record));
+    all.filter(move |one| !was_repeated(*one)).map(|(_, record)| record)
 }
 
 /// Whether a command failed once it was asked for, and nothing is known that takes back what it did.

@@ -110,3 +110,19 @@ fn a_command_that_failed_on_the_way_is_named_in_the_end_of_a_run_that_is_done() 
     let typed = output(&mut project.command(&["repl", "--yes"]), "try { hook(\"local\", \"exit 3\"); } catch { }\n");
     assert!(typed.stderr.contains("done: nothing changed, but for what 1 command that failed did"), "{}", typed.stderr);
 }
+
+#[test]
+fn a_command_that_a_retry_did_again_is_not_named_where_it_succeeded() {
+    let tried = "retry(3, \"10ms\", || hook(\"local\", \"echo x >>log; test $(wc -l <log) -ge 2\"));";
+    let project = Project::new();
+    project.write("deploy.rhai", tried);
+    let done = project.podlift(&["run", "deploy.rhai"]);
+    assert_eq!(std::fs::read_to_string(project.path().join("log")).expect("it has begun"), "x\nx\n");
+    assert!(done.code == 0 && !done.stderr.contains("! ") && done.stderr.contains("done: 1 change on this machine in"), "{}", done.stderr);
+
+    // Another time that failed is named, though the first had succeeded.
+    let other = "for n in 0..2 { attempt(|| hook(\"local\", \"test -e log\")); hook(\"local\", \"rm -f log\"); }";
+    project.write("deploy.rhai", other);
+    let done = project.podlift(&["run", "deploy.rhai"]);
+    assert!(done.stderr.contains("! deploy.rhai:1: `hook` test -e log (here) failed"), "{}", done.stderr);
+}
