@@ -199,9 +199,9 @@ impl Seen {
         self.hosts.iter().flat_map(|(name, host)| host.fronts.iter().map(|service| (name.clone(), service.clone()))).collect()
     }
 
-    /// The hosts that are not as they were in `later`, with what they are there; none where they are not.
-    fn changed<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = (&'a HostName, &'a HostSeen, Option<&'a HostSeen>)> {
-        let pairs = self.hosts.iter().map(|(name, host)| (name, host, later.hosts.get(name)));
+    /// The hosts that are not as they are in `other`, with what they are there; none where they are not.
+    fn changed<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a HostName, &'a HostSeen, Option<&'a HostSeen>)> {
+        let pairs = self.hosts.iter().map(|(name, host)| (name, host, other.hosts.get(name)));
         let is_other = |host: &Arc<HostSeen>, now: Option<&Arc<HostSeen>>| now.is_none_or(|now| !Arc::ptr_eq(host, now));
         pairs.filter(move |(_, host, now)| is_other(host, *now)).map(|(name, host, now)| (name, &**host, now.map(|now| &**now)))
     }
@@ -241,8 +241,7 @@ impl Watch {
         let now = Seen::of(world, &self.before);
         let mut breaches = Vec::new();
         let allowed = self.rules.downtime && allows_downtime(op);
-        let is_other = |was: &HostSeen, is: Option<&HostSeen>| is.is_none_or(|is| is.serving != was.serving);
-        let traffic_changed = now.changed(&self.before).any(|(_, is, was)| is_other(is, was));
+        let traffic_changed = now.changed(&self.before).any(|(_, is, was)| was.is_none_or(|was| was.serving != is.serving));
         if self.rules.dropped && !allowed {
             breaches.extend(self.dropped(&now, world.clock));
         }
