@@ -81,6 +81,12 @@ impl Chain {
         chain
     }
 
+    /// The first records, as many as these, whose lines nobody keeps.
+    #[must_use]
+    pub fn first(&self, count: usize) -> Self {
+        Self { entries: self.entries[..count.min(self.entries.len())].to_vec(), ..Self::default() }
+    }
+
     /// Adds the record that a line of this chain is for; without one where nobody keeps lines.
     pub(super) fn push(&mut self, entry: Entry, line: &str) {
         self.write(line);

@@ -13,6 +13,7 @@ use std::{
 use super::{
     Subject,
     tale::{Limits, Told, before, tell},
+    together::{groups, tell_all},
 };
 use crate::{
     commands::exit::Exit,
@@ -214,7 +215,7 @@ fn finding(story: Story, told: Told, start: &World) -> Finding {
 }
 
 /// The fleet that the run meets, what it is measured by, and the story in which nothing goes wrong.
-fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits, Told), Unprovable> {
+pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits, Told), Unprovable> {
     let first = Limits { calls: bounds.calls, steps: bounds.steps, new: None };
     let start = before(subject, &first).map_err(Unprovable::Fails)?;
     let whole = tell(subject, &start, &Story::default(), &first, Noted { sites: true, steps: false });
@@ -235,21 +236,26 @@ fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits, Told), Un
 }
 
 /// The stories that are this one and one fault more, behind its last.
-fn stories(story: &Story, sites: &[Met]) -> Vec<Story> {
+pub(super) fn stories(story: &Story, sites: &[Met]) -> Vec<Story> {
     let behind = behind(story, sites);
     let all = behind.iter().flat_map(|met| met.faults.iter().map(move |(fault, interrupts)| (met, *fault, *interrupts)));
     all.flat_map(|(met, fault, interrupts)| {
         let mut longer = story.clone();
         longer.faults.push(Planned { site: met.site.clone(), fault });
-        let resumed = (interrupts && story.then == Then::Undo).then(|| Story { then: Then::Resume, ..longer.clone() });
+        let resumed = may_be_resumed(story, met, interrupts).then(|| Story { then: Then::Resume, ..longer.clone() });
         std::iter::once(longer).chain(resumed)
     })
     .collect()
 }
 
 fn count(story: &Story, sites: &[Met]) -> usize {
-    let of = |met: &Met| met.faults.iter().map(|(_, interrupts)| 1 + usize::from(*interrupts && story.then == Then::Undo)).sum::<usize>();
+    let of = |met: &Met| met.faults.iter().map(|(_, interrupts)| 1 + usize::from(may_be_resumed(story, met, *interrupts))).sum::<usize>();
     behind(story, sites).iter().map(of).sum()
+}
+
+/// Whether a fault at this call has the story go on in two ways: one that was interrupted before goes the way that it went then.
+fn may_be_resumed(story: &Story, met: &Met, interrupts: bool) -> bool {
+    interrupts && story.then == Then::Undo && !met.was_left
 }
 
 /// The calls behind the story's last fault.
@@ -306,21 +312,21 @@ impl Search<'_> {
 
     /// Tells all of these, side by side, and returns the calls of each where they are wanted.
     fn try_all(&mut self, stories: &[Story], deeper: bool) -> Vec<Vec<Met>> {
-        let next = AtomicUsize::new(0);
+        let (groups, next) = (groups(stories), AtomicUsize::new(0));
         let results: Mutex<Vec<Option<Ended>>> = Mutex::new(stories.iter().map(|_| None).collect());
         let noted = Noted { sites: deeper, steps: false };
         let worker = || {
             loop {
-                let index = next.fetch_add(1, Ordering::SeqCst);
-                let Some(story) = stories.get(index) else { break };
-                let told = tell(self.subject, self.start, story, self.limits, noted);
-                (self.progress)(self.told.fetch_add(1, Ordering::SeqCst) + 1, self.bounds.runs);
-                let end = End::of(&told);
-                results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some((end, told.sites));
+                let Some(group) = groups.get(next.fetch_add(1, Ordering::SeqCst)) else { break };
+                tell_all(self.subject, self.start, stories, group, self.limits, noted, |index, told| {
+                    (self.progress)(self.told.fetch_add(1, Ordering::SeqCst) + 1, self.bounds.runs);
+                    let end = End::of(&told);
+                    results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some((end, told.sites));
+                });
             }
         };
         thread::scope(|scope| {
-            for _ in 0..self.bounds.workers.clamp(1, stories.len().max(1)) {
+            for _ in 0..self.bounds.workers.clamp(1, groups.len().max(1)) {
                 if thread::Builder::new().stack_size(STACK).spawn_scoped(scope, worker).is_err() {
                     worker();
                 }

@@ -48,6 +48,11 @@ impl Test {
         lock(&self.given).clone()
     }
 
+    /// Whether the script has invariants of its own.
+    pub fn is_asked(&self) -> bool {
+        lock(&self.invariants).is_some()
+    }
+
     /// Asks the script's own invariants about what happened when it had ended.
     pub fn ask(&self) {
         if let Some(invariants) = &*lock(&self.invariants) {

@@ -1,7 +1,7 @@
 //! One run with what befalls it, from its beginning to an end that nobody has to see to.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -22,7 +22,7 @@ use crate::{
     },
     executor::{
         Branches, Cancellation, Event, Executor, Model, Narrator, Recorded, RunInfo, Terms,
-        faults::{Faults, Met, Mortal, Noted, Planned, Step, Story, Then},
+        faults::{Death, Faults, Met, Mortal, Noted, Planned, Step, Story, Then},
         record::{Answer, Decide, in_script_order},
     },
     journal::{Chain, How, Intent, Journal},
@@ -91,14 +91,51 @@ impl Told {
 
 /// Tells a story of the script on a fleet that is `start` in the beginning.
 pub fn tell(subject: &Subject, start: &World, story: &Story, limits: &Limits, noted: Noted) -> Told {
-    Tale::new(subject, start, story, limits, noted, TESTED).tell(story, limits, noted, start)
+    Tale::new(subject, start, story, limits, noted, TESTED, &[]).tell(story, limits, noted, start)
+}
+
+/// What stories have in common in which the operator's machine dies: all that came before.
+pub struct Trunk {
+    /// The journal, as another machine reads it.
+    chain: Chain,
+    parts: HashMap<Planned, Part>,
+}
+
+/// Where a story parts from the one in which the machine does not die.
+struct Part {
+    standing: Standing,
+    death: Death,
+}
+
+impl Trunk {
+    /// Tells `story`, and keeps what it is where the operator's machine could die so; `None` where the script is asked what it says to
+    /// that story: then each has to be told from its beginning.
+    pub fn of(subject: &Subject, start: &World, story: &Story, limits: &Limits, noted: Noted, deaths: &[Planned]) -> Option<Self> {
+        let mut tale = Tale::new(subject, start, story, limits, noted, TESTED, deaths);
+        tale.live(story, limits, start);
+        let journal = tale.journal.take().filter(|_| !tale.test.is_asked())?;
+        // What another machine reads of the first records is the same whatever came behind them.
+        let chain = Chain::read(&journal.text()).ok()?;
+        let parts = std::mem::take(&mut tale.parts);
+        Some(Self { chain, parts: parts.into_iter().map(|part| (part.death.planned.clone(), part)).collect() })
+    }
+
+    /// Tells the story that ends with this death, from there; `None` where it did not come up.
+    pub fn tell(&self, subject: &Subject, start: &World, story: &Story, limits: &Limits, noted: Noted) -> Option<Told> {
+        let Part { standing, death } = self.parts.get(story.faults.last()?)?;
+        let fleet = Faults::after(subject.desk.clone(), death);
+        let mut tale = Tale::with(subject, fleet, story, limits, TESTED);
+        (tale.standing, tale.was_read) = (standing.clone(), true);
+        tale.journal = Some(Arc::new(Journal::open(Mortal::new(tale.fleet.clone()), self.chain.first(death.written))));
+        Some(tale.tell(story, limits, noted, start))
+    }
 }
 
 /// The fleet after the script was run on an empty one, nothing going wrong, with a version of what it builds that came before.
 pub fn before(subject: &Subject, limits: &Limits) -> Result<World, Box<Diagnostic>> {
     let empty = World::default();
     let story = Story::default();
-    let mut tale = Tale::new(subject, &empty, &story, limits, Noted::default(), BEFORE);
+    let mut tale = Tale::new(subject, &empty, &story, limits, Noted::default(), BEFORE, &[]);
     let ended = tale.process(How::Run);
     let given = tale.test.what_was_given();
     match (given, ended) {
@@ -129,25 +166,60 @@ struct Tale<'a> {
     run: Arc<RunInfo>,
     /// Whether the next process reads the journal's text, as another machine does; else it is given the records.
     rereads: bool,
+    /// Whether it was read for this process.
+    was_read: bool,
     steps: u64,
     /// How many steps of the script's own code were taken.
     spent: u64,
     /// How the script failed the first time that it did.
     diagnostic: Mutex<Option<Diagnostic>>,
     test: Arc<Test>,
+    standing: Standing,
+    parts: Vec<Part>,
+}
+
+/// How far the run has come with the processes before this one.
+#[derive(Clone)]
+struct Standing {
+    /// How many there were.
+    life: usize,
+    /// What this one does.
+    how: How,
+    /// How the run itself ended, the first time that it did, and why.
+    exit: Option<Exit>,
+    why: Option<String>,
 }
 
 impl<'a> Tale<'a> {
-    fn new(subject: &'a Subject, start: &World, story: &Story, limits: &Limits, noted: Noted, name: &str) -> Self {
+    fn new(subject: &'a Subject, start: &World, story: &Story, limits: &Limits, noted: Noted, name: &str, deaths: &[Planned]) -> Self {
         let model = Model::new(start.clone(), subject.desk.clone());
-        let fleet = Arc::new(Faults::new(model, story, Watch::new(subject.rules.clone(), start), limits.calls, noted));
+        let fleet = Faults::new(model, story, Watch::new(subject.rules.clone(), start), limits.calls, noted);
+        Self::with(subject, fleet.keeping(deaths.iter().cloned()), story, limits, name)
+    }
+
+    fn with(subject: &'a Subject, fleet: Faults<Arc<Desk>>, story: &Story, limits: &Limits, name: &str) -> Self {
+        let fleet = Arc::new(fleet);
         let started = format!("2026-01-0{}T00:00:00Z", if name == BEFORE { 1 } else { 2 });
         let run = Arc::new(RunInfo { id: id(name), operator: OPERATOR.into(), started });
         let test = Arc::new(Test::new(fleet.clone(), run.id.clone()));
         // What is written of a call is the same whatever befell the others, so that most stories of several faults read nothing new.
         let keys: BTreeSet<&str> = story.faults.iter().map(|planned| planned.site.key.as_str()).collect();
         let rereads = story.faults.len() < 2 || keys.len() < story.faults.len();
-        Self { subject, fleet, journal: None, run, rereads, steps: limits.steps, spent: 0, diagnostic: Mutex::default(), test }
+        let standing = Standing { life: 0, how: How::Run, exit: None, why: None };
+        Self {
+            subject,
+            fleet,
+            journal: None,
+            run,
+            rereads,
+            was_read: false,
+            steps: limits.steps,
+            spent: 0,
+            diagnostic: Mutex::default(),
+            test,
+            standing,
+            parts: Vec::new(),
+        }
     }
 
     /// How the script failed, or in these words where it did not.
@@ -156,30 +228,33 @@ impl<'a> Tale<'a> {
         Box::new(known.unwrap_or_else(|| Diagnostic { message: otherwise, ..Diagnostic::default() }))
     }
 
-    fn tell(mut self, story: &Story, limits: &Limits, noted: Noted, start: &World) -> Told {
-        let (mut exit, mut why) = (None, None);
-        let mut how = How::Run;
-        for life in 0.. {
-            let ended = self.process(how);
+    /// Lets one process after the other work on the run until it has come to its end.
+    fn live(&mut self, story: &Story, limits: &Limits, start: &World) {
+        loop {
+            let ended = if self.fleet.is_dead() { Life::Died } else { self.process(self.standing.how) };
+            let parts = self.fleet.deaths().into_iter().map(|death| Part { standing: self.standing.clone(), death });
+            self.parts.extend(parts);
             if self.fleet.is_endless() {
                 self.fleet.breach(Breach::new("ending", "the run does not come to its end"));
                 break;
             }
-            if let (None, Life::Ended(first, told)) = (exit, &ended) {
-                (exit, why) = (Some(*first), told.clone());
+            let standing = &mut self.standing;
+            if let (None, Life::Ended(first, told)) = (standing.exit, &ended) {
+                (standing.exit, standing.why) = (Some(*first), told.clone());
             }
+            let is_last = standing.life + 1 == LIVES;
             match &ended {
-                Life::Ended(Exit::Interrupted, _) | Life::Refused(_) | Life::Died if life + 1 < LIVES => {
+                Life::Ended(Exit::Interrupted, _) | Life::Refused(_) | Life::Died if !is_last => {
                     if let Life::Refused(_) = &ended {
                         self.fleet.wait_for_others();
                     }
                     self.fleet.revive();
-                    how = if story.then == Then::Resume && how != How::Undo { How::Resume } else { How::Undo };
+                    standing.how = if story.then == Then::Resume && standing.how != How::Undo { How::Resume } else { How::Undo };
                 }
-                Life::Ended(Exit::Mixed, _) if life + 1 < LIVES && !self.fleet.is_calm() => {
+                Life::Ended(Exit::Mixed, _) if !is_last && !self.fleet.is_calm() => {
                     // It is said to be mixed. Once all trouble has ended it can be taken back.
                     self.fleet.calm();
-                    how = How::Undo;
+                    standing.how = How::Undo;
                 }
                 Life::Ended(exit, told) => {
                     judge(&self.fleet, &self.run.id, &End { exit: *exit, why: told.as_deref(), start, limits });
@@ -195,13 +270,19 @@ impl<'a> Tale<'a> {
                     break;
                 }
             }
+            standing.life += 1;
         }
+    }
+
+    fn tell(mut self, story: &Story, limits: &Limits, noted: Noted, start: &World) -> Told {
+        self.live(story, limits, start);
         let world = self.fleet.world();
         let mut records = Vec::new();
         if noted.steps {
             records.extend(self.journal.iter().flat_map(|journal| journal.records()));
             in_script_order(&mut records);
         }
+        let Standing { exit, why, .. } = self.standing;
         Told {
             exit,
             why,
@@ -221,7 +302,7 @@ impl<'a> Tale<'a> {
     /// One process that works on the run, as `podlift run`, `resume` and `undo` do.
     fn process(&mut self, how: How) -> Life {
         let chain = self.journal.take().map_or_else(Chain::default, |journal| {
-            if !self.rereads {
+            if !self.rereads || std::mem::take(&mut self.was_read) {
                 return journal.chain();
             }
             Chain::read(&journal.text()).unwrap_or_else(|failure| {

@@ -2,6 +2,7 @@
 
 mod rules;
 mod strategies;
+mod together;
 
 use std::{path::Path, sync::Arc};
 

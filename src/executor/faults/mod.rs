@@ -3,6 +3,7 @@
 //! It stands between what settles and the model: what is tested by it is everything above.
 
 mod befall;
+mod death;
 mod fault;
 mod mortal;
 mod story;
@@ -17,7 +18,9 @@ use std::{
 
 use serde_json::Value;
 
+use self::death::Deaths;
 pub use self::{
+    death::Death,
     fault::Fault,
     mortal::Mortal,
     story::{Planned, Site, Story, Then},
@@ -66,12 +69,14 @@ pub enum What {
 }
 
 /// A call that a story has met, with what can go wrong there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Met {
     /// Which call.
     pub site: Site,
     /// What can go wrong, and whether that may interrupt the run.
     pub faults: Vec<(Fault, bool)>,
+    /// Whether the run had been interrupted before, so that what becomes of it then is settled.
+    pub was_left: bool,
 }
 
 /// How much is noted of a story.
@@ -88,9 +93,11 @@ pub struct Faults<S> {
     model: Model<S>,
     is_dead: AtomicBool,
     going: Mutex<Going>,
+    deaths: Deaths,
 }
 
 /// A story on its way.
+#[derive(Clone)]
 struct Going {
     left: Vec<Planned>,
     /// What was left when all trouble was ended: no call came by that it could befall.
@@ -120,6 +127,8 @@ struct Going {
     committed: Option<Shape>,
     /// What the fleet was after each change, where somebody looks at it.
     looks: Option<Vec<Value>>,
+    /// How many records the journal has.
+    written: usize,
 }
 
 impl<S: Source> Faults<S> {
@@ -145,8 +154,9 @@ impl<S: Source> Faults<S> {
             was_left: false,
             committed: None,
             looks: None,
+            written: 0,
         };
-        Self { model, is_dead: AtomicBool::new(false), going: Mutex::new(going) }
+        Self { model, is_dead: AtomicBool::new(false), going: Mutex::new(going), deaths: Deaths::default() }
     }
 
     /// The world as it is now.
@@ -290,6 +300,7 @@ impl<S: Source> Faults<S> {
         // Before the intent the op itself has not come by yet.
         let number = if point == Fault::OperatorBeforeIntent { number + 1 } else { number };
         if going.take(key, verb, number, |fault| fault == point).is_none() {
+            self.may_die(&going, key, verb, number, point);
             return false;
         }
         let at = self.model.with(|world| world.clock());
@@ -304,7 +315,7 @@ impl<S: Source> Executor for Faults<S> {
         if self.is_dead() {
             return Err(dead());
         }
-        let fault = {
+        let (fault, number) = {
             let mut going = self.lock();
             going.calls += 1;
             if going.calls > going.most {
@@ -318,9 +329,16 @@ impl<S: Source> Executor for Faults<S> {
             if going.noted.sites && !going.is_calm && !key.starts_with("end/") {
                 going.meet(call, number);
             }
-            going.take(key, verb, number, |fault| !matches!(fault, Fault::OperatorBeforeIntent | Fault::OperatorAfterOutcome))
+            let fault = going.take(key, verb, number, |fault| !matches!(fault, Fault::OperatorBeforeIntent | Fault::OperatorAfterOutcome));
+            if fault.is_none() {
+                self.may_die(&going, key, verb, number, Fault::OperatorBeforeEffect);
+            }
+            (fault, number)
         };
         let result = self.befall(call, fault);
+        if fault.is_none() {
+            self.may_die(&self.lock(), call.key.as_str(), call.op.verb(), number, Fault::OperatorBeforeOutcome);
+        }
         if let Some(Fault::OperatorBeforeEffect | Fault::OperatorBeforeOutcome) = fault {
             self.is_dead.store(true, Ordering::SeqCst);
             return Err(dead());
@@ -340,7 +358,8 @@ impl Going {
     fn meet(&mut self, call: &Call, number: usize) {
         let faults: Vec<(Fault, bool)> = Fault::of(&call.op).into_iter().map(|fault| (fault, fault.interrupts(&call.op))).collect();
         if !faults.is_empty() {
-            self.sites.push(Met { site: Site { key: call.key.to_string(), verb: call.op.verb().into(), number }, faults });
+            let site = Site { key: call.key.to_string(), verb: call.op.verb().into(), number };
+            self.sites.push(Met { site, faults, was_left: self.was_left });
         }
     }
 

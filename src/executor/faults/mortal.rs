@@ -26,7 +26,10 @@ impl<S: Source> Store for Mortal<S> {
         }
         match entry {
             Entry::Intent(intent) if self.0.dies_at(&intent.asked, Fault::OperatorBeforeIntent) => dead(),
-            _ => Ok(()),
+            _ => {
+                self.0.lock().written += 1;
+                Ok(())
+            }
         }
     }
 

@@ -1,0 +1,58 @@
+//! Where the operator's machine may die: until then all stories are the same in which it dies there.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError, atomic::AtomicBool},
+};
+
+use super::{Fault, Faults, Going, Planned, Source};
+use crate::{executor::Model, world::World};
+
+/// A story at the moment in which the operator's machine dies.
+#[derive(Clone)]
+pub struct Death {
+    /// Of what.
+    pub planned: Planned,
+    /// How many records the journal has then.
+    pub written: usize,
+    world: World,
+    going: Going,
+}
+
+/// The deaths that are to be kept, by the key of their call, and those that were met.
+#[derive(Default)]
+pub(super) struct Deaths {
+    wanted: BTreeMap<String, Vec<Planned>>,
+    met: Mutex<Vec<Death>>,
+}
+
+impl<S: Source> Faults<S> {
+    /// Keeps what the story is where the operator's machine may die of one of these, though it does not.
+    #[must_use]
+    pub fn keeping(mut self, deaths: impl IntoIterator<Item = Planned>) -> Self {
+        for planned in deaths {
+            self.deaths.wanted.entry(planned.site.key.clone()).or_default().push(planned);
+        }
+        self
+    }
+
+    /// Goes on from there: the operator's machine is dead.
+    pub fn after(source: S, death: &Death) -> Self {
+        let Death { world, going, .. } = death.clone();
+        Self { model: Model::new(world, source), is_dead: AtomicBool::new(true), going: Mutex::new(going), deaths: Deaths::default() }
+    }
+
+    /// The deaths that were met since this was last asked for.
+    pub fn deaths(&self) -> Vec<Death> {
+        std::mem::take(&mut self.deaths.met.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes note that the machine could die of this here.
+    pub(super) fn may_die(&self, going: &Going, key: &str, verb: &str, number: usize, point: Fault) {
+        let Some(wanted) = self.deaths.wanted.get(key) else { return };
+        let is_it = |planned: &&Planned| planned.fault == point && planned.site.verb == verb && planned.site.number == number;
+        let Some(planned) = wanted.iter().find(is_it) else { return };
+        let death = Death { planned: planned.clone(), written: going.written, world: self.model.world(), going: going.clone() };
+        self.deaths.met.lock().unwrap_or_else(PoisonError::into_inner).push(death);
+    }
+}
