@@ -1,10 +1,10 @@
 //! All that can go wrong with a script, tried.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     panic,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -133,6 +133,7 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
         bounds,
         progress,
         told: AtomicUsize::new(0),
+        calls: Mutex::default(),
         broken: Vec::new(),
         missed: 0,
         exits: BTreeMap::new(),
@@ -146,7 +147,7 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
     let deeper = bounds.faults > 1 && singles.len() + 1 < bounds.runs;
     // The pairs are known only where the calls behind each single fault were noted.
     let sites = search.try_all(&singles, deeper);
-    let mut longer: Vec<(Story, Vec<Met>)> = singles.iter().cloned().zip(sites).collect();
+    let mut longer: Vec<(Story, Sites)> = singles.iter().cloned().zip(sites).collect();
     let (mut all_pairs, mut left) =
         (bounds.faults > 1 && (deeper || all_single && singles.is_empty()), bounds.runs.saturating_sub(singles.len() + 1));
     for depth in 2..=bounds.faults {
@@ -236,7 +237,7 @@ pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits
 }
 
 /// The stories that are this one and one fault more, behind its last.
-pub(super) fn stories(story: &Story, sites: &[Met]) -> Vec<Story> {
+pub(super) fn stories(story: &Story, sites: &[Arc<Met>]) -> Vec<Story> {
     let behind = behind(story, sites);
     let all = behind.iter().flat_map(|met| met.faults.iter().map(move |(fault, interrupts)| (met, *fault, *interrupts)));
     all.flat_map(|(met, fault, interrupts)| {
@@ -248,8 +249,9 @@ pub(super) fn stories(story: &Story, sites: &[Met]) -> Vec<Story> {
     .collect()
 }
 
-fn count(story: &Story, sites: &[Met]) -> usize {
-    let of = |met: &Met| met.faults.iter().map(|(_, interrupts)| 1 + usize::from(may_be_resumed(story, met, *interrupts))).sum::<usize>();
+fn count(story: &Story, sites: &[Arc<Met>]) -> usize {
+    let of =
+        |met: &Arc<Met>| met.faults.iter().map(|(_, interrupts)| 1 + usize::from(may_be_resumed(story, met, *interrupts))).sum::<usize>();
     behind(story, sites).iter().map(of).sum()
 }
 
@@ -259,7 +261,7 @@ fn may_be_resumed(story: &Story, met: &Met, interrupts: bool) -> bool {
 }
 
 /// The calls behind the story's last fault.
-fn behind<'a>(story: &Story, sites: &'a [Met]) -> &'a [Met] {
+fn behind<'a>(story: &Story, sites: &'a [Arc<Met>]) -> &'a [Arc<Met>] {
     let last = story.faults.last().and_then(|last| sites.iter().position(|met| met.site == last.site));
     &sites[last.map_or(0, |last| last + 1)..]
 }
@@ -279,8 +281,10 @@ impl End {
     }
 }
 
+/// The calls of a story. Most stories have the same ones, so they share them.
+type Sites = Vec<Arc<Met>>;
 /// A story's end, and its calls where they are wanted.
-type Ended = (End, Vec<Met>);
+type Ended = (End, Sites);
 
 struct Search<'a> {
     subject: &'a Subject,
@@ -289,6 +293,8 @@ struct Search<'a> {
     bounds: &'a Bounds,
     progress: Progress<'a>,
     told: AtomicUsize,
+    /// Every call that a story has met.
+    calls: Mutex<HashSet<Arc<Met>>>,
     broken: Vec<(Story, Breach)>,
     missed: usize,
     exits: BTreeMap<&'static str, usize>,
@@ -310,8 +316,20 @@ impl Search<'_> {
         }
     }
 
+    /// These calls, each as the one that other stories have.
+    fn shared(&self, sites: Sites) -> Sites {
+        let mut known = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut share = |met: Arc<Met>| {
+            known.get(&met).cloned().unwrap_or_else(|| {
+                known.insert(met.clone());
+                met
+            })
+        };
+        sites.into_iter().map(&mut share).collect()
+    }
+
     /// Tells all of these, side by side, and returns the calls of each where they are wanted.
-    fn try_all(&mut self, stories: &[Story], deeper: bool) -> Vec<Vec<Met>> {
+    fn try_all(&mut self, stories: &[Story], deeper: bool) -> Vec<Sites> {
         let (groups, next) = (groups(stories), AtomicUsize::new(0));
         let results: Mutex<Vec<Option<Ended>>> = Mutex::new(stories.iter().map(|_| None).collect());
         let noted = Noted { sites: deeper, steps: false };
@@ -321,7 +339,7 @@ impl Search<'_> {
                 tell_all(self.subject, self.start, stories, group, self.limits, noted, |index, told| {
                     (self.progress)(self.told.fetch_add(1, Ordering::SeqCst) + 1, self.bounds.runs);
                     let end = End::of(&told);
-                    results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some((end, told.sites));
+                    results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some((end, self.shared(told.sites)));
                 });
             }
         };
@@ -407,7 +425,7 @@ impl Random {
     }
 
     /// So many stories with one fault more than these have.
-    fn picks(&mut self, from: &[(Story, Vec<Met>)], count: usize) -> Vec<Story> {
+    fn picks(&mut self, from: &[(Story, Sites)], count: usize) -> Vec<Story> {
         let mut picked = BTreeSet::new();
         for _ in 0..count * 4 {
             if picked.len() == count {

@@ -67,7 +67,7 @@ pub struct Told {
     /// The rules that were broken.
     pub breaches: Vec<Breach>,
     /// The calls, and what can go wrong with each.
-    pub sites: Vec<Met>,
+    pub sites: Vec<Arc<Met>>,
     /// What happened.
     pub steps: Vec<Step>,
     /// What the run's journal has of each call, where steps are noted.

@@ -11,7 +11,7 @@ mod story;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -69,7 +69,7 @@ pub enum What {
 }
 
 /// A call that a story has met, with what can go wrong there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Met {
     /// Which call.
     pub site: Site,
@@ -116,7 +116,7 @@ struct Going {
     others: Vec<(Period, HostName, ServiceName)>,
     calls: usize,
     most: usize,
-    sites: Vec<Met>,
+    sites: Vec<Arc<Met>>,
     steps: Vec<Step>,
     breaches: Vec<Breach>,
     /// Commands that were done, by key.
@@ -265,7 +265,7 @@ impl<S: Source> Faults<S> {
     }
 
     /// The calls that it has met.
-    pub fn sites(&self) -> Vec<Met> {
+    pub fn sites(&self) -> Vec<Arc<Met>> {
         std::mem::take(&mut self.lock().sites)
     }
 
@@ -359,7 +359,7 @@ impl Going {
         let faults: Vec<(Fault, bool)> = Fault::of(&call.op).into_iter().map(|fault| (fault, fault.interrupts(&call.op))).collect();
         if !faults.is_empty() {
             let site = Site { key: call.key.to_string(), verb: call.op.verb().into(), number };
-            self.sites.push(Met { site, faults, was_left: self.was_left });
+            self.sites.push(Arc::new(Met { site, faults, was_left: self.was_left }));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Stories whose common beginning is told once end as those that are told from their beginning.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::{SINGLE, subject};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 const NOTED: Noted = Noted { sites: true, steps: false };
 
 /// All that is asked of how a story ended.
-type Said = (Option<&'static str>, Option<String>, Vec<Planned>, Vec<Breach>, Vec<Met>, usize, String, Shape);
+type Said = (Option<&'static str>, Option<String>, Vec<Planned>, Vec<Breach>, Vec<Arc<Met>>, usize, String, Shape);
 
 fn said(told: Told) -> Said {
     let shape = told.shape();
