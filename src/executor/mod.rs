@@ -37,7 +37,7 @@ pub use self::{
     live::Live,
     model::{Model, Real, Source},
     narrate::Narrate,
-    plan::{Follow, PlanFile},
+    plan::{Follow, Made, PlanFile},
     record::Record,
     settle::Settle,
     simulated::Simulated,

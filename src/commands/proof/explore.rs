@@ -334,8 +334,7 @@ impl Search<'_> {
         let results: Mutex<Vec<Option<Ended>>> = Mutex::new(stories.iter().map(|_| None).collect());
         let noted = Noted { sites: deeper, steps: false };
         let worker = || {
-            loop {
-                let Some(group) = groups.get(next.fetch_add(1, Ordering::SeqCst)) else { break };
+            while let Some(group) = groups.get(next.fetch_add(1, Ordering::SeqCst)) {
                 tell_all(self.subject, self.start, stories, group, self.limits, noted, |index, told| {
                     (self.progress)(self.told.fetch_add(1, Ordering::SeqCst) + 1, self.bounds.runs);
                     let end = End::of(&told);

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     cli,
     executor::{
-        Cancellation, Executor, PlanFile, Recorded, RunInfo, Terms, Urgency,
+        Cancellation, Executor, Made, PlanFile, Recorded, RunInfo, Terms, Urgency,
         confirm::Confirming,
         ending::Ending,
         record::{Decide, Nobody},
@@ -310,7 +310,7 @@ impl Prepared {
     }
 
     /// What the dry run found out.
-    fn plan_of(&self, options: &cli::Run, run: &RunInfo, records: &[Recorded], model: &Modelled) -> PlanFile {
+    fn plan_of<'r>(&self, options: &cli::Run, run: &RunInfo, records: &'r [Recorded], model: &Modelled) -> PlanFile<Made<'r>> {
         let texts = self.script.sources().all();
         let texts = texts.iter().map(|(name, text)| (name.as_str(), text.as_ref()));
         let plan = PlanFile::new(run, &self.place.name(), &options.arguments, texts, model.surveyed(), records);

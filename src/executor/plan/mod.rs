@@ -6,7 +6,7 @@ mod follow;
 
 use std::{fs, path::Path};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -26,7 +26,7 @@ const SIZE: u64 = 256 << 20;
 /// What a dry run found out, bound to its script, its arguments and the fleet as it was.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PlanFile {
+pub struct PlanFile<Calls = Vec<PlannedCall>> {
     /// The form of the file.
     pub format: u32,
     /// The podlift that wrote it.
@@ -49,7 +49,7 @@ pub struct PlanFile {
     /// The hosts as they were found.
     pub fleet: Vec<Surveyed>,
     /// What the run is to do.
-    pub calls: Vec<PlannedCall>,
+    pub calls: Calls,
 }
 
 /// A text of the script, by its hash.
@@ -98,6 +98,17 @@ pub struct PlannedCall {
     pub assumed: Option<String>,
 }
 
+/// The calls of a plan that is still to be saved. Each is put into its form when it is written: all of them at once would take as
+/// much memory as the dry run itself.
+#[derive(Clone, Debug)]
+pub struct Made<'a>(&'a [Recorded]);
+
+impl Serialize for Made<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().filter(|record| !record.key.is_undo()).map(PlannedCall::of))
+    }
+}
+
 impl PlannedCall {
     fn of(record: &Recorded) -> Self {
         Self {
@@ -130,7 +141,7 @@ fn words(op: &Op) -> String {
     format!("{} {}{place}", op.verb(), op.describe())
 }
 
-impl PlanFile {
+impl<'r> PlanFile<Made<'r>> {
     /// The plan of this script and run; `texts` are the script and its imports by name, `records` what the dry run did.
     pub fn new<'a>(
         run: &RunInfo,
@@ -138,7 +149,7 @@ impl PlanFile {
         arguments: &[(String, String)],
         texts: impl IntoIterator<Item = (&'a str, &'a str)>,
         fleet: Vec<Surveyed>,
-        records: &[Recorded],
+        records: &'r [Recorded],
     ) -> Self {
         Self {
             format: FORMAT,
@@ -151,10 +162,23 @@ impl PlanFile {
             sources: texts.into_iter().map(|(name, text)| SourceHash { name: name.into(), sha256: hash(text) }).collect(),
             simulated: false,
             fleet,
-            calls: records.iter().filter(|record| !record.key.is_undo()).map(PlannedCall::of).collect(),
+            calls: Made(records),
         }
     }
+}
 
+impl<Calls: Serialize> PlanFile<Calls> {
+    /// Writes it. An ordinary file is whole, old or new, at any moment, and keeps its rights; what is none (a pipe, a device) is
+    /// written to, and a link is followed.
+    pub fn write(&self, file: &Path) -> Result<(), Failure> {
+        let unusable = |error: String| Failure::failed(format!("the plan {} cannot be written: {error}", file.display()));
+        let mut text = serde_json::to_vec_pretty(self).map_err(|error| unusable(error.to_string()))?;
+        text.push(b'\n');
+        whole::write(file, &text).map_err(|error| unusable(error.to_string()))
+    }
+}
+
+impl PlanFile {
     /// Reads one. Fails where there is none, or where it is not of this version's form.
     pub fn read(file: &Path) -> Result<Self, Failure> {
         let unusable = |why: String| Failure::refused(format!("the plan {} cannot be used: {why}", file.display()));
@@ -187,14 +211,6 @@ impl PlanFile {
         };
         let failure = Failure::new(FailureKind::Unplanned, format!("the plan was made for {made}, and this run is on {asked}"));
         Err(failure.hint(format!("`podlift run --plan {}{command}` does what was planned", file.display())))
-    }
-
-    /// Writes it. An ordinary file is whole, old or new, at any moment, and keeps its rights; what is none (a pipe, a device) is
-    /// written to, and a link is followed.
-    pub fn write(&self, file: &Path) -> Result<(), Failure> {
-        let unusable = |error: String| Failure::failed(format!("the plan {} cannot be written: {error}", file.display()));
-        let text = serde_json::to_string_pretty(self).map_err(|error| unusable(error.to_string()))?;
-        whole::write(file, format!("{text}\n").as_bytes()).map_err(|error| unusable(error.to_string()))
     }
 
     /// Refuses a script, imports or arguments that are not those of the plan.
@@ -245,19 +261,45 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        model::Period,
+        op::{Outcome, Pause},
+    };
 
-    fn plan() -> PlanFile {
+    fn made(records: &[Recorded]) -> PlanFile<Made<'_>> {
         let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "ann@desk".into(), started: "2026-01-01T00:00:00Z".into() };
         let arguments = [("version".to_string(), "v2".to_string())];
-        PlanFile::new(&run, "deploy.rhai", &arguments, [("deploy.rhai", "a"), ("lib/x", "b")], Vec::new(), &[])
+        PlanFile::new(&run, "deploy.rhai", &arguments, [("deploy.rhai", "a"), ("lib/x", "b")], Vec::new(), records)
+    }
+
+    /// The plan of these records, as it is read again.
+    fn saved(records: &[Recorded]) -> PlanFile {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("release.plan");
+        made(records).write(&file).expect("writes");
+        PlanFile::read(&file).expect("reads")
+    }
+
+    fn plan() -> PlanFile {
+        saved(&[])
     }
 
     #[test]
     fn a_plan_is_read_as_it_was_written() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("release.plan");
-        plan().write(&file).expect("writes");
-        assert_eq!(PlanFile::read(&file).expect("reads"), plan());
+        let record = |key: Key| Recorded {
+            key,
+            op: Pause { period: Period::seconds(1) }.into(),
+            origin: Origin { file: "deploy.rhai".into(), line: 3, column: 7 },
+            result: Ok(Outcome::of(()).assuming("it takes a second")),
+            seconds: 0.0,
+        };
+        let call = Key::call("", 1);
+        let plan = saved(&[record(call.clone()), record(call.undo(0))]);
+        let PlanFile { run, script, arguments, .. } = made(&[]);
+        assert_eq!((&plan.run, &plan.script, &plan.arguments), (&run, &script, &arguments));
+        let [pause] = &plan.calls[..] else { panic!("what undoes is no part of it: {:?}", plan.calls) };
+        assert_eq!((&pause.key, pause.words.as_str(), pause.origin.line), (&call, "pause 1s", 3));
+        assert_eq!((&pause.op, pause.assumed.as_deref()), (&record(call.clone()).op.canonical(), Some("it takes a second")));
     }
 
     #[test]
@@ -266,9 +308,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (file, link) = (folder.path().join("release.plan"), folder.path().join("latest"));
         symlink("release.plan", &link).expect("links");
-        plan().write(&link).expect("writes to where the link leads, also where nothing is yet");
+        made(&[]).write(&link).expect("writes to where the link leads, also where nothing is yet");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("sets");
-        plan().write(&link).expect("writes");
+        made(&[]).write(&link).expect("writes");
         assert!(fs::symlink_metadata(&link).expect("is there").is_symlink());
         assert_eq!(PlanFile::read(&file).expect("reads"), plan());
         assert_eq!(fs::metadata(&file).expect("is there").permissions().mode() & 0o777, 0o640);
