@@ -401,7 +401,7 @@ fn what_blue_green_keeps_serves_again_at_once() {
     assert!(told.starts_with("no other release of web is kept running"), "{told}");
 }
 
-/// What `scripts/bench-tests` tries faults at: modules by the names that they have there.
+/// What `benches/stories` tries faults at: modules by the names that they have there.
 const TRIED: &[(&str, &str)] = &[
     ("blue_green", "blue_green"),
     ("canary", "canary"),
@@ -421,7 +421,7 @@ const LOOKING: &[&str] = &["old_code"];
 
 #[test]
 fn faults_are_tried_at_each_strategy_in_each_of_its_options() {
-    let (_, calls) = include_str!("../../../scripts/bench-tests").split_once("<<'CALLS'\n").expect("they are in the script");
+    let (_, calls) = include_str!("../../../benches/stories").split_once("<<'CALLS'\n").expect("they are in the script");
     let engine = engine::language();
     let mut count = 0;
     for (alias, module) in TRIED {

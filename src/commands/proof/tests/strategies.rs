@@ -1,5 +1,5 @@
 //! The strategies of the standard library, while something goes wrong: a choice of the faults at all of their calls, so that it
-//! takes seconds. `scripts/bench-tests` tries all.
+//! takes seconds. `benches/stories` tries all.
 
 use super::{Bounds, SINGLE, subject, told};
 use crate::commands::proof::prove;
