@@ -81,9 +81,9 @@ impl Chain {
         chain
     }
 
-    /// The first records, as many as these, whose lines nobody keeps.
+    /// The first records, as many as these, without their lines and hashes: for a journal whose store keeps none.
     #[must_use]
-    pub fn first(&self, count: usize) -> Self {
+    pub(crate) fn first(&self, count: usize) -> Self {
         Self { entries: self.entries[..count.min(self.entries.len())].to_vec(), ..Self::default() }
     }
 

@@ -133,7 +133,8 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
         bounds,
         progress,
         told: AtomicUsize::new(0),
-        calls: Mutex::default(),
+        met: Mutex::default(),
+        is_asked: whole.is_asked,
         broken: Vec::new(),
         missed: 0,
         exits: BTreeMap::new(),
@@ -293,8 +294,10 @@ struct Search<'a> {
     bounds: &'a Bounds,
     progress: Progress<'a>,
     told: AtomicUsize,
-    /// Every call that a story has met.
-    calls: Mutex<HashSet<Arc<Met>>>,
+    /// Every call that a story has met of which longer ones were to be made.
+    met: Mutex<HashSet<Arc<Met>>>,
+    /// Whether the script has invariants of its own: then every story is told from its beginning.
+    is_asked: bool,
     broken: Vec<(Story, Breach)>,
     missed: usize,
     exits: BTreeMap<&'static str, usize>,
@@ -318,7 +321,7 @@ impl Search<'_> {
 
     /// These calls, each as the one that other stories have.
     fn shared(&self, sites: Sites) -> Sites {
-        let mut known = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         let mut share = |met: Arc<Met>| {
             known.get(&met).cloned().unwrap_or_else(|| {
                 known.insert(met.clone());
@@ -330,7 +333,9 @@ impl Search<'_> {
 
     /// Tells all of these, side by side, and returns the calls of each where they are wanted.
     fn try_all(&mut self, stories: &[Story], deeper: bool) -> Vec<Sites> {
-        let (groups, next) = (groups(stories), AtomicUsize::new(0));
+        let alone = || (0..stories.len()).map(|index| vec![index]).collect();
+        let groups = if self.is_asked { alone() } else { groups(stories) };
+        let next = AtomicUsize::new(0);
         let results: Mutex<Vec<Option<Ended>>> = Mutex::new(stories.iter().map(|_| None).collect());
         let noted = Noted { sites: deeper, steps: false };
         let worker = || {

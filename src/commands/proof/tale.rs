@@ -78,6 +78,8 @@ pub struct Told {
     pub spent: u64,
     /// How long it took, on the modelled fleet.
     pub took: Period,
+    /// Whether the script has invariants of its own.
+    pub is_asked: bool,
     /// The fleet at the end.
     pub world: World,
 }
@@ -108,19 +110,24 @@ struct Part {
 }
 
 impl Trunk {
-    /// Tells `story`, and keeps what it is where the operator's machine could die so; `None` where the script is asked what it says to
-    /// that story: then each has to be told from its beginning.
+    /// Tells `story`, and keeps what it is where the operator's machine could die so. `None` where each has to be told from its
+    /// beginning: where the script has invariants, whose code is in the process that died, and where the journal cannot be read again.
     pub fn of(subject: &Subject, start: &World, story: &Story, limits: &Limits, noted: Noted, deaths: &[Planned]) -> Option<Self> {
         let mut tale = Tale::new(subject, start, story, limits, noted, TESTED, deaths);
         tale.live(story, limits, start);
         let journal = tale.journal.take().filter(|_| !tale.test.is_asked())?;
         // What another machine reads of the first records is the same whatever came behind them.
         let chain = Chain::read(&journal.text()).ok()?;
-        let parts = std::mem::take(&mut tale.parts);
-        Some(Self { chain, parts: parts.into_iter().map(|part| (part.death.planned.clone(), part)).collect() })
+        let mut parts = HashMap::new();
+        for part in std::mem::take(&mut tale.parts) {
+            // A fault befalls the first call that it is planned for.
+            parts.entry(part.death.planned.clone()).or_insert(part);
+        }
+        Some(Self { chain, parts })
     }
 
-    /// Tells the story that ends with this death, from there; `None` where it did not come up.
+    /// Tells the story that ends with this death, from there; `None` where it did not come up. What is said of the script's own code,
+    /// and the steps, are those of the processes behind it.
     pub fn tell(&self, subject: &Subject, start: &World, story: &Story, limits: &Limits, noted: Noted) -> Option<Told> {
         let Part { standing, death } = self.parts.get(story.faults.last()?)?;
         let fleet = Faults::after(subject.desk.clone(), death);
@@ -294,6 +301,7 @@ impl<'a> Tale<'a> {
             records,
             calls: self.fleet.calls(),
             spent: self.spent,
+            is_asked: self.test.is_asked(),
             took: Period::milliseconds(world.clock().as_milliseconds() - start.clock().as_milliseconds()),
             world,
         }

@@ -19,11 +19,11 @@ pub struct Death {
     going: Going,
 }
 
-/// The deaths that are to be kept, by the key of their call, and those that were met.
+/// The deaths that are to be kept, by the key of their call, and those that could have come.
 #[derive(Default)]
 pub(super) struct Deaths {
     wanted: BTreeMap<String, Vec<Planned>>,
-    met: Mutex<Vec<Death>>,
+    kept: Mutex<Vec<Death>>,
 }
 
 impl<S: Source> Faults<S> {
@@ -42,17 +42,17 @@ impl<S: Source> Faults<S> {
         Self { model: Model::new(world, source), is_dead: AtomicBool::new(true), going: Mutex::new(going), deaths: Deaths::default() }
     }
 
-    /// The deaths that were met since this was last asked for.
+    /// The deaths that could have come since this was last asked for.
     pub fn deaths(&self) -> Vec<Death> {
-        std::mem::take(&mut self.deaths.met.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.deaths.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes note that the machine could die of this here.
+    /// Takes note that the machine could die of this here. Once all trouble has ended it cannot.
     pub(super) fn may_die(&self, going: &Going, key: &str, verb: &str, number: usize, point: Fault) {
-        let Some(wanted) = self.deaths.wanted.get(key) else { return };
+        let Some(wanted) = self.deaths.wanted.get(key).filter(|_| !going.is_calm) else { return };
         let is_it = |planned: &&Planned| planned.fault == point && planned.site.verb == verb && planned.site.number == number;
         let Some(planned) = wanted.iter().find(is_it) else { return };
         let death = Death { planned: planned.clone(), written: going.written, world: self.model.world(), going: going.clone() };
-        self.deaths.met.lock().unwrap_or_else(PoisonError::into_inner).push(death);
+        self.deaths.kept.lock().unwrap_or_else(PoisonError::into_inner).push(death);
     }
 }

@@ -108,9 +108,12 @@ impl Fault {
 
     /// Whether it may leave the run interrupted, to be resumed or undone.
     pub const fn interrupts(self, op: &Op) -> bool {
-        self.ends_the_process()
-            || matches!(self, Self::NoAnswer)
-            || op.is_known_by_its_answer_only() && matches!(self, Self::LostBefore | Self::LostAfter)
+        self.ends_the_process() || matches!(self, Self::NoAnswer) || op.is_known_by_its_answer_only() && self.breaks_the_connection()
+    }
+
+    /// Whether the answer of a call is lost.
+    const fn breaks_the_connection(self) -> bool {
+        matches!(self, Self::LostBefore | Self::LostAfter | Self::LostHalfway | Self::CutOff | Self::Gone | Self::Reboots | Self::Dies)
     }
 
     /// What can go wrong with a call of this op. What reads for a guard is lost like anything else.

@@ -52,6 +52,14 @@ impl Story {
         shorter.faults.remove(index);
         shorter
     }
+
+    /// The same story without its last fault.
+    #[must_use]
+    pub fn before(&self) -> Self {
+        let mut shorter = self.clone();
+        shorter.faults.pop();
+        shorter
+    }
 }
 
 impl fmt::Display for Site {

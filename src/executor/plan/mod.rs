@@ -294,12 +294,18 @@ mod tests {
             seconds: 0.0,
         };
         let call = Key::call("", 1);
-        let plan = saved(&[record(call.clone()), record(call.undo(0))]);
-        let PlanFile { run, script, arguments, .. } = made(&[]);
-        assert_eq!((&plan.run, &plan.script, &plan.arguments), (&run, &script, &arguments));
-        let [pause] = &plan.calls[..] else { panic!("what undoes is no part of it: {:?}", plan.calls) };
-        assert_eq!((&pause.key, pause.words.as_str(), pause.origin.line), (&call, "pause 1s", 3));
-        assert_eq!((&pause.op, pause.assumed.as_deref()), (&record(call.clone()).op.canonical(), Some("it takes a second")));
+        let records = [record(call.clone()), record(call.undo(0))];
+        let host = Surveyed::new(&Host::parse("h1").expect("valid"), &ProjectName::default(), None);
+        let made = PlanFile { fleet: vec![host], simulated: true, ..made(&records) };
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("release.plan");
+        made.write(&file).expect("writes");
+        let PlanFile { format, podlift, run, made, by, script, arguments, sources, simulated, fleet, calls: _ } = made;
+        // What undoes is no part of it.
+        let calls = vec![PlannedCall::of(&records[0])];
+        let plan = PlanFile { format, podlift, run, made, by, script, arguments, sources, simulated, fleet, calls };
+        assert_eq!(PlanFile::read(&file).expect("reads"), plan);
+        assert_eq!((plan.calls[0].words.as_str(), plan.calls[0].assumed.as_deref()), ("pause 1s", Some("it takes a second")));
     }
 
     #[test]
