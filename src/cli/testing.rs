@@ -34,7 +34,7 @@ pub struct Test {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least_one)]
     pub faults: usize,
     /// The most stories. Where there are more, the seed decides which are told.
-    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = at_least_two)]
     pub runs: usize,
     /// What decides which stories are told: the same seed, the same stories.
     #[arg(long, value_name = "S", default_value_t = 0)]
@@ -52,6 +52,13 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(0) => Err("at least one is needed: with none nothing is tried".into()),
         Ok(count) => Ok(count),
         Err(_) => Err("it is a whole number from 1".into()),
+    }
+}
+
+fn at_least_two(text: &str) -> Result<usize, String> {
+    match at_least_one(text)? {
+        1 => Err("at least two are needed: in the first nothing goes wrong".into()),
+        count => Ok(count),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     executor::{Recorded, faults::Story, settle::PATIENCE},
     failure::Failure,
     script::{SecretNames, diagnostics::Diagnostic},
-    terminal::{Conclusion, Printer, proof, words},
+    terminal::{Conclusion, Printer, clean, proof, words},
     world::watch::Rules,
 };
 
@@ -64,6 +64,14 @@ pub fn run(options: &cli::Test, printer: &Printer) -> Exit {
     for finding in &findings {
         printer.data(told(options, finding, printer));
     }
+    if let Some(proof) = proof.as_ref().filter(|proof| !proof.idle.is_empty()) {
+        let style = printer.style();
+        printer.tell(format!(
+            "{} where nothing goes wrong, this runs in the end without traffic: {}",
+            style.warning("!"),
+            proof.idle.join(", ")
+        ));
+    }
     let script = options.script.display();
     let (end, next) = match &proof {
         None if holds => (format!("in this story everything holds ({})", exit_word(findings.first())), None),
@@ -71,7 +79,7 @@ pub fn run(options: &cli::Test, printer: &Printer) -> Exit {
         Some(proof) if holds => (format!("{script} holds in {}", extent(proof)), Some(ends(proof))),
         Some(proof) => {
             let end = format!("{script} does not hold: a rule is broken in {} of {}", proof.broken, extent(proof));
-            (end, Some("the shortest of each kind are told above".to_owned()))
+            (end, Some(broken(proof, findings.len())))
         }
     };
     printer.tell(Conclusion { good: holds, end, took, next }.render(printer.style()));
@@ -84,7 +92,10 @@ fn refuse(options: &cli::Test, printer: &Printer, subject: &Subject, unprovable:
         Unprovable::Fails(diagnostic) => {
             let message = format!("the script fails where nothing goes wrong: {}", diagnostic.message);
             let mut diagnostic = complaint::harmless(Diagnostic { message, ..*diagnostic });
-            diagnostic.hints.push("it is run twice with the arguments given here, the first time on an empty fleet".into());
+            if diagnostic.hints.is_empty() {
+                let what = "it is run with the arguments given here, first on an empty fleet, to make what the tests begin with (`given` says it otherwise)";
+                diagnostic.hints.push(what.into());
+            }
             diagnostic
         }
         Unprovable::Missed(failure) => complaint::harmless(Diagnostic::of_failure(&failure, subject.script.sources())),
@@ -149,8 +160,14 @@ fn told(options: &cli::Test, finding: &Finding, printer: &Printer) -> String {
         Some(breach) => style.bad(format!("✗ {}: {}", breach.rule, breach.what)),
         None => style.good("✓ everything holds"),
     };
+    let differences = finding.breaches.first().iter().flat_map(|breach| &breach.differences).fold(String::new(), |lines, line| {
+        let line = clean::line(line);
+        let line = if line.starts_with('-') { style.bad(line) } else { style.good(line) };
+        format!("{lines}\n    {line}")
+    });
     let end = finding.why.as_ref().map(|why| format!("\n  the run failed: {why}")).unwrap_or_default();
-    let steps = proof::timeline(&finding.steps, finding.start, style);
+    let end = format!("{differences}{end}");
+    let steps = proof::timeline(&finding.steps, finding.start, options.story.is_some(), style);
     format!("{head}{end}\n{steps}\n  told again by: {}\n", style.code(command(options, &finding.story)))
 }
 
@@ -173,6 +190,12 @@ fn extent(proof: &Proof) -> String {
     };
     let stories = if proof.stories == 1 { "1 story".to_owned() } else { format!("{} stories", proof.stories) };
     format!("{stories}: {how}")
+}
+
+/// Which rules were broken how often, and how much of it is told.
+fn broken(proof: &Proof, told: usize) -> String {
+    let rules = proof.by_rule.iter().map(|(rule, count)| format!("{rule} in {count}")).collect::<Vec<_>>().join(", ");
+    format!("{rules}; {told} of {} of stories told above, as short as they get", words::count(proof.kinds, "kind"))
 }
 
 /// How the stories ended.
@@ -210,7 +233,7 @@ fn as_json(options: &cli::Test, proof: Option<&Proof>, findings: &[Finding], exi
     };
     let extent = proof.map(|proof| {
         json!({
-            "stories": proof.stories, "missed": proof.missed, "broken": proof.broken, "by_faults": proof.by_faults, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
+            "stories": proof.stories, "missed": proof.missed, "broken": proof.broken, "by_rule": proof.by_rule, "kinds": proof.kinds, "idle": proof.idle, "by_faults": proof.by_faults, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
             "all_single": proof.all_single, "all_pairs": proof.all_pairs, "exits": proof.exits, "seed": options.seed,
         })
     });

@@ -64,16 +64,16 @@ struct Row {
 }
 
 /// The steps of a story by time, host and line of the script, from `start` on. What is tried again and again is told once, and of a
-/// long story what goes wrong, with the step before and the one after it.
-pub fn timeline(steps: &[Step], start: Period, style: Style) -> String {
+/// long story what goes wrong, with the step before and the one after it, unless the `whole` of it is wanted.
+pub fn timeline(steps: &[Step], start: Period, whole: bool, style: Style) -> String {
     let mut rows: Vec<Row> = Vec::new();
     for step in steps.iter().filter(|step| !is_rest(step)) {
         let row = Row {
             at: since(step.at, start),
             host: step.host.as_ref().map(|host| clean::line(host.as_str())).unwrap_or_default(),
             place: step.origin.as_ref().map(|origin| clean::line(&origin.to_string())).unwrap_or_default(),
-            words: told(&step.what, style),
-            matters: !matches!(&step.what, What::Op(_, None)),
+            words: told(step, style),
+            matters: !matches!(&step.what, What::Op(_, None) | What::Said(_, false)),
         };
         let is_again = |known: &Row| (&known.host, &known.place, &known.words) == (&row.host, &row.place, &row.words);
         if !rows.last().is_some_and(is_again) {
@@ -81,8 +81,13 @@ pub fn timeline(steps: &[Step], start: Period, style: Style) -> String {
         }
     }
     let matters = |index: Option<usize>| index.and_then(|index| rows.get(index)).is_some_and(|row| row.matters);
-    let is_told =
-        |index: usize| rows.len() <= SHORT || matters(Some(index)) || matters(index.checked_sub(1)) || matters(index.checked_add(1));
+    let is_whole = whole || rows.len() <= SHORT;
+    let is_near = |index: usize| is_whole || matters(Some(index)) || matters(index.checked_sub(1)) || matters(index.checked_add(1));
+    // One step takes no more room than the line that would stand for it.
+    let is_told = |index: usize| {
+        let beside = [index.checked_sub(1), index.checked_add(1).filter(|index| *index < rows.len())];
+        is_near(index) || beside.into_iter().flatten().all(is_near)
+    };
     let width = |of: fn(&Row) -> &str| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0);
     let (at, host, place) = (width(|row| &row.at), width(|row| &row.host), width(|row| &row.place));
     let mut lines = Vec::new();
@@ -111,10 +116,14 @@ fn is_rest(step: &Step) -> bool {
     matches!(&step.what, What::Op(words, None) if words.starts_with("pause "))
 }
 
-fn told(what: &What, style: Style) -> String {
-    match what {
-        What::Op(words, None) => clean::line(words),
-        What::Op(words, Some(why)) => format!("{}: {}", clean::line(words), style.warning(clean::line(why))),
+fn told(step: &Step, style: Style) -> String {
+    let undoes = if step.key.starts_with("undo/") { "undo: " } else { "" };
+    match &step.what {
+        What::Op(words, None) => format!("{undoes}{}", clean::line(words)),
+        What::Op(words, Some(why)) => format!("{undoes}{}: {}", clean::line(words), style.warning(clean::line(why))),
+        What::Said(text, false) => style.faint(clean::line(text)),
+        What::Said(text, true) => style.warning(clean::line(text)),
+        What::GoesOn(command) => style.warning(format!("! another machine goes on: podlift {command}")),
         What::Fault(fault) => style.warning(format!("! {}", fault.told())),
         What::Back => style.warning("! the host is there again"),
         What::Breach(breach) => style.bad(format!("✗ {}: {}", breach.rule, clean::line(&breach.what))),
@@ -133,6 +142,8 @@ pub fn steps(steps: &[Step], start: Period) -> Value {
             What::Op(words, why) => ("op", words.clone(), why.clone()),
             What::Fault(fault) => ("fault", fault.word().to_owned(), None),
             What::Back => ("back", "the host is there again".to_owned(), None),
+            What::GoesOn(command) => ("goes_on", format!("podlift {command}"), None),
+            What::Said(text, is_warning) => (if *is_warning { "warn" } else { "info" }, text.clone(), None),
             What::Breach(breach) => ("breach", format!("{}: {}", breach.rule, breach.what), None),
         };
         json!({ "milliseconds": milliseconds, "host": step.host, "key": step.key, "origin": step.origin, "kind": kind, "text": text, "failed": why })
@@ -165,7 +176,7 @@ mod tests {
             step(6, Some("10.0.0.1"), away()),
             Step { origin: None, ..step(36, None, What::Breach(Breach::new("ending", "a lease is left"))) },
         ];
-        let text = timeline(&steps, Period::seconds(30), Style::PLAIN);
+        let text = timeline(&steps, Period::seconds(30), false, Style::PLAIN);
         assert_eq!(
             text,
             "   4s  10.0.0.1  deploy.rhai:14  ! the host is cut off for good\n   \
@@ -180,7 +191,7 @@ mod tests {
         let mut steps: Vec<Step> = (0..20).map(done).collect();
         steps.insert(5, step(5, Some("h1"), What::Fault(Fault::Fails)));
         steps.push(step(20, Some("h1"), What::Breach(Breach::new("dropped", "it had traffic"))));
-        let text = timeline(&steps, Period::seconds(30), Style::PLAIN);
+        let text = timeline(&steps, Period::seconds(30), false, Style::PLAIN);
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         assert_eq!(lines.len(), 7, "{text}");
         assert_eq!((lines[0], lines[4]), ("…  4 steps", "…  13 steps"));

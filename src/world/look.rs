@@ -31,7 +31,7 @@ impl World {
     }
 
     /// The largest weight that a proxy gives a container's release.
-    fn weight(&self, host: &crate::model::HostName, container: &crate::model::Container) -> u64 {
+    pub(super) fn weight(&self, host: &crate::model::HostName, container: &crate::model::Container) -> u64 {
         let tables = self.hosts.values().filter_map(|known| known.state.routes.get(&container.service));
         tables.map(|table| table.weight_of(host, &container.name)).max().unwrap_or_default()
     }

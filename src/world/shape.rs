@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::World;
-use crate::model::{ContainerState, HostState, RunId};
+use crate::model::{Container, ContainerState, HostName, HostState, ProjectName, RouteTable, RunId, ServiceName, Version};
 
 /// What there is of a project's services on each host, and of what the script has done to a database or by a command, a line each, in
 /// order; places with nothing are left out.
@@ -21,7 +21,58 @@ impl World {
         shape.retain(|_, lines| !lines.is_empty());
         shape
     }
+
+    /// Of each service of which releases that this run has made serve beside others: which serves where. One without a proxy serves
+    /// where its containers run.
+    pub fn mixed(&self, run: &RunId) -> Vec<String> {
+        let mut services: BTreeMap<(&ProjectName, &ServiceName), Serving<'_>> = BTreeMap::new();
+        for table in self.hosts.values().flat_map(|host| host.state.routes.values()) {
+            let serving = services.entry((&table.project, &table.service)).or_default();
+            for (host, share) in table.shares.iter().flat_map(|(host, shares)| shares.iter().map(move |share| (host, share))) {
+                if share.weight > 0 {
+                    serving.entry((share.release.run == *run, &share.release.version)).or_default().insert(host);
+                }
+            }
+        }
+        let has_routes: BTreeSet<_> = services.keys().copied().collect();
+        for (host, container) in self.hosts.iter().flat_map(|(name, host)| host.state.containers.values().map(move |one| (name, one))) {
+            let service = (&container.project, &container.service);
+            if container.is_running() && !has_routes.contains(&service) {
+                let serving = services.entry(service).or_default();
+                serving.entry((container.run == *run, &container.version)).or_default().insert(host);
+            }
+        }
+        let is_mixed = |serving: &Serving<'_>| serving.keys().any(|(is_new, _)| *is_new) && serving.keys().any(|(is_new, _)| !is_new);
+        let names = |hosts: &BTreeSet<&HostName>| hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let told = |serving: Serving<'_>| {
+            let each = serving.iter().rev().map(|((_, version), hosts)| format!("{version} serves on {}", names(hosts)));
+            each.collect::<Vec<_>>().join("; ")
+        };
+        let mixed = services.into_iter().filter(|(_, serving)| is_mixed(serving));
+        mixed.map(|((_, service), serving)| format!("{service}: {}", told(serving))).collect()
+    }
+
+    /// Containers of services with a proxy that run and get no traffic, by host and release.
+    pub fn idle(&self) -> Vec<String> {
+        let is_routed = |container: &Container| {
+            let is_its = |table: &RouteTable| table.project == container.project && table.service == container.service;
+            self.hosts.values().flat_map(|host| host.state.routes.values()).any(is_its)
+        };
+        let mut idle: BTreeMap<(&HostName, &ServiceName, &Version), usize> = BTreeMap::new();
+        for (name, host) in &self.hosts {
+            for container in host.state.containers.values().filter(|one| one.is_running() && is_routed(one)) {
+                if self.weight(name, container) == 0 {
+                    *idle.entry((name, &container.service, &container.version)).or_default() += 1;
+                }
+            }
+        }
+        let told = |((host, service, version), count)| format!("{count} × {service} {version} on {host}");
+        idle.into_iter().map(told).collect()
+    }
 }
+
+/// The releases that serve, by whether the run has made them, and where.
+type Serving<'a> = BTreeMap<(bool, &'a Version), BTreeSet<&'a HostName>>;
 
 fn lines(state: &HostState, run: &RunId, answers: bool) -> Vec<String> {
     let age = |of: &RunId| if of == run { "new" } else { "old" };
@@ -56,17 +107,45 @@ fn lines(state: &HostState, run: &RunId, answers: bool) -> Vec<String> {
     lines
 }
 
-/// How one shape differs from another, a line each: `place: what is missing or too much`.
-pub fn differences(found: &Shape, expected: &Shape) -> Vec<String> {
-    let mut told = Vec::new();
+/// How one shape differs from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The host, or the database.
+    pub place: String,
+    /// What is there.
+    pub line: String,
+    /// Whether it is missing, or else too much.
+    pub is_missing: bool,
+}
+
+/// How one shape differs from another, by place.
+pub fn differences(found: &Shape, expected: &Shape) -> Vec<Difference> {
+    let mut all = Vec::new();
     let places: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
     for place in places {
         let none = Vec::new();
         let (found, expected) = (found.get(place).unwrap_or(&none), expected.get(place).unwrap_or(&none));
-        told.extend(beyond(found, expected).into_iter().map(|line| format!("{place}: {line}")));
-        told.extend(beyond(expected, found).into_iter().map(|line| format!("{place}: not {line}")));
+        let difference = |is_missing| move |line| Difference { place: place.clone(), line, is_missing };
+        all.extend(beyond(found, expected).into_iter().map(difference(false)));
+        all.extend(beyond(expected, found).into_iter().map(difference(true)));
     }
-    told
+    all
+}
+
+/// Differences in words, alike ones once.
+pub fn told(differences: &[Difference]) -> Vec<String> {
+    let mut counted: Vec<(&Difference, usize)> = Vec::new();
+    for difference in differences {
+        match counted.iter_mut().find(|(known, _)| *known == difference) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((difference, 1)),
+        }
+    }
+    let word = |(Difference { place, line, is_missing }, count): (&Difference, usize)| {
+        let times = if count > 1 { format!("{count} × ") } else { String::new() };
+        format!("{} {place}: {times}{line}", if *is_missing { "-" } else { "+" })
+    };
+    counted.into_iter().map(word).collect()
 }
 
 /// The lines that are in `lines` more often than in `known`.

@@ -7,7 +7,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::{ModelledHost, World};
+use super::{
+    ModelledHost, World,
+    shape::{Difference, told},
+};
 use crate::{
     model::{Container, ContainerName, HostName, Lease, Period, ProjectName, ReleaseId, RunId, ServiceName},
     op::{Op, Outcome},
@@ -34,7 +37,9 @@ pub struct Rules {
     pub lease: bool,
     /// No op takes away from a schema what code that still runs may need.
     pub schema: bool,
-    /// The end is all-new, all-old, or reported as mixed; nothing is left over.
+    /// A run that says it is done leaves no release of a service beside that which it has deployed.
+    pub mixed: bool,
+    /// What is there in the end is what the run says; nothing is left over.
     pub ending: bool,
 }
 
@@ -48,6 +53,7 @@ impl Default for Rules {
             versions: Some(2),
             lease: true,
             schema: true,
+            mixed: true,
             ending: true,
         }
     }
@@ -70,12 +76,21 @@ pub struct Breach {
     pub rule: String,
     /// What broke it.
     pub what: String,
+    /// How what there is differs from what there should be: `+` is too much, `-` is missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<String>,
 }
 
 impl Breach {
     /// A breach of this rule.
     pub fn new(rule: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { rule: rule.into(), what: what.into() }
+        Self { rule: rule.into(), what: what.into(), differences: Vec::new() }
+    }
+
+    /// With what differs.
+    #[must_use]
+    pub fn differing(self, differences: &[Difference]) -> Self {
+        Self { differences: told(differences), ..self }
     }
 }
 

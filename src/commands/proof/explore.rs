@@ -84,6 +84,12 @@ pub struct Proof {
     pub findings: Vec<Finding>,
     /// In how many stories one was.
     pub broken: usize,
+    /// In how many stories each rule was broken.
+    pub by_rule: BTreeMap<String, usize>,
+    /// How many kinds of stories broke a rule: rules, with the faults that it took.
+    pub kinds: usize,
+    /// What runs in the end without traffic where nothing goes wrong.
+    pub idle: Vec<String>,
 }
 
 /// A story in which a rule was broken.
@@ -171,8 +177,9 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
     let (single, broken, exits) = (singles.len(), search.broken.len(), search.exits.clone());
     let (missed, by_faults) = (search.missed, search.by_faults.clone());
     let stories = search.told.load(Ordering::SeqCst) + 1 - missed;
-    let findings = search.findings();
-    Ok(Proof { stories, missed, single, by_faults, all_single, all_pairs, calls: whole.calls, took: whole.took, exits, findings, broken })
+    let (findings, by_rule, kinds) = (search.findings(), search.by_rule(), search.kinds().len());
+    let (calls, took, idle) = (whole.calls, whole.took, whole.world.idle());
+    Ok(Proof { stories, missed, single, by_faults, all_single, all_pairs, calls, took, exits, findings, broken, by_rule, kinds, idle })
 }
 
 /// Tells one story again.
@@ -221,7 +228,7 @@ pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits
     let first = Limits { calls: bounds.calls, steps: bounds.steps, new: None };
     let start = before(subject, &first).map_err(Unprovable::Fails)?;
     let whole = tell(subject, &start, &Story::default(), &first, Noted { sites: true, steps: false });
-    if whole.breaches.is_empty() && whole.exit != Some(Exit::Done) {
+    if whole.is_endless || whole.breaches.is_empty() && whole.exit != Some(Exit::Done) {
         return Err(Unprovable::Fails(Box::new(
             whole
                 .diagnostic
@@ -270,15 +277,21 @@ fn behind<'a>(story: &Story, sites: &'a [Arc<Met>]) -> &'a [Arc<Met>] {
 /// What is kept of each of a hundred thousand stories.
 struct End {
     exit: Option<Exit>,
-    breach: Option<Breach>,
+    /// The rules that were broken, each once.
+    broken: Vec<String>,
     /// Whether it says nothing, because a fault of it found no call.
     was_missed: bool,
 }
 
 impl End {
     fn of(told: &Told) -> Self {
-        let breach = told.breaches.first().cloned();
-        Self { exit: told.exit, was_missed: !told.missed.is_empty() && breach.is_none(), breach }
+        let mut broken: Vec<String> = Vec::new();
+        for Breach { rule, .. } in &told.breaches {
+            if !broken.contains(rule) {
+                broken.push(rule.clone());
+            }
+        }
+        Self { exit: told.exit, was_missed: !told.missed.is_empty() && broken.is_empty(), broken }
     }
 }
 
@@ -298,7 +311,8 @@ struct Search<'a> {
     met: Mutex<HashSet<Arc<Met>>>,
     /// Whether the script has invariants of its own: then every story is told from its beginning.
     is_asked: bool,
-    broken: Vec<(Story, Breach)>,
+    /// The stories in which rules were broken, and which.
+    broken: Vec<(Story, Vec<String>)>,
     missed: usize,
     exits: BTreeMap<&'static str, usize>,
     by_faults: BTreeMap<usize, usize>,
@@ -314,8 +328,8 @@ impl Search<'_> {
             *self.by_faults.entry(story.faults.len()).or_default() += 1;
         }
         *self.exits.entry(end.exit.map_or("died", Exit::word)).or_default() += 1;
-        if let Some(breach) = &end.breach {
-            self.broken.push((story.clone(), breach.clone()));
+        if !end.broken.is_empty() {
+            self.broken.push((story.clone(), end.broken.clone()));
         }
     }
 
@@ -363,20 +377,43 @@ impl Search<'_> {
         sites
     }
 
-    /// The shortest story of each kind of breach, told step by step.
-    fn findings(&self) -> Vec<Finding> {
-        let mut broken: Vec<&(Story, Breach)> = self.broken.iter().collect();
+    /// In how many stories each rule was broken.
+    fn by_rule(&self) -> BTreeMap<String, usize> {
+        let mut count = BTreeMap::new();
+        for rule in self.broken.iter().flat_map(|(_, rules)| rules) {
+            *count.entry(rule.clone()).or_default() += 1;
+        }
+        count
+    }
+
+    /// The shortest story of each kind, the first of each rule before all others.
+    fn kinds(&self) -> Vec<(&Story, &str)> {
+        let mut broken: Vec<&(Story, Vec<String>)> = self.broken.iter().collect();
         broken.sort_by_key(|(story, _)| story.faults.len());
-        let mut kinds = BTreeSet::new();
-        let mut findings: Vec<Finding> = Vec::new();
-        for (story, breach) in broken {
-            let words = story.faults.iter().map(|planned| planned.fault.word()).collect::<Vec<_>>();
-            if findings.len() == KINDS || !kinds.insert((breach.rule.clone(), words)) {
+        let (mut rules, mut known) = (BTreeSet::new(), BTreeSet::new());
+        let (mut first, mut others) = (Vec::new(), Vec::new());
+        for (story, rule) in broken.into_iter().flat_map(|(story, rules)| rules.iter().map(move |rule| (story, rule.as_str()))) {
+            let faults = story.faults.iter().map(|planned| planned.fault.word()).collect::<Vec<_>>();
+            if !known.insert((rule, faults)) {
                 continue;
             }
-            let story = self.shrunk(story.clone(), &breach.rule);
+            if rules.insert(rule) { first.push((story, rule)) } else { others.push((story, rule)) }
+        }
+        first.extend(others);
+        first
+    }
+
+    /// The stories of the first kinds, shrunk and told step by step. What broke the rule comes first.
+    fn findings(&self) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = Vec::new();
+        for (story, rule) in self.kinds() {
+            if findings.len() == KINDS {
+                break;
+            }
+            let story = self.shrunk(story.clone(), rule);
             if !findings.iter().any(|known| known.story == story) {
-                let told = tell(self.subject, self.start, &story, self.limits, Noted { steps: true, sites: false });
+                let mut told = tell(self.subject, self.start, &story, self.limits, Noted { steps: true, sites: false });
+                told.breaches.sort_by_key(|breach| breach.rule != rule);
                 findings.push(finding(story, told, self.start));
             }
         }

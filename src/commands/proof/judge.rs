@@ -5,7 +5,11 @@ use crate::{
     commands::exit::Exit,
     executor::faults::Faults,
     model::{Container, RunId},
-    world::{World, shape::differences, watch::Breach},
+    world::{
+        World,
+        shape::{Difference, differences},
+        watch::Breach,
+    },
 };
 
 /// How a tale ended, and what it is measured by.
@@ -28,6 +32,12 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
     {
         fleet.breach(Breach::new("schema", what));
     }
+    if rules.mixed && end.exit == Exit::Done {
+        for service in world.mixed(run) {
+            let what = format!("the run says that it is done, and the fleet is mixed: {service}");
+            fleet.breach(Breach::new("mixed", what));
+        }
+    }
     if !rules.ending {
         return;
     }
@@ -37,45 +47,49 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
     let old = committed.clone().unwrap_or_else(|| start.shape(run));
     let deleted = fleet.deleted();
     let left = but_for(&deleted, differences(&found, &old));
-    let broken = |what: String| fleet.breach(Breach::new("ending", what));
+    let broken = |what: String, differences: &[Difference]| fleet.breach(Breach::new("ending", what).differing(differences));
     match exit {
         Exit::Done => {
             let Some(new) = &limits.new else { return };
             let missing = but_for(&deleted, differences(&found, new));
             if !missing.is_empty() && !left.is_empty() {
-                broken(format!("the run says that it is done, and what there is differs from what it makes: {}", missing.join("; ")));
+                broken(
+                    "the run says that it is done, and what there is differs from what it makes where nothing goes wrong".into(),
+                    &missing,
+                );
             }
         }
         Exit::Error | Exit::Bad | Exit::Refused | Exit::Undone | Exit::Unreachable if !left.is_empty() => {
-            broken(format!(
-                "the run says that it left nothing ({}), and what there is differs from before: {}",
-                exit.word(),
-                left.join("; ")
-            ));
+            broken(format!("the run says that it left nothing ({}), and what there is differs from before", exit.word()), &left);
         }
         // What somebody else has deleted gets no traffic back.
         Exit::Mixed if deleted.iter().any(|container| container.run != *run) => {}
         Exit::Mixed if left.is_empty() && committed.is_none() => {
-            broken("the run says that it is mixed, and there is what there was before".into());
+            broken("the run says that it is mixed, and there is what there was before".into(), &[]);
         }
         // What was committed on the way stays, as the script said; and what was deleted behind that, nothing brings back.
-        Exit::Mixed if left.iter().all(|line| line.contains(": not ") && line.ends_with(" stopped")) => {}
+        Exit::Mixed if left.iter().all(|one| one.is_missing && one.line.ends_with(" stopped")) => {}
         Exit::Mixed | Exit::Interrupted => {
             let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-            broken(format!(
-                "with every host there and nothing going wrong, it cannot be taken back{why}; what differs from before: {}",
-                left.join("; ")
-            ));
+            broken(
+                format!("with every host there and nothing going wrong, it cannot be taken back{why}; what there is differs from before"),
+                &left,
+            );
         }
         _ => {}
     }
 }
 
 /// These differences but for containers that are missing because somebody else has deleted them.
-fn but_for(deleted: &[Container], mut differences: Vec<String>) -> Vec<String> {
+fn but_for(deleted: &[Container], mut differences: Vec<Difference>) -> Vec<Difference> {
     for container in deleted {
-        let missing = format!("{}: not {} {} (", container.host, container.service, container.version);
-        let is_it = |line: &String| line.starts_with(&missing) && [" running", " stopped"].iter().any(|state| line.ends_with(state));
+        let missing = format!("{} {} (", container.service, container.version);
+        let is_it = |one: &Difference| {
+            one.is_missing
+                && one.place == container.host.as_str()
+                && one.line.starts_with(&missing)
+                && [" running", " stopped"].iter().any(|state| one.line.ends_with(state))
+        };
         if let Some(index) = differences.iter().position(is_it) {
             differences.remove(index);
         }

@@ -21,7 +21,7 @@ use crate::{
         work::{Finished, Manner, Work},
     },
     executor::{
-        Branches, Cancellation, Event, Executor, Model, Narrator, Recorded, RunInfo, Terms,
+        Branches, Cancellation, Event, Executor, Level, Model, Narrator, Recorded, RunInfo, Terms,
         faults::{Death, Faults, Met, Mortal, Noted, Planned, Step, Story, Then},
         record::{Answer, Decide, in_script_order},
     },
@@ -80,6 +80,8 @@ pub struct Told {
     pub took: Period,
     /// Whether the script has invariants of its own.
     pub is_asked: bool,
+    /// Whether the run was ended because it went on and on.
+    pub is_endless: bool,
     /// The fleet at the end.
     pub world: World,
 }
@@ -181,6 +183,7 @@ struct Tale<'a> {
     /// How the script failed the first time that it did.
     diagnostic: Mutex<Option<Diagnostic>>,
     test: Arc<Test>,
+    narrator: Arc<dyn Narrator>,
     standing: Standing,
     parts: Vec<Part>,
 }
@@ -206,6 +209,7 @@ impl<'a> Tale<'a> {
 
     fn with(subject: &'a Subject, fleet: Faults<Arc<Desk>>, story: &Story, limits: &Limits, name: &str) -> Self {
         let fleet = Arc::new(fleet);
+        let narrator: Arc<dyn Narrator> = if fleet.notes_steps() { Arc::new(Listening(fleet.clone())) } else { Arc::new(Deaf) };
         let started = format!("2026-01-0{}T00:00:00Z", if name == BEFORE { 1 } else { 2 });
         let run = Arc::new(RunInfo { id: id(name), operator: OPERATOR.into(), started });
         let test = Arc::new(Test::new(fleet.clone(), run.id.clone()));
@@ -224,6 +228,7 @@ impl<'a> Tale<'a> {
             spent: 0,
             diagnostic: Mutex::default(),
             test,
+            narrator,
             standing,
             parts: Vec::new(),
         }
@@ -255,8 +260,8 @@ impl<'a> Tale<'a> {
                     if let Life::Refused(_) = &ended {
                         self.fleet.wait_for_others();
                     }
-                    self.fleet.revive();
                     standing.how = if story.then == Then::Resume && standing.how != How::Undo { How::Resume } else { How::Undo };
+                    self.fleet.revive(if standing.how == How::Undo { "undo" } else { "resume" });
                 }
                 Life::Ended(Exit::Mixed, _) if !is_last && !self.fleet.is_calm() => {
                     // It is said to be mixed. Once all trouble has ended it can be taken back.
@@ -302,6 +307,7 @@ impl<'a> Tale<'a> {
             calls: self.fleet.calls(),
             spent: self.spent,
             is_asked: self.test.is_asked(),
+            is_endless: self.fleet.is_endless(),
             took: Period::milliseconds(world.clock().as_milliseconds() - start.clock().as_milliseconds()),
             world,
         }
@@ -328,7 +334,7 @@ impl<'a> Tale<'a> {
         };
         let decide: Arc<dyn Decide> = Arc::new(Truth { fleet: self.fleet.clone(), how });
         let terms = Terms { patience: self.subject.patience, branches: Branches::InOrder, ..Terms::default() };
-        let stack = Stack::journaled(None, within, Arc::new(Deaf), journal.clone(), decide.clone(), terms);
+        let stack = Stack::journaled(None, within, self.narrator.clone(), journal.clone(), decide.clone(), terms);
         let cancellation = if how == How::Undo { Cancellation::default() } else { Cancellation::within(self.steps) };
         if let Err(refused) = self.begin(&stack, &journal, how, &cancellation) {
             return if self.fleet.is_dead() { Life::Died } else { Life::Refused(Some(refused)) };
@@ -362,7 +368,7 @@ impl<'a> Tale<'a> {
         let run = ScriptRun {
             arguments: self.subject.arguments.clone(),
             executor: work.stack.executor(),
-            narrator: Arc::new(Deaf),
+            narrator: self.narrator.clone(),
             run: self.run.clone(),
             branches: work.stack.branches(),
             cancellation: cancellation.clone(),
@@ -371,6 +377,11 @@ impl<'a> Tale<'a> {
         let ended = self.subject.script.test(run, &tested);
         if cancellation.is_spent() {
             self.fleet.exhaust();
+        }
+        if let (true, Err(ended)) = (self.fleet.is_endless(), &ended) {
+            let message = self.endless(cancellation);
+            let diagnostic = Diagnostic { message, hints: Vec::new(), ..ended.diagnostic.clone() };
+            self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(diagnostic);
         }
         // A dead machine does nothing more.
         if self.fleet.is_dead() || self.fleet.is_endless() {
@@ -388,6 +399,14 @@ impl<'a> Tale<'a> {
         }
         let why = why.or_else(|| (!finished.counts.left_out.is_empty()).then(|| "hosts were left out".to_owned()));
         Some((finished, why))
+    }
+
+    /// What is told of a script that was stopped because it went on and on.
+    fn endless(&self, cancellation: &Cancellation) -> String {
+        if cancellation.is_spent() {
+            return format!("the script does not come to its end: its own code took more than {} steps", self.steps);
+        }
+        format!("the script does not come to its end: it made more than {} calls", self.fleet.calls().saturating_sub(1))
     }
 
     fn undoes(&self, work: &Work<'_>, cancellation: &Cancellation) -> Option<(Finished, Option<String>)> {
@@ -430,8 +449,22 @@ impl Decide for Truth {
     }
 }
 
+/// Listens to a run of which no steps are noted.
 struct Deaf;
 
 impl Narrator for Deaf {
     fn tell(&self, _: Event<'_>) {}
+}
+
+/// Notes what the script says, and calls that fail, among the steps of the story.
+struct Listening(Arc<Faults<Arc<Desk>>>);
+
+impl Narrator for Listening {
+    fn tell(&self, event: Event<'_>) {
+        match event {
+            Event::Said { level, text, origin } => self.0.said(text, level == Level::Warn, origin),
+            Event::Failed { call, failure, .. } => self.0.failed(call, failure),
+            _ => {}
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What each fault does to a call and to the fleet.
 
-use super::{Fault, Faults, Going, What, place};
+use super::{Fault, Faults, Going, What, place, words};
 use crate::{
     executor::{Call, Executor, Outcome, Source, confirm::unanswered},
     failure::{Failure, FailureKind},
@@ -120,7 +120,7 @@ impl<S: Source> Faults<S> {
         let (at, breaches) =
             self.model.with(|world| (world.clock(), going.watch.look(&call.op, result.as_ref().ok(), &call.run.id, world)));
         let why = result.as_ref().err().map(|failure| failure.message.clone());
-        going.step(at, host, Some(place(call)), || What::Op(format!("{} {}", call.op.verb(), call.op.describe()), why));
+        going.step(at, host, Some(place(call)), || What::Op(words(call), why));
         for breach in breaches {
             going.breached(at, Some(call), breach);
         }

@@ -64,6 +64,10 @@ pub enum What {
     Fault(Fault),
     /// A host can be reached again.
     Back,
+    /// Another machine goes on with the run: the command that it does.
+    GoesOn(&'static str),
+    /// The script said something, and whether it was a warning.
+    Said(String, bool),
     /// A rule was broken.
     Breach(Breach),
 }
@@ -164,15 +168,41 @@ impl<S: Source> Faults<S> {
         self.model.world()
     }
 
+    /// Whether its steps are noted.
+    pub fn notes_steps(&self) -> bool {
+        self.lock().noted.steps
+    }
+
     /// Whether the operator's machine is dead.
     pub fn is_dead(&self) -> bool {
         self.is_dead.load(Ordering::SeqCst)
     }
 
-    /// Another machine goes on.
-    pub fn revive(&self) {
-        self.lock().was_left = true;
+    /// Another machine goes on, with this command.
+    pub fn revive(&self, command: &'static str) {
+        let at = self.model.with(|world| world.clock());
+        let mut going = self.lock();
+        going.was_left = true;
+        going.step(at, None, None, || What::GoesOn(command));
         self.is_dead.store(false, Ordering::SeqCst);
+    }
+
+    /// Takes note of what the script said.
+    pub fn said(&self, text: &str, is_warning: bool, origin: &Origin) {
+        let at = self.model.with(|world| world.clock());
+        self.lock().step(at, None, Some(("", origin)), || What::Said(text.to_owned(), is_warning));
+    }
+
+    /// Takes note of a call that failed, where its own op is not what failed last: something that it read first did.
+    pub fn failed(&self, call: &Call, failure: &Failure) {
+        let at = self.model.with(|world| world.clock());
+        let mut going = self.lock();
+        let is_it = |step: &Step| step.key == call.key.as_str() && matches!(step.what, What::Op(_, Some(_)));
+        if self.is_dead() || going.steps.last().is_some_and(is_it) {
+            return;
+        }
+        let host = call.op.host().map(|host| &host.name);
+        going.step(at, host, Some(place(call)), || What::Op(words(call), Some(failure.message.clone())));
     }
 
     /// Lets the time pass in which another run, which has the lease, comes to its end.
@@ -377,6 +407,11 @@ impl Going {
         self.step(at, host, of.map(place), || What::Breach(breach.clone()));
         self.breaches.push(breach);
     }
+}
+
+/// What a call does, in words.
+fn words(call: &Call) -> String {
+    format!("{} {}", call.op.verb(), call.op.describe())
 }
 
 /// A call's key, and its place in the script.

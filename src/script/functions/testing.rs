@@ -75,6 +75,7 @@ fn invariants(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic,
             rules.healthy = options.bool("healthy").unwrap_or(rules.healthy);
             rules.lease = options.bool("lease").unwrap_or(rules.lease);
             rules.schema = options.bool("schema").unwrap_or(rules.schema);
+            rules.mixed = options.bool("mixed").unwrap_or(rules.mixed);
             rules.ending = options.bool("ending").unwrap_or(rules.ending);
             rules.versions = options.whole("versions").or(rules.versions);
             rules.min_capacity = least.or(rules.min_capacity);

@@ -50,7 +50,11 @@ fn an_undo_that_does_not_take_its_migration_back_is_found() {
     ] {
         let proof = proof(&migrated(statement, undo));
         let first = proof.findings.first().unwrap_or_else(|| panic!("{undo} is taken for right"));
-        assert!(first.breaches.iter().any(|breach| breach.rule == "ending" && breach.what.contains(left)), "{:?}", first.breaches);
+        assert!(
+            first.breaches.iter().any(|breach| breach.rule == "ending" && breach.differences.iter().any(|line| line.contains(left))),
+            "{:?}",
+            first.breaches
+        );
         assert_eq!(first.story.faults.len(), 1);
     }
 }
@@ -113,8 +117,8 @@ fn what_a_command_did_is_taken_back_with_the_run() {
     let held = proof(&with(&on_one_host()));
     assert!(held.findings.is_empty(), "{}", told(&held));
     let proof = proof(&Subject { around: forgetful, ..with(&on_one_host()) });
-    let what: Vec<&str> = proof.findings.iter().map(|finding| finding.breaches[0].what.as_str()).collect();
-    assert!(what.iter().any(|what| what.contains("10.0.0.1: what `migrate up` did stands")), "{what:?}");
+    let what: Vec<&String> = proof.findings.iter().flat_map(|finding| &finding.breaches[0].differences).collect();
+    assert!(what.iter().any(|what| *what == "+ 10.0.0.1: what `migrate up` did stands"), "{what:?}");
 }
 
 #[test]
