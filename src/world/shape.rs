@@ -22,8 +22,8 @@ impl World {
         shape
     }
 
-    /// Of each service of which releases that this run has made serve beside others: which serves where. One without a proxy serves
-    /// where its containers run.
+    /// Of each service of which releases that this run has made serve beside other versions: which serves where. One without a proxy
+    /// serves where its containers run.
     pub fn mixed(&self, run: &RunId) -> Vec<String> {
         let mut services: BTreeMap<(&ProjectName, &ServiceName), Serving<'_>> = BTreeMap::new();
         for table in self.hosts.values().flat_map(|host| host.state.routes.values()) {
@@ -42,7 +42,13 @@ impl World {
                 serving.entry((container.run == *run, &container.version)).or_default().insert(host);
             }
         }
-        let is_mixed = |serving: &Serving<'_>| serving.keys().any(|(is_new, _)| *is_new) && serving.keys().any(|(is_new, _)| !is_new);
+        // A host that joins gets what the others have.
+        let is_mixed = |serving: &Serving<'_>| {
+            let of =
+                |new: bool| serving.keys().filter(move |(is_new, _)| *is_new == new).map(|(_, version)| version).collect::<BTreeSet<_>>();
+            let (new, old) = (of(true), of(false));
+            !new.is_empty() && !old.is_subset(&new)
+        };
         let names = |hosts: &BTreeSet<&HostName>| hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let told = |serving: Serving<'_>| {
             let each = serving.iter().rev().map(|((_, version), hosts)| format!("{version} serves on {}", names(hosts)));

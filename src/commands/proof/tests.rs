@@ -168,6 +168,8 @@ fn a_host_that_is_always_skipped_needs_no_fault_to_be_found() {
     let told = "the run says that it is done, and the fleet is mixed: web: v2 serves on 10.0.0.1; before serves on 10.0.0.2";
     assert_eq!(what, told);
     assert_eq!((mixed.by_rule.get("mixed"), mixed.kinds), (Some(&1), 1));
+    let joined = "given(|| rolling::deploy(web, img, [fleet[0]]));\nrolling::join(web, [fleet[0]], fleet[1]);";
+    assert!(prove(&subject(joined), &bounds, &|_, _| {}).expect("it works").findings.is_empty(), "both have the same");
     assert!(prove(&subject(&script("invariants(#{ mixed: false });")), &bounds, &|_, _| {}).expect("it works").findings.is_empty());
 }
 
