@@ -437,10 +437,12 @@ struct Truth {
 
 impl Decide for Truth {
     fn decide(&self, intent: &Intent) -> Answer {
-        match (self.fleet.was_done(intent.asked.key.as_str()), self.how) {
-            (true, _) => Answer::Done,
-            (false, How::Undo) => Answer::Skip,
-            (false, How::Run | How::Resume) => Answer::Redo,
+        let key = &intent.asked.key;
+        match self.how {
+            _ if self.fleet.was_done(key.as_str()) => Answer::Done,
+            // What was not done need not be taken back; what takes something back has to be done.
+            How::Undo if !key.is_undo() => Answer::Skip,
+            How::Undo | How::Run | How::Resume => Answer::Redo,
         }
     }
 

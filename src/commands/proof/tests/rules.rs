@@ -165,3 +165,13 @@ fn a_retry_without_an_end_is_found_and_no_hang() {
         assert!(matches!(outcome, Err(Unprovable::Fails(_))), "{endless}: it comes to no end by itself");
     }
 }
+
+#[test]
+fn an_undo_command_whose_connection_breaks_before_it_is_done_is_done_by_the_next_undo() {
+    let subject = subject("hook(fleet[0], \"stop taking\", #{ undo: \"take again\" });\nhook(fleet[0], \"go on\");");
+    for fault in ["lost-before", "lost-after", "cut-off", "gone", "reboots", "dies"] {
+        let story = format!("4:hook:fails, undo/3.0:hook:{fault}").parse().expect("a story");
+        let told = retell(&subject, &story, &SINGLE).unwrap_or_else(|error| panic!("{error:?}"));
+        assert!(told.breaches.is_empty(), "{story}: {:#?} {:#?}", told.breaches, told.steps);
+    }
+}
