@@ -71,6 +71,7 @@ impl<E: Executor> Executor for Settle<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
         let (mut rest, mut rested, mut since) = (FIRST, Period::default(), None);
         let (mut inverse, mut was_lost, mut was_sent, mut half_done) = (Inverse::default(), false, false, false);
+        let mut asked_again = false;
         let mut first: Option<String> = None;
         let mut without = BTreeSet::new();
         let patience = call.reconnect.unwrap_or(self.patience);
@@ -110,6 +111,12 @@ impl<E: Executor> Executor for Settle<E> {
             let host = failure.host.as_ref().or_else(|| call.op.host().map(|host| &host.name)).cloned();
             let known = host.as_ref().is_some_and(|host| self.reached().contains(host));
             if failure.kind != FailureKind::Unreachable {
+                // A database keeps which statements the lost try has done: what kept this one from looking may have passed.
+                let is_known_there = matches!(&*call.op, Op::Sql(op) if op.undo.is_some()) && inverse.is_empty();
+                if was_lost && is_known_there && !asked_again && call.cancellation.urgency() == Urgency::None {
+                    asked_again = true;
+                    continue;
+                }
                 return Err(if was_lost { self.with_what_was_made(call, failure) } else { failure });
             }
             if call.op.is_known_by_its_answer_only() && failure.lost {

@@ -167,6 +167,16 @@ fn a_retry_without_an_end_is_found_and_no_hang() {
 }
 
 #[test]
+fn a_migration_whose_answer_is_lost_and_whose_second_try_fails_is_done_or_taken_back() {
+    let subject = migrated("ALTER TABLE users ADD COLUMN mail text", "ALTER TABLE users DROP COLUMN IF EXISTS mail");
+    for (first, second) in [("lost-after", "fails"), ("lost-before", "fails")] {
+        let story = format!("3:sql:{first}, 3:sql#2:{second}").parse().expect("a story");
+        let told = retell(&subject, &story, &SINGLE).unwrap_or_else(|error| panic!("{error:?}"));
+        assert!(told.breaches.is_empty(), "{story}: {:#?} {:#?}", told.breaches, told.steps);
+    }
+}
+
+#[test]
 fn an_undo_command_whose_connection_breaks_before_it_is_done_is_done_by_the_next_undo() {
     let subject = subject("hook(fleet[0], \"stop taking\", #{ undo: \"take again\" });\nhook(fleet[0], \"go on\");");
     for fault in ["lost-before", "lost-after", "cut-off", "gone", "reboots", "dies"] {
