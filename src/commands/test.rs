@@ -22,8 +22,8 @@ use crate::{
     executor::{Recorded, faults::Story, settle::PATIENCE},
     failure::Failure,
     script::{SecretNames, diagnostics::Diagnostic},
-    terminal::{Conclusion, Printer, clean, proof, words},
-    world::watch::Rules,
+    terminal::{Conclusion, Printer, Style, clean, proof, words},
+    world::watch::{Breach, Rules},
 };
 
 /// The most calls of a script in which nothing goes wrong.
@@ -79,7 +79,7 @@ pub fn run(options: &cli::Test, printer: &Printer) -> Exit {
         Some(proof) if holds => (format!("{script} holds in {}", extent(proof)), Some(ends(proof))),
         Some(proof) => {
             let end = format!("{script} does not hold: a rule is broken in {} of {}", proof.broken, extent(proof));
-            (end, Some(broken(proof, findings.len())))
+            (end, Some(broken(proof)))
         }
     };
     printer.tell(Conclusion { good: holds, end, took, next }.render(printer.style()));
@@ -156,19 +156,28 @@ impl SecretNames for Every {
 /// A story with its steps, and the command that tells it again.
 fn told(options: &cli::Test, finding: &Finding, printer: &Printer) -> String {
     let style = printer.data_style();
-    let head = match finding.breaches.first() {
-        Some(breach) => style.bad(format!("✗ {}: {}", breach.rule, breach.what)),
-        None => style.good("✓ everything holds"),
-    };
-    let differences = finding.breaches.first().iter().flat_map(|breach| &breach.differences).fold(String::new(), |lines, line| {
-        let line = clean::line(line);
-        let line = if line.starts_with('-') { style.bad(line) } else { style.good(line) };
-        format!("{lines}\n    {line}")
-    });
-    let end = finding.why.as_ref().map(|why| format!("\n  the run failed: {why}")).unwrap_or_default();
-    let end = format!("{differences}{end}");
+    // What broke the rule first, and whatever says how what there is differs from what there should be.
+    let mut heads: Vec<&Breach> = finding.breaches.iter().take(1).collect();
+    heads.extend(finding.breaches.iter().skip(1).filter(|breach| !breach.differences.is_empty()));
+    let head =
+        if heads.is_empty() { style.good("✓ everything holds") } else { lines(heads.into_iter().map(|breach| head(breach, style))) };
+    let why = finding.why.as_ref().map(|why| format!("\n  the run failed: {}", clean::line(why))).unwrap_or_default();
     let steps = proof::timeline(&finding.steps, finding.start, options.story.is_some(), style);
-    format!("{head}{end}\n{steps}\n  told again by: {}\n", style.code(command(options, &finding.story)))
+    format!("{head}{why}\n{steps}\n  told again by: {}\n", style.code(command(options, &finding.story)))
+}
+
+/// What broke a rule, and how what there is differs from what there should be.
+fn head(breach: &Breach, style: Style) -> String {
+    let what = style.bad(format!("✗ {}: {}", clean::line(&breach.rule), clean::line(&breach.what)));
+    let line = |line: &String| {
+        let line = clean::line(line);
+        format!("    {}", if line.starts_with('-') { style.bad(line) } else { style.good(line) })
+    };
+    lines(std::iter::once(what).chain(breach.differences.iter().map(line)))
+}
+
+fn lines(all: impl Iterator<Item = String>) -> String {
+    all.collect::<Vec<_>>().join("\n")
 }
 
 fn command(options: &cli::Test, story: &Story) -> String {
@@ -192,10 +201,10 @@ fn extent(proof: &Proof) -> String {
     format!("{stories}: {how}")
 }
 
-/// Which rules were broken how often, and how much of it is told.
-fn broken(proof: &Proof, told: usize) -> String {
-    let rules = proof.by_rule.iter().map(|(rule, count)| format!("{rule} in {count}")).collect::<Vec<_>>().join(", ");
-    format!("{rules}; {told} of {} of stories told above, as short as they get", words::count(proof.kinds, "kind"))
+/// Which rules were broken how often.
+fn broken(proof: &Proof) -> String {
+    let rules = proof.by_rule.iter().map(|(rule, count)| format!("{} in {count}", clean::line(rule))).collect::<Vec<_>>().join(", ");
+    format!("{rules}; the shortest stories are told above")
 }
 
 /// How the stories ended.
@@ -233,7 +242,7 @@ fn as_json(options: &cli::Test, proof: Option<&Proof>, findings: &[Finding], exi
     };
     let extent = proof.map(|proof| {
         json!({
-            "stories": proof.stories, "missed": proof.missed, "broken": proof.broken, "by_rule": proof.by_rule, "kinds": proof.kinds, "idle": proof.idle, "by_faults": proof.by_faults, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
+            "stories": proof.stories, "missed": proof.missed, "broken": proof.broken, "by_rule": proof.by_rule, "idle": proof.idle, "by_faults": proof.by_faults, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
             "all_single": proof.all_single, "all_pairs": proof.all_pairs, "exits": proof.exits, "seed": options.seed,
         })
     });

@@ -123,10 +123,11 @@ fn told(step: &Step, style: Style) -> String {
         What::Op(words, Some(why)) => format!("{undoes}{}: {}", clean::line(words), style.warning(clean::line(why))),
         What::Said(text, false) => style.faint(clean::line(text)),
         What::Said(text, true) => style.warning(clean::line(text)),
-        What::GoesOn(command) => style.warning(format!("! another machine goes on: podlift {command}")),
+        What::GoesOn { command, elsewhere: true } => style.warning(format!("! another machine goes on: podlift {command}")),
+        What::GoesOn { command, elsewhere: false } => style.warning(format!("! what comes next: podlift {command}")),
         What::Fault(fault) => style.warning(format!("! {}", fault.told())),
         What::Back => style.warning("! the host is there again"),
-        What::Breach(breach) => style.bad(format!("✗ {}: {}", breach.rule, clean::line(&breach.what))),
+        What::Breach(breach) => style.bad(format!("✗ {}: {}", clean::line(&breach.rule), clean::line(&breach.what))),
     }
 }
 
@@ -142,7 +143,7 @@ pub fn steps(steps: &[Step], start: Period) -> Value {
             What::Op(words, why) => ("op", words.clone(), why.clone()),
             What::Fault(fault) => ("fault", fault.word().to_owned(), None),
             What::Back => ("back", "the host is there again".to_owned(), None),
-            What::GoesOn(command) => ("goes_on", format!("podlift {command}"), None),
+            What::GoesOn { command, .. } => ("goes_on", format!("podlift {command}"), None),
             What::Said(text, is_warning) => (if *is_warning { "warn" } else { "info" }, text.clone(), None),
             What::Breach(breach) => ("breach", format!("{}: {}", breach.rule, breach.what), None),
         };

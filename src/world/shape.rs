@@ -42,13 +42,9 @@ impl World {
                 serving.entry((container.run == *run, &container.version)).or_default().insert(host);
             }
         }
-        // A host that joins gets what the others have.
-        let is_mixed = |serving: &Serving<'_>| {
-            let of =
-                |new: bool| serving.keys().filter(move |(is_new, _)| *is_new == new).map(|(_, version)| version).collect::<BTreeSet<_>>();
-            let (new, old) = (of(true), of(false));
-            !new.is_empty() && !old.is_subset(&new)
-        };
+        // A host that joins gets what the others have: that is one version.
+        let versions = |serving: &Serving<'_>| serving.keys().map(|(_, version)| *version).collect::<BTreeSet<_>>().len();
+        let is_mixed = |serving: &Serving<'_>| serving.keys().any(|(is_new, _)| *is_new) && versions(serving) > 1;
         let names = |hosts: &BTreeSet<&HostName>| hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let told = |serving: Serving<'_>| {
             let each = serving.iter().rev().map(|((_, version), hosts)| format!("{version} serves on {}", names(hosts)));

@@ -77,7 +77,6 @@ pub struct Breach {
     /// What broke it.
     pub what: String,
     /// How what there is differs from what there should be: `+` is too much, `-` is missing.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
 }
 

@@ -86,8 +86,6 @@ pub struct Proof {
     pub broken: usize,
     /// In how many stories each rule was broken.
     pub by_rule: BTreeMap<String, usize>,
-    /// How many kinds of stories broke a rule: rules, with the faults that it took.
-    pub kinds: usize,
     /// What runs in the end without traffic where nothing goes wrong.
     pub idle: Vec<String>,
 }
@@ -177,9 +175,9 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
     let (single, broken, exits) = (singles.len(), search.broken.len(), search.exits.clone());
     let (missed, by_faults) = (search.missed, search.by_faults.clone());
     let stories = search.told.load(Ordering::SeqCst) + 1 - missed;
-    let (findings, by_rule, kinds) = (search.findings(), search.by_rule(), search.kinds().len());
+    let (findings, by_rule) = (search.findings(), search.by_rule());
     let (calls, took, idle) = (whole.calls, whole.took, whole.world.idle());
-    Ok(Proof { stories, missed, single, by_faults, all_single, all_pairs, calls, took, exits, findings, broken, by_rule, kinds, idle })
+    Ok(Proof { stories, missed, single, by_faults, all_single, all_pairs, calls, took, exits, findings, broken, by_rule, idle })
 }
 
 /// Tells one story again.

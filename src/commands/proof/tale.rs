@@ -266,6 +266,7 @@ impl<'a> Tale<'a> {
                 Life::Ended(Exit::Mixed, _) if !is_last && !self.fleet.is_calm() => {
                     // It is said to be mixed. Once all trouble has ended it can be taken back.
                     self.fleet.calm();
+                    self.fleet.goes_on("undo");
                     standing.how = How::Undo;
                 }
                 Life::Ended(exit, told) => {
@@ -406,7 +407,7 @@ impl<'a> Tale<'a> {
         if cancellation.is_spent() {
             return format!("the script does not come to its end: its own code took more than {} steps", self.steps);
         }
-        format!("the script does not come to its end: it made more than {} calls", self.fleet.calls().saturating_sub(1))
+        format!("the script does not come to its end: it made more than {} calls", self.fleet.most())
     }
 
     fn undoes(&self, work: &Work<'_>, cancellation: &Cancellation) -> Option<(Finished, Option<String>)> {

@@ -64,8 +64,13 @@ pub enum What {
     Fault(Fault),
     /// A host can be reached again.
     Back,
-    /// Another machine goes on with the run: the command that it does.
-    GoesOn(&'static str),
+    /// The run is gone on with.
+    GoesOn {
+        /// The command that does it.
+        command: &'static str,
+        /// Whether it is another machine, because the one before died.
+        elsewhere: bool,
+    },
     /// The script said something, and whether it was a warning.
     Said(String, bool),
     /// A rule was broken.
@@ -178,13 +183,22 @@ impl<S: Source> Faults<S> {
         self.is_dead.load(Ordering::SeqCst)
     }
 
-    /// Another machine goes on, with this command.
+    /// The run was left, and is gone on with by this command; where the machine died, by another one.
     pub fn revive(&self, command: &'static str) {
-        let at = self.model.with(|world| world.clock());
-        let mut going = self.lock();
-        going.was_left = true;
-        going.step(at, None, None, || What::GoesOn(command));
+        self.lock().was_left = true;
+        self.goes_on(command);
         self.is_dead.store(false, Ordering::SeqCst);
+    }
+
+    /// Takes note of the command that goes on with the run.
+    pub fn goes_on(&self, command: &'static str) {
+        let at = self.model.with(|world| world.clock());
+        self.lock().step(at, None, None, || What::GoesOn { command, elsewhere: self.is_dead() });
+    }
+
+    /// After how many calls the run is ended.
+    pub fn most(&self) -> usize {
+        self.lock().most
     }
 
     /// Takes note of what the script said.
@@ -197,8 +211,9 @@ impl<S: Source> Faults<S> {
     pub fn failed(&self, call: &Call, failure: &Failure) {
         let at = self.model.with(|world| world.clock());
         let mut going = self.lock();
+        let last = going.steps.iter().rev().find(|step| matches!(step.what, What::Op(..)));
         let is_it = |step: &Step| step.key == call.key.as_str() && matches!(step.what, What::Op(_, Some(_)));
-        if self.is_dead() || going.steps.last().is_some_and(is_it) {
+        if self.is_dead() || last.is_some_and(is_it) {
             return;
         }
         let host = call.op.host().map(|host| &host.name);
