@@ -199,4 +199,26 @@ mod tests {
         assert!(lines[1].ends_with("start 4") && lines[2].ends_with("! it fails") && lines[3].ends_with("start 5"), "{text}");
         assert!(lines[5].ends_with("start 19") && lines[6].ends_with("✗ dropped: it had traffic"), "{text}");
     }
+
+    #[test]
+    fn a_story_tells_what_is_taken_back_what_the_script_says_and_who_goes_on_and_as_a_whole_every_step() {
+        let op = |key: &str, words: &str| Step { key: key.into(), ..step(1, Some("h1"), What::Op(words.into(), None)) };
+        let goes_on = |elsewhere| step(1, None, What::GoesOn { command: "undo", elsewhere });
+        let mut steps = vec![op("4", "start web"), step(1, None, What::Said("it is late".into(), true)), goes_on(true), goes_on(false)];
+        steps.extend([op("undo/4.0", "stop web"), step(2, None, What::Said("fine".into(), false))]);
+        steps.extend((0..20).map(|number| op("5", &format!("ship {number}"))));
+        let text = timeline(&steps, Period::seconds(30), true, Style::PLAIN);
+        for line in
+            ["it is late", "! another machine goes on: podlift undo", "! what comes next: podlift undo", "undo: stop web", "fine", "ship 9"]
+        {
+            assert!(text.lines().any(|told| told.ends_with(line)), "{line}: {text}");
+        }
+        let short = timeline(&steps, Period::seconds(30), false, Style::PLAIN);
+        assert!(short.contains("undo: stop web") && !short.contains("ship 9"), "{short}");
+        // A gap of one step is told, not counted.
+        let pair = |fault: Fault| [op("6", "ship a"), step(3, Some("h1"), What::Fault(fault)), op("6", "ship b")];
+        let steps = [pair(Fault::Fails).as_slice(), &[op("7", "ship c")], &pair(Fault::Gone), &pair(Fault::Dies)].concat();
+        let text = timeline(&steps, Period::seconds(30), false, Style::PLAIN);
+        assert!(text.contains("ship c") && !text.contains('…'), "{text}");
+    }
 }

@@ -35,6 +35,10 @@ fn a_script_with_a_mistake_is_told_with_the_command_that_tells_it_again() {
     assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
     let result: serde_json::Value = serde_json::from_str(&output.stdout).expect("one object");
     assert_eq!((&result["holds"], &result["exit"]), (&false.into(), &2.into()));
+    assert!(result["tried"]["by_rule"]["ending"].as_u64().is_some_and(|stories| stories > 0), "{}", result["tried"]);
+    assert_eq!(result["tried"]["idle"], serde_json::json!([]));
+    let differences = result["stories"][0]["breaches"][0]["differences"].as_array().expect("what differs");
+    assert!(differences.iter().any(|line| line.as_str().is_some_and(|line| line.starts_with("- h1: web v2 (new)"))), "{differences:?}");
     let story = result["stories"][0]["story"].as_str().expect("a story");
     let told = project.podlift(&["test", "deploy.rhai", "--story", story]);
     assert_eq!(told.code, 2, "{}{}", told.stdout, told.stderr);
@@ -43,6 +47,21 @@ fn a_script_with_a_mistake_is_told_with_the_command_that_tells_it_again() {
         "{}",
         told.stdout
     );
+}
+
+#[test]
+fn a_script_that_does_not_hold_says_how_often_each_rule_is_broken_and_what_differs() {
+    let project = Project::new();
+    let leaks = SCRIPT.replace("healthcheck(next);", "try { healthcheck(next); } catch (problem) { warn(\"not healthy\"); return; }");
+    project.write("deploy.rhai", &leaks.replace("\nstop(old);", ""));
+    let output = project.podlift(&["test", "deploy.rhai", "--faults", "1"]);
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    for told in ["\n    - h1: web v2 (new)", "  not healthy\n"] {
+        assert!(output.stdout.contains(told), "{told}: {}", output.stdout);
+    }
+    assert!(output.stderr.contains("ending in ") && output.stderr.contains("the shortest stories are told above"), "{}", output.stderr);
+    let idle = "where nothing goes wrong, this runs in the end without traffic: 1 × web before on h1";
+    assert!(output.stderr.contains(idle), "{}", output.stderr);
 }
 
 #[test]
@@ -65,9 +84,9 @@ fn a_story_that_does_not_come_up_and_bounds_of_nothing_are_refused() {
     let result: serde_json::Value = serde_json::from_str(&output.stdout).expect("one object");
     let message = result["failure"]["message"].as_str().expect("why");
     assert!(message.contains("did not come up") && output.stderr.contains("the nearest call is"), "{message}{}", output.stderr);
-    for bound in ["--faults", "--runs"] {
-        let output = project.podlift(&["test", "deploy.rhai", bound, "0"]);
-        assert!(output.code == 2 && output.stderr.contains("at least one"), "{}", output.stderr);
+    for (bound, count, why) in [("--faults", "0", "at least one"), ("--runs", "0", "at least one"), ("--runs", "1", "at least two")] {
+        let output = project.podlift(&["test", "deploy.rhai", bound, count]);
+        assert!(output.code == 2 && output.stderr.contains(why), "{}", output.stderr);
     }
 }
 
