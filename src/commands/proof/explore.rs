@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     Subject,
+    random::Random,
     tale::{Limits, Told, before, tell},
     together::{groups, tell_all},
 };
@@ -147,7 +148,7 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
     search.note(&Story::default(), &End::of(&whole));
     let singles = stories(&Story::default(), &whole.sites);
     let all_single = singles.len() < bounds.runs && bounds.faults > 0;
-    let mut random = Random(bounds.seed);
+    let mut random = Random::of(bounds.seed);
     let singles = if bounds.faults == 0 { Vec::new() } else { random.some(singles, bounds.runs.saturating_sub(1)) };
     let deeper = bounds.faults > 1 && singles.len() + 1 < bounds.runs;
     // The pairs are known only where the calls behind each single fault were noted.
@@ -166,7 +167,7 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
         } else {
             all_pairs &= depth > 2;
             // A part of what is left for each further depth.
-            random.picks(&longer, left / (bounds.faults + 1 - depth))
+            picks(&mut random, &longer, left / (bounds.faults + 1 - depth))
         };
         let sites = search.try_all(&chosen, depth < bounds.faults);
         left = left.saturating_sub(chosen.len());
@@ -434,48 +435,18 @@ impl Search<'_> {
     }
 }
 
-/// Numbers that look random and are the same for a seed: `SplitMix64`, by Sebastiano Vigna.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        let bound = u64::try_from(bound.max(1)).unwrap_or(1);
-        usize::try_from(self.next() % bound).unwrap_or_default()
-    }
-
-    /// At most so many of these, in their order.
-    fn some(&mut self, all: Vec<Story>, most: usize) -> Vec<Story> {
-        if all.len() <= most {
-            return all;
+/// So many stories with one fault more than these have.
+fn picks(random: &mut Random, from: &[(Story, Sites)], count: usize) -> Vec<Story> {
+    let mut picked = BTreeSet::new();
+    for _ in 0..count * 4 {
+        if picked.len() == count {
+            break;
         }
-        let mut chosen = BTreeSet::new();
-        while chosen.len() < most {
-            chosen.insert(self.below(all.len()));
+        let (story, sites) = &from[random.below(from.len())];
+        let longer = stories(story, sites);
+        if !longer.is_empty() {
+            picked.insert(longer[random.below(longer.len())].clone());
         }
-        all.into_iter().enumerate().filter(|(index, _)| chosen.contains(index)).map(|(_, story)| story).collect()
     }
-
-    /// So many stories with one fault more than these have.
-    fn picks(&mut self, from: &[(Story, Sites)], count: usize) -> Vec<Story> {
-        let mut picked = BTreeSet::new();
-        for _ in 0..count * 4 {
-            if picked.len() == count {
-                break;
-            }
-            let (story, sites) = &from[self.below(from.len())];
-            let longer = stories(story, sites);
-            if !longer.is_empty() {
-                picked.insert(longer[self.below(longer.len())].clone());
-            }
-        }
-        picked.into_iter().collect()
-    }
+    picked.into_iter().collect()
 }

@@ -9,6 +9,7 @@ use super::{
     Desk, Subject,
     given::{BEFORE, Earlier, Test},
     judge::{End, judge},
+    listen::listener,
 };
 use crate::{
     commands::{
@@ -21,7 +22,7 @@ use crate::{
         work::{Finished, Manner, Work},
     },
     executor::{
-        Branches, Cancellation, Event, Executor, Level, Model, Narrator, Recorded, RunInfo, Terms,
+        Branches, Cancellation, Executor, Model, Narrator, Recorded, RunInfo, Terms,
         faults::{Death, Faults, Met, Mortal, Noted, Planned, Step, Story, Then},
         record::{Answer, Decide, in_script_order},
     },
@@ -209,7 +210,7 @@ impl<'a> Tale<'a> {
 
     fn with(subject: &'a Subject, fleet: Faults<Arc<Desk>>, story: &Story, limits: &Limits, name: &str) -> Self {
         let fleet = Arc::new(fleet);
-        let narrator: Arc<dyn Narrator> = if fleet.notes_steps() { Arc::new(Listening(fleet.clone())) } else { Arc::new(Deaf) };
+        let narrator = listener(&fleet);
         let started = format!("2026-01-0{}T00:00:00Z", if name == BEFORE { 1 } else { 2 });
         let run = Arc::new(RunInfo { id: id(name), operator: OPERATOR.into(), started });
         let test = Arc::new(Test::new(fleet.clone(), run.id.clone()));
@@ -449,25 +450,5 @@ impl Decide for Truth {
 
     fn who(&self) -> String {
         OPERATOR.into()
-    }
-}
-
-/// Listens to a run of which no steps are noted.
-struct Deaf;
-
-impl Narrator for Deaf {
-    fn tell(&self, _: Event<'_>) {}
-}
-
-/// Notes what the script says, and calls that fail, among the steps of the story.
-struct Listening(Arc<Faults<Arc<Desk>>>);
-
-impl Narrator for Listening {
-    fn tell(&self, event: Event<'_>) {
-        match event {
-            Event::Said { level, text, origin } => self.0.said(text, level == Level::Warn, origin),
-            Event::Failed { call, failure, .. } => self.0.failed(call, failure),
-            _ => {}
-        }
     }
 }
