@@ -270,7 +270,7 @@ pub const SPECS: &[OptionSpec] = &[
             key("versions", Kind::Whole(1, 100), "the most releases of a service that serve at once (2)"),
             key("lease", Kind::Bool, "no op changes a service whose lease another run has (true)"),
             key("schema", Kind::Bool, "no op takes away from a schema what code that still runs may need (true)"),
-            key("mixed", Kind::Bool, "a run that says it is done leaves no other release of what it has deployed serving (true)"),
+            key("mixed", Kind::Bool, "a run that says it is done leaves no other version of what it has deployed serving (true)"),
             key("ending", Kind::Bool, "what is there in the end is what the run says (true)"),
         ],
     },

@@ -37,7 +37,7 @@ pub struct Rules {
     pub lease: bool,
     /// No op takes away from a schema what code that still runs may need.
     pub schema: bool,
-    /// A run that says it is done leaves no release of a service beside that which it has deployed.
+    /// A run that says it is done leaves no other version of what it has deployed serving.
     pub mixed: bool,
     /// What is there in the end is what the run says; nothing is left over.
     pub ending: bool,
