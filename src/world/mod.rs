@@ -93,7 +93,8 @@ impl World {
     }
 
     /// Puts a host into it as it was found for this project; without one, for its engine and images alone. A host that is
-    /// there already keeps these: only the project's own state is added, and takes the place of what no project asked for.
+    /// there already keeps these: only the project's own state is added, and takes the place of what no project asked for. It was so
+    /// from the beginning: what its fronts got until then counts.
     pub fn insert(&mut self, host: &HostName, project: Option<&ProjectName>, mut state: HostState) {
         let clock = self.clock;
         let mut histories = BTreeMap::new();
@@ -103,13 +104,15 @@ impl World {
         let Some(known) = self.host_mut(host) else {
             let projects = project.cloned().into_iter().collect();
             let renewed = state.leases.keys().map(|service| (service.clone(), clock)).collect();
-            let new = ModelledHost { state, projects, histories, renewed, counted: clock, ..ModelledHost::default() };
+            let new = ModelledHost { state, projects, histories, renewed, ..ModelledHost::default() };
             self.hosts.insert(host.clone(), Arc::new(new));
             return;
         };
         let Some(project) = project else { return };
         known.renewed.extend(state.leases.keys().map(|service| (service.clone(), clock)));
-        if !known.projects.is_empty() {
+        if known.projects.is_empty() {
+            known.counted = Period::default();
+        } else {
             state.containers.extend(std::mem::take(&mut known.state.containers));
             state.routes.extend(std::mem::take(&mut known.state.routes));
             state.history.extend(std::mem::take(&mut known.state.history));

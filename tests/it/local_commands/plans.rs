@@ -59,6 +59,19 @@ fn a_plan_is_done_under_its_own_run_and_only_once() {
     );
 }
 
+/// What a load would have seen is the same in the plan and in the run that follows it, which looks at all hosts before it begins.
+#[test]
+fn a_plan_and_its_run_see_the_same_traffic() {
+    let project = project();
+    assert_eq!(project.podlift(&["run", "deploy.rhai", "--simulate"]).code, 0);
+    let traffic = |output: &str| output.lines().find(|line| line.contains(" answered ")).map(str::to_owned);
+    let plan = project.podlift(&["plan", "deploy.rhai", "version=v2", "--simulate", "-o", "release.plan"]);
+    let planned = traffic(&plan.stdout).unwrap_or_else(|| panic!("{plan:?}"));
+    assert!(planned.contains("by v1") && planned.contains("by v2") && planned.ends_with("0 failed"), "{planned}");
+    let run = project.podlift(&["run", "--plan", "release.plan", "--simulate"]);
+    assert_eq!(traffic(&run.stdout), Some(planned), "{run:?}");
+}
+
 #[test]
 fn a_plan_that_was_done_is_not_done_again_and_its_journal_stays() {
     let project = Project::new();
