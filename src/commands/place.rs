@@ -38,6 +38,10 @@ impl Place {
             return Ok(Self { file: task });
         }
         let shown = script.display();
+        if argument(script).is_some() {
+            let failure = Failure::refused(format!("{shown} is an argument, and no script comes before it"));
+            return Err(failure.hint(format!("`… SCRIPT {shown}` hands it to a script")));
+        }
         if script.is_dir() {
             let failure = Failure::refused(format!("{shown} is a folder, and a script is a file"));
             return Err(failure.hint("`podlift tasks` lists those that are run by name"));
@@ -78,6 +82,12 @@ impl Place {
     }
 }
 
+/// The argument that stands where a script was to be, where there is no such file.
+pub fn argument(script: &Path) -> Option<(String, String)> {
+    let (key, value) = script.to_str()?.split_once('=').filter(|(key, _)| !key.is_empty() && !key.contains('/'))?;
+    (!script.exists()).then(|| (key.to_owned(), value.to_owned()))
+}
+
 fn unreadable(script: &Path, why: &str) -> Failure {
     Failure::refused(format!("the script {} cannot be read: {why}", script.display()))
 }
@@ -107,6 +117,8 @@ mod tests {
         assert_eq!(failure.hints, ["a task of that name would be deploy/no-such-task.rhai"]);
         let folder = Place::find(Path::new("src")).expect_err("it is a folder");
         assert_eq!(folder.message, "src is a folder, and a script is a file");
+        let argument = Place::find(Path::new("version=v2")).expect_err("it is none");
+        assert_eq!(argument.message, "version=v2 is an argument, and no script comes before it");
         assert!(Place::find(Path::new("lib/none.rhai")).expect_err("there is none").hints.is_empty());
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("deploy.rhai");

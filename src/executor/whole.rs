@@ -35,18 +35,34 @@ pub fn create(file: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// The bytes in a file beside the one that is meant, with the rights of any new file.
 fn beside(file: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let made = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder);
+    let made = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder(file));
     let mut beside = made.map_err(|error| unnamed(&error))?;
     beside.as_file_mut().write_all(bytes)?;
     beside.as_file().sync_all()?;
     Ok(beside)
 }
 
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// The error without the name of a file that nobody has asked for, which `tempfile` puts behind what the system says.
 fn unnamed(error: &io::Error) -> io::Error {
     let told = error.to_string();
     io::Error::new(error.kind(), told.split_once(" at path ").map_or(&*told, |(why, _)| why))
+}
+
+/// Refuses to write a file whose folder is not there.
+pub fn has_folder(file: &Path) -> Result<(), Failure> {
+    let folder = folder(file);
+    match fs::metadata(folder) {
+        Ok(known) if known.is_dir() => Ok(()),
+        Ok(_) => Err(Failure::refused(format!("{} cannot be written: {} is no folder", file.display(), folder.display()))),
+        Err(error) => {
+            let failure = Failure::refused(format!("{} cannot be written: its folder {}: {error}", file.display(), folder.display()));
+            Err(failure.hint("podlift makes no folder there"))
+        }
+    }
 }
 
 /// Refuses to write a file that holds something else than what is written to it: `is_one` tells by its text whether that is one
@@ -81,6 +97,18 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let error = write(&folder.path().join("nowhere/plan"), b"text").expect_err("there is no such folder");
         assert_eq!(error.to_string(), "No such file or directory (os error 2)");
+    }
+
+    #[test]
+    fn a_file_has_a_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("notes");
+        assert_eq!(has_folder(&file), Ok(()));
+        assert_eq!(has_folder(Path::new("notes")), Ok(()));
+        let none = has_folder(&folder.path().join("nowhere/plan")).expect_err("there is no such folder");
+        assert!(none.message.ends_with("nowhere: No such file or directory (os error 2)"), "{none:?}");
+        fs::write(&file, "").expect("writes");
+        assert!(has_folder(&file.join("plan")).expect_err("it is a file").message.ends_with("notes is no folder"));
     }
 
     #[test]

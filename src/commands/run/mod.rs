@@ -24,7 +24,7 @@ use super::{
     journaling, leftovers, lock,
     mode::Mode,
     outside::Outside,
-    place::Place,
+    place::{self, Place},
     stack::{Modelled, Stack},
     step,
     work::{Finished, Manner, Work},
@@ -113,14 +113,14 @@ impl From<Failure> for Unprepared {
 
 /// Also returns the options with what a plan says of script and arguments.
 fn prepare(options: &cli::Run, save: Option<Save>) -> Result<(Prepared, cli::Run), Unprepared> {
+    save.iter().try_for_each(|save| whole::has_folder(&save.file))?;
     save.iter().filter(|save| !save.replaces).try_for_each(|save| whole::may_replace(&save.file, "plan", PlanFile::is_one))?;
     let plan = options.plan.as_deref().map(PlanFile::read).transpose()?;
     let mut options = options.clone();
-    if let (None, Some(plan)) = (&options.script, &plan) {
-        options.script = Some(plan.script.clone().into());
-        options.arguments.clone_from(&plan.arguments);
-    }
-    let place = Place::find(options.script.as_deref().unwrap_or(Path::new("")))?;
+    let place = match &plan {
+        Some(plan) => place_of(plan, &mut options)?,
+        None => Place::find(options.script.as_deref().unwrap_or(Path::new("")))?,
+    };
     let script = place.check()?;
     if let Some(plan) = &plan {
         let texts = script.sources().all();
@@ -136,6 +136,22 @@ fn prepare(options: &cli::Run, save: Option<Save>) -> Result<(Prepared, cli::Run
     let environment = Environment::beside(place.folder())?;
     let outside = Outside::open(&options.ssh, place.folder(), &environment)?;
     Ok((Prepared { place, script, environment, outside, plan, save: save.map(|save| save.file) }, options))
+}
+
+/// The place of the script that the plan is for, which need not be named: then neither need its arguments.
+fn place_of(plan: &PlanFile, options: &mut cli::Run) -> Result<Place, Failure> {
+    if let Some(first) = options.script.as_deref().and_then(place::argument) {
+        options.script = None;
+        options.arguments.insert(0, first);
+    }
+    if let Some(script) = &options.script {
+        return Place::find(script);
+    }
+    if options.arguments.is_empty() {
+        options.arguments.clone_from(&plan.arguments);
+    }
+    let script = options.script.insert(plan.script.clone().into());
+    Place::find(script).map_err(|failure| failure.hint("a plan is followed in the folder that it was made in"))
 }
 
 impl Prepared {

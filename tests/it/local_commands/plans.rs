@@ -73,6 +73,17 @@ fn a_plan_and_its_run_see_the_same_traffic() {
 }
 
 #[test]
+fn a_plan_without_a_folder_or_of_another_one_is_refused_before_anything_is_looked_at() {
+    let project = project();
+    let output = project.podlift(&["plan", "deploy.rhai", "--simulate", "-o", "nowhere/release.plan"]);
+    assert_eq!(output.code, 2, "{}", output.stderr);
+    assert!(output.stdout.is_empty() && output.stderr.contains("its folder nowhere: No such file"), "{}", output.stderr);
+    plan(&project, &[]);
+    fs::rename(project.path().join("deploy.rhai"), project.path().join("other.rhai")).expect("moves");
+    follow(&project, 2, &["there is no script deploy.rhai", "a plan is followed in the folder that it was made in"]);
+}
+
+#[test]
 fn a_plan_that_was_done_is_not_done_again_and_its_journal_stays() {
     let project = Project::new();
     project.write("deploy.rhai", "hook(\"local\", \"echo one >>done\");\n");
@@ -92,6 +103,9 @@ fn a_plan_is_bound_to_its_script_and_arguments() {
     let project = project();
     plan(&project, &[]);
     let output = project.podlift(&["run", "deploy.rhai", "version=v3", "--plan", "release.plan", "--simulate"]);
+    assert_eq!(output.code, 3, "{}", output.stderr);
+    assert!(output.stderr.contains("the plan was made with no arguments, not with version=v3"), "{}", output.stderr);
+    let output = project.podlift(&["run", "--plan", "release.plan", "version=v3", "--simulate"]);
     assert_eq!(output.code, 3, "{}", output.stderr);
     assert!(output.stderr.contains("the plan was made with no arguments, not with version=v3"), "{}", output.stderr);
     project.write("deploy.rhai", &SCRIPT.replace("ship(img, fleet)", "ship(img, fleet); pause(\"1s\")"));
@@ -146,7 +160,7 @@ fn a_dry_run_that_fails_saves_no_plan() {
     assert_eq!(output.code, 1, "{}", output.stderr);
     assert!(!project.path().join("release.plan").exists());
     project.write("deploy.rhai", r#"host("h1");"#);
-    let output = project.podlift(&["plan", "deploy.rhai", "--simulate", "-o", "no/such/folder/release.plan"]);
+    let output = project.podlift(&["plan", "deploy.rhai", "--simulate", "-o", "/dev/full"]);
     assert_eq!(output.code, 1, "{}", output.stderr);
     assert!(output.stderr.contains("the plan was not saved"), "{}", output.stderr);
 }
