@@ -90,10 +90,11 @@ impl ScriptRun {
     pub fn test(self, script: &AST, resolver: &Resolver, tested: &Arc<dyn Tested>) -> Result<(), Stopped> {
         let begun = self.takes_its_arguments(script)?.begin_tested(resolver, Some(tested.clone()));
         let ended = begun.engine.run_ast(script).and_then(|()| finish(&begun.session));
-        let named = lock(&begun.session.circumstances().invariants).clone();
-        if !named.is_empty() {
+        let all = lock(&begun.session.circumstances().invariants).clone();
+        if !all.is_empty() {
             let engine = engine(aside(&begun.session), resolver, begun.cancellation.again());
-            tested.keeps(Invariants { engine, tree: script.clone(), named });
+            let (sources, placeholders) = (resolver.sources().clone(), begun.placeholders.clone());
+            tested.keeps(Invariants { engine, tree: script.clone(), all, sources, placeholders });
         }
         ended.map_err(|error| Stopped { error, placeholders: begun.placeholders })
     }

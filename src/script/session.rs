@@ -15,7 +15,7 @@ use super::{
     placeholders::{Placeholders, foreign_answer},
     pruning::Asked,
     sources::Sources,
-    tested::{Named, Tested},
+    tested::{Invariant, Tested},
 };
 use crate::{
     executor::{
@@ -58,7 +58,7 @@ pub(super) struct Circumstances {
     /// Who tests the script, where it is a test.
     pub(super) tested: Option<Arc<dyn Tested>>,
     /// What the script itself says must hold in tests.
-    pub(super) invariants: Mutex<Named>,
+    pub(super) invariants: Mutex<Vec<Invariant>>,
 }
 
 /// The project, and whether a service carries its name already.

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::World;
-use crate::model::RunId;
+use crate::model::{Period, RunId};
 
 impl World {
-    /// Hosts, and services with their containers, as plain data. What `run` has made is new.
-    pub fn look(&self, run: &RunId) -> Value {
+    /// Hosts, and services with their containers, as plain data, and the seconds since `began`. What `run` has made is new.
+    pub fn look(&self, run: &RunId, began: Period) -> Value {
         let mut hosts = Map::new();
         let mut services: Map<String, Value> = Map::new();
         for (name, host) in &self.hosts {
@@ -27,7 +27,8 @@ impl World {
                 }
             }
         }
-        json!({ "seconds": self.clock.duration().as_secs_f64(), "hosts": hosts, "services": services })
+        let seconds = self.clock.duration().saturating_sub(began.duration()).as_secs_f64();
+        json!({ "seconds": seconds, "hosts": hosts, "services": services })
     }
 
     /// The largest weight that a proxy gives a container's release.

@@ -227,6 +227,9 @@ pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits
     let first = Limits { calls: bounds.calls, steps: bounds.steps, new: None };
     let start = before(subject, &first).map_err(Unprovable::Fails)?;
     let whole = tell(subject, &start, &Story::default(), &first, Noted { sites: true, steps: false });
+    if let Some(mistake) = &whole.mistake {
+        return Err(Unprovable::Fails(Box::new(mistake.clone())));
+    }
     if whole.is_endless || whole.breaches.is_empty() && whole.exit != Some(Exit::Done) {
         return Err(Unprovable::Fails(Box::new(
             whole

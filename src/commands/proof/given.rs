@@ -13,7 +13,7 @@ use crate::{
     failure::Failure,
     model::{RunId, Version},
     op::{Build, Op},
-    script::{Invariants, Tested},
+    script::{Invariants, Tested, diagnostics::Diagnostic},
     world::watch::{Breach, Rules},
 };
 
@@ -29,13 +29,16 @@ pub struct Test {
     gives: AtomicBool,
     given: Mutex<Option<Result<(), Failure>>>,
     invariants: Mutex<Option<Invariants>>,
+    /// The first invariant that could not be asked.
+    mistake: Mutex<Option<Diagnostic>>,
 }
 
 impl Test {
     /// A test of the script on this fleet, by this run.
     pub fn new(fleet: Arc<Faults<Arc<Desk>>>, run: RunId) -> Self {
         let begins = run.as_str() == BEFORE;
-        Self { fleet, run, begins, gives: AtomicBool::new(false), given: Mutex::default(), invariants: Mutex::default() }
+        let gives = AtomicBool::new(false);
+        Self { fleet, run, begins, gives, given: Mutex::default(), invariants: Mutex::default(), mistake: Mutex::default() }
     }
 
     /// Whether the script says what its tests begin with.
@@ -51,6 +54,11 @@ impl Test {
     /// Whether the script has invariants of its own.
     pub fn is_asked(&self) -> bool {
         lock(&self.invariants).is_some()
+    }
+
+    /// Why an invariant of the script could not be asked.
+    pub fn mistake(&self) -> Option<Diagnostic> {
+        lock(&self.mistake).clone()
     }
 
     /// Asks the script's own invariants about what happened when it had ended.
@@ -86,6 +94,10 @@ impl Tested for Test {
         if !self.begins {
             self.fleet.breach(breach);
         }
+    }
+
+    fn mistaken(&self, diagnostic: Diagnostic) {
+        lock(&self.mistake).get_or_insert(diagnostic);
     }
 
     fn keeps(&self, invariants: Invariants) {

@@ -63,6 +63,8 @@ pub struct Told {
     pub why: Option<String>,
     /// The same with its place in the script, where the script failed.
     pub diagnostic: Option<Diagnostic>,
+    /// Why an invariant of the script could not be asked, where one could not.
+    pub mistake: Option<Diagnostic>,
     /// The faults that befell nothing: the story did not come up.
     pub missed: Vec<Planned>,
     /// The rules that were broken.
@@ -301,6 +303,7 @@ impl<'a> Tale<'a> {
             exit,
             why,
             diagnostic: self.diagnostic.into_inner().unwrap_or_else(PoisonError::into_inner),
+            mistake: self.test.mistake(),
             missed: self.fleet.missed(),
             breaches: self.fleet.breaches(),
             sites: self.fleet.sites(),

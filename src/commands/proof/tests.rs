@@ -1,6 +1,7 @@
 //! Scripts that hold, and scripts and podlifts with a mistake in them that do not.
 
 mod rules;
+mod said;
 mod strategies;
 mod together;
 
@@ -463,59 +464,4 @@ fn what_was_done_although_its_answer_was_lost_is_taken_back() {
         let again = retell(&subject, &story.parse().expect("a story"), &SINGLE).expect("it comes up");
         assert!(again.breaches.is_empty(), "{story}: {:?}", again.breaches);
     }
-}
-
-#[test]
-fn a_script_says_what_its_tests_begin_with() {
-    let script = r#"
-given(|| {
-    for one in ["v1", "v2"] {
-        let img = build(web, #{ tag: one });
-        ship(img, fleet);
-        rolling::deploy(web, img, fleet);
-        commit();
-    }
-});
-ensure(running(web, fleet).version == "v2", "the second is the one that serves");
-ensure(releases(web, fleet).len() == 2, "and the first is there too");
-"#;
-    let proof = proof(&subject(script));
-    assert!(proof.findings.is_empty(), "{}", told(&proof));
-}
-
-#[test]
-fn a_script_has_invariants_of_its_own() {
-    let of_its_own = |holds: &str| {
-        let script = format!("invariant(\"two serve\", |world| {holds});\n{}", on_one_host());
-        prove(&subject(&script), &Bounds { faults: 0, ..SINGLE }, &|_, _| {}).expect("it works")
-    };
-    let holds = of_its_own("world.services.web.serving >= 2 && world.hosts[\"10.0.0.1\"].reachable");
-    assert!(holds.findings.is_empty(), "{}", told(&holds));
-    for (wrong, what) in [
-        ("world.services.web.containers.filter(|one| one.is_new).is_empty()", "it does not hold"),
-        ("world.services.web.serving", "it answers with something else"),
-        ("running(web, fleet) != ()", "it cannot be asked: `find` failed on 2 of 2 hosts: 10.0.0.1: an invariant looks"),
-    ] {
-        let proof = of_its_own(wrong);
-        let first = &proof.findings.first().unwrap_or_else(|| panic!("{wrong} is taken")).breaches[0];
-        assert!(first.rule == "two serve" && first.what.starts_with(what), "{first:?}");
-    }
-}
-
-#[test]
-fn a_script_chooses_its_rules() {
-    let of = |rules: &str, script: &str| {
-        prove(&subject(&format!("invariants(#{{ {rules} }});\n{script}")), &Bounds { faults: 0, ..SINGLE }, &|_, _| {})
-            .expect("it works")
-            .findings
-    };
-    assert!(of("min_capacity: \"100%\"", &on_one_host()).is_empty());
-    let fewer = on_one_host().replace("start(web, img, one)", "start(web, img, one, #{ replicas: 1 })");
-    let fewer = format!("given(|| rolling::deploy(web, img, fleet));\n{fewer}");
-    assert!(of("mixed: false, min_capacity: \"75%\"", &fewer).is_empty(), "three of four serve");
-    for rule in ["mixed: false, min_capacity: \"76%\"", "mixed: false, min_capacity: 4"] {
-        assert_eq!(of(rule, &fewer).remove(0).breaches[0].rule, "min_capacity");
-    }
-    let canary = on_one_host().replace("[[old, 0], [next, 100]]", "[[old, 50], [next, 50]]);\n set_weights([[old, 0], [next, 100]]");
-    assert_eq!(of("versions: 1", &canary).remove(0).breaches[0].rule, "versions");
 }

@@ -111,10 +111,11 @@ impl<S: Source> Faults<S> {
         if matches!(*call.op, Op::Hook(_)) && result.is_ok() {
             going.done.push(call.key.to_string());
         }
+        let began = going.began;
         if call.op.class().changes()
             && let Some(looks) = &mut going.looks
         {
-            looks.push(self.model.with(|world| world.look(&call.run.id)));
+            looks.push(self.model.with(|world| world.look(&call.run.id, began)));
         }
         let host = call.op.host().map(|host| &host.name);
         let (at, breaches) =

@@ -115,6 +115,8 @@ struct Going {
     numbers: HashMap<(Key, &'static str), usize>,
     watch: Watch,
     noted: Noted,
+    /// When the story began.
+    began: Period,
     /// Hosts that come back, and when.
     back: BTreeMap<HostName, Period>,
     /// Containers that are ill, and until when.
@@ -149,6 +151,7 @@ impl<S: Source> Faults<S> {
             numbers: HashMap::new(),
             watch,
             noted,
+            began: model.with(|world| world.clock()),
             back: BTreeMap::new(),
             ill: Vec::new(),
             deleted: Vec::new(),
@@ -294,7 +297,7 @@ impl<S: Source> Faults<S> {
         let mut going = self.lock();
         match going.looks.replace(Vec::new()) {
             Some(looks) => looks,
-            None => vec![self.model.with(|world| world.look(run))],
+            None => vec![self.model.with(|world| world.look(run, going.began))],
         }
     }
 

@@ -31,7 +31,7 @@ use rhai::{Dynamic, EvalAltResult, FnNamespace, FuncRegistration, Module, Native
 
 use self::arguments::Arguments;
 pub(super) use self::parameters::{Choice, Required, fits};
-pub(super) use self::{flow::failure_of, testing::aside};
+pub(super) use self::testing::aside;
 use super::{
     options::{self, OptionSpec},
     session::Session,

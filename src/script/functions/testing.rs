@@ -14,7 +14,7 @@ use crate::{
     script::{
         parallel::detach,
         session::{Session, lock},
-        tested::ask,
+        tested::{Asking, Invariant},
     },
     world::watch::Least,
 };
@@ -57,7 +57,7 @@ fn invariant(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, 
     let (name, holds) = (arguments.plain(0)?, arguments.function(1)?);
     if caller.session.tested().is_some() {
         let holds = detach(&Dynamic::from(holds)).cast();
-        lock(&caller.session.circumstances().invariants).push((name, holds));
+        lock(&caller.session.circumstances().invariants).push(Invariant::new(name, holds, caller.origin.clone()));
     }
     Ok(Dynamic::UNIT)
 }
@@ -87,10 +87,12 @@ fn invariants(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic,
 /// Asks the script's own invariants about every state that the fleet was in since they were last asked.
 pub(super) fn look(caller: &Caller<'_>) {
     let Some(tested) = caller.session.tested() else { return };
-    let named = lock(&caller.session.circumstances().invariants).clone();
-    if !named.is_empty() {
+    let circumstances = caller.session.circumstances();
+    let all = lock(&circumstances.invariants).clone();
+    if !all.is_empty() {
         let aside = aside(&caller.session);
-        ask(tested.as_ref(), &named, |holds, world| in_session(caller, &aside, holds, (world,)));
+        let asking = Asking { tested: tested.as_ref(), sources: &circumstances.sources, placeholders: &circumstances.placeholders };
+        asking.ask(&all, |holds, world| in_session(caller, &aside, holds, (world,)));
     }
 }
 

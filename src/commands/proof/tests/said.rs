@@ -1,0 +1,100 @@
+//! What a script says of its own tests.
+
+use super::{PRELUDE, SINGLE, on_one_host, proof, subject, told};
+use crate::{
+    commands::proof::{Bounds, Unprovable, prove},
+    executor::faults::What,
+};
+
+#[test]
+fn a_script_says_what_its_tests_begin_with() {
+    let script = r#"
+given(|| {
+    for one in ["v1", "v2"] {
+        let img = build(web, #{ tag: one });
+        ship(img, fleet);
+        rolling::deploy(web, img, fleet);
+        commit();
+    }
+});
+ensure(running(web, fleet).version == "v2", "the second is the one that serves");
+ensure(releases(web, fleet).len() == 2, "and the first is there too");
+"#;
+    let proof = proof(&subject(script));
+    assert!(proof.findings.is_empty(), "{}", told(&proof));
+}
+
+#[test]
+fn a_script_has_invariants_of_its_own() {
+    let of_its_own = |holds: &str| {
+        let script = format!("invariant(\"two serve\", |world| {holds});\n{}", on_one_host());
+        prove(&subject(&script), &Bounds { faults: 0, ..SINGLE }, &|_, _| {}).expect("it works")
+    };
+    let holds = of_its_own("world.services.web.serving >= 2 && world.hosts[\"10.0.0.1\"].reachable");
+    assert!(holds.findings.is_empty(), "{}", told(&holds));
+    let broken = of_its_own("world.services.web.containers.filter(|one| one.is_new).is_empty()");
+    let breaches = &broken.findings.first().expect("it is taken").breaches;
+    assert!(breaches[0].rule == "two serve" && breaches[0].what == "it does not hold", "{breaches:?}");
+    assert_eq!(breaches.len(), 1, "what lasts is told once");
+}
+
+#[test]
+fn an_invariant_that_cannot_be_asked_is_a_mistake_of_the_script() {
+    for (wrong, what) in [
+        ("world.services.web.servin > 0", "there is no property `servin`"),
+        ("world.services.web.serving", "it answers with something else than true or false"),
+        ("running(web, fleet) != ()", "`find` failed on 2 of 2 hosts: 10.0.0.1: an invariant looks"),
+    ] {
+        let script = format!("invariant(\"two serve\", |world| {wrong});\n{}", on_one_host());
+        let unprovable = prove(&subject(&script), &SINGLE, &|_, _| {}).map(|_| ()).expect_err(wrong);
+        let Unprovable::Fails(diagnostic) = unprovable else { panic!("{wrong}: {unprovable:?}") };
+        let message = format!("the invariant `two serve` cannot be asked: {what}");
+        assert!(diagnostic.message.starts_with(&message) && diagnostic.line == Some(1 + PRELUDE.lines().count()), "{diagnostic:?}");
+    }
+}
+
+/// A host's power fails: only then the invariant has no answer.
+#[test]
+fn an_invariant_that_cannot_be_asked_in_some_state_is_broken_there() {
+    let holds = "if world.hosts[\"10.0.0.1\"].reachable { true } else { world.nothing.at_all }";
+    let proof = proof(&subject(&format!("invariant(\"asked\", |world| {holds});\n{}", on_one_host())));
+    let finding = proof.findings.first().unwrap_or_else(|| panic!("{}", told(&proof)));
+    let place = format!("(deploy.rhai:{}", 1 + PRELUDE.lines().count());
+    assert!(finding.breaches[0].what.contains("it cannot be asked: ") && finding.breaches[0].what.contains(&place), "{finding:?}");
+}
+
+/// What comes before the story has a clock of its own.
+#[test]
+fn an_invariant_sees_the_seconds_of_the_story() {
+    let script = format!("invariant(\"early\", |world| world.seconds < 9.0);\n{}", on_one_host());
+    let proof = prove(&subject(&script), &Bounds { faults: 0, ..SINGLE }, &|_, _| {}).expect("it works");
+    let finding = proof.findings.first().expect("it takes longer");
+    let first = finding.steps.iter().find(|step| matches!(step.what, What::Breach(_))).expect("it is broken");
+    assert!(first.at.as_milliseconds() - finding.start.as_milliseconds() >= 9_000, "{finding:?}");
+}
+
+/// A first deploy.
+#[test]
+fn what_makes_nothing_begins_with_an_empty_fleet() {
+    let proof =
+        proof(&subject("given(|| {});\nensure(running(web, fleet) == (), \"nothing is there\");\nrolling::deploy(web, img, fleet);"));
+    assert!(proof.findings.is_empty(), "{}", told(&proof));
+}
+
+#[test]
+fn a_script_chooses_its_rules() {
+    let of = |rules: &str, script: &str| {
+        prove(&subject(&format!("invariants(#{{ {rules} }});\n{script}")), &Bounds { faults: 0, ..SINGLE }, &|_, _| {})
+            .expect("it works")
+            .findings
+    };
+    assert!(of("min_capacity: \"100%\"", &on_one_host()).is_empty());
+    let fewer = on_one_host().replace("start(web, img, one)", "start(web, img, one, #{ replicas: 1 })");
+    let fewer = format!("given(|| rolling::deploy(web, img, fleet));\n{fewer}");
+    assert!(of("mixed: false, min_capacity: \"75%\"", &fewer).is_empty(), "three of four serve");
+    for rule in ["mixed: false, min_capacity: \"76%\"", "mixed: false, min_capacity: 4"] {
+        assert_eq!(of(rule, &fewer).remove(0).breaches[0].rule, "min_capacity");
+    }
+    let canary = on_one_host().replace("[[old, 0], [next, 100]]", "[[old, 50], [next, 50]]);\n set_weights([[old, 0], [next, 100]]");
+    assert_eq!(of("versions: 1", &canary).remove(0).breaches[0].rule, "versions");
+}
