@@ -8,8 +8,8 @@ use super::{Call, Executor, Outcome};
 use crate::{
     failure::{Failure, FailureKind},
     journal::{Asked, Entry, Intent, Journal, now},
-    model::{Container, Host, Key, ProjectName, RouteTable, ServiceName},
-    op::{Drain, Find, Found, Inverse, Op, Operation, Routes, Sought, Start, Stop},
+    model::{Container, ContainerName, Host, Key, ProjectName, RouteTable, ServiceName},
+    op::{Drain, Find, Found, Inverse, Op, Operation, Routes, Sought, Start},
 };
 
 /// Writes the intent of every change into the journal, with what would take it back, then lets the executor within do it.
@@ -68,8 +68,8 @@ fn foresee(executor: &dyn Executor, call: &Call) -> Result<Vec<Op>, Failure> {
             vec![op.inverse(routes(executor, call, &op.proxy, &op.project, &op.service)?.as_ref())]
         }
         Op::Drain(op) => taken(executor, call, op)?,
-        Op::Stop(op) => op.inverse(&running(executor, call, op)?),
-        Op::StartAgain(op) => op.inverse(),
+        Op::Stop(op) => op.inverse(&running(executor, call, (&op.host, &op.project, &op.service), &op.containers)?),
+        Op::StartAgain(op) => op.inverse(&running(executor, call, (&op.host, &op.project, &op.service), &op.containers)?),
         Op::Record(op) => vec![op.inverse(&call.run.id)],
         _ => Vec::new(),
     })
@@ -86,9 +86,15 @@ fn taken(executor: &dyn Executor, call: &Call, op: &Drain) -> Result<Vec<Op>, Fa
     Ok(inverse)
 }
 
-fn running(executor: &dyn Executor, call: &Call, op: &Stop) -> Result<Vec<Container>, Failure> {
-    let mut there = containers(executor, call, &op.host, &op.project, &op.service)?;
-    there.retain(|container| container.is_running() && op.containers.contains(&container.name));
+/// Those of these containers that run.
+fn running(
+    executor: &dyn Executor,
+    call: &Call,
+    (host, project, service): (&Host, &ProjectName, &ServiceName),
+    named: &[ContainerName],
+) -> Result<Vec<Container>, Failure> {
+    let mut there = containers(executor, call, host, project, service)?;
+    there.retain(|container| container.is_running() && named.contains(&container.name));
     Ok(there)
 }
 

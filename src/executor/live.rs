@@ -128,8 +128,8 @@ async fn perform(fleet: &Fleet, call: &Call) -> Result<Outcome, Failure> {
             plain(containers::depend(&connection, op, &call.token, &call.run, secrets, progress)).await
         }
         Op::StartAgain(op) => {
-            let started = containers::start_again(&*fleet.host(&op.host).await?, op).await?;
-            Ok(Outcome::of(started).undone_by(op.inverse()))
+            let (started, ran) = containers::start_again(&*fleet.host(&op.host).await?, op).await?;
+            Ok(Outcome::of(started).undone_by(op.inverse(&ran)))
         }
         Op::Drain(op) => drain(fleet, op, call).await,
         Op::Stop(op) => {

@@ -166,15 +166,20 @@ pub struct StartAgain {
 }
 
 impl StartAgain {
-    /// What takes it back: drained and stopped.
-    pub fn inverse(&self) -> Vec<Op> {
+    /// What takes it back: those of its containers that did not run are drained and stopped; `running` are those that did.
+    pub fn inverse(&self, running: &[Container]) -> Vec<Op> {
+        let ran = |name: &ContainerName| running.iter().any(|container| container.name == *name);
+        let containers: Vec<ContainerName> = self.containers.iter().filter(|name| !ran(name)).cloned().collect();
+        if containers.is_empty() {
+            return Vec::new();
+        }
         let (host, project, service) = (self.host.clone(), self.project.clone(), self.service.clone());
         vec![
             Drain {
                 host: host.clone(),
                 project: project.clone(),
                 service: service.clone(),
-                containers: self.containers.clone(),
+                containers: containers.clone(),
                 others: Vec::new(),
                 proxies: self.proxies.clone(),
                 timeout: Period::seconds(30),
@@ -182,16 +187,8 @@ impl StartAgain {
                 allow_downtime: false,
             }
             .into(),
-            Stop {
-                host,
-                project,
-                service,
-                containers: self.containers.clone(),
-                proxies: self.proxies.clone(),
-                timeout: Period::seconds(10),
-                allow_downtime: false,
-            }
-            .into(),
+            Stop { host, project, service, containers, proxies: self.proxies.clone(), timeout: Period::seconds(10), allow_downtime: false }
+                .into(),
         ]
     }
     pub(super) fn describe(&self) -> String {

@@ -148,11 +148,12 @@ impl World {
     }
 
     pub(super) fn start_again(&mut self, op: &StartAgain) -> Result<Outcome, Failure> {
+        let ran = self.running(&op.host, &op.containers)?;
         let started = self.change(&op.host, &op.containers, |container| {
             container.state = ContainerState::Running;
             container.exit_code = None;
         })?;
-        Ok(Outcome::of(started).undone_by(op.inverse()))
+        Ok(Outcome::of(started).undone_by(op.inverse(&ran)))
     }
 
     pub(super) fn healthcheck(&self, op: &Healthcheck) -> Result<Outcome, Failure> {
@@ -177,16 +178,19 @@ impl World {
     }
 
     pub(super) fn stop(&mut self, op: &Stop) -> Result<Outcome, Failure> {
-        let running: Vec<Container> = {
-            let host = self.at(&op.host)?;
-            let all: Result<Vec<&Container>, Failure> = op.containers.iter().map(|name| container(host, &op.host.name, name)).collect();
-            all?.into_iter().filter(|container| container.state != ContainerState::Stopped).cloned().collect()
-        };
+        let running = self.running(&op.host, &op.containers)?;
         self.change(&op.host, &op.containers, |container| {
             container.state = ContainerState::Stopped;
             container.exit_code = Some(0);
         })?;
         Ok(Outcome::of(()).undone_by(op.inverse(&running)))
+    }
+
+    /// Those of these containers that have not stopped.
+    fn running(&self, host: &Host, names: &[ContainerName]) -> Result<Vec<Container>, Failure> {
+        let known = self.at(host)?;
+        let all: Result<Vec<&Container>, Failure> = names.iter().map(|name| container(known, &host.name, name)).collect();
+        Ok(all?.into_iter().filter(|container| container.state != ContainerState::Stopped).cloned().collect())
     }
 
     pub(super) fn remove(&mut self, op: &Remove) -> Result<Outcome, Failure> {

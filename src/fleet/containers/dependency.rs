@@ -28,7 +28,7 @@ pub async fn depend(
             return Ok(known);
         }
         progress.doing(&format!("starting {} again", op.service.name));
-        return start_again(connection, &again).await.map_err(kept);
+        return start_again(connection, &again).await.map(|(started, _)| started).map_err(kept);
     }
     let docker = connection.docker().await?;
     if images::inspect(&docker, &op.reference).await?.is_none() {

@@ -77,12 +77,13 @@ fn exit_code(summary: &ContainerSummary) -> Option<i64> {
     summary.status.as_deref()?.strip_prefix("Exited (")?.split_once(')')?.0.parse().ok()
 }
 
-/// Starts stopped containers again, with the restart policy that they were made with unless the op names another. A failure
-/// says what ends those that were started.
-pub async fn start_again(connection: &Connection, op: &StartAgain) -> Result<Vec<Container>, Failure> {
+/// Starts stopped containers again, with the restart policy that they were made with unless the op names another. Returns them, and
+/// those of them that ran before; a failure says what ends those that were started.
+pub async fn start_again(connection: &Connection, op: &StartAgain) -> Result<(Vec<Container>, Vec<Container>), Failure> {
     let docker = connection.docker().await?;
     // All are there before the first one is started.
-    named(connection, &op.project, &op.service, &op.containers).await?;
+    let mut ran = named(connection, &op.project, &op.service, &op.containers).await?;
+    ran.retain(Container::is_running);
     let start = async || {
         for name in &op.containers {
             let failed = |error| engine_failure(&format!("{name} could not be started again on {}", op.host.name), &error);
@@ -96,7 +97,10 @@ pub async fn start_again(connection: &Connection, op: &StartAgain) -> Result<Vec
         }
         named(connection, &op.project, &op.service, &op.containers).await
     };
-    start().await.map_err(|failure| failure.undone_by(op.inverse()))
+    match start().await {
+        Ok(started) => Ok((started, ran)),
+        Err(failure) => Err(failure.undone_by(op.inverse(&ran))),
+    }
 }
 
 /// Stops containers, all at once, and keeps them; a reboot does not start them. Returns those that ran, and those that are gone
