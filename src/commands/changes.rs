@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     executor::{
         Outcome, Recorded,
-        pending::{commits, done, gone, is_final, on_what_is_there, since_commit, started_again},
+        pending::{Containers, commits, done, gone, is_final, made, on_what_is_there, since_commit, started_again},
     },
     failure::FailureKind,
     model::HostName,
@@ -67,7 +67,7 @@ impl Counts {
     pub fn of(records: &[Recorded]) -> Self {
         let (done, gone, commits) = (done(records), gone(records), commits(records));
         let pending = since_commit(records, "");
-        let again = started_again(&pending);
+        let (again, made) = (started_again(&pending), made(&pending));
         let mut counts = Self { calls: records.len(), left_out: left_out(records), ..Self::default() };
         for record in records {
             let was_sent = record.result.as_ref().err().is_none_or(|failure| !failure.not_sent);
@@ -98,7 +98,8 @@ impl Counts {
             let left = inverse.iter().enumerate().filter(|(_, op)| on_what_is_there(op, &gone).is_some());
             let undone = left.map(|(index, _)| record.key.undo(index)).all(|key| done.contains(key.as_str()));
             let undone = undone || again.contains(record.key.as_str());
-            let stands = if inverse.is_empty() { has_effect(&record.op) } else { !undone };
+            let stands =
+                if inverse.is_empty() { has_effect(&record.op) && (is_final || !deletes_only(&record.op, &made)) } else { !undone };
             let count = if is_final { &mut counts.committed } else { &mut counts.standing };
             *count += usize::from(stands);
         }
@@ -190,9 +191,14 @@ fn is_local(op: &Op) -> bool {
 }
 
 /// Whether a change without inverse stands. What could be taken back has none where it found nothing to do: a drain without
-/// weight, weights that were so already, a stop of what had stopped.
+/// weight, weights that were so already, a stop of what had stopped, a start of what ran.
 fn has_effect(op: &Op) -> bool {
-    !matches!(op, Op::Drain(_) | Op::SetWeights(_) | Op::Preview(_) | Op::Stop(_))
+    !matches!(op, Op::Drain(_) | Op::SetWeights(_) | Op::Preview(_) | Op::Stop(_) | Op::StartAgain(_))
+}
+
+/// Whether it deletes containers, and none but these.
+fn deletes_only(op: &Op, made: &Containers<'_>) -> bool {
+    matches!(op, Op::Remove(op) if op.containers.iter().all(|container| made.contains(&(&op.host.name, container))))
 }
 
 #[cfg(test)]
@@ -201,8 +207,8 @@ mod tests {
     use crate::{
         executor::Key,
         failure::{Failure, Origin},
-        model::{Database, Host, Period, ProjectName, RunId, ServiceName, Version},
-        op::{Forget, Now, Record, Remove, Sql, Stop, Transactions},
+        model::{ContainerName, Database, Host, Period, ProjectName, RunId, ServiceName, Version},
+        op::{Commit, Forget, Now, Record, Remove, Sql, Stop, Transactions},
     };
 
     fn record(key: Key, op: impl Into<Op>, result: Result<Outcome, Failure>) -> Recorded {
@@ -212,7 +218,7 @@ mod tests {
     #[test]
     fn what_found_nothing_to_do_does_not_stand_and_what_cannot_be_taken_back_does() {
         let (host, project, service) = (Host::parse("h1").expect("valid"), ProjectName::default(), ServiceName::new("web").expect("valid"));
-        let (containers, proxies) = (Vec::new(), Vec::new());
+        let (containers, proxies) = (vec![ContainerName::new("shop-web-v1-0123456789-1").expect("valid")], Vec::new());
         let remove = Remove {
             host: host.clone(),
             project: project.clone(),
@@ -223,7 +229,13 @@ mod tests {
         };
         let stop = Stop { host, project, service, containers, proxies, timeout: Period::seconds(1), allow_downtime: false };
         let stands = |op: Op| Counts::of(&[record(Key::call("", 1), op, Ok(Outcome::of(())))]).standing;
-        assert_eq!((stands(stop.into()), stands(remove.clone().into())), (0, 1));
+        assert_eq!((stands(stop.clone().into()), stands(remove.clone().into())), (0, 1));
+        // What the run itself has made may be deleted as if it had never been, until it is final.
+        let made = record(Key::call("", 1), stop, Ok(Outcome::of(()).undone_by([remove.clone().into()])));
+        let deleted = record(Key::call("", 3), remove.clone(), Ok(Outcome::of(())));
+        assert_eq!(Counts::of(&[made.clone(), deleted.clone()]).standing, 0);
+        let commit = record(Key::call("", 2), Commit::default(), Ok(Outcome::of(())));
+        assert_eq!(Counts::of(&[made, commit, deleted]).standing, 1);
 
         let failed = |failure| Counts::of(&[record(Key::call("", 1), remove.clone(), Err(failure))]);
         let half = failed(Failure::failed("the second one is in use").half_done());

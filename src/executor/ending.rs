@@ -163,14 +163,15 @@ fn part(executor: &dyn Executor, place: Place, run: &Arc<RunInfo>) -> Part {
         Ok(Err(error)) => return Part { unknown: Some(error.to_string()), ..part },
         Err(failure) => return Part { unknown: Some(failure.message), ..part },
     };
-    let serves = |container: &&Container| container.is_running() && (!proxied || found.weights.contains_key(&container.name));
-    let serving: Vec<&Container> = found.containers.iter().filter(serves).collect();
+    // A dependency stays, whatever becomes of the run that made it.
+    let containers: Vec<&Container> = found.containers.iter().filter(|container| !container.dependency).collect();
+    let serves = |container: &&&Container| container.is_running() && (!proxied || found.weights.contains_key(&container.name));
+    let serving: Vec<&Container> = containers.iter().filter(serves).copied().collect();
     for container in &serving {
         *part.serving.entry(container.version.to_string()).or_default() += 1;
     }
     let runs: BTreeSet<&RunId> = serving.iter().map(|container| &container.run).collect();
-    part.idle = found
-        .containers
+    part.idle = containers
         .iter()
         .filter(|container| container.is_running() && container.run == run.id && !serves(container))
         .map(|container| container.name.to_string())

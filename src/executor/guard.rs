@@ -13,6 +13,7 @@ use super::{
     Call, Executor, Outcome,
     ages::Ages,
     departures::{Departing, Departures},
+    needed::Needed,
 };
 use crate::{
     failure::Failure,
@@ -30,6 +31,7 @@ pub struct Guard<E> {
     /// Fronts that were found free, by proxy and service, with the proxy's network where it is its own.
     free_fronts: Mutex<BTreeMap<(HostName, ServiceName), Option<OwnNetwork>>>,
     departures: Departures,
+    needed: Needed,
     /// How old versions are, compared with others.
     ages: Ages,
 }
@@ -43,6 +45,7 @@ impl<E: Executor> Guard<E> {
             unchecked: Mutex::new(BTreeSet::new()),
             free_fronts: Mutex::new(BTreeMap::new()),
             departures: Departures::default(),
+            needed: Needed::default(),
             ages: Ages::default(),
         }
     }
@@ -261,10 +264,10 @@ impl<E: Executor> Guard<E> {
         Ok(Some(announced))
     }
 
-    /// What gets traffic, or may still have a request in flight, is not ended.
-    fn ending(&self, call: &Call, ending: &Ending<'_>) -> Result<(), Failure> {
+    /// What gets traffic, or may still have a request in flight, is not ended. Returns those that run.
+    fn ending(&self, call: &Call, ending: &Ending<'_>) -> Result<Vec<ContainerName>, Failure> {
         if ending.allow_downtime {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let hint = "give it weight 0 with `set_weights`, then `drain` it; `allow_downtime: true` ends it all the same";
         let found = self.find(call, ending.host, ending.project, ending.service, ending.proxies)?;
@@ -285,11 +288,13 @@ impl<E: Executor> Guard<E> {
         }
         let undrained = lock(&self.undrained);
         let waiting = ending.containers.iter().find(|container| undrained.contains(&(ending.host.name.clone(), (*container).clone())));
-        waiting.map_or(Ok(()), |container| {
-            Err(Failure::refused(format!("{container} on {} was not drained: requests to it may be in flight", ending.host.name))
+        if let Some(container) = waiting {
+            return Err(Failure::refused(format!("{container} on {} was not drained: requests to it may be in flight", ending.host.name))
                 .on(&ending.host.name)
-                .hint(hint))
-        })
+                .hint(hint));
+        }
+        let running = found.containers.into_iter().filter(Container::is_running).map(|container| container.name.clone());
+        Ok(running.filter(|name| ending.containers.contains(name)).collect())
     }
 
     /// Only what has stopped is deleted.
@@ -303,6 +308,7 @@ impl<E: Executor> Guard<E> {
 
     /// What a call that was done means for those to come.
     fn learn(&self, call: &Call, outcome: &Outcome) {
+        self.needed.learn(call, outcome);
         match &*call.op {
             Op::Drain(op) => {
                 lock(&self.undrained).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
@@ -337,7 +343,10 @@ impl<E: Executor> Executor for Guard<E> {
             Op::Stop(Stop { host, project, service, containers, proxies, allow_downtime, .. })
             | Op::Remove(Remove { host, project, service, containers, proxies, allow_downtime }) => {
                 let ending = Ending { host, project, service, containers, proxies, allow_downtime: *allow_downtime };
-                self.ending(call, &ending)?;
+                let running = self.ending(call, &ending)?;
+                if let Op::Remove(op) = &*call.op {
+                    self.needed.may_be_deleted(call, op, &running)?;
+                }
             }
             Op::Prune(op) => self.prune(call, op)?,
             _ => {}

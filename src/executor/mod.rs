@@ -16,6 +16,7 @@ pub mod lease;
 pub mod live;
 pub mod model;
 pub mod narrate;
+pub mod needed;
 pub mod overtaken;
 pub mod pending;
 pub mod plan;

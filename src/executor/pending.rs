@@ -58,6 +58,15 @@ pub fn started_again<'a>(pending: &[&'a Recorded]) -> BTreeSet<&'a str> {
     again.map(|(_, record)| record.key.as_str()).collect()
 }
 
+/// The containers that pending records have made: who deletes them again leaves nothing that stands.
+pub fn made<'a>(pending: &[&'a Recorded]) -> Containers<'a> {
+    let removed = pending.iter().flat_map(|record| record.inverse()).filter_map(|op| match op {
+        Op::Remove(op) => Some((&op.host.name, &op.containers)),
+        _ => None,
+    });
+    removed.flat_map(|(host, containers)| containers.iter().map(move |container| (host, container))).collect()
+}
+
 /// Containers by host.
 pub type Containers<'a> = BTreeSet<(&'a HostName, &'a ContainerName)>;
 

@@ -8,6 +8,7 @@ mod questions;
 mod saving;
 mod secrets;
 mod tested_scripts;
+mod undone;
 mod what_stays;
 
 use std::{

@@ -132,7 +132,8 @@ fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: M
         ),
         Remains::Changes if counts.standing == 0 && counts.committed == 0 => (
             format!("{what}, and the fleet is mixed: {undone} was undone, but not every host shows that"),
-            format!("{look}; `podlift undo {run}` tries again"),
+            // A modelled run has no journal.
+            if mode.is_modelled() { look.to_string() } else { format!("{look}; `podlift undo {run}` tries again") },
         ),
         Remains::Changes if counts.standing == 0 => (
             format!("{what}, and the fleet is mixed: {} that a commit made final stay", words::count(counts.committed, "change")),
