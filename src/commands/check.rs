@@ -22,7 +22,7 @@ use crate::{
     failure::Failure,
     model::{HostName, HostState},
     op::{Query, Row},
-    script::{Checked, diagnostics::Diagnostic},
+    script::{Checked, diagnostics::Diagnostic, sources::Sources},
     terminal::{
         Printer, databases,
         hosts::{self, Part},
@@ -45,6 +45,7 @@ pub fn run(options: &cli::Check, printer: &Printer) -> Exit {
                 found.extend(findings);
                 scripts.push((place, checked));
             }
+            Err(failure) if options.json => found.push(Diagnostic::of_failure(&failure, &Sources::default())),
             Err(failure) => {
                 complaint::tell_failure(printer, &failure);
                 exit = Exit::Bad;

@@ -21,7 +21,7 @@ use crate::{
     cli,
     executor::{Recorded, faults::Story, settle::PATIENCE},
     failure::Failure,
-    script::{SecretNames, diagnostics::Diagnostic},
+    script::{SecretNames, diagnostics::Diagnostic, sources::Sources},
     terminal::{Conclusion, Printer, Style, clean, proof, words},
     world::watch::{Breach, Rules},
 };
@@ -52,7 +52,7 @@ pub fn run(options: &cli::Test, printer: &Printer) -> Exit {
     outside.close();
     let (proof, findings) = match answer {
         Ok(answer) => answer,
-        Err(unprovable) => return refuse(options, printer, &subject, unprovable),
+        Err(unprovable) => return refuse(options, printer, vec![why(options, &subject, unprovable)], subject.script.sources()),
     };
     let holds = findings.iter().all(|finding| finding.breaches.is_empty());
     let exit = if holds { Exit::Done } else { Exit::Bad };
@@ -87,25 +87,30 @@ pub fn run(options: &cli::Test, printer: &Printer) -> Exit {
 }
 
 /// Tells why nothing could be tried.
-fn refuse(options: &cli::Test, printer: &Printer, subject: &Subject, unprovable: Unprovable) -> Exit {
-    let diagnostic = match unprovable {
+fn refuse(options: &cli::Test, printer: &Printer, diagnostics: Vec<Diagnostic>, sources: &Sources) -> Exit {
+    let diagnostics: Vec<Diagnostic> = diagnostics.into_iter().map(complaint::harmless).collect();
+    if options.json {
+        printer.data(json!({ "holds": false, "exit": Exit::Bad.code(), "diagnostics": diagnostics, "tried": null, "stories": [] }));
+    }
+    complaint::tell(printer, &diagnostics, sources);
+    Exit::Bad
+}
+
+/// Why nothing could be proven, in words.
+fn why(options: &cli::Test, subject: &Subject, unprovable: Unprovable) -> Diagnostic {
+    match unprovable {
         Unprovable::Fails(diagnostic) => {
             let message = format!("the script fails where nothing goes wrong: {}", diagnostic.message);
-            let mut diagnostic = complaint::harmless(Diagnostic { message, ..*diagnostic });
+            let mut diagnostic = Diagnostic { message, ..*diagnostic };
             if diagnostic.hints.is_empty() {
                 let what = "it is run with the arguments given here, first on an empty fleet, to make what the tests begin with (`given` says it otherwise)";
                 diagnostic.hints.push(what.into());
             }
             diagnostic
         }
-        Unprovable::Missed(failure) => complaint::harmless(Diagnostic::of_failure(&failure, subject.script.sources())),
-        Unprovable::Idle => complaint::harmless(Diagnostic::of_failure(&idle(options), subject.script.sources())),
-    };
-    if options.json {
-        printer.data(json!({ "holds": false, "exit": Exit::Bad.code(), "failure": diagnostic, "tried": null, "stories": [] }));
+        Unprovable::Missed(failure) => Diagnostic::of_failure(&failure, subject.script.sources()),
+        Unprovable::Idle => Diagnostic::of_failure(&idle(options), subject.script.sources()),
     }
-    complaint::tell(printer, &[diagnostic], subject.script.sources());
-    Exit::Bad
 }
 
 /// A module, or another script than the one that was meant.
@@ -115,16 +120,13 @@ fn idle(options: &cli::Test) -> Failure {
 }
 
 fn prepare(options: &cli::Test, printer: &Printer) -> Result<(Subject, Outside), Exit> {
-    let failed = |failure: Failure| {
-        complaint::tell_failure(printer, &failure);
-        Exit::Bad
-    };
+    let none = Sources::default();
+    let failed = |failure: Failure| refuse(options, printer, vec![Diagnostic::of_failure(&failure, &none)], &none);
     let place = Place::find(&options.script).map_err(failed)?;
     let script = place.check().map_err(failed)?;
     let findings = script.diagnostics();
     if !findings.is_empty() {
-        complaint::tell(printer, &findings, script.sources());
-        return Err(Exit::Bad);
+        return Err(refuse(options, printer, findings, script.sources()));
     }
     let environment = Environment::beside(place.folder()).map_err(failed)?;
     let outside = Outside::open(&cli::Ssh { ssh_config: None }, place.folder(), &environment).map_err(failed)?;

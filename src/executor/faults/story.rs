@@ -88,28 +88,41 @@ impl FromStr for Story {
             match part {
                 "then resume" => story.then = Then::Resume,
                 "then undo" => story.then = Then::Undo,
-                part => story.faults.push(planned(part).ok_or_else(|| unreadable(part))?),
+                part => story.faults.push(planned(part)?),
             }
         }
         Ok(story)
     }
 }
 
-fn planned(part: &str) -> Option<Planned> {
-    let mut words = part.splitn(3, ':');
-    let (key, op, fault) = (words.next()?, words.next()?, words.next()?.parse().ok()?);
+fn planned(part: &str) -> Result<Planned, Failure> {
+    let words: Vec<&str> = part.splitn(3, ':').collect();
+    let [key, op, fault] = words[..] else { return Err(unreadable(part)) };
+    let site = site(key, op).ok_or_else(|| unreadable(part))?;
+    let fault = fault.parse().map_err(|()| {
+        let known: Vec<&str> = Fault::ALL.iter().map(|fault| fault.word()).collect();
+        let distance = |word: &&&str| strsim::damerau_levenshtein(fault, word);
+        let near = known.iter().min_by_key(distance).filter(|word| distance(word) <= (fault.len() / 3).clamp(1, 3));
+        Failure::refused(format!("there is no fault `{fault}`, as in `{part}`")).hint(match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the faults are {}", known.join(", ")),
+        })
+    })?;
+    Ok(Planned { site, fault })
+}
+
+fn site(key: &str, op: &str) -> Option<Site> {
     let (verb, number) = match op.split_once('#') {
         Some((verb, number)) => (verb, number.parse().ok().filter(|number| *number > 0)?),
         None => (op, 1),
     };
-    Some(Planned { site: Site { key: key.into(), verb: verb.into(), number }, fault })
+    let is_whole = !key.is_empty() && !verb.is_empty();
+    is_whole.then(|| Site { key: key.into(), verb: verb.into(), number })
 }
 
 fn unreadable(part: &str) -> Failure {
-    let known: Vec<&str> = Fault::ALL.iter().map(|fault| fault.word()).collect();
     Failure::refused(format!("`{part}` is no part of a story"))
         .hint("a part is KEY:OP:FAULT such as `4[0]:start:lost-after`, or `then resume`; parts are separated by commas")
-        .hint(format!("the faults are {}", known.join(", ")))
 }
 
 #[cfg(test)]
@@ -126,9 +139,12 @@ mod tests {
 
     #[test]
     fn what_is_no_story_is_refused_with_what_one_is() {
-        for text in ["4", "4:start", "4:start:nothing", "4:start#0:gone", "4:start#x:gone"] {
+        for text in ["4", "4:start", ":start:gone", "4::gone", "4:start#0:gone", "4:start#x:gone"] {
             let failure = text.parse::<Story>().expect_err("it is none");
-            assert!(failure.hints[0].contains("KEY:OP:FAULT") && failure.hints[1].contains("lost-after"), "{failure:?}");
+            assert!(failure.message.contains(text) && failure.hints[0].contains("KEY:OP:FAULT"), "{failure:?}");
         }
+        let hint = |text: &str| text.parse::<Story>().expect_err("there is no such fault").hints.remove(0);
+        assert_eq!(hint("4:start:lost-befor"), "did you mean `lost-before`?");
+        assert!(hint("4:start:anything-at-all").contains("lost-after, cut-off"));
     }
 }

@@ -49,6 +49,27 @@ fn a_script_with_a_mistake_is_told_with_the_command_that_tells_it_again() {
     );
 }
 
+/// A pipeline reads one object, whatever is wrong.
+#[test]
+fn what_keeps_a_test_from_beginning_is_in_the_json_too() {
+    let project = Project::new();
+    project.write("deploy.rhai", "project(\"shop\");\nlet x = ;\nlet y = ;\n");
+    for (script, message, line) in
+        [("deploy.rhai", "unexpected ';'", Some(2)), ("missing.rhai", "there is no script missing.rhai", None)]
+    {
+        let output = project.podlift(&["test", script, "--json"]);
+        assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+        let result: serde_json::Value = serde_json::from_str(&output.stdout).expect("one object");
+        let first = &result["diagnostics"][0];
+        assert_eq!((&result["holds"], &result["exit"]), (&false.into(), &2.into()));
+        assert_eq!((first["message"].as_str(), first["line"].as_u64()), (Some(message), line), "{result}");
+        let checked = project.podlift(&["check", script, "--json"]);
+        assert_eq!(checked.code, 2, "{}{}", checked.stdout, checked.stderr);
+        let found: serde_json::Value = serde_json::from_str(&checked.stdout).expect("one array");
+        assert_eq!(found[0]["message"].as_str(), Some(message), "{found}");
+    }
+}
+
 #[test]
 fn a_script_that_does_not_hold_says_how_often_each_rule_is_broken_and_what_differs() {
     let project = Project::new();
@@ -82,7 +103,7 @@ fn a_story_that_does_not_come_up_and_bounds_of_nothing_are_refused() {
     let output = project.podlift(&["test", "deploy.rhai", "--json", "--story", "99:start:fails"]);
     assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
     let result: serde_json::Value = serde_json::from_str(&output.stdout).expect("one object");
-    let message = result["failure"]["message"].as_str().expect("why");
+    let message = result["diagnostics"][0]["message"].as_str().expect("why");
     assert!(message.contains("did not come up") && output.stderr.contains("the nearest call is"), "{message}{}", output.stderr);
     for (bound, count, why) in [("--faults", "0", "at least one"), ("--runs", "0", "at least one"), ("--runs", "1", "at least two")] {
         let output = project.podlift(&["test", "deploy.rhai", bound, count]);
@@ -97,8 +118,8 @@ fn a_script_that_fails_by_itself_is_told_with_its_line() {
     let output = project.podlift(&["test", "deploy.rhai", "--json"]);
     assert!(output.code == 2 && output.stderr.contains("deploy.rhai:") && output.stderr.contains("stop(old);"), "{}", output.stderr);
     let result: serde_json::Value = serde_json::from_str(&output.stdout).expect("one object");
-    assert_eq!((&result["holds"], &result["failure"]["file"]), (&false.into(), &"deploy.rhai".into()), "{result}");
-    assert!(result["failure"]["line"].as_u64().is_some_and(|line| line > 10), "{result}");
+    assert_eq!((&result["holds"], &result["diagnostics"][0]["file"]), (&false.into(), &"deploy.rhai".into()), "{result}");
+    assert!(result["diagnostics"][0]["line"].as_u64().is_some_and(|line| line > 10), "{result}");
 }
 
 #[test]
