@@ -132,10 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn ps_needs_a_script_or_hosts() {
+    fn ps_is_about_a_script_or_hosts() {
         assert!(parse("podlift ps deploy.rhai").is_ok());
         assert!(parse("podlift ps --host h1 --host h2 --project shop").is_ok());
-        assert!(parse("podlift ps").is_err());
+        assert!(parse("podlift ps").is_ok());
         assert!(parse("podlift ps deploy.rhai --host h1").is_err());
         assert!(parse("podlift ps --host -oProxyCommand=id").is_err());
         assert!(parse("podlift ps --host a;b").is_err());

@@ -100,8 +100,8 @@ pub struct Report {
 /// Hosts and project: a script's, or given by hand.
 #[derive(Clone, Debug, Args)]
 pub struct Where {
-    /// The script whose hosts and project are meant; it is run in a model to find them.
-    #[arg(value_name = "SCRIPT", required_unless_present = "hosts", conflicts_with = "hosts")]
+    /// The script whose hosts and project are meant; it is run in a model to find them. Not given, and no host either: deploy.rhai.
+    #[arg(value_name = "SCRIPT", conflicts_with = "hosts")]
     pub script: Option<PathBuf>,
     /// Arguments for the script, which takes them with params.
     #[arg(value_name = "KEY=VALUE", value_parser = argument)]

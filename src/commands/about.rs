@@ -48,6 +48,9 @@ impl About {
     }
 }
 
+/// The script that is meant where none is named, and no host.
+const USUAL: &str = "deploy.rhai";
+
 /// Nobody listens.
 pub struct Deaf;
 
@@ -66,7 +69,13 @@ pub fn find(place: &cli::Where, printer: &Printer) -> Result<About, Exit> {
         complaint::tell_failure(printer, &failure);
         Exit::not_begun(failure.kind)
     };
-    let Some(script) = &place.script else {
+    let usual = Path::new(USUAL);
+    let script = place.script.as_deref().or_else(|| (place.hosts.is_empty() && usual.is_file()).then_some(usual));
+    if script.is_none() && place.hosts.is_empty() {
+        let nowhere = Failure::refused(format!("no script and no host is named, and there is no {USUAL} here"));
+        return Err(failed(nowhere.hint("name the script that deploys, or each host with --host ADDRESS")));
+    }
+    let Some(script) = script else {
         let folder = Path::new(".");
         let environment = Environment::beside(folder).map_err(failed)?;
         let outside = Outside::open(&place.ssh, folder, &environment).map_err(failed)?;

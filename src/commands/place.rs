@@ -78,7 +78,9 @@ impl Place {
         if size > SCRIPT_SIZE {
             return Err(unreadable(&self.file, "it is larger than 4 MiB"));
         }
-        fs::read_to_string(&self.file).map_err(|error| unreadable(&self.file, &error.to_string()))
+        let text = fs::read_to_string(&self.file).map_err(|error| unreadable(&self.file, &error.to_string()))?;
+        // Some editors begin a text with a mark of its byte order.
+        Ok(text.trim_start_matches('\u{feff}').to_owned())
     }
 }
 
@@ -125,6 +127,8 @@ mod tests {
         fs::write(&file, "").expect("writes");
         let place = Place::find(&file).expect("it is there");
         assert_eq!((place.folder(), place.file.as_path()), (folder.path(), file.as_path()));
+        fs::write(&file, "\u{feff}info(1);").expect("writes");
+        assert!(place.check().expect("it is read").diagnostics().is_empty(), "a mark of the byte order is no part of the text");
         assert_eq!(Place { file: "deploy.rhai".into() }.folder(), Path::new("."));
     }
 

@@ -67,3 +67,16 @@ fn what_cannot_be_read_is_not_said_to_be_missing() {
     let output = project.podlift(&["run", "locked/deploy.rhai"]);
     assert!(output.code == 2 && output.stderr.contains("the script locked/deploy.rhai cannot be read: Too many"), "{}", output.stderr);
 }
+
+#[test]
+fn where_nothing_is_named_the_usual_script_is_meant() {
+    let project = Project::new();
+    for arguments in [&["ps"][..], &["lock", "status"], &["logs", "web"]] {
+        let output = project.podlift(arguments);
+        assert_eq!(output.code, 2, "{}", output.stderr);
+        assert!(output.stderr.contains("there is no deploy.rhai here") && output.stderr.contains("--host ADDRESS"), "{}", output.stderr);
+    }
+    project.write("deploy.rhai", "project(\"shop\");\nhook(\"local\", \"true\");\n");
+    let status = project.podlift(&["lock", "status"]);
+    assert_eq!((status.code, status.stderr.trim()), (0, "no run has a lease in the project shop"));
+}

@@ -54,9 +54,7 @@ fn a_script_with_a_mistake_is_told_with_the_command_that_tells_it_again() {
 fn what_keeps_a_test_from_beginning_is_in_the_json_too() {
     let project = Project::new();
     project.write("deploy.rhai", "project(\"shop\");\nlet x = ;\nlet y = ;\n");
-    for (script, message, line) in
-        [("deploy.rhai", "unexpected ';'", Some(2)), ("missing.rhai", "there is no script missing.rhai", None)]
-    {
+    for (script, message, line) in [("deploy.rhai", "unexpected ';'", Some(2)), ("missing.rhai", "there is no script missing.rhai", None)] {
         let output = project.podlift(&["test", script, "--json"]);
         assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
         let result: serde_json::Value = serde_json::from_str(&output.stdout).expect("one object");
