@@ -54,6 +54,7 @@ pub struct Ps {
 #[command(after_help = "\
 Examples:
   podlift logs web deploy.rhai --tail 200
+  podlift logs web --follow                     until ctrl-C, with containers that are started meanwhile
   podlift logs web --host deploy@10.0.0.11 --project shop")]
 pub struct Logs {
     /// The service.
@@ -68,6 +69,9 @@ pub struct Logs {
     /// Show stopped containers' words too.
     #[arg(long)]
     pub all: bool,
+    /// Go on with what they write, and with containers that are started meanwhile, until ctrl-C.
+    #[arg(short, long, conflicts_with = "all")]
+    pub follow: bool,
 }
 
 /// Write a run's journal as a page of HTML.

@@ -3,6 +3,7 @@
 use super::{
     about::{self, spinner},
     exit::Exit,
+    follow::follow,
     look::{self, split, tell_all},
 };
 use crate::{
@@ -18,6 +19,11 @@ pub fn run(options: &cli::Logs, printer: &Printer) -> Exit {
         Ok(about) => about,
         Err(exit) => return exit,
     };
+    if options.follow {
+        let exit = follow(options, &about, printer);
+        about.outside.close();
+        return exit;
+    }
     let (states, mut failures) = split(look::survey(&about, spinner(printer)));
     let wanted = |container: &&Container| {
         container.service == options.service
@@ -54,7 +60,7 @@ pub fn run(options: &cli::Logs, printer: &Printer) -> Exit {
 }
 
 /// A container's words, each line with its name where there are several containers.
-fn lines(container: &ContainerName, text: &str, several: bool) -> String {
+pub(super) fn lines(container: &ContainerName, text: &str, several: bool) -> String {
     let text = clean::block(text);
     let lines: Vec<String> = text.lines().map(|line| if several { format!("{container} | {line}") } else { line.to_string() }).collect();
     lines.join("\n")

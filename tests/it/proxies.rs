@@ -230,6 +230,21 @@ fn ps_and_logs_tell_what_runs() {
     assert!(rows["containers"].to_string().matches("\"running\"").count() == 2 && rows["changes"] == serde_json::json!([]), "{rows:#}");
     let logs = project.podlift(&["logs", "web", "script.rhai"]);
     assert!(logs.code == 0 && logs.stdout.contains("demo v2 listens on port 8000"), "{logs:?}");
+    let mut following = project.start(&["logs", "web", "script.rhai", "--follow"]);
+    let mut told = Vec::new();
+    let mut said = BufReader::new(following.stdout.take().expect("it is piped")).lines();
+    let mut hears = |version: &str| {
+        let words = format!("| demo {version} listens on port 8000");
+        for _ in 0..2 {
+            let line = said.find_map(|line| line.ok().filter(|line| line.ends_with(&words)));
+            told.push(line.unwrap_or_else(|| panic!("{version} is not heard of behind {told:?}")));
+        }
+    };
+    hears("v2");
+    run(&project, &script.replace("v1", "v3"));
+    hears("v3");
+    assert!(Command::new("kill").args(["-INT", &following.id().to_string()]).status().expect("kill is there").success());
+    assert_eq!(following.wait().expect("it ends").code(), Some(0));
 }
 
 #[test]

@@ -186,20 +186,33 @@ pub async fn logs(connection: &Connection, containers: &[ContainerName], lines: 
     try_join_all(texts).await
 }
 
-/// Prints containers' lines as they are written, until every container has ended.
+/// Prints a container's lines as they are written, secrets replaced, until it ends: first the last `lines` of those that are there, of
+/// which those before `since`, in seconds since 1970, are left out.
 pub async fn follow(
     connection: &Connection,
     name: &ContainerName,
     lines: u32,
+    since: Option<i32>,
     secrets: &Secrets,
     mut print: impl FnMut(&str),
 ) -> Result<(), Failure> {
-    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).tail(&lines.to_string()).build();
+    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).tail(&lines.to_string());
+    let options = since.into_iter().fold(options, LogsOptionsBuilder::since).build();
     let docker = connection.docker().await?;
     let mut stream = docker.logs(name.as_str(), Some(options));
+    let mut print = |line: &[u8]| print(&secrets.redact(&String::from_utf8_lossy(line)));
+    // Standard output and error come mixed, and a line in several parts.
+    let mut parts = [Vec::new(), Vec::new()];
     while let Some(output) = stream.try_next().await.map_err(|error| missing(connection, name, error))? {
-        print(&secrets.redact(&String::from_utf8_lossy(&LogOutput::into_bytes(output))));
+        let part: &mut Vec<u8> = &mut parts[usize::from(matches!(output, LogOutput::StdErr { .. }))];
+        part.extend_from_slice(&output.into_bytes());
+        if let Some(end) = part.iter().rposition(|byte| *byte == b'\n') {
+            part.drain(..=end).as_slice().split_inclusive(|byte| *byte == b'\n').for_each(|line| print(line.trim_ascii_end()));
+        } else if part.len() > LOG_LIMIT {
+            print(&std::mem::take(part));
+        }
     }
+    parts.iter().filter(|part| !part.is_empty()).for_each(|part| print(part));
     Ok(())
 }
 
