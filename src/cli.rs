@@ -19,7 +19,7 @@ use crate::{
 pub use self::{
     leases::{Lock, LockCommand, LockRelease, LockStatus},
     library::{Completions, Definitions, Docs, Eject, ModulePlace, New, Tasks},
-    looking::{Check, Logs, Ps, Report, Where, Word},
+    looking::{Check, Exec, Logs, Ps, Report, Where, Word},
     running::{OnInterrupt, Plan, Repl, Run},
     runs::{InDoubt, Resume, Runs, Show, Undo},
     testing::Test,
@@ -62,6 +62,8 @@ pub enum Command {
     Ps(Ps),
     /// Show what a service's containers wrote.
     Logs(Logs),
+    /// Run a command in a container of a service.
+    Exec(Exec),
     /// Write a run's journal as a page of HTML.
     Report(Report),
     /// Type a run, line by line.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Ssh, argument, service};
-use crate::model::{Host, Invalid, ProjectName, RunId, ServiceName};
+use crate::model::{Host, Invalid, ProjectName, RunId, ServiceName, Version};
 
 /// Check scripts without running them.
 ///
@@ -72,6 +72,31 @@ pub struct Logs {
     /// Go on with what they write, and with containers that are started meanwhile, until ctrl-C.
     #[arg(short, long, conflicts_with = "all")]
     pub follow: bool,
+}
+
+/// Run a command in a container of a service: one that gets traffic, where there is one.
+///
+/// It has podlift's own input and output, and a terminal where there is one; what it prints is shown as it is, secrets too. Exit code 1
+/// where the command fails.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  podlift exec web -- bash
+  podlift exec web deploy.rhai --version v2 -- python manage.py migrate
+  podlift exec web --host deploy@10.0.0.11 --project shop -- env")]
+pub struct Exec {
+    /// The service.
+    #[arg(value_name = "SERVICE", value_parser = service)]
+    pub service: ServiceName,
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Where,
+    /// Only in a container of this version.
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    pub version: Option<Version>,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
 }
 
 /// Write a run's journal as a page of HTML.
@@ -141,4 +166,8 @@ fn recorded_run(text: &str) -> Result<RunId, Invalid> {
 
 fn project(text: &str) -> Result<ProjectName, Invalid> {
     ProjectName::new(text)
+}
+
+fn version(text: &str) -> Result<Version, Invalid> {
+    Version::new(text)
 }

@@ -88,7 +88,8 @@ struct Following {
 impl Followed<'_> {
     /// Begins with a container that is new, and again with one whose lines came to an end although it runs.
     fn begin(&mut self, host: &Host, container: &Container, tail: u32) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|since| i32::try_from(since.as_secs()).ok()).unwrap_or(i32::MAX);
+        let now =
+            SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|since| i32::try_from(since.as_secs()).ok()).unwrap_or(i32::MAX);
         let known = self.containers.get_mut(&container.name);
         if let Some(known) = known
             && !known.task.is_finished()

@@ -15,9 +15,10 @@ pub mod doubt;
 pub mod eject;
 mod enter;
 pub mod environment;
+pub mod exec;
 pub mod exit;
-pub mod follow;
-mod found;
+mod follow;
+pub mod found;
 pub mod identity;
 pub mod interrupt;
 pub mod inventory;
@@ -77,6 +78,7 @@ fn dispatch(command: &Command, printer: &Printer) -> Exit {
         Command::Test(options) => test::run(options, printer),
         Command::Ps(options) => ps::run(options, printer),
         Command::Logs(options) => logs::run(options, printer),
+        Command::Exec(options) => exec::run(options, printer),
         Command::Report(options) => report::run(options, printer),
         Command::Repl(options) => repl::run(options, printer),
         Command::Lock(options) => lock::run(options, printer),

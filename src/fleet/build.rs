@@ -23,7 +23,7 @@ use self::{
 use crate::{
     executor::Progress,
     failure::{Failure, FailureKind},
-    fleet::{Fleet, group::Group, images::digest},
+    fleet::{Fleet, engine, group::Group, images::digest},
     model::{Image, Text},
     op,
 };
@@ -140,14 +140,8 @@ impl Builder<'_> {
     }
 
     fn docker(&self) -> Command {
-        let mut host = std::ffi::OsString::from("unix://");
-        host.push(self.socket);
-        let mut command = Command::new(self.program);
+        let mut command = engine::client(self.program, self.socket);
         command
-            .env("DOCKER_HOST", host)
-            .env_remove("DOCKER_CONTEXT")
-            .env_remove("DOCKER_TLS_VERIFY")
-            .env_remove("DOCKER_CERT_PATH")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,8 +1,10 @@
-//! What a host's Docker engine is.
+//! What a host's Docker engine is, and the command that speaks to it.
+#![expect(clippy::disallowed_types, reason = "fleet/ starts programs")]
 
-use std::time::Duration;
+use std::{ffi::OsString, path::Path, time::Duration};
 
 use bollard::models::SystemInfo;
+use tokio::process::Command;
 
 use super::{Connection, Request, trouble};
 use crate::{
@@ -12,6 +14,15 @@ use crate::{
 
 /// The oldest engine that podlift knows: 20.10.
 const OLDEST: (u64, u64) = (20, 10);
+
+/// The `docker` command of this machine, speaking to the engine behind this socket and no other.
+pub fn client(program: &str, socket: &Path) -> Command {
+    let mut host = OsString::from("unix://");
+    host.push(socket);
+    let mut command = Command::new(program);
+    command.env("DOCKER_HOST", host).env_remove("DOCKER_CONTEXT").env_remove("DOCKER_TLS_VERIFY").env_remove("DOCKER_CERT_PATH");
+    command
+}
 
 /// Reads version, platform, image store and free disk; refuses an engine older than 20.10.
 pub async fn engine(connection: &Connection) -> Result<Engine, Failure> {

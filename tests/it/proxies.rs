@@ -214,9 +214,12 @@ fn a_template_of_ones_own_is_used() {
 }
 
 #[test]
-fn ps_and_logs_tell_what_runs() {
+fn ps_logs_and_exec_are_about_what_runs() {
     let rig = Rig::up(RigOptions { hosts: 2, ..RigOptions::default() });
     let project = Project::on(&rig);
+    std::fs::copy("/bin/busybox", project.path().join("busybox")).expect("it is installed");
+    let image = "FROM scratch\nARG VERSION=dev\nENV VERSION=$VERSION\nCOPY app /app\nCOPY busybox /busybox\nENTRYPOINT [\"/app\"]\n";
+    project.write("Dockerfile", image).write(".dockerignore", "*\n!app\n!busybox\n");
     let script = "let web = service(\"web\", #{ port: 8000, health: check }); serves(web, \"v1\", hosts([\"h1\", \"h2\"]));";
     run(&project, script);
     run(&project, &script.replace("v1", "v2"));
@@ -230,6 +233,16 @@ fn ps_and_logs_tell_what_runs() {
     assert!(rows["containers"].to_string().matches("\"running\"").count() == 2 && rows["changes"] == serde_json::json!([]), "{rows:#}");
     let logs = project.podlift(&["logs", "web", "script.rhai"]);
     assert!(logs.code == 0 && logs.stdout.contains("demo v2 listens on port 8000"), "{logs:?}");
+    let words = "echo \"in $(/busybox hostname)\"; test -t 0 || exit 3";
+    let within = project.podlift(&["exec", "web", "script.rhai", "--", "/busybox", "sh", "-c", words]);
+    assert!(within.code == 1 && within.stdout.starts_with("in ") && within.stderr.contains("in shop-web-v2-"), "{within:?}");
+    let terminal = format!("{} exec web script.rhai -- /busybox test -t 0", env!("CARGO_BIN_EXE_podlift"));
+    let mut at_a_terminal = Command::new("script");
+    at_a_terminal.args(["-qec", &terminal, "/dev/null"]).current_dir(project.path()).env("PODLIFT_SSH_CONFIG", rig.ssh_config());
+    let terminal = output(&mut at_a_terminal, "");
+    assert_eq!(terminal.code, 0, "{terminal:?}");
+    let none = project.podlift(&["exec", "web", "script.rhai", "--version", "v9", "--", "true"]);
+    assert!(none.code == 3 && none.stderr.contains("no container of web v9 in the project shop runs there"), "{none:?}");
     let mut following = project.start(&["logs", "web", "script.rhai", "--follow"]);
     let mut told = Vec::new();
     let mut said = BufReader::new(following.stdout.take().expect("it is piped")).lines();

@@ -3,6 +3,7 @@
 mod configuration;
 mod create;
 mod dependency;
+mod enter;
 pub mod labels;
 mod ports;
 mod prune;
@@ -23,6 +24,7 @@ use futures_util::{
 pub use self::{
     create::{one_off, start},
     dependency::depend,
+    enter::enter,
     prune::prune,
 };
 use super::{Connection, Secrets, images::engine_failure, nginx::Idling};
