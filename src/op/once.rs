@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Op;
-use crate::model::{ContainerName, Host, Period, ProjectName, Service, ServiceName, Text, Version};
+use crate::{
+    failure::{Failure, FailureKind},
+    model::{ContainerName, Host, Period, ProjectName, Service, ServiceName, Text, Version},
+};
 
 /// Runs a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +81,25 @@ pub struct Invocation {
 }
 
 impl Invocation {
+    /// What it is called in messages.
+    pub fn called(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("`{}`", self.command))
+    }
+
+    /// Takes what it came back with for its answer.
+    ///
+    /// # Errors
+    /// As a failed command where the exit code is another than 0 and it is to be checked.
+    pub fn judge(&self, output: CommandOutput) -> Result<CommandOutput, Failure> {
+        if output.code == 0 || !self.check {
+            return Ok(output);
+        }
+        Err(Failure::new(FailureKind::Command, format!("{} exited with {}", self.called(), output.code))
+            .detail("standard error", tail(&output.stderr))
+            .detail("standard output", tail(&output.stdout))
+            .hint("`check: false` takes any exit code for an answer"))
+    }
+
     pub(super) fn describe(&self) -> String {
         let what = self.name.clone().unwrap_or_else(|| self.command.to_string());
         match &self.place {
@@ -87,6 +109,12 @@ impl Invocation {
             Place::OneOff { service, version, .. } => format!("{what} in a one-off {} {version}", service.name),
         }
     }
+}
+
+/// The last lines, which say why.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 /// Where a command runs.

@@ -2,6 +2,7 @@
 
 use super::World;
 use crate::{
+    failure::Failure,
     model::{ContainerName, Period, Token},
     op::{
         CommandLine, CommandOutput, Hook, HttpGet, HttpResponse, HttpTarget, Invocation, LogText, Measure, Measured, Op, Outcome, Place,
@@ -20,9 +21,14 @@ pub(super) struct Standing {
 
 impl World {
     /// A command is done. What it does is known to its author only: a model knows whether its `undo` has followed.
-    pub(super) fn command(&mut self, op: &Hook, token: &Token) -> Outcome {
+    ///
+    /// # Errors
+    /// As a failed command where the exit code that the script says is one. Also such a command may have changed something.
+    pub(super) fn command(&mut self, op: &Hook, token: &Token) -> Result<Outcome, Failure> {
         let Invocation { place, command, .. } = &op.invocation;
+        self.changed = true;
         self.changed_here |= *place == Place::Local;
+        let answer = assumed(&op.invocation)?;
         if let Some(undo) = &op.undo {
             if !self.commands.iter().any(|known| known.token == *token) {
                 let (token, place, words) = (token.clone(), place.clone(), command.to_string());
@@ -31,7 +37,7 @@ impl World {
         } else if let Some(index) = self.commands.iter().rposition(|known| known.place == *place && known.undo == *command) {
             self.commands.remove(index);
         }
-        assumed(&op.invocation).undone_by(op.inverse())
+        Ok(answer.undone_by(op.inverse()))
     }
 
     /// The commands that stand, by where they ran.
@@ -64,14 +70,18 @@ pub(super) const fn duration(op: &Op) -> Period {
 }
 
 /// A command's answer: what the script said, else exit code 0 and no output.
-pub(super) fn assumed(invocation: &Invocation) -> Outcome {
+///
+/// # Errors
+/// As live where the script says another exit code and does not say that any will do.
+pub(super) fn assumed(invocation: &Invocation) -> Result<Outcome, Failure> {
     let output = invocation.assume.clone().unwrap_or_default();
+    let output = invocation.judge(output).map_err(|failure| failure.hint("`assume` says so: that is what a dry run goes by"))?;
     let words = if output == CommandOutput::default() {
         "exit code 0 and no output".into()
     } else {
         format!("exit code {} and {:?}", output.code, output.stdout)
     };
-    Outcome::of(output).assuming(words)
+    Ok(Outcome::of(output).assuming(words))
 }
 
 /// A page: the code and the body that the script said, else 200 and none.

@@ -276,6 +276,9 @@ fn commands_and_branches_are_planned_as_they_go() {
             next
         });
         hook([web, img, h1], ["/app"], #{ env: #{ PORT: "none" }, check: false, assume: #{ code: 101 }, timeout: "5s" });
+        let caught = "";
+        try { hook(h1, "exit 3", #{ assume: #{ code: 3 } }); } catch (failure) { caught = `${failure.kind}: ${failure.message}`; }
+        ensure(caught == "command: `exit 3` exited with 3", caught);
         let page = http_get([started[0], "/version"]);
         info(`${page.len} pages`);
         "#,

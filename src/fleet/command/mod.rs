@@ -137,33 +137,12 @@ pub async fn run(
         }
     };
     let output = timeout(limit, Box::pin(done)).await.unwrap_or_else(|_| Err(late(invocation)))?;
-    let output = CommandOutput { code: output.code, stdout: secrets.redact(&output.stdout), stderr: secrets.redact(&output.stderr) };
-    if output.code != 0 && invocation.check {
-        return Err(failed(invocation, &output));
-    }
-    Ok(output)
-}
-
-fn called(invocation: &Invocation) -> String {
-    invocation.name.clone().unwrap_or_else(|| format!("`{}`", invocation.command))
+    invocation.judge(CommandOutput { code: output.code, stdout: secrets.redact(&output.stdout), stderr: secrets.redact(&output.stderr) })
 }
 
 fn late(invocation: &Invocation) -> Failure {
-    Failure::new(FailureKind::Timeout, format!("{} did not end within {}", called(invocation), invocation.timeout))
+    Failure::new(FailureKind::Timeout, format!("{} did not end within {}", invocation.called(), invocation.timeout))
         .hint("it was told to end; give it a longer `timeout`")
-}
-
-fn failed(invocation: &Invocation, output: &CommandOutput) -> Failure {
-    Failure::new(FailureKind::Command, format!("{} exited with {}", called(invocation), output.code))
-        .detail("standard error", tail(&output.stderr))
-        .detail("standard output", tail(&output.stdout))
-        .hint("`check: false` takes any exit code for an answer")
-}
-
-/// The last lines, which say why.
-fn tail(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 /// Ends what an earlier process of the run began and left running.
@@ -202,7 +181,7 @@ async fn end(fleet: &Fleet, invocation: &Invocation, token: &Token) -> Result<()
     let place = invocation.place.host().map_or_else(|| "here".to_owned(), |host| format!("on {}", host.name));
     let message = format!(
         "{} was begun by an earlier process of the run, may still go on {place}, and could not be ended: {why}",
-        called(invocation)
+        invocation.called()
     );
     let hint = "end it, or wait for its end, then `podlift resume`: with `--in-doubt done` if it did its work, with `skip` if that is to be left out";
     Err(Failure::new(FailureKind::Interrupted, message).hint(hint))

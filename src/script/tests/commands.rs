@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::lab::Lab;
 use crate::{
     failure::{Failure, FailureKind},
     script::recording::{Recorded, deploy},
@@ -123,4 +124,30 @@ fn a_command_on_a_host_needs_the_lease_of_its_service_there_or_of_the_project() 
             "6 shop/api on 10.0.0.2",
         ]
     );
+}
+
+#[test]
+fn a_command_that_is_assumed_to_fail_fails_in_a_dry_run_as_it_does_live() {
+    let mut lab = Lab::new();
+    for call in ["hook", "probe"] {
+        let asked = |options: &str| format!(r#"{call}(fleet[0], "x", #{{ name: "look", {options} }})"#);
+        let fails = asked("assume: #{ code: 2, stderr: \"no such file\" }");
+        let told = lab.run(&format!("{fails};"), "v1");
+        let failure = told.records.into_iter().find_map(|record| record.result.err()).expect("it failed");
+        assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Command, "look exited with 2"), "{call}");
+        assert_eq!((failure.details[0].text.as_str(), failure.hints.len()), ("no such file", 2), "{call}: {:?}", failure.hints);
+        assert!(told.ended.is_err(), "{call}: the script did not go on");
+        let said = lab.does(&format!("try {{ {fails}; }} catch (e) {{ info(e.kind); }}"), "v1").said;
+        assert_eq!(said, ["command"], "{call}");
+        let said = lab.does(&format!("info(`${{{}.code}}`);", asked("check: false, assume: #{ code: 2 }")), "v1").said;
+        assert_eq!(said, ["2"], "{call}");
+    }
+}
+
+#[test]
+fn the_undo_of_a_command_that_is_assumed_to_fail_is_not_run() {
+    let told = Lab::new().run(r#"hook("local", "do", #{ undo: "undo", assume: #{ code: 1 } });"#, "v1");
+    assert!(told.ended.is_err() && told.left.is_empty(), "{:?}", told.left);
+    let commands = told.records.iter().filter(|record| matches!(*record.op, crate::op::Op::Hook(_))).count();
+    assert_eq!(commands, 1, "as a run: only what was done is undone");
 }
