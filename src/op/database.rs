@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Op;
-use crate::model::{Database, Host, Period, Text};
+use crate::model::{
+    Database, Host, Period, Text,
+    sql::{self, Refusal},
+};
 
 /// Reads rows, in a transaction that can change nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +59,12 @@ pub enum Transactions {
 }
 
 impl Sql {
+    /// Why one of its statements is not sent, and what to do in its place.
+    pub fn refusal(&self, statement: &str) -> Option<Refusal> {
+        let may_be_in_one = self.transaction != Transactions::One || !sql::stands_alone(statement);
+        sql::never_sent(statement).or_else(|| (!may_be_in_one).then_some(sql::NOT_IN_A_TRANSACTION))
+    }
+
     /// What takes it back: `undo`, without what would drop something that was there before.
     pub fn inverse(&self, undo: Option<Text>) -> Option<Op> {
         let op = Self { text: undo?, name: None, undo: None, transaction: Transactions::Each, ..self.clone() };

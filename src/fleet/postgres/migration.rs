@@ -82,20 +82,10 @@ fn pieces(fleet: &Fleet, op: &Sql) -> Result<Vec<Piece>, Failure> {
     let piece = |text: &Text| Ok(Piece { shown: text.to_string(), text: resolved(fleet, text)? });
     let pieces = texts.iter().map(piece).collect::<Result<Vec<_>, Failure>>()?;
     for piece in &pieces {
-        let words = sql::first_words(&piece.shown);
-        let first = words.first().map(String::as_str).unwrap_or_default();
-        if sql::is_transaction_control(&piece.shown) {
-            return Err(Failure::refused(format!("`{first}` cannot stand in the statements: podlift begins and ends the transactions"))
-                .hint("leave it out; `transaction: true` puts all statements in one"));
-        }
-        let upper = piece.shown.to_uppercase();
-        if first == "COPY" && (upper.contains("STDIN") || upper.contains("STDOUT")) {
-            return Err(Failure::refused("`COPY … FROM STDIN` has nothing to read here").hint("load the data with `hook` and psql"));
-        }
-        if op.transaction == Transactions::One && sql::stands_alone(&piece.shown) {
-            return Err(
-                Failure::refused(format!("`{first} …` cannot be in a transaction")).hint("leave `transaction` out: it then runs alone")
-            );
+        if let Some((problem, recipe)) = op.refusal(&piece.shown) {
+            return Err(Failure::refused(format!("a statement is refused: {problem}"))
+                .detail("statement", piece.shown.clone())
+                .hint(recipe));
         }
     }
     Ok(pieces)

@@ -9,6 +9,7 @@ use sqlparser::ast::{
 };
 
 use super::{
+    never::never_sent,
     objects::{beside, first_words, full, ident, parse},
     statements,
     unparsed::unparsed,
@@ -54,7 +55,7 @@ pub struct Verdict {
 }
 
 /// Judges the statements of a text. A comment before a statement is a mark: `-- podlift: expand` or `-- podlift: contract` says
-/// what it means to old code, `-- podlift: allow` that what it is refused for has been thought of.
+/// what it means to old code, `-- podlift: allow` that what it is refused for has been thought of; what is never sent stays refused.
 pub fn lint(text: &Text) -> Result<Vec<Verdict>, Invalid> {
     let mut known = Known::default();
     Ok(statements(text)?.iter().map(|piece| known.judge(&piece.to_string())).collect())
@@ -99,7 +100,8 @@ impl Known {
             () if marked("contract") => Phase::Contract,
             () => phase,
         };
-        let problem = problem.filter(|_| !marked("allow"));
+        let never = never_sent(statement).map(|(problem, recipe)| (problem.to_owned(), recipe.to_owned()));
+        let problem = never.or_else(|| problem.filter(|_| !marked("allow")));
         let (problem, recipe) = problem.map_or((None, None), |(problem, recipe)| (Some(problem), Some(recipe)));
         Verdict { statement: statement.to_owned(), phase, problem, recipe, undo }
     }

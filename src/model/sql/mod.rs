@@ -2,6 +2,7 @@
 
 mod effects;
 mod lint;
+mod never;
 mod objects;
 mod query;
 mod split;
@@ -9,6 +10,7 @@ mod unparsed;
 
 pub use effects::{Effect, Item, effects};
 pub use lint::{Phase, Verdict, lint, undo_of};
+pub use never::{NOT_IN_A_TRANSACTION, Refusal, never_sent};
 pub use objects::{
     ConcurrentIndex, Object, concurrent_index, conditional, first_words, is_transaction_control, locked, stands_alone, without,
 };

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::{
     Text,
-    sql::{self, Phase, Verdict},
+    sql::{self, Phase, Refusal, Verdict},
 };
 
 /// What a text is to be.
@@ -18,6 +18,8 @@ use crate::model::{
 enum Meant {
     /// Statements that nobody is held up by.
     Statements,
+    /// The same, all in one transaction.
+    Together,
     /// The same, and old code goes on as before.
     Expand,
     /// Statements that old code may fail of.
@@ -53,6 +55,7 @@ pub fn statements(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Fin
         let Some(module) = program.module_of(called, script) else { return };
         let name = called.call.name.as_str();
         let meant = match name {
+            "sql" | "sql_file" if is_one_transaction(called.call.args.last()) => Some(Meant::Together),
             "sql" | "sql_file" => Some(Meant::Statements),
             "query" => Some(Meant::Query),
             _ => None,
@@ -80,6 +83,12 @@ pub fn statements(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Fin
         }
     });
     findings
+}
+
+/// Whether these options are written out and put all statements into one transaction.
+fn is_one_transaction(options: Option<&Expr>) -> bool {
+    let Some(Expr::Map(map, _)) = options else { return false };
+    map.0.iter().any(|(key, value)| key.name == "transaction" && matches!(value, Expr::BoolConstant(true, _)))
 }
 
 fn is_empty(text: &str) -> bool {
@@ -144,10 +153,12 @@ fn problems(text: &str, meant: Meant) -> Vec<Problem> {
 /// What is wrong with one statement, and what to do.
 fn judged(verdict: &Verdict, meant: Meant) -> Option<(String, Option<String>)> {
     let refused = || verdict.problem.clone().map(|problem| (problem, verdict.recipe.clone()));
+    let owned = |(problem, recipe): Refusal| (problem.to_owned(), Some(recipe.to_owned()));
     let is_unread = verdict.problem.as_deref().is_some_and(|problem| problem.starts_with("it cannot be read"));
     match meant {
         Meant::Statements => refused(),
-        Meant::Undo => refused().filter(|_| is_unread),
+        Meant::Together => refused().or_else(|| sql::stands_alone(&verdict.statement).then(|| owned(sql::NOT_IN_A_TRANSACTION))),
+        Meant::Undo => sql::never_sent(&verdict.statement).map(owned).or_else(|| refused().filter(|_| is_unread)),
         Meant::Query => refused().filter(|_| is_unread).or_else(|| {
             let hint = "`query` only reads; `sql` runs statements that change something, once";
             sql::changes(&verdict.statement).map(|why| (why.to_owned(), Some(hint.into())))

@@ -5,7 +5,10 @@ use rhai::{Array, Dynamic, FnPtr};
 use super::{Arguments, Caller, Function, Trouble, flow::in_session, metrics};
 use crate::{
     failure::{Failure, FailureKind},
-    model::{Database, Period, Prometheus, Text, sql::Verdict},
+    model::{
+        Database, Period, Prometheus, Text,
+        sql::{self, Verdict},
+    },
     op::{self, Backfilled, Row, Transactions},
     script::{
         session::Session,
@@ -139,7 +142,7 @@ fn run(caller: &Caller<'_>, arguments: &Arguments<'_>, text: Text, name: Option<
         Some(true) => Transactions::One,
         Some(false) => Transactions::None,
     };
-    let done = caller.perform(op::Sql {
+    let op = op::Sql {
         database: of(arguments)?,
         text,
         name,
@@ -147,7 +150,9 @@ fn run(caller: &Caller<'_>, arguments: &Arguments<'_>, text: Text, name: Option<
         transaction,
         lock_timeout: options.period("lock_timeout").unwrap_or(Period::seconds(2)),
         retries: options.whole("retries").unwrap_or(10),
-    })?;
+    };
+    refuse_never_sent(&op)?;
+    let done = caller.perform(op)?;
     let existed: Array = done.existed.into_iter().map(Dynamic::from).collect();
     let counts = [done.statements, done.rows, done.settled, done.retries].map(count);
     let [statements, rows, settled, retries] = counts;
@@ -156,11 +161,27 @@ fn run(caller: &Caller<'_>, arguments: &Arguments<'_>, text: Text, name: Option<
 
 /// Statements that everyone would wait for are refused, with what to do in their place: a check finds those that are written out.
 fn refuse_dangerous(text: &Text) -> Result<(), Trouble> {
-    let dangerous =
-        crate::model::sql::lint(text)?.into_iter().find_map(|verdict| Some((verdict.problem?, verdict.recipe, verdict.statement)));
+    let dangerous = sql::lint(text)?.into_iter().find_map(|verdict| Some((verdict.problem?, verdict.recipe, verdict.statement)));
     let Some((problem, recipe, statement)) = dangerous else { return Ok(()) };
     let failure = Failure::refused(format!("a statement is refused: {problem}")).detail("statement", statement);
     Err(recipe.into_iter().fold(failure, Failure::hint).into())
+}
+
+/// Statements that are never sent are refused before the database is asked for, also those that would only be sent to take it back.
+fn refuse_never_sent(op: &op::Sql) -> Result<(), Trouble> {
+    let ops = std::iter::once((op.clone(), "a statement")).chain(op.undo.clone().map(|undo| {
+        let back = op::Sql { text: undo, transaction: Transactions::Each, ..op.clone() };
+        (back, "a statement of `undo`")
+    }));
+    for (op, what) in ops {
+        for statement in sql::statements(&op.text)? {
+            let statement = statement.to_string();
+            if let Some((problem, recipe)) = op.refusal(&statement) {
+                return Err(Failure::refused(format!("{what} is refused: {problem}")).detail("statement", statement).hint(recipe).into());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn count(number: u64) -> Dynamic {
@@ -233,7 +254,7 @@ fn wait_for(caller: &Caller<'_>, session: &Session, throttle: &FnPtr, database: 
 }
 
 fn lint(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    let judged = crate::model::sql::lint(&caller.session.text(&arguments.string(0)?))?;
+    let judged = sql::lint(&caller.session.text(&arguments.string(0)?))?;
     let optional = |text: Option<String>| text.map_or(Dynamic::UNIT, Dynamic::from);
     let shown = |verdict: Verdict| {
         fields([
