@@ -58,6 +58,19 @@ impl Period {
         }
         Ok(Self(total))
     }
+
+    /// The same, of a length that has to be over 0.
+    ///
+    /// # Errors
+    /// Where it is no duration, or one of 0.
+    pub fn parse_over_zero(text: &str) -> Result<Self, Invalid> {
+        let period = Self::parse(text)?;
+        if period == Self::default() {
+            Err(Invalid::new("duration here", text, "it has to be over 0, such as \"500ms\""))
+        } else {
+            Ok(period)
+        }
+    }
 }
 
 impl fmt::Display for Period {

@@ -22,6 +22,8 @@ pub enum Kind {
     Number,
     /// A length of time: `"30s"`.
     Duration,
+    /// A length of time over 0.
+    SomeTime,
     /// A number of bytes: `"512m"`, or a whole number.
     Size,
     /// An array of texts without secrets.
@@ -68,6 +70,7 @@ impl Kind {
             Self::Part => "a count or a part such as \"25%\"".into(),
             Self::Number => "a number over 0".into(),
             Self::Duration => "a duration such as \"30s\"".into(),
+            Self::SomeTime => "a duration over 0 such as \"30s\"".into(),
             Self::Size => "a size such as \"512m\"".into(),
             Self::Texts => "an array of strings".into(),
             Self::Words => "an array of strings: the program and its arguments".into(),
@@ -105,6 +108,9 @@ impl Kind {
             Self::Number => value.as_float().or_else(|_| value.as_int().map(to_float)).is_ok_and(|number| number > 0.0 && number < 1e6),
             Self::Duration => {
                 return text.map_or_else(mismatch, |text| Period::parse(&text).map(drop).map_err(|invalid| invalid.to_string()));
+            }
+            Self::SomeTime => {
+                return text.map_or_else(mismatch, |text| Period::parse_over_zero(&text).map(drop).map_err(|invalid| invalid.to_string()));
             }
             Self::Size if value.is_int() => value.as_int().is_ok_and(|number| number > 0),
             Self::Size => return text.map_or_else(mismatch, |text| Bytes::parse(&text).map(drop).map_err(|invalid| invalid.to_string())),

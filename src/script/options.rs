@@ -87,8 +87,8 @@ const SERVICE: &[OptionKey] = &[
 ];
 
 const TIMES: [OptionKey; 4] = [
-    key("timeout", Kind::Duration, "how long the whole wait may take (\"30s\")"),
-    key("interval", Kind::Duration, "how long to wait between two tries (\"1s\")"),
+    key("timeout", Kind::SomeTime, "how long the whole wait may take (\"30s\")"),
+    key("interval", Kind::SomeTime, "how long to wait between two tries (\"1s\")"),
     key("successes", COUNT, "how many good answers in a row count as healthy (1)"),
     key("start_period", Kind::Duration, "how long failures do not count after the start (\"0s\")"),
 ];
@@ -96,8 +96,8 @@ const EXPECT: OptionKey = key("expect", Kind::Codes, "the codes that count as he
 const HTTP: &[OptionKey] = &[TIMES[0], TIMES[1], EXPECT, TIMES[2], TIMES[3]];
 
 const OVER_THE_OWN: &[OptionKey] = &[
-    key("timeout", Kind::Duration, "how long the whole wait may take (the health check's)"),
-    key("interval", Kind::Duration, "how long to wait between two tries (the health check's)"),
+    key("timeout", Kind::SomeTime, "how long the whole wait may take (the health check's)"),
+    key("interval", Kind::SomeTime, "how long to wait between two tries (the health check's)"),
     key("expect", Kind::Codes, "the codes that count as healthy (the health check's)"),
     key("successes", COUNT, "how many good answers in a row count as healthy (the health check's)"),
     key("start_period", Kind::Duration, "how long failures do not count after the start (the health check's)"),
@@ -127,7 +127,7 @@ const START: &[OptionKey] = &[
 const COMMAND: [OptionKey; 6] = [
     key("env", Kind::Variables, "environment variables"),
     key("stdin", Kind::Secretive, "what the command reads on its standard input"),
-    key("timeout", Kind::Duration, "how long it may take, before it gets SIGTERM, and SIGKILL 2 seconds later (\"10m\")"),
+    key("timeout", Kind::SomeTime, "how long it may take, before it gets SIGTERM, and SIGKILL 2 seconds later (\"10m\")"),
     key("check", Kind::Bool, "whether another exit code than 0 is an error (true)"),
     key("name", Kind::Text, "what it is called in output"),
     key("assume", Kind::Map, "what a dry run takes for the answer: code, stdout, stderr"),
@@ -136,7 +136,7 @@ const COMMAND: [OptionKey; 6] = [
 const SQL: &[OptionKey] = &[
     key("undo", Kind::Secretive, "the statements that take it back"),
     key("transaction", Kind::Bool, "true: all statements in one; false: none in any (each in its own)"),
-    key("lock_timeout", Kind::Duration, "how long a statement may wait for a lock, and all others behind it (\"2s\")"),
+    key("lock_timeout", Kind::SomeTime, "how long a statement may wait for a lock, and all others behind it (\"2s\")"),
     key("retries", Kind::Whole(0, 1000), "how often it is tried again when a lock was not to be had (10)"),
 ];
 
@@ -146,9 +146,9 @@ const BACKFILL: &[OptionKey] = &[
     required("set", Kind::Secretive, "what is set, as in UPDATE … SET"),
     key("where", Kind::Secretive, "which rows (all)"),
     key("batch", Kind::Whole(1, 100_000), "how many rows the first batch has (100)"),
-    key("target", Kind::Duration, "how long the server is to work on a batch; later ones grow and shrink to it (\"1ms\")"),
+    key("target", Kind::SomeTime, "how long the server is to work on a batch; later ones grow and shrink to it (\"1ms\")"),
     key("pause", Kind::Duration, "how long to rest between two batches (ten times as long as the last one took)"),
-    key("lock_timeout", Kind::Duration, "how long a batch may wait for a lock (\"2s\")"),
+    key("lock_timeout", Kind::SomeTime, "how long a batch may wait for a lock (\"2s\")"),
     key("throttle", Kind::Function, "`|db| …`, asked about once a second: true goes on, false or a duration waits"),
     key("patience", Kind::Duration, "how long a throttle may hold it up at a time (\"1h\")"),
 ];
@@ -211,7 +211,7 @@ pub const SPECS: &[OptionSpec] = &[
         function: "http_get",
         keys: &[
             key("via", Kind::Host, "the host that the request starts from"),
-            key("timeout", Kind::Duration, "how long it may take (\"10s\")"),
+            key("timeout", Kind::SomeTime, "how long it may take (\"10s\")"),
             key("assume", Kind::Whole(100, 599), "what a dry run takes for the code (200)"),
             key("assume_body", Kind::Text, "what a dry run takes for the body (\"\")"),
         ],
@@ -231,7 +231,7 @@ pub const SPECS: &[OptionSpec] = &[
         function: "database",
         keys: &[
             key("via", Kind::Host, "the host that it is reached through, by SSH"),
-            key("statement_timeout", Kind::Duration, "how long one statement may take (\"10m\")"),
+            key("statement_timeout", Kind::SomeTime, "how long one statement may take (\"10m\")"),
         ],
     },
     OptionSpec {
@@ -259,7 +259,7 @@ pub const SPECS: &[OptionSpec] = &[
     OptionSpec { function: "sql", keys: SQL },
     OptionSpec { function: "sql_file", keys: SQL },
     OptionSpec { function: "backfill", keys: BACKFILL },
-    OptionSpec { function: "backup", keys: &[key("timeout", Kind::Duration, "how long it may take (\"1h\")")] },
+    OptionSpec { function: "backup", keys: &[key("timeout", Kind::SomeTime, "how long it may take (\"1h\")")] },
     OptionSpec {
         function: "invariants",
         keys: &[
@@ -424,6 +424,12 @@ mod tests {
             ("start", "#{ replicas: \"2\" }", "the option `replicas` of `start` is to be a whole number from 1 to 10000, and got \"2\""),
             ("start", "#{ replicas: 0 }", "and got 0"),
             ("drain", "#{ timeout: 30 }", "is to be a duration such as \"30s\", and got 30"),
+            ("healthcheck", "#{ interval: 1 }", "is to be a duration over 0 such as \"30s\", and got 1"),
+            ("http", "#{ interval: \"0s\" }", "\"0s\" is not a valid duration here: it has to be over 0"),
+            ("sql", "#{ lock_timeout: \"0ms\" }", "it has to be over 0"),
+            ("backfill", "#{ lock_timeout: \"0s\" }", "it has to be over 0"),
+            ("database", "#{ statement_timeout: \"0s\" }", "it has to be over 0"),
+            ("hook", "#{ timeout: \"0s\" }", "it has to be over 0"),
             ("drain", "#{ timeout: \"30\" }", "\"30\" is not a valid duration"),
             ("drain", "#{ on_timeout: \"explode\" }", "\"proceed\" or \"fail\""),
             ("service", "#{ env: #{ \"A B\": 1 } }", "not a valid environment variable"),
@@ -438,6 +444,19 @@ mod tests {
         ] {
             let error = read(function, map).err().unwrap_or_else(|| panic!("{map} was taken"));
             assert!(error.contains(problem), "{map}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_time_at_all_is_taken_where_it_means_something() {
+        for (function, map) in [
+            ("drain", "#{ timeout: \"0s\" }"),
+            ("stop", "#{ timeout: \"0s\" }"),
+            ("service", "#{ stop_timeout: \"0s\" }"),
+            ("http", "#{ start_period: \"0s\" }"),
+            ("backfill", "#{ pause: \"0s\" }"),
+        ] {
+            assert!(read(function, map).is_ok(), "{function} {map}");
         }
     }
 

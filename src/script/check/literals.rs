@@ -22,7 +22,7 @@ const ARGUMENTS: &[(&str, usize, Grammar)] = &[
     ("pause", 0, |text| Period::parse(text).map(drop)),
     ("sleep", 0, |text| Period::parse(text).map(drop)),
     ("retry", 1, |text| Period::parse(text).map(drop)),
-    ("traffic", 1, |text| Period::parse(text).map(drop)),
+    ("traffic", 1, |text| Period::parse_over_zero(text).map(drop)),
 ];
 
 /// Finds literals that do not fit. A literal array's elements are looked at one by one.

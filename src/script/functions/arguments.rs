@@ -113,6 +113,11 @@ impl<'a> Arguments<'a> {
         Ok(Period::parse(&self.plain(index)?)?)
     }
 
+    /// A length of time over 0.
+    pub(super) fn some_time(&self, index: usize) -> Result<Period, Trouble> {
+        Ok(Period::parse_over_zero(&self.plain(index)?)?)
+    }
+
     /// A release, or `None` for `()`.
     pub(super) fn release(&self, index: usize) -> Result<Option<Release>, Trouble> {
         if self.value(index).is_unit() { Ok(None) } else { self.read(index).map(Some) }

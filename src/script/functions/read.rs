@@ -136,7 +136,7 @@ fn logs(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Troub
 }
 
 fn measured(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
-    let (release, during, options) = (arguments.release(0)?, arguments.period(1)?, arguments.options()?);
+    let (release, during, options) = (arguments.release(0)?, arguments.some_time(1)?, arguments.options()?);
     let assume = options.get("assume").map(|_| assumed(&options.map("assume"))).transpose()?;
     let Some(release) = release else { return Ok(summary(&[])) };
     if !release.service.has_proxy() {
