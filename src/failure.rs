@@ -159,6 +159,17 @@ impl Failure {
             .hint(network.advice())
     }
 
+    /// A fixed port that another container has, or a process of the host.
+    pub fn port_taken(port: u16, service: &ServiceName, host: &HostName) -> Self {
+        Self::failed(format!("port {port}, which {service} publishes, is taken on {host}"))
+            .hint("stop what listens there, or choose another `publish`")
+    }
+
+    /// The host has no port left that podlift may pick.
+    pub fn no_port() -> Self {
+        Self::failed("no port from 20000 to 29999 is free").hint("`prune` deletes old containers, which keep theirs")
+    }
+
     /// What stops a branch of `parallel` for another's sake.
     pub fn of_another_branch() -> Self {
         Self::new(FailureKind::Interrupted, "another branch has failed")

@@ -11,6 +11,7 @@ pub mod lease;
 pub mod moment;
 pub mod name;
 pub mod network;
+pub mod ports;
 pub mod preview;
 pub mod prometheus;
 pub mod quantity;

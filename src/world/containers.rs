@@ -8,6 +8,7 @@ use crate::{
     model::{
         Container, ContainerFacts, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, StoredImage, Token,
         moment::moment_behind,
+        ports::{pick, share_a_port},
     },
     op::{
         CheckNow, CheckedContainer, Checks, Depend, Find, Forget, Found, Healthcheck, HistoryOf, Inverse, Op, Outcome, Record, Remove,
@@ -15,8 +16,42 @@ use crate::{
     },
 };
 
-/// The ports that podlift picks from.
-const FIRST_PORT: u16 = 20000;
+impl ModelledHost {
+    /// The containers that a call starts; one that it made already is adopted, as on a host.
+    ///
+    /// # Errors
+    /// As live where a port that one publishes is taken, or where none is left to pick.
+    fn new_containers(
+        &self,
+        op: &Start,
+        token: &Token,
+        declared: impl Fn(&ContainerName, u32, Option<u16>) -> Container,
+    ) -> Result<Vec<Container>, Failure> {
+        let there = &self.state.containers;
+        let mut ports: BTreeSet<u16> = there.values().filter_map(|container| container.port).collect();
+        let mut started: Vec<Container> = Vec::new();
+        for replica in 1..=op.replicas {
+            let name = Container::name_for(&op.project, &op.service.name, &op.version, token, replica);
+            let container = match (there.get(&name).cloned(), op.service.port, op.service.publish) {
+                (Some(mut known), ..) => {
+                    known.state = ContainerState::Running;
+                    known.exit_code = None;
+                    known
+                }
+                (None, Some(_), None) => {
+                    started.push(declared(&name, replica, Some(pick(&mut ports).ok_or_else(Failure::no_port)?)));
+                    continue;
+                }
+                (None, port, publish) => declared(&name, replica, port.and(publish)),
+            };
+            if let (Some(port), Some(_)) = (container.port, has_its_port(there.values().chain(&started), &container)) {
+                return Err(Failure::port_taken(port, &op.service.name, &op.host.name));
+            }
+            started.push(container);
+        }
+        Ok(started)
+    }
+}
 
 impl World {
     pub(super) fn find(&self, op: &Find) -> Result<Outcome, Failure> {
@@ -73,19 +108,8 @@ impl World {
         };
         let digest = image.digest.clone();
         let health = copied.map_or_else(|| op.service.health.clone(), |copied| copied.health.clone());
-        let mut ports: BTreeSet<u16> = host.state.containers.values().filter_map(|container| container.port).collect();
-        let mut started = Vec::new();
-        for replica in 1..=op.replicas {
-            let name = Container::name_for(&op.project, &op.service.name, &op.version, token, replica);
-            // One that this call made already is adopted, as on a host.
-            if let Some(known) = host.state.containers.get_mut(&name) {
-                known.state = ContainerState::Running;
-                known.exit_code = None;
-                started.push(known.clone());
-                continue;
-            }
-            let port = op.service.port.map(|_| op.service.publish.unwrap_or_else(|| free_port(&mut ports)));
-            let container: Container = ContainerFacts {
+        let declared = |name: &ContainerName, replica: u32, port: Option<u16>| -> Container {
+            ContainerFacts {
                 name: name.clone(),
                 host: op.host.name.clone(),
                 project: op.project.clone(),
@@ -105,10 +129,16 @@ impl World {
                 deployed_at: deployed_at.clone(),
                 deployed_by: run.operator.clone(),
             }
-            .into();
-            host.changed.insert(name.clone());
-            host.state.containers.insert(name, container.clone());
-            started.push(container);
+            .into()
+        };
+        let started = host.new_containers(op, token, declared).inspect_err(|_| {
+            // All or none, those of an earlier try too.
+            host.state.containers.retain(|_, container| container.token != *token);
+        })?;
+        for container in &started {
+            if host.state.containers.insert(container.name.clone(), container.clone()).is_none() {
+                host.changed.insert(container.name.clone());
+            }
         }
         let inverse = op.inverse(started.iter().map(|container| container.name.clone()).collect());
         Ok(Outcome::of(started).undone_by(inverse))
@@ -148,6 +178,17 @@ impl World {
     }
 
     pub(super) fn start_again(&mut self, op: &StartAgain) -> Result<Outcome, Failure> {
+        let host = self.at(&op.host)?;
+        for name in &op.containers {
+            let container = container(host, &op.host.name, name)?;
+            if !container.is_running()
+                && let Some(other) = has_its_port(host.state.containers.values(), container)
+            {
+                let message = format!("{name} could not be started again on {}", op.host.name);
+                let port = container.port.unwrap_or_default();
+                return Err(Failure::failed(message).detail("why", format!("port {port} is taken by {}", other.name)));
+            }
+        }
         let ran = self.running(&op.host, &op.containers)?;
         let started = self.change(&op.host, &op.containers, |container| {
             container.state = ContainerState::Running;
@@ -276,8 +317,10 @@ fn no_such(host: &HostName, name: &ContainerName) -> Failure {
     Failure::failed(format!("{host} has no container {name}"))
 }
 
-fn free_port(taken: &mut BTreeSet<u16>) -> u16 {
-    let port = (FIRST_PORT..=u16::MAX).find(|port| !taken.contains(port)).unwrap_or(FIRST_PORT);
-    taken.insert(port);
-    port
+/// The running container that publishes the port which this one is to publish.
+fn has_its_port<'a>(mut others: impl Iterator<Item = &'a Container>, container: &Container) -> Option<&'a Container> {
+    others.find(|other| {
+        let has_it = other.is_running() && other.port.is_some() && other.port == container.port;
+        has_it && other.name != container.name && share_a_port(&other.address, &container.address)
+    })
 }

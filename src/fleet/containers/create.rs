@@ -24,7 +24,7 @@ use crate::{
     },
     model::{
         Check, Container, ContainerFacts, ContainerName, ContainerState, Health, ProjectName, RunInfo, Service, ServiceFacts, Token,
-        Version, moment::moment,
+        Version, moment::moment, ports::pick,
     },
     op::Start,
 };
@@ -239,7 +239,7 @@ async fn create(
         container.port = match (op.service.port, op.service.publish) {
             (None, _) => None,
             (_, Some(fixed)) => Some(fixed),
-            (_, None) => Some(ports::pick(ports_in_use).ok_or_else(|| Failure::failed("no port from 20000 to 29999 is free"))?),
+            (_, None) => Some(pick(ports_in_use).ok_or_else(Failure::no_port)?),
         };
         let own = op.service.labels.iter().map(|(name, value)| (name.clone(), value.clone()));
         let parts = Parts {
@@ -268,8 +268,8 @@ fn engine(container: &Container, result: Result<(), Error>) -> Result<(), Failur
         Ok(()) | Err(Error::DockerResponseServerError { status_code: 304, .. }) => Ok(()),
         Err(error) if ports::is_taken(&error.to_string()) => {
             let port = container.port.unwrap_or_default();
-            Err(engine_failure(&format!("port {port}, which {} publishes, is taken on {}", container.service, container.host), &error)
-                .hint("stop what listens there, or choose another `publish`"))
+            let taken = Failure::port_taken(port, &container.service, &container.host);
+            Err(Failure { hints: taken.hints, ..engine_failure(&taken.message, &error) })
         }
         Err(error) => Err(engine_failure(&format!("{} could not be started on {}", container.name, container.host), &error)),
     }

@@ -1,16 +1,4 @@
-//! Host ports for containers: from one range, recorded in a label, kept across restarts.
-
-use std::collections::BTreeSet;
-
-/// The ports that podlift picks from.
-const RANGE: std::ops::RangeInclusive<u16> = 20000..=29999;
-
-/// The lowest port that is not taken, and takes it.
-pub fn pick(taken: &mut BTreeSet<u16>) -> Option<u16> {
-    let port = RANGE.into_iter().find(|port| !taken.contains(port))?;
-    taken.insert(port);
-    Some(port)
-}
+//! What engines say of host ports that another has.
 
 /// Whether an engine's complaint says that another has the port: a race, or a process of the host's own.
 pub fn is_taken(complaint: &str) -> bool {
@@ -20,13 +8,6 @@ pub fn is_taken(complaint: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_lowest_free_port_is_picked() {
-        let mut taken = BTreeSet::from([20000, 20002]);
-        assert_eq!([pick(&mut taken), pick(&mut taken)], [Some(20001), Some(20003)]);
-        assert_eq!(pick(&mut RANGE.collect()), None);
-    }
 
     #[test]
     fn engines_say_it_in_several_ways() {

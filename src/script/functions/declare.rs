@@ -240,7 +240,19 @@ pub(super) fn declared_service(caller: &Caller<'_>, name: &str, options: &Option
     if service.options.as_ref().is_some_and(|options| plain(options).is_err()) {
         return Err(Failure::refused("Docker's options cannot hold a secret").hint("secrets go into env").into());
     }
+    one_port(&service, service.replicas)?;
     Ok(service)
+}
+
+/// Refuses several containers on a host that would all publish one port.
+pub(super) fn one_port(service: &Service, replicas: u32) -> Result<(), Failure> {
+    match (service.port, service.publish) {
+        (Some(_), Some(port)) if replicas > 1 => {
+            Err(Failure::refused(format!("{replicas} containers of {} on a host cannot all publish port {port}", service.name))
+                .hint("leave `publish` out, and each has a port of its own; or have one replica"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The environment variables of an option.

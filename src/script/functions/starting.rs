@@ -45,6 +45,7 @@ fn start(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
         service.command = Some(command);
     }
     let replicas = options.whole("replicas").unwrap_or(service.replicas);
+    declare::one_port(&service, replicas)?;
     note(caller, &service, &image);
     let start = |host: &Host| op::Start {
         host: host.clone(),

@@ -10,6 +10,7 @@ mod language;
 mod policies;
 mod procedures;
 mod pruning;
+mod publishing;
 mod reading;
 mod secrets;
 mod strategies;
