@@ -1,5 +1,6 @@
 //! `podlift run`
 
+mod assumed;
 mod teller;
 mod words;
 
@@ -308,7 +309,11 @@ impl Prepared {
         let sources = self.script.sources();
         let (exit, what, script) = match ended {
             Ok(()) => (Exit::Error, "simulated", None),
-            Err(ended) => (finished.exit, "failed, as a run would", Some(complaint::harmless(ended.diagnostic))),
+            Err(ended) => {
+                let assumed = assumed::told(&finished.records, sources);
+                let what = words::modelled(assumed.is_some());
+                (finished.exit, what, Some(complaint::harmless(hinted(ended.diagnostic, assumed))))
+            }
         };
         let diagnostics: Vec<Diagnostic> =
             script.into_iter().chain([complaint::harmless(Diagnostic::of_failure(failure, sources))]).collect();
@@ -354,12 +359,14 @@ impl Prepared {
                 teller.conclude(exit, end, next, counts, ending, &[]);
             }
             Err(Ended { kind, diagnostic }) => {
-                let diagnostic = complaint::harmless(diagnostic);
+                let assumed = mode.is_modelled().then(|| assumed::told(records, self.script.sources())).flatten();
+                let is_assumed = assumed.is_some();
+                let diagnostic = complaint::harmless(hinted(diagnostic, assumed));
                 complaint::tell(teller.printer, std::slice::from_ref(&diagnostic), self.script.sources());
                 if remains != Remains::Nothing || counts.commands > 0 {
                     tell_left(options, teller, run, exit, ending.filter(|_| remains != Remains::Nothing), records);
                 }
-                let next = Next { script: &script, again: &again, look: &look, run: run.id.as_str() };
+                let next = Next { script: &script, again: &again, look: &look, run: run.id.as_str(), is_assumed };
                 let (end, next) = failed(exit, remains, counts, &next, mode);
                 let next = match &options.plan {
                     Some(plan) if kind == Some(FailureKind::Unplanned) && exit == Exit::Refused => new_plan(options, &script, plan),
@@ -369,6 +376,12 @@ impl Prepared {
             }
         }
     }
+}
+
+/// A diagnostic that also says what was assumed.
+fn hinted(mut diagnostic: Diagnostic, assumed: Option<String>) -> Diagnostic {
+    diagnostic.hints.extend(assumed);
+    diagnostic
 }
 
 /// Tells what a run left that nothing takes back.

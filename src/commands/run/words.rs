@@ -73,6 +73,13 @@ pub(super) struct Next<'a> {
     pub(super) again: &'a str,
     pub(super) look: &'a str,
     pub(super) run: &'a str,
+    /// Whether it may have failed for what was assumed.
+    pub(super) is_assumed: bool,
+}
+
+/// How a modelled run failed.
+pub(super) const fn modelled(is_assumed: bool) -> &'static str {
+    if is_assumed { "failed, by what was assumed" } else { "failed, as a run would" }
 }
 
 /// The end state of a run that failed, and what to do next. One that was interrupted can be resumed, one that is mixed undone.
@@ -94,19 +101,26 @@ pub(super) fn failed(exit: Exit, remains: Remains, counts: &Counts, next: &Next<
 }
 
 fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: Mode) -> (String, String) {
-    let Next { script, again, look, run } = next;
+    let Next { script, again, look, run, is_assumed } = next;
     let what = if exit == Exit::Interrupted { "interrupted" } else { "failed" };
+    let simulate = || {
+        let or = if *is_assumed { ", or say with `assume` what to go by" } else { "" };
+        format!("correct {script}{or}, and simulate it again")
+    };
     if mode.is_modelled() && remains == Remains::Nothing && exit != Exit::Interrupted {
-        let next =
-            if mode.is_plan() { format!("`{again}` would end the same way") } else { format!("correct {script}, and simulate it again") };
-        return (format!("{what}, as a run would; nothing was touched"), next);
+        let next = match (mode.is_plan(), is_assumed) {
+            (true, true) => format!("say with `assume` what to go by, or `{again}` goes by what is so"),
+            (true, false) => format!("`{again}` would end the same way"),
+            (false, _) => simulate(),
+        };
+        return (format!("{}; nothing was touched", modelled(*is_assumed)), next);
     }
     let standing = words::count(counts.standing, "change");
     let undone = if counts.committed > 0 { "everything since the last commit" } else { "everything" };
     if mode.is_modelled() && remains == Remains::Undone && counts.commands > 0 {
         // A model does no command: there is nothing to look at.
         let but = format!("but for {}, of which nothing was done", counts.commands_told());
-        return (format!("{what}, as a run would; {undone} was undone {but}"), format!("correct {script}, and simulate it again"));
+        return (format!("{}; {undone} was undone {but}", modelled(*is_assumed)), simulate());
     }
     match remains {
         Remains::Nothing if exit == Exit::Bad => {
@@ -154,8 +168,13 @@ fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: M
 mod tests {
     use super::*;
 
-    const NEXT: Next<'_> =
-        Next { script: "deploy.rhai", again: "podlift run deploy.rhai", look: "`podlift ps deploy.rhai` shows what runs", run: "r1" };
+    const NEXT: Next<'_> = Next {
+        script: "deploy.rhai",
+        again: "podlift run deploy.rhai",
+        look: "`podlift ps deploy.rhai` shows what runs",
+        run: "r1",
+        is_assumed: false,
+    };
 
     #[test]
     fn the_next_command_is_one_that_can_be_pasted() {
@@ -171,6 +190,20 @@ mod tests {
         assert_eq!(next, "correct deploy.rhai, and simulate it again");
         let (_, next) = failed(Exit::Undone, Remains::Undone, &counts, &NEXT, Mode::Live);
         assert_eq!(next, "see what it did; `podlift run deploy.rhai` tries again");
+    }
+
+    #[test]
+    fn what_rests_on_an_assumption_is_not_what_a_run_would_do() {
+        let next = Next { is_assumed: true, ..NEXT };
+        let ends = |mode| failed(Exit::Error, Remains::Nothing, &Counts::default(), &next, mode);
+        let (end, then) = ends(Mode::Plan);
+        assert_eq!(end, "failed, by what was assumed; nothing was touched");
+        assert_eq!(then, "say with `assume` what to go by, or `podlift run deploy.rhai` goes by what is so");
+        let (end, then) = ends(Mode::Simulation);
+        assert_eq!(end, "failed, by what was assumed; nothing was touched");
+        assert_eq!(then, "correct deploy.rhai, or say with `assume` what to go by, and simulate it again");
+        let (end, _) = failed(Exit::Error, Remains::Nothing, &Counts::default(), &next, Mode::Live);
+        assert_eq!(end, "failed; nothing was changed");
     }
 
     #[test]

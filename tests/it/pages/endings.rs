@@ -92,6 +92,26 @@ fn what_can_be_done_next_is_what_can_be_done() {
     project.write("kept.rhai", "hook(\"local\", \"true\");\nfail(\"no\");\n");
     let nothing = ["failed, as a run would", "1 command without `undo`, of which nothing was done", "simulate it again"];
     assert_ends(&project, &["run", "kept.rhai", "--simulate"], 4, &nothing);
+    // What was assumed may be what it failed for.
+    project.write("asks.rhai", "let n = probe(\"local\", \"x\").stdout;\nensure(n == \"3\", \"no\");\n");
+    let hint = "what `probe` answered at asks.rhai:1 was assumed; `assume` says otherwise";
+    let end = "failed, by what was assumed; nothing was touched";
+    let next = "correct asks.rhai, or say with `assume` what to go by, and simulate it again";
+    assert_ends(&project, &["run", "asks.rhai", "--simulate"], 1, &[hint, end, next]);
+    let next = "say with `assume` what to go by, or `podlift run asks.rhai --simulate` goes by what is so";
+    assert_ends(&project, &["plan", "asks.rhai", "--simulate"], 1, &[hint, end, next]);
+    project.write(
+        "rows.rhai",
+        "let db = database(\"postgres://app@db/shop\");\nlet rows = db.query(\"SELECT 1 AS n\");\ninfo(`${rows[0].n}`);\n",
+    );
+    let hint = "what `query` answered at rows.rhai:2 was assumed; `assume` says otherwise";
+    assert_ends(&project, &["run", "rows.rhai", "--simulate"], 2, &[hint, end]);
+    project.write("said.rhai", "hook(host(\"h1\"), \"x\", #{ assume: #{ code: 2 } });\n");
+    let hint = "what `hook` answered at said.rhai:1 is what its `assume` says";
+    assert_ends(&project, &["run", "said.rhai", "--simulate"], 1, &["`x` exited with 2", hint]);
+    project.write("mails.rhai", "let r = hook(\"local\", \"true\");\nfail(\"no\");\n");
+    let hint = "what `hook` answered at mails.rhai:1 was assumed; `assume` says otherwise";
+    assert_ends(&project, &["run", "mails.rhai", "--simulate"], 4, &[hint, "failed, by what was assumed; everything was undone but for 1"]);
     assert_ends(&project, &["run", "go.rhai"], 2, &["did you mean deploy/go.rhai?"]);
     assert_ends(&project, &["run", "deploy"], 2, &["deploy is a folder", "`podlift tasks`"]);
 }
