@@ -46,6 +46,8 @@ pub enum Kind {
     Host,
     /// A number.
     Real,
+    /// An HTTP status code, or a map of code and body.
+    Page,
     /// An array of maps, or a number.
     Answer,
     /// A map of texts that may hold secrets.
@@ -82,6 +84,7 @@ impl Kind {
             Self::Health => "a health check: http(…), tcp(…), command(…), docker_health(…) or no_health()".into(),
             Self::Host => "a host".into(),
             Self::Real => "a number".into(),
+            Self::Page => "a status code such as 200, or a map: code, body".into(),
             Self::Answer => "an array of maps, or a number".into(),
             Self::Function => "a closure".into(),
             Self::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "),
@@ -137,6 +140,10 @@ impl Kind {
             },
             Self::Map => value.is_map(),
             Self::Real => value.is_int() || value.is_float(),
+            Self::Page => match value.read_lock::<Map>() {
+                Some(map) => return map.iter().try_for_each(|(name, value)| page(name, value)),
+                None => Self::Whole(100, 599).fits(value).is_ok(),
+            },
             Self::Answer => {
                 value.is_int() || value.is_float() || value.read_lock::<Array>().is_some_and(|rows| rows.iter().all(Dynamic::is_map))
             }
@@ -163,6 +170,14 @@ impl Kind {
 fn each(value: &Dynamic, check: impl Fn(&Dynamic) -> Result<(), String>) -> Option<Result<(), String>> {
     let items = value.read_lock::<Array>()?;
     Some(items.iter().enumerate().try_for_each(|(index, item)| check(item).map_err(|problem| format!("at [{index}] {problem}"))))
+}
+
+fn page(name: &str, value: &Dynamic) -> Result<(), String> {
+    match name {
+        "code" => Kind::Whole(100, 599).fits(value).map_err(|problem| format!("code: {problem}")),
+        "body" => Kind::Text.fits(value).map_err(|problem| format!("body: {problem}")),
+        _ => Err(format!("has no `{name}`: there are code and body")),
+    }
 }
 
 fn variable(name: &str, value: &Dynamic) -> Result<(), String> {

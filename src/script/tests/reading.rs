@@ -1,3 +1,4 @@
+use super::lab::Lab;
 use crate::{
     model::ContainerState,
     op::Op,
@@ -87,4 +88,21 @@ fn pages_logs_and_history() {
     let lines = story.lines();
     assert!(lines.contains(&"3[1] 10.0.0.1 http_get /version of shop-web-v2-c6f3397aef-2".into()), "{lines:?}");
     assert_eq!(lines.iter().filter(|line| line.contains(" record web v2")).count(), 2);
+}
+
+#[test]
+fn a_dry_run_is_told_what_a_page_says() {
+    let mut lab = Lab::new();
+    let read =
+        |options: &str| format!("let page = http_get(\"http://shop.test/\", #{{ {options} }}); info(`${{page.code}} ${{page.body}}`);");
+    for (options, page) in [
+        ("assume: 503", "503 "),
+        ("assume: #{ body: \"v2\" }", "200 v2"),
+        ("assume: #{ code: 404, body: \"none\" }", "404 none"),
+        ("assume: 201, assume_body: \"made\"", "201 made"),
+    ] {
+        assert_eq!(lab.does(&read(options), "v1").said, [page], "{options}");
+    }
+    let message = lab.run(&read("assume: #{ body: \"a\" }, assume_body: \"b\""), "v1").ended.expect_err("two bodies").diagnostic.message;
+    assert_eq!(message, "`http_get` got two bodies to assume");
 }
