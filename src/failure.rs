@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{Endpoint, HostName, OwnNetwork, ServiceName},
-    op::{Inverse, Op},
+    op::{CommandOutput, Inverse, Invocation, Op},
 };
 
 /// Why an op failed: what happened, where, what the host said, and what to do next.
@@ -159,6 +159,20 @@ impl Failure {
             .hint(network.advice())
     }
 
+    /// What a command that is to be checked came back with, as its answer.
+    ///
+    /// # Errors
+    /// Where it exited with another code than 0.
+    pub fn of_command(invocation: &Invocation, output: CommandOutput) -> Result<CommandOutput, Self> {
+        if !invocation.fails_with(&output) {
+            return Ok(output);
+        }
+        Err(Self::new(FailureKind::Command, format!("{} exited with {}", invocation.called(), output.code))
+            .detail("standard error", tail(&output.stderr))
+            .detail("standard output", tail(&output.stdout))
+            .hint("`check: false` takes any exit code for an answer"))
+    }
+
     /// A fixed port that another container has, or a process of the host.
     pub fn port_taken(port: u16, service: &ServiceName, host: &HostName) -> Self {
         Self::failed(format!("port {port}, which {service} publishes, is taken on {host}"))
@@ -245,6 +259,12 @@ impl Failure {
         self.hints.push(hint.into());
         self
     }
+}
+
+/// The last lines, which say why.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 /// A place in a script.

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Op;
-use crate::{
-    failure::{Failure, FailureKind},
-    model::{ContainerName, Host, Period, ProjectName, Service, ServiceName, Text, Version},
-};
+use crate::model::{ContainerName, Host, Period, ProjectName, Service, ServiceName, Text, Version};
 
 /// Runs a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,18 +83,9 @@ impl Invocation {
         self.name.clone().unwrap_or_else(|| format!("`{}`", self.command))
     }
 
-    /// Takes what it came back with for its answer.
-    ///
-    /// # Errors
-    /// As a failed command where the exit code is another than 0 and it is to be checked.
-    pub fn judge(&self, output: CommandOutput) -> Result<CommandOutput, Failure> {
-        if output.code == 0 || !self.check {
-            return Ok(output);
-        }
-        Err(Failure::new(FailureKind::Command, format!("{} exited with {}", self.called(), output.code))
-            .detail("standard error", tail(&output.stderr))
-            .detail("standard output", tail(&output.stdout))
-            .hint("`check: false` takes any exit code for an answer"))
+    /// Whether what it came back with is a failure: another exit code than 0 that is to be checked.
+    pub const fn fails_with(&self, output: &CommandOutput) -> bool {
+        self.check && output.code != 0
     }
 
     pub(super) fn describe(&self) -> String {
@@ -109,12 +97,6 @@ impl Invocation {
             Place::OneOff { service, version, .. } => format!("{what} in a one-off {} {version}", service.name),
         }
     }
-}
-
-/// The last lines, which say why.
-fn tail(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 /// Where a command runs.

@@ -75,7 +75,7 @@ pub(super) const fn duration(op: &Op) -> Period {
 /// As live where the script says another exit code and does not say that any will do.
 pub(super) fn assumed(invocation: &Invocation) -> Result<Outcome, Failure> {
     let output = invocation.assume.clone().unwrap_or_default();
-    let output = invocation.judge(output)?;
+    let output = Failure::of_command(invocation, output)?;
     let words = if output == CommandOutput::default() {
         "exit code 0 and no output".into()
     } else {

@@ -2,7 +2,7 @@
 
 use crate::{
     executor::{Outcome, Recorded},
-    failure::Origin,
+    failure::{Failure, Origin},
     op::{Invocation, Op},
     script::{
         pieces::{Kind, Pieces},
@@ -27,7 +27,7 @@ fn is_assumed(record: &Recorded) -> bool {
         Ok(outcome) => outcome.assumed.is_some() && !Outcome::is_skipped(outcome),
         // One that really failed says something else, most likely.
         Err(failure) => invocation(&record.op)
-            .and_then(|known| known.judge(known.assume.clone()?).err())
+            .and_then(|known| Failure::of_command(known, known.assume.clone()?).err())
             .is_some_and(|assumed| assumed.message == failure.message),
     }
 }

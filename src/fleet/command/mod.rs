@@ -137,7 +137,8 @@ pub async fn run(
         }
     };
     let output = timeout(limit, Box::pin(done)).await.unwrap_or_else(|_| Err(late(invocation)))?;
-    invocation.judge(CommandOutput { code: output.code, stdout: secrets.redact(&output.stdout), stderr: secrets.redact(&output.stderr) })
+    let output = CommandOutput { code: output.code, stdout: secrets.redact(&output.stdout), stderr: secrets.redact(&output.stderr) };
+    Failure::of_command(invocation, output)
 }
 
 fn late(invocation: &Invocation) -> Failure {
