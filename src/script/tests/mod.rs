@@ -12,6 +12,7 @@ mod procedures;
 mod pruning;
 mod publishing;
 mod reading;
+mod saying_no;
 mod secrets;
 mod strategies;
 mod undoing;

@@ -2,7 +2,10 @@
 //! takes seconds. `benches/stories` tries all.
 
 use super::{Bounds, SINGLE, subject, told};
-use crate::commands::proof::prove;
+use crate::commands::{
+    exit::Exit,
+    proof::{prove, retell},
+};
 
 /// A choice that is the same each time.
 const CHOICE: Bounds = Bounds { runs: 60, seed: 6, ..SINGLE };
@@ -47,4 +50,13 @@ strategies! {
     workers_that_are_told: "workers::deploy(job, img, fleet, #{ quiet: \"stop-taking\", loud: \"take-again\", pause: \"10s\" });";
     a_whole_deploy: "deploy::run(web, fleet, #{ image: img });";
     a_whole_deploy_by_canary: "deploy::run(web, fleet, #{ image: img, before: [\"migrate\"], after: [\"warm-up\"], strategy: \"canary\", how: #{ steps: [50] } });";
+}
+
+#[test]
+fn a_person_who_says_no_to_the_test_has_the_deploy_undone() {
+    let subject = subject("blue_green::deploy(web, img, fleet, #{ test: |next| confirm(\"switch?\") });");
+    let story = |key: usize| format!("{key}:confirm:says-no").parse().expect("a story");
+    let told = (1..20).find_map(|key| retell(&subject, &story(key), &SINGLE).ok()).expect("somebody is asked");
+    assert!(told.breaches.is_empty() && told.exit == Some(Exit::Undone), "{told:#?}");
+    assert_eq!(told.why.as_deref(), Some("the test says no: web v2 gets no traffic"));
 }
