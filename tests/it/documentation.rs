@@ -166,7 +166,7 @@ fn every_command_has_help_with_examples_that_are_command_lines() {
 }
 
 #[test]
-fn every_option_in_the_readme_is_one_of_the_command_line() {
+fn every_option_in_the_readme_and_the_guides_is_one_of_the_command_line() {
     let mut command = Cli::command();
     command.build();
     let known: BTreeSet<String> = command
@@ -177,9 +177,9 @@ fn every_option_in_the_readme_is_one_of_the_command_line() {
             long.into_iter().chain(argument.get_short().map(|short| format!("-{short}")))
         })
         .collect();
-    let readme = text("README.md");
+    let pages = ["README.md", "docs/guides.md"].map(text).concat();
     let shown: Vec<&str> =
-        spans(&readme).filter(|span| span.starts_with('-')).map(|span| span.split([' ', '=']).next().unwrap_or(span)).collect();
+        spans(&pages).filter(|span| span.starts_with('-')).map(|span| span.split([' ', '=']).next().unwrap_or(span)).collect();
     assert!(shown.len() >= 5, "{shown:?}");
     let unknown: Vec<&&str> = shown.iter().filter(|option| !known.contains(**option)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
