@@ -16,4 +16,5 @@ mod saying_no;
 mod secrets;
 mod strategies;
 mod undoing;
+mod verifying;
 mod weighing;

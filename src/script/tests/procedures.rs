@@ -1,10 +1,10 @@
-//! What `stdlib/` has besides strategies, on a modelled fleet: rollback, workers, restart, verify, places, hosts that join.
+//! What `stdlib/` has besides strategies, on a modelled fleet: rollback, workers, restart, places, hosts that join, whole deploys.
 
-use super::lab::{Answer, Lab, Told};
+use super::lab::{Lab, Told};
 use crate::{
     executor::{Call, Outcome, ending::State},
     failure::Failure,
-    op::{HttpTarget, Op},
+    op::Op,
 };
 
 /// Calls of `script` at each of which a run was made to fail: the fleet has to be as it was.
@@ -185,60 +185,6 @@ fn places_are_found_by_label_and_ordered() {
         "v1",
     );
     assert_eq!(told.said, ["[\"c\", \"b\"]", "[\"b\", \"c\", \"a\"]", "b", "a", "3"]);
-}
-
-#[test]
-fn what_a_page_says_is_verified_and_a_wrong_one_undoes_the_deploy() {
-    let script = "rolling::deploy(web, img, fleet); verify::version(running(web, fleet), \"/version\");";
-    let mut lab = Lab::serving_v1();
-    lab.does(script, "v2");
-    lab.answer = |call| {
-        let Op::HttpGet(op) = &*call.op else { return None };
-        let HttpTarget::Container { .. } = &op.target else { return None };
-        Some(Outcome::of(serde_json::json!({ "code": 200, "body": "v2", "seconds": 0.1 })))
-    };
-    let message = lab.fails(script, "v3");
-    assert!(message.ends_with("/version does not say \"v3\""), "{message}");
-}
-
-#[test]
-fn a_watch_goes_on_for_its_minutes_and_a_limit_that_is_broken_undoes_the_deploy() {
-    let script = "rolling::deploy(web, img, fleet); verify::watch(web, fleet, 3);";
-    let mut lab = Lab::serving_v1();
-    let told = lab.does(script, "v2");
-    assert_eq!(told.said.len(), 3, "{:?}", told.said);
-    let slow: Answer = |call| {
-        let Op::Traffic(_) = &*call.op else { return None };
-        Some(Outcome::of(serde_json::json!({ "requests": 1000, "errors": 0, "milliseconds": { "300": 1000 } })))
-    };
-    lab.answer = slow;
-    let message = lab.fails(script, "v3");
-    assert!(message.contains("p95 under 200 ms: it is 300 ms"), "{message}");
-    assert_serves(&lab, "v2");
-}
-
-#[test]
-fn an_address_is_asked_again_before_it_counts_as_wrong() {
-    let mut lab = Lab::new();
-    lab.answer = |call| {
-        let Op::HttpGet(_) = &*call.op else { return None };
-        Some(Outcome::of(serde_json::json!({ "code": 503, "body": "", "seconds": 0.1 })))
-    };
-    let told = lab.run("verify::url(\"http://shop.example.com/\", #{ times: 3 });", "v1");
-    assert_eq!(told.ended.expect_err("it is wrong").diagnostic.message, "http://shop.example.com/ answered 503, and is to answer [200]");
-    assert_eq!(told.records.iter().filter(|record| matches!(*record.op, Op::HttpGet(_))).count(), 3);
-}
-
-#[test]
-fn an_address_that_leads_elsewhere_is_not_followed_and_the_failure_says_what_to_give() {
-    let mut lab = Lab::new();
-    lab.answer = |call| {
-        let Op::HttpGet(_) = &*call.op else { return None };
-        Some(Outcome::of(serde_json::json!({ "code": 301, "body": "", "seconds": 0.1 })))
-    };
-    let told = lab.run("verify::url(\"http://shop.example.com/\", #{ times: 1 });", "v1");
-    let message = told.ended.expect_err("it is not what users see").diagnostic.message;
-    assert_eq!(message, "http://shop.example.com/ answered 301, and is to answer [200]; give the address that it leads to");
 }
 
 /// What a run did, by the words of the ops that change something or ask a command.
