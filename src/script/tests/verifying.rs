@@ -87,3 +87,52 @@ fn workers_are_watched_by_expressions_and_gates_that_measure_traffic_are_refused
         "jobs has no proxy, so its traffic is not measured, and these gates cannot be judged: [\"p95 under 200 ms\"]; leave them out";
     assert!(message.starts_with(told), "{message}");
 }
+
+#[test]
+fn gates_that_compare_are_judged_by_what_was_measured_before_the_deploy() {
+    const BESIDE: &str = "let before = gates::measure(running(web, fleet), \"1m\", #{ gates: gates::guide() });
+rolling::deploy(web, img, fleet);
+verify::watch(web, fleet, 2, #{ gates: gates::guide(), beside: before });";
+    let slow: Answer = |call| {
+        let Op::Traffic(op) = &*call.op else { return None };
+        let milliseconds = if op.containers.iter().any(|container| container.as_str().contains("-v3-")) { "150" } else { "20" };
+        Some(Outcome::of(serde_json::json!({ "requests": 1000, "errors": 0, "milliseconds": { milliseconds: 1000 } })))
+    };
+    let mut lab = Lab::new();
+    lab.answer = slow;
+    let first = lab.does(BESIDE, "v1").said;
+    assert!(
+        first.len() == 2 && first[0].starts_with("pass: ") && !first[0].contains("beside"),
+        "there is nothing to compare with: {first:?}"
+    );
+    let told = lab.does(BESIDE, "v2").said;
+    assert!(told.len() == 2 && told.iter().all(|said| said.starts_with("pass: ") && said.contains("; beside it ")), "{told:?}");
+    let message = lab.fails(BESIDE, "v3");
+    assert!(message.contains("p95 up by at most 100 ms: it is 150 ms, and the limit is 120 ms"), "{message}");
+}
+
+#[test]
+fn gates_that_compare_with_nothing_are_refused_before_a_minute_is_over() {
+    const NOTHING: &str =
+        "after a deploy there is no release beside to compare with, and these gates cannot be judged: [\"error rate up by at most 50 %";
+    for (options, problem) in [
+        ("gates: gates::guide()", NOTHING),
+        ("gates: gates::guide(), beside: running(web, fleet)", NOTHING),
+        (
+            "gates: gates::guide(), beside: gates::measure(running(web, fleet), \"1m\", #{ gates: [gates::metric_over(\"up\", metrics, \"up\", 1)] })",
+            "what is beside was not measured for all, and these gates cannot be judged: [\"error rate up by",
+        ),
+        (
+            "gates: [gates::metric_up_by(\"failed\", metrics, \"failed\", 0.5)], beside: gates::measure(running(web, fleet), \"1m\", #{})",
+            "what is beside was not measured for all, and these gates cannot be judged: [\"failed\"]",
+        ),
+    ] {
+        let mut lab = Lab::serving_v1();
+        lab.answer = three;
+        let script = format!(
+            "let metrics = prometheus(\"http://10.0.0.9:9090\"); rolling::deploy(web, img, fleet); verify::watch(web, fleet, 2, #{{ {options} }});"
+        );
+        let message = lab.fails(&script, "v2");
+        assert!(message.starts_with(problem) && message.contains("; measure before the deploy by gates::measure("), "{message}");
+    }
+}
