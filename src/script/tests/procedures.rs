@@ -47,11 +47,27 @@ fn a_rollback_starts_the_kept_containers_again() {
     lab.does("rollback::previous(web, fleet);", "v9");
     assert_serves(&lab, "v1");
     let message = lab.fails("rollback::previous(web, fleet);", "v9");
-    assert!(message.starts_with("no release of web from before the one that serves is kept"), "{message}");
+    assert!(message.starts_with("no release of web of another version than v1, from before it, is kept"), "{message}");
     let told = lab.does("rollback::to(web, fleet, \"v3\", #{ after: |back| info(`${back.version} is back`) });", "v9");
     assert_serves(&lab, "v3");
     assert_eq!(told.said.last().map(String::as_str), Some("v3 is back"));
     assert_eq!(lab.does("rollback::to(web, fleet, \"v3\");", "v9").said, ["web v3 serves already"]);
+}
+
+#[test]
+fn a_rollback_passes_over_releases_of_the_version_that_serves() {
+    let mut lab = Lab::serving_v1();
+    lab.does("rolling::deploy(web, img, fleet);", "v2");
+    let more = "let web = service(\"web\", #{ port: 8000, replicas: 3, health: http(\"/health\") });\nrolling::deploy(web, img, fleet);";
+    lab.does(more, "v2");
+    let told = lab.does("rollback::previous(web, fleet);", "v9");
+    assert!(told.said.contains(&"web goes back from [\"v2\"] to v1".into()), "{:?}", told.said);
+    assert_serves(&lab, "v1");
+    let mut alone = Lab::serving_v1();
+    alone.does("rolling::deploy(web, img, fleet);", "v1");
+    let message = alone.fails("rollback::previous(web, fleet);", "v9");
+    let told = "no release of web of another version than v1, from before it, is kept: deploy the version that you want again";
+    assert_eq!(message, told);
 }
 
 #[test]

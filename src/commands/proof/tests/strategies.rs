@@ -44,10 +44,12 @@ strategies! {
     blue_green_that_asks: "blue_green::deploy(web, img, fleet, #{ preview: #{ header: \"X-Preview: green\" }, test: |next| confirm(\"switch?\") });";
     switching_back: "given(|| two(web, fleet, |i| blue_green::deploy(web, i, fleet, #{ standby: true }))); blue_green::switch_back(web, fleet);";
     cleaning_up: "given(|| two(web, fleet, |i| blue_green::deploy(web, i, fleet, #{ standby: true }))); blue_green::cleanup(web, fleet);";
+    rolling_back: "given(|| two(web, fleet, |i| rolling::deploy(web, i, fleet))); rollback::previous(web, fleet);";
     rolling_back_to_a_version: "given(|| two(web, fleet, |i| rolling::deploy(web, i, fleet))); rollback::to(web, fleet, \"one\", #{ drain: \"5s\" });";
     restarting: "given(|| rolling::deploy(web, img, fleet)); restart::one_by_one(web, fleet);";
     workers_one_by_one: "workers::deploy(job, img, fleet);";
     workers_that_are_told: "workers::deploy(job, img, fleet, #{ quiet: \"stop-taking\", loud: \"take-again\", pause: \"10s\" });";
+    rolling_back_from_a_version_that_was_deployed_again: "given(|| { two(web, fleet, |i| rolling::deploy(web, i, fleet)); let i = build(web, #{ tag: \"two\" }); rolling::deploy(web, i, fleet); }); rollback::previous(web, fleet);";
     a_whole_deploy: "deploy::run(web, fleet, #{ image: img });";
     a_whole_deploy_by_canary: "deploy::run(web, fleet, #{ image: img, before: [\"migrate\"], after: [\"warm-up\"], strategy: \"canary\", how: #{ steps: [50] } });";
 }
