@@ -60,6 +60,49 @@ fn an_address_that_leads_elsewhere_is_not_followed_and_the_failure_says_what_to_
     assert_eq!(message, "http://shop.example.com/ answered 301, and is to answer [200]; give the address that it leads to");
 }
 
+/// A page of every container with this text.
+macro_rules! says {
+    ($text:literal) => {
+        |call| {
+            let Op::HttpGet(_) = &*call.op else { return None };
+            Some(Outcome::of(serde_json::json!({ "code": 200, "body": $text, "seconds": 0.1 })))
+        }
+    };
+}
+
+#[test]
+fn a_version_is_the_whole_of_what_a_page_says_and_not_a_part_of_another_one() {
+    const SCRIPT: &str = "rolling::deploy(web, img, fleet); verify::version(running(web, fleet), \"/version\");";
+    let others: [Answer; 7] = [
+        says!("v2.3.10"),
+        says!("v2.3.1-rc1"),
+        says!("v2.3.1.4"),
+        says!("rev2.3.1"),
+        says!("web-v2.3.1"),
+        says!("v2.3.1_debug"),
+        says!("V2.3.10 and v2.3.11"),
+    ];
+    for answer in others {
+        let mut lab = Lab::serving_v1();
+        lab.answer = answer;
+        let message = lab.fails(SCRIPT, "v2.3.1");
+        assert!(message.contains("/version ") && message.contains("\"v2.3.1\""), "{message}");
+    }
+    let own: [Answer; 6] = [
+        says!("v2.3.1"),
+        says!("{\"version\":\"v2.3.1\"}\n"),
+        says!("shop/v2.3.1 (build 7)"),
+        says!("This is v2.3.1."),
+        says!("v2.3.10 is out, and v2.3.1 runs"),
+        says!("é: v2.3.1 – ü"),
+    ];
+    for answer in own {
+        let mut lab = Lab::serving_v1();
+        lab.answer = answer;
+        lab.does(SCRIPT, "v2.3.1");
+    }
+}
+
 /// Counts what a Prometheus is asked: 3 workers are up.
 fn three(call: &Call) -> Option<Outcome> {
     let Op::Measure(_) = &*call.op else { return None };
