@@ -296,6 +296,12 @@ fn the_readme_names_every_module_of_the_library() {
     assert_eq!(named, known);
 }
 
+/// What a link to a heading is called, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let plain = heading.trim_start_matches('#').trim().to_lowercase();
+    plain.chars().filter(|c| c.is_alphanumeric() || " -".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
 #[test]
 fn everything_that_the_page_of_the_guides_names_is_there() {
     let page = text("docs/guides.md");
@@ -313,8 +319,10 @@ fn everything_that_the_page_of_the_guides_names_is_there() {
             counts[2] += 1;
         }
     }
+    let headings: BTreeSet<String> = page.lines().filter_map(|line| line.strip_prefix('#')).map(anchor).collect();
     for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-        assert!(root().join("docs").join(link).exists(), "{link}");
+        let is_there = link.strip_prefix('#').map_or_else(|| root().join("docs").join(link).exists(), |name| headings.contains(name));
+        assert!(is_there, "{link}");
         counts[3] += 1;
     }
     // Modules, their functions, calls with arguments, links: that few of a kind are found means that the page is read wrongly.
@@ -328,6 +336,35 @@ fn everything_that_the_page_of_the_guides_names_is_there() {
     let options: String = stdlib::MODULES.iter().map(|(_, module)| *module).chain([text("docs/language.md").as_str()]).collect();
     for word in words {
         assert!(known.contains(word) || options.contains(&format!("`{word}`")), "{word} is neither a function nor an option");
+    }
+}
+
+#[test]
+fn what_the_page_of_the_guides_shows_works() {
+    let page = text("docs/guides.md");
+    let examples = blocks(&page, "rhai");
+    assert!(examples.len() >= 8, "{examples:?}");
+    let whole: Vec<(usize, String)> =
+        examples.into_iter().map(|(line, example)| (line, format!("project(\"shop\");\n{CONTEXT}{example}"))).collect();
+    assert_all_work(whole.iter().map(|(line, example)| (format!("docs/guides.md:{line}"), example.as_str())));
+}
+
+#[test]
+fn a_canary_that_is_moved_by_hand_gets_more_in_each_run_and_the_old_release_ends_with_the_last() {
+    let page = text("docs/guides.md");
+    let (_, canary) = page.split_once("### A canary by hand\n").expect("the section");
+    let example = blocks(canary, "rhai")[0].1;
+    let shop = "project(\"shop\");\nlet fleet = hosts([\"10.0.0.11\", \"10.0.0.12\"]);
+let web = service(\"web\", #{ port: 8000, replicas: 2, health: http(\"/health\") });\n";
+    let project = project();
+    let image = "let img = build(web, #{ tag: \"v1\" });\nship(img, fleet);\n";
+    project.write("first.rhai", &format!("import \"std/rolling\" as rolling;\n{shop}{image}rolling::deploy(web, img, fleet);\n"));
+    project.write("canary.rhai", &format!("{shop}{}{example}", image.replace("v1", "v2")));
+    assert_succeeds(&project.podlift(&["run", "first.rhai", "--simulate"]), "the first release");
+    for (percent, shown) in [("5", "v1 95%, v2 5%"), ("25", "v1 75%, v2 25%"), ("100", "v2 100%")] {
+        let output = project.podlift(&["run", "canary.rhai", "--simulate", &format!("percent={percent}")]);
+        assert_succeeds(&output, percent);
+        assert!(output.stderr.contains(&format!("(10.0.0.12: {shown})")), "{shown}: {}", output.stderr);
     }
 }
 

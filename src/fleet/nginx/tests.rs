@@ -154,6 +154,25 @@ fn a_projects_own_template_keeps_the_table_and_the_page() {
 }
 
 #[test]
+fn the_language_reference_lists_what_a_template_may_use() {
+    let reference = include_str!("../../../docs/language.md");
+    let (_, table) = reference.split_once("| in a template | |\n|---|---|\n").expect("the table");
+    let rows = table.lines().take_while(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));
+    let names: Vec<&str> = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    // A name that is not known is an error.
+    let uses = names.iter().fold(String::new(), |text, name| text + "{{ " + *name + " }}\n");
+    let own = uses + "{% include \"locations\" %}\n{% include \"proxy\" %}\n";
+    file::render(&canary(), &Settings { template: Some(own), ..settings() }).expect("all are known");
+    let source = include_str!("file.rs");
+    let (_, context) = source.split_once("    context! {\n        project").expect("what a template may use");
+    // Behind the rest of the first one's line.
+    let lines = context.lines().skip(1).take_while(|line| *line != "    }");
+    let known: Vec<&str> = lines.map(|line| line.trim().split([' ', ',']).next().unwrap_or_default()).collect();
+    let missing: Vec<&&str> = known.iter().filter(|name| !names.contains(name)).collect();
+    assert!(missing.is_empty() && known.len() > 20, "{missing:?} of {known:?}");
+}
+
+#[test]
 fn broken_templates_and_hostile_values_are_refused() {
     for template in ["{{ nothing }}", "{% if", "{{ secrets.key }}"] {
         let failure = file::render(&canary(), &Settings { template: Some(template.into()), ..settings() }).expect_err("refused");
