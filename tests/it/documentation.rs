@@ -369,6 +369,25 @@ let web = service(\"web\", #{ port: 8000, replicas: 2, health: http(\"/health\")
 }
 
 #[test]
+fn the_podlift_yml_of_its_page_is_deployed_and_what_stands_in_env_is_a_secret_or_written_out() {
+    let page = text("docs/config.md");
+    let file = blocks(&page, "yaml")[0].1;
+    let project = Project::new();
+    project.write("Dockerfile", "FROM scratch\n").write(".env", "SECRET_KEY=production\nREGISTRY_TOKEN=token\n");
+    project.write(
+        "deploy.rhai",
+        "import \"std/rolling\" as rolling;\nlet shop = config();\nlet web = shop.service(\"web\");\nlet fleet = shop.fleet(\"web\");\n\
+         let img = build(web, #{ tag: \"v1\" });\nship(img, fleet);\nrolling::deploy(web, img, fleet);\n",
+    );
+    for (file, is_written) in [(file.to_owned(), false), (file.replace("${SECRET_KEY}", "production"), true)] {
+        project.write("podlift.yml", &file);
+        assert_succeeds(&project.podlift(&["plan", "deploy.rhai", "--simulate", "--force", "-o", "plan"]), "the plan");
+        let plan = fs::read_to_string(project.path().join("plan")).expect("a plan");
+        assert_eq!(plan.contains("production"), is_written, "{plan}");
+    }
+}
+
+#[test]
 fn what_pipelines_run_is_a_command_of_a_script_that_is_there() {
     let mut count = 0;
     for file in ["examples/ci/github.yml", "examples/ci/gitlab.yml"] {
