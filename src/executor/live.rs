@@ -25,6 +25,14 @@ pub struct Live {
     runtime: Handle,
 }
 
+/// Whether a service's further Docker options are such. Nothing is asked for that.
+///
+/// # Errors
+/// As a refusal, for a name that Docker does not have, and for a value of another type.
+pub fn takes_docker_options(options: &str) -> Result<(), Failure> {
+    containers::options_fit(options)
+}
+
 impl Live {
     /// Performs ops on `fleet`, whose work `runtime` does.
     pub const fn new(fleet: Fleet, runtime: Handle) -> Self {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     name::{HostName, Invalid},
     shared::Shared,
+    url::port,
 };
 
 /// A machine with a Docker engine, reached over SSH or local.
@@ -93,13 +94,13 @@ fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     if let Some(bracketed) = text.strip_prefix('[') {
         let (name, rest) = bracketed.split_once(']')?;
         return match rest.strip_prefix(':') {
-            Some(port) => Some((name, Some(port.parse().ok()?))),
+            Some(text) => Some((name, Some(port(text)?))),
             None => rest.is_empty().then_some((name, None)),
         };
     }
     match text.split_once(':') {
         Some((_, port)) if port.contains(':') => Some((text, None)),
-        Some((name, port)) => Some((name, Some(port.parse().ok()?))),
+        Some((name, text)) => Some((name, Some(port(text)?))),
         None => Some((text, None)),
     }
 }
@@ -161,7 +162,21 @@ mod tests {
 
     #[test]
     fn hostile_addresses_are_refused() {
-        for address in ["", "@h", "a b@h", "-x@h", "h:port", "h:99999", "-oProxyCommand=id", "me@local", "h;id", "a@b@c d"] {
+        for address in [
+            "",
+            "@h",
+            "a b@h",
+            "-x@h",
+            "h:port",
+            "h:99999",
+            "u@h:0",
+            "h:+22",
+            "[fe80::1]:0",
+            "-oProxyCommand=id",
+            "me@local",
+            "h;id",
+            "a@b@c d",
+        ] {
             assert!(Host::parse(address).is_err(), "{address:?}");
         }
     }

@@ -24,6 +24,7 @@ pub mod shared;
 pub mod sql;
 pub mod survey;
 pub mod text;
+pub mod url;
 
 pub use container::{Container, ContainerFacts, ContainerState};
 pub use database::Database;

@@ -8,6 +8,7 @@ use super::{
     host::Host,
     name::Invalid,
     text::{Part, Text},
+    url::has_authority,
 };
 
 /// A Prometheus server, or what answers its HTTP API as it does, and how it is reached.
@@ -29,6 +30,7 @@ impl Prometheus {
         let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
         let fits = rest.is_some_and(|rest| {
             rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+                && has_authority(rest)
                 && rest.chars().all(|c| c.is_ascii_graphic() && !"?#@".contains(c))
         });
         if !fits {

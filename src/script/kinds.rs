@@ -3,7 +3,7 @@
 use rhai::{Array, Dynamic, Map};
 
 use super::{placeholders::is_placeholder, values::type_word};
-use crate::model::{Bytes, Health, Host, Period, name::env_name};
+use crate::model::{Bytes, Health, Host, Period, Version, name::env_name};
 
 /// What a value has to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,6 +34,10 @@ pub enum Kind {
     Command,
     /// An array of HTTP status codes, or one.
     Codes,
+    /// A version: a Docker tag.
+    Version,
+    /// Docker's restart policy.
+    Restart,
     /// Environment variables: a map of texts, numbers and booleans.
     Variables,
     /// A map of texts without secrets.
@@ -78,6 +82,8 @@ impl Kind {
             Self::Words => "an array of strings: the program and its arguments".into(),
             Self::Command => "an array (program and arguments) or a string (for sh -c)".into(),
             Self::Codes => "an array of HTTP status codes such as [200]".into(),
+            Self::Version => "a version such as \"1.4.2\"".into(),
+            Self::Restart => "\"no\", \"always\", \"unless-stopped\", \"on-failure\" or \"on-failure:5\"".into(),
             Self::Variables => "a map of strings, numbers or booleans".into(),
             Self::Labels | Self::Headers => "a map of strings".into(),
             Self::Map => "a map".into(),
@@ -124,6 +130,11 @@ impl Kind {
             },
             Self::Command if text.is_some() => true,
             Self::Command => return Self::Words.fits(value).or_else(|_| mismatch()),
+            Self::Version => {
+                return text.map_or_else(mismatch, |text| Version::new(text.as_str()).map(drop).map_err(|invalid| invalid.to_string()));
+            }
+            Self::Restart => text.is_some_and(|text| is_restart_policy(&text)),
+            Self::Codes if value.read_lock::<Array>().is_some_and(|codes| codes.is_empty()) => false,
             Self::Codes => {
                 Self::Whole(100, 599).fits(value).is_ok()
                     || each(value, |item| Self::Whole(100, 599).fits(item)).unwrap_or_else(mismatch).map(|()| true)?
@@ -170,6 +181,13 @@ impl Kind {
 fn each(value: &Dynamic, check: impl Fn(&Dynamic) -> Result<(), String>) -> Option<Result<(), String>> {
     let items = value.read_lock::<Array>()?;
     Some(items.iter().enumerate().try_for_each(|(index, item)| check(item).map_err(|problem| format!("at [{index}] {problem}"))))
+}
+
+fn is_restart_policy(policy: &str) -> bool {
+    ["no", "always", "unless-stopped", "on-failure"].contains(&policy)
+        || policy
+            .strip_prefix("on-failure:")
+            .is_some_and(|count| !count.is_empty() && count.len() < 6 && count.chars().all(|c| c.is_ascii_digit()))
 }
 
 fn page(name: &str, value: &Dynamic) -> Result<(), String> {

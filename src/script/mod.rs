@@ -24,6 +24,7 @@ mod pruning;
 pub mod reference;
 pub mod resolver;
 mod run;
+pub mod service;
 pub mod session;
 pub mod sources;
 pub mod stdlib;

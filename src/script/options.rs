@@ -75,7 +75,7 @@ const SERVICE: &[OptionKey] = &[
     key("publish", PORT, "a fixed port on the host, for databases"),
     key("memory", Kind::Size, "the most memory that a container may use"),
     key("cpus", Kind::Number, "how many processors a container may use"),
-    key("restart", Kind::Text, "Docker's restart policy (\"unless-stopped\")"),
+    key("restart", Kind::Restart, "Docker's restart policy (\"unless-stopped\")"),
     key("stop_timeout", Kind::Duration, "how long SIGTERM has before SIGKILL (\"10s\")"),
     key("labels", Kind::Labels, "further labels on its containers"),
     key("domain", Kind::Text, "the domain that the proxy knows it by; without one it is the default of its port"),
@@ -112,7 +112,7 @@ const BUILD: &[OptionKey] = &[
     key("args", Kind::Variables, "build arguments"),
     key("secrets", Kind::Variables, "BuildKit secrets, by id"),
     key("platform", Kind::Text, "OS/ARCHITECTURE (the engine's own)"),
-    key("tag", Kind::Text, "the version (the short commit)"),
+    key("tag", Kind::Version, "the version (the short commit)"),
     key("allow_dirty", Kind::Bool, "whether a tree that differs from its commit may be built (false)"),
     key("on", Kind::Host, "the host whose engine builds (\"local\")"),
 ];
@@ -443,6 +443,9 @@ mod tests {
             ("http_get", "#{ assume: #{ body: 1 } }", "body: is to be a string, and got 1"),
             ("http_get", "#{ assume: #{ text: \"x\" } }", "has no `text`: there are code and body"),
             ("http", "#{ expect: [99] }", "at [0] is to be a whole number from 100 to 599, and got 99"),
+            ("http", "#{ expect: [] }", "an array of HTTP status codes such as [200], and got an empty array"),
+            ("service", "#{ restart: \"sometimes\" }", "\"unless-stopped\", \"on-failure\" or \"on-failure:5\", and got \"sometimes\""),
+            ("build", "#{ tag: \"a b\" }", "\"a b\" is not a valid version"),
             ("host", "#{ proxy: \"haproxy\" }", "is to be \"nginx\", the proxy that podlift speaks to, or a map"),
             ("service", "#{ domain: \"a\u{F0000}\" }", "cannot hold a secret"),
         ] {

@@ -86,6 +86,14 @@ fn log_limits() -> HostConfigLogConfig {
     HostConfigLogConfig { typ: Some("json-file".into()), config: Some(limits.into()) }
 }
 
+/// Whether a service's own `options` fit. No engine is asked.
+///
+/// # Errors
+/// As a refusal, for a name that Docker's `HostConfig` does not have, and for a value of another type.
+pub fn fits(options: &str) -> Result<(), Failure> {
+    with_options(HostConfig::default(), Some(options)).map(drop)
+}
+
 /// The service's own `options` over what podlift chose.
 fn with_options(config: HostConfig, options: Option<&str>) -> Result<HostConfig, Failure> {
     let Some(options) = options else { return Ok(config) };

@@ -22,6 +22,7 @@ use futures_util::{
 };
 
 pub use self::{
+    configuration::fits as options_fit,
     create::{one_off, start},
     dependency::depend,
     enter::enter,

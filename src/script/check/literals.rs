@@ -1,5 +1,7 @@
 //! Names, addresses and durations that are written out where they are used, held to their own field's grammar.
 
+use std::collections::BTreeMap;
+
 use rhai::{Expr, Position};
 
 use super::{
@@ -7,7 +9,7 @@ use super::{
     program::{Called, Program, Script},
     vocabulary::Vocabulary,
 };
-use crate::model::{Host, Invalid, Period, ProjectName, ServiceName, Text, database::url, name::env_name, text::Part};
+use crate::model::{Host, Invalid, Period, ProjectName, Prometheus, ServiceName, Text, database::url, name::env_name, text::Part};
 
 type Grammar = fn(&str) -> Result<(), Invalid>;
 
@@ -17,6 +19,9 @@ const ARGUMENTS: &[(&str, usize, Grammar)] = &[
     ("service", 0, |text| ServiceName::new(text).map(drop)),
     ("host", 0, |text| Host::parse(text).map(drop)),
     ("hosts", 0, |text| Host::parse(text).map(drop)),
+    ("hook", 0, place),
+    ("probe", 0, place),
+    ("prometheus", 0, |text| Prometheus::new(text, None, BTreeMap::new()).map(drop)),
     ("env", 0, env_name),
     ("secret", 0, env_name),
     ("pause", 0, |text| Period::parse(text).map(drop)),
@@ -24,6 +29,15 @@ const ARGUMENTS: &[(&str, usize, Grammar)] = &[
     ("retry", 1, |text| Period::parse(text).map(drop)),
     ("traffic", 1, |text| Period::parse_over_zero(text).map(drop)),
 ];
+
+/// A place that is told by a word is this machine.
+fn place(text: &str) -> Result<(), Invalid> {
+    if text == "local" {
+        Ok(())
+    } else {
+        Err(Invalid::new("place for a command", text, "it is \"local\", a host, a release or [service, image, host]"))
+    }
+}
 
 /// Finds literals that do not fit. A literal array's elements are looked at one by one.
 pub fn grammar(script: &Script, program: &Program, _: &Vocabulary) -> Vec<Finding> {

@@ -11,6 +11,7 @@ mod nearest;
 mod options;
 mod program;
 mod questions;
+mod services;
 mod shadowing;
 mod statements;
 mod syntax;
@@ -90,6 +91,7 @@ pub fn check(engine: &Engine, resolver: &Resolver, vocabulary: &Vocabulary, entr
         captures::lost,
         literals::grammar,
         values::refused,
+        services::contradictory,
         contexts::missing,
         statements::statements,
     ];

@@ -6,6 +6,7 @@ use rhai::{Array, Dynamic, ImmutableString, Map};
 
 use super::{Arguments, Caller, Function, Trouble, config::Config};
 use crate::{
+    executor::live::takes_docker_options,
     failure::Failure,
     model::{
         Balancer, Bytes, Check, Health, Host, Image, Invalid, Period, ProjectName, Proxy, ProxyKind, Service, ServiceFacts, ServiceName,
@@ -13,6 +14,7 @@ use crate::{
     },
     script::{
         options::{Options, plain, unknown},
+        service::{Contradiction, Given, contradictions},
         session::{Session, lock},
         values::json,
     },
@@ -202,11 +204,6 @@ pub(super) fn declared_service(caller: &Caller<'_>, name: &str, options: &Option
                 .into());
         }
         Some(health) => health,
-        None if port.is_some() => {
-            return Err(Failure::refused(format!("the service {name} has a port and no health check"))
-                .hint("give it health: http(\"/path\"), tcp() or command([…]); health: no_health() is for who has none")
-                .into());
-        }
         None => Health::new(Check::None),
     };
     let image = options.text("image").unwrap_or_else(|| format!("{project}-{name}"));
@@ -224,13 +221,12 @@ pub(super) fn declared_service(caller: &Caller<'_>, name: &str, options: &Option
         publish: options.whole("publish"),
         memory: memory(options)?,
         cpus: cpus(options),
-        restart: text("restart", "restart policy", "no, always, unless-stopped, on-failure or on-failure:COUNT", is_restart_policy)?
-            .unwrap_or_else(|| "unless-stopped".into()),
+        restart: options.text("restart").unwrap_or_else(|| "unless-stopped".into()),
         stop_timeout: options.period("stop_timeout").unwrap_or(Period::seconds(10)),
         labels: labels(options)?,
         domain: text("domain", "domain", "letters, digits, `-` and `.`, with `*.` first at most", is_domain)?,
         listen: options.whole("listen").unwrap_or(80),
-        balancer: balancer(options),
+        balancer: balancer(options)?,
         tls: tls(options)?,
         server: options.bool("server").unwrap_or(true),
         options: options.get("options").map(|options| json::plain(options).to_string()),
@@ -239,6 +235,14 @@ pub(super) fn declared_service(caller: &Caller<'_>, name: &str, options: &Option
     .into();
     if service.options.as_ref().is_some_and(|options| plain(options).is_err()) {
         return Err(Failure::refused("Docker's options cannot hold a secret").hint("secrets go into env").into());
+    }
+    if let Some(options) = &service.options {
+        takes_docker_options(options)?;
+    }
+    let has = |option: &str| if options.get(option).is_some() { Given::Yes } else { Given::No };
+    let found = contradictions(&format!("the service {}", service.name), has, service.balancer == Balancer::None);
+    if let Some(Contradiction { message, hint, .. }) = found.into_iter().next() {
+        return Err(Failure::refused(message).hint(hint).into());
     }
     one_port(&service, service.replicas)?;
     Ok(service)
@@ -300,8 +304,12 @@ fn volumes(options: &Options) -> Result<Vec<String>, Invalid> {
         let source = parts.next().is_some_and(|source| !source.is_empty());
         source && parts.next().is_some_and(|target| target.starts_with('/')) && parts.count() <= 1 && !volume.contains(char::is_control)
     };
-    match volumes.iter().find(|volume| !fits(volume)) {
-        Some(volume) => Err(Invalid::new("volume", volume, "SOURCE:TARGET or SOURCE:TARGET:OPTIONS, with an absolute TARGET")),
+    if let Some(volume) = volumes.iter().find(|volume| !fits(volume)) {
+        return Err(Invalid::new("volume", volume, "SOURCE:TARGET or SOURCE:TARGET:OPTIONS, with an absolute TARGET"));
+    }
+    let target = |volume: &str| volume.split(':').nth(1).map(|target| target.trim_end_matches('/').to_owned());
+    match volumes.iter().enumerate().find(|(index, volume)| volumes[..*index].iter().any(|other| target(other) == target(volume))) {
+        Some((_, volume)) => Err(Invalid::new("volume here", volume, "another one has the same target")),
         None => Ok(volumes),
     }
 }
@@ -322,14 +330,16 @@ fn cpus(options: &Options) -> Option<u64> {
     }
 }
 
-fn balancer(options: &Options) -> Balancer {
-    let Some(given) = options.get("balancer") else { return Balancer::Each };
+fn balancer(options: &Options) -> Result<Balancer, Failure> {
+    let Some(given) = options.get("balancer") else { return Ok(Balancer::Each) };
     if let Some(host) = given.clone().try_cast::<Host>() {
-        return Balancer::Hosts(vec![host]);
+        return Ok(Balancer::Hosts(vec![host]));
     }
-    match options.list("balancer") {
-        Some(hosts) => Balancer::Hosts(hosts.into_iter().filter_map(Dynamic::try_cast).collect()),
-        None => Balancer::None,
+    let Some(hosts) = options.list("balancer") else { return Ok(Balancer::None) };
+    let hosts: Vec<Host> = hosts.into_iter().filter_map(Dynamic::try_cast).collect();
+    match hosts.iter().enumerate().find(|(index, host)| hosts[..*index].iter().any(|other| other.name == host.name)) {
+        Some((_, host)) => Err(Failure::refused(format!("the balancer {} is named twice", host.name)).hint("name each host once")),
+        None => Ok(Balancer::Hosts(hosts)),
     }
 }
 
@@ -438,11 +448,4 @@ fn is_domain(domain: &str) -> bool {
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
     };
     name.len() <= 253 && name.split('.').all(label)
-}
-
-fn is_restart_policy(policy: &str) -> bool {
-    ["no", "always", "unless-stopped", "on-failure"].contains(&policy)
-        || policy
-            .strip_prefix("on-failure:")
-            .is_some_and(|count| !count.is_empty() && count.len() < 6 && count.chars().all(|c| c.is_ascii_digit()))
 }

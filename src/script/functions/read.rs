@@ -7,7 +7,7 @@ use rhai::{Array, Dynamic, Map};
 use super::{Arguments, Caller, Function, Trouble, health::path_of_url, starting::by_host, traffic};
 use crate::{
     failure::Failure,
-    model::{Container, ContainerName, Host, Invalid, Period, Release, Service},
+    model::{Container, ContainerName, Host, Invalid, Period, Release, Service, url::has_authority},
     op::{self, Found, HttpTarget, Sought, TrafficCount},
     script::{
         options::{Options, shown, unknown},
@@ -221,9 +221,8 @@ fn http_get(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
     if !arguments.value(0).is_array() {
         let url = arguments.plain(0)?;
         let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-        if !rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && url.chars().all(|character| character.is_ascii_graphic()))
-        {
-            return Err(Invalid::new("URL", url, "http://… or https://…, without spaces").into());
+        if !rest.is_some_and(|rest| has_authority(rest) && url.chars().all(|character| character.is_ascii_graphic())) {
+            return Err(Invalid::new("URL", url, "http://HOST… or https://HOST:PORT…, without spaces").into());
         }
         let via = options.get("via").and_then(|via| via.clone().try_cast::<Host>());
         return Ok(shown(caller.perform(get(HttpTarget::Url { url, via }))?));
