@@ -61,6 +61,12 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// Says which element of an array is not what it has to be.
+    pub(super) fn wrong_element(&self, place: &str, at: usize, item: &Dynamic, expected: &str) -> Trouble {
+        let got = types::with_article(&type_word(item));
+        Failure::refused(format!("{place}[{at}] of `{}` is {got}, and is to be {expected}", self.function.name)).into()
+    }
+
     fn read<T: Clone + Send + Sync + 'static>(&self, index: usize) -> Result<T, Trouble> {
         self.value(index).try_cast::<T>().ok_or_else(|| self.mismatch())
     }
@@ -125,15 +131,20 @@ impl<'a> Arguments<'a> {
 
     /// A host or an array of hosts, none of which is named twice.
     pub(super) fn hosts(&self, index: usize) -> Result<Hosts, Trouble> {
-        let value = self.value(index);
+        self.hosts_of(self.function.parameters[index], self.value(index))
+    }
+
+    /// The same, of a value that stands at this place.
+    fn hosts_of(&self, place: &str, value: Dynamic) -> Result<Hosts, Trouble> {
         if let Some(host) = value.clone().try_cast::<Host>() {
             return Ok(Hosts { list: vec![host], is_array: false });
         }
         let list = value.try_cast::<Array>().ok_or_else(|| self.mismatch())?;
-        let list = list
-            .iter()
-            .map(|item| item.flatten_clone().try_cast::<Host>().ok_or_else(|| self.mismatch()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let host = |(at, item): (usize, &Dynamic)| {
+            let item = item.flatten_clone();
+            item.clone().try_cast::<Host>().ok_or_else(|| self.wrong_element(place, at, &item, "a host: host(…) makes one of an address"))
+        };
+        let list = list.iter().enumerate().map(host).collect::<Result<Vec<_>, _>>()?;
         if let Some((index, host)) =
             list.iter().enumerate().find(|(index, host)| list[..*index].iter().any(|other| other.name == host.name))
         {
@@ -148,7 +159,12 @@ impl<'a> Arguments<'a> {
 
     /// The same, of which there is at least one: work on no host would do nothing, and pass.
     pub(super) fn some_hosts(&self, index: usize) -> Result<Hosts, Trouble> {
-        let hosts = self.hosts(index)?;
+        self.some_hosts_of(self.function.parameters[index], self.value(index))
+    }
+
+    /// The same, of a value that stands at this place.
+    pub(super) fn some_hosts_of(&self, place: &str, value: Dynamic) -> Result<Hosts, Trouble> {
+        let hosts = self.hosts_of(place, value)?;
         if hosts.list.is_empty() {
             let failure = Failure::refused(format!("`{}` got no host: it would do nothing, and pass", self.function.name));
             return Err(failure.hint("the array is empty: see what it is made from, or say `if !fleet.is_empty()`").into());

@@ -20,8 +20,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         name: "hook",
         parameters: &["where", "command", "options?"],
         returns: "Map",
-        doc: "Runs a command: `where` is \"local\", a Host, a Release (its first running container), or `[service, image, host]`.\n\
-              The command is an array, or a string for `sh -c`. Returns `#{ code, stdout, stderr }`.",
+        doc: "Runs a command: `where` is \"local\", a Host, a Release (its first running container), or `[service, image, host]`;\n\
+              hosts may be an array, and the results are one then. The command is an array, or a string for `sh -c`. Returns `#{ code, stdout, stderr }`.",
         body: hook,
     },
     Function {
@@ -146,7 +146,7 @@ fn places(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Option<Place
             version: release.version().map(ToString::to_string),
         }));
     }
-    if let Some(one_off) = one_off(caller, &place) {
+    if let Some(one_off) = one_off(caller, arguments, &place)? {
         return Ok(Some(one_off));
     }
     let hosts = arguments.some_hosts(0)?;
@@ -154,24 +154,26 @@ fn places(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Option<Place
     Ok(Some(plain(hosts.list.into_iter().map(on).collect(), hosts.is_array)))
 }
 
-fn one_off(caller: &Caller<'_>, place: &Dynamic) -> Option<Places> {
-    let list = place.read_lock::<Array>()?;
-    let [service, image, host] = list.as_slice() else { return None };
-    let service = service.flatten_clone().try_cast::<Service>()?;
-    let image = image.flatten_clone().try_cast::<Image>()?;
-    let host = host.flatten_clone().try_cast::<Host>()?;
-    Some(Places {
-        is_array: false,
+/// A container of its own, on one host or on each of several.
+fn one_off(caller: &Caller<'_>, arguments: &Arguments<'_>, place: &Dynamic) -> Result<Option<Places>, Trouble> {
+    let list = place.read_lock::<Array>().map(|list| list.clone()).unwrap_or_default();
+    let [service, image, hosts] = list.as_slice() else { return Ok(None) };
+    let service = service.flatten_clone().try_cast::<Service>();
+    let Some((service, image)) = service.zip(image.flatten_clone().try_cast::<Image>()) else { return Ok(None) };
+    let hosts = arguments.some_hosts_of("where[2]", hosts.flatten_clone())?;
+    let on = |host: Host| Place::OneOff {
+        host,
+        project: caller.session.project(),
+        service: Box::new(service.clone()),
+        reference: image.reference.clone(),
+        version: image.version.clone(),
+    };
+    Ok(Some(Places {
+        is_array: hosts.is_array,
         service: Some(service.name.to_string()),
         version: Some(image.version.to_string()),
-        list: vec![Place::OneOff {
-            host,
-            project: caller.session.project(),
-            service: Box::new(service),
-            reference: image.reference,
-            version: image.version,
-        }],
-    })
+        list: hosts.list.into_iter().map(on).collect(),
+    }))
 }
 
 fn first_running(release: &Release) -> Result<(Host, crate::model::ContainerName), Failure> {

@@ -93,7 +93,9 @@ fn hosts(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
     let options = arguments.options()?;
     let mut declared_hosts: Vec<Host> = Vec::new();
     for address in arguments.list(0)? {
-        let address = address.flatten_clone().try_cast::<ImmutableString>().ok_or_else(|| arguments.mismatch())?;
+        let address = address.flatten_clone();
+        let wrong = || arguments.wrong_element("addresses", declared_hosts.len(), &address, "an address such as \"deploy@10.0.0.11\"");
+        let address = address.clone().try_cast::<ImmutableString>().ok_or_else(wrong)?;
         plain(&address).map_err(|problem| Failure::refused(format!("a host's address {problem}")))?;
         let host = declared(&address, &options)?;
         if declared_hosts.iter().any(|other| other.name == host.name) {

@@ -68,12 +68,30 @@ fn a_command_is_told_about_the_run() {
 }
 
 #[test]
+fn a_container_of_its_own_runs_on_each_of_several_hosts() {
+    let story = deploy(r#"print(hook([web, img, fleet], "migrate").len()); print(probe([web, img, [fleet[1]]], "look").len());"#).run();
+    assert!(story.result.is_ok(), "{:?}", story.result.err().map(|stopped| stopped.error));
+    let lines = [
+        "1[0] 10.0.0.1 hook migrate in a one-off web v2",
+        "1[1] 10.0.0.2 hook migrate in a one-off web v2",
+        "2[0] 10.0.0.2 probe look in a one-off web v2",
+    ];
+    let mut told = story.lines();
+    told.sort();
+    assert_eq!(told, lines);
+    assert_eq!(story.said, ["2", "1"]);
+}
+
+#[test]
 fn wrong_commands_are_refused() {
     for (call, problem) in [
         (r#"hook("there", "x")"#, "a command cannot run in \"there\""),
         (r#"hook("local", "")"#, "the command is empty"),
         (r#"hook("local", [])"#, "an array (program and arguments) or a string"),
         (r#"hook("local", 5)"#, "an array (program and arguments) or a string"),
+        (r#"hook([fleet[0], 1], "x")"#, "where[1] of `hook` is a whole number, and is to be a host"),
+        (r#"hook([web, img, [1]], "x")"#, "where[2][0] of `hook` is a whole number, and is to be a host"),
+        (r#"hook([web, img, []], "x")"#, "`hook` got no host"),
         (r#"hook(5, "x")"#, "hook(where, command, options?) got hook(int, string)"),
         (r#"hook("local", "x", #{ assume: #{ cod: 1 } })"#, "`assume` has no `cod`"),
         (r#"hook("local", "x", #{ assume: #{ code: "1" } })"#, "not a valid assumed code"),

@@ -73,7 +73,7 @@ fn what_does_not_fit_is_refused_where_it_is_written() {
         (r#"host("a", #{ proxy: #{ knid: "nginx" } })"#, "a proxy has no `knid`"),
         (r#"hosts(["a", "b@a"])"#, "the host a is named twice"),
         ("hosts([])", "no host is named, and a deploy to none would do nothing and pass"),
-        (r#"hosts(["a", 5])"#, "hosts(addresses, options?) got hosts(array)"),
+        (r#"hosts(["a", 5])"#, "addresses[1] of `hosts` is a whole number, and is to be an address"),
         (r"start(1, img, [fleet[0], fleet[0]])", "start(service, image, hosts, options?) got start(int, image, array)"),
         (r"start(web, img, [fleet[0], fleet[0]])", "the host 10.0.0.1 is named twice"),
         (r#"image("web")"#, "has no tag"),
