@@ -365,6 +365,9 @@ fn what_fails_is_planned_to_fail() {
         3,
         "default server of port 80",
     );
+    let fixed = "let fixed = service(\"fixed\", #{ port: 8000, publish: 21112, health: http(\"/health\"), balancer: \"none\" });";
+    let twice = "let img = built(fixed, \"v1\", h1); start(fixed, img, h1); start(fixed, img, h1);";
+    shop.fails(&format!("{fixed} {twice}"), &[], 4, "port 21112, which fixed publishes, is taken on h1");
     shop.fails("rolling::deploy(web, image(\"shop-web:v1\"), [h1, h2]); fail(\"the end\");", &[], 4, "the end");
 }
 
