@@ -213,7 +213,6 @@ pub const SPECS: &[OptionSpec] = &[
             key("via", Kind::Host, "the host that the request starts from"),
             key("timeout", Kind::SomeTime, "how long it may take (\"10s\")"),
             key("assume", Kind::Page, "what a dry run takes for the code, or for code and body (200)"),
-            key("assume_body", Kind::Text, "what a dry run takes for the body (\"\")"),
         ],
     },
     OptionSpec {

@@ -213,7 +213,7 @@ fn percentile(milliseconds: &BTreeMap<u64, u64>, percent: u64) -> u64 {
 fn http_get(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     let options = arguments.options()?;
     let timeout = options.period("timeout").unwrap_or(Period::seconds(10));
-    let (assume, assume_body) = assumed_page(&options)?;
+    let (assume, assume_body) = assumed_page(&options);
     let get = |target| op::HttpGet { target, timeout, assume, assume_body: assume_body.clone() };
     let shown = |page: op::HttpResponse| {
         fields([("code", i64::from(page.code).into()), ("body", page.body.into()), ("seconds", page.seconds.into())])
@@ -241,16 +241,11 @@ fn http_get(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
 }
 
 /// The code and the body that a dry run takes for the answer.
-fn assumed_page(options: &Options) -> Result<(Option<u16>, Option<String>), Failure> {
+fn assumed_page(options: &Options) -> (Option<u16>, Option<String>) {
     let map = options.map("assume");
     let code = map.get("code").and_then(|code| u16::try_from(code.as_int().ok()?).ok());
     let body = map.get("body").and_then(|body| body.clone().into_string().ok());
-    match (body, options.text("assume_body")) {
-        (Some(_), Some(_)) => {
-            Err(Failure::refused("`http_get` got two bodies to assume").hint("leave `assume_body` out: `assume` is #{ code, body }"))
-        }
-        (body, other) => Ok((code.or_else(|| options.whole("assume")), body.or(other))),
-    }
+    (code.or_else(|| options.whole("assume")), body)
 }
 
 fn container_targets(release: &Release, path: &str) -> Result<Vec<HttpTarget>, Failure> {
