@@ -308,7 +308,7 @@ impl<E: Executor> Guard<E> {
 
     /// What a call that was done means for those to come.
     fn learn(&self, call: &Call, outcome: &Outcome) {
-        self.needed.learn(call, outcome);
+        self.needed.learn(call, &outcome.inverse);
         match &*call.op {
             Op::Drain(op) => {
                 lock(&self.undrained).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
@@ -324,6 +324,7 @@ impl<E: Executor> Guard<E> {
             Op::StartAgain(op) => {
                 lock(&self.unchecked).extend(op.containers.iter().map(|container| (op.host.name.clone(), container.clone())));
             }
+            Op::Commit(_) => self.needed.commit(call),
             Op::Healthcheck(op) => {
                 lock(&self.unchecked).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
             }
@@ -351,7 +352,7 @@ impl<E: Executor> Executor for Guard<E> {
             Op::Prune(op) => self.prune(call, op)?,
             _ => {}
         }
-        let outcome = self.inner.perform(call)?;
+        let outcome = self.inner.perform(call).inspect_err(|failure| self.needed.learn(call, &failure.inverse))?;
         drop(departing);
         self.learn(call, &outcome);
         Ok(match assumed {

@@ -209,6 +209,7 @@ fn a_canary_and_what_follows_it_is_planned_as_it_goes() {
         drain(old.on(h1));
         let parts = old.on(h1).each();
         stop(parts[0]);
+        commit();
         remove(parts[1], #{ allow_downtime: false });
         set_weights([[next.on(h2), 1], [old.on(h2) + next.on(h2) - next.on(h2), 0]]);
         drain(old.on(h2));
@@ -230,6 +231,7 @@ fn a_canary_and_what_follows_it_is_planned_as_it_goes() {
         set_weights([[there, 0], [copy, 7]]);
         drain(there);
         stop(there);
+        commit();
         remove(there);
         record(copy);
         ensure(history(web, h2).len > 0, "it was recorded");

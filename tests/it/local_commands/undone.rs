@@ -70,6 +70,7 @@ fn what_an_undo_would_need_is_not_deleted() {
     let ps = ends(&format!("{moved}attempt(|| {{ hook(\"local\", \"true\"); commit(); }});\nremove(old);\n"), 4, &[hint]);
     both_serve(&ps);
     ends(&format!("{moved}commit();\nremove(old);\n"), 0, &[]);
+    ends(&format!("{}commit();\nremove(old);\n", moved.replace("stop(old);", "")), 0, &[]);
     ends(&format!("{moved}remove(old, #{{ allow_downtime: true }});\n"), 0, &[]);
     let worker =
         "let job = service(\"job\", #{ image: \"shop-web\", balancer: \"none\" });\nlet one = start(job, img, fleet);\ncommit();\n";
@@ -82,6 +83,20 @@ fn what_a_run_makes_and_deletes_leaves_nothing() {
     let ps =
         ends("let more = start(web, img, fleet);\nremove(more);\nfail(\"later\");", 4, &["everything since the last commit was undone"]);
     both_serve(&ps);
+    // A canary that is given up.
+    let canary = "let more = start(web, img, fleet);\nhealthcheck(more);\nset_weights([[old, 45], [next, 45], [more, 10]]);\n\
+                  set_weights([[old, 50], [next, 50], [more, 0]]);\ndrain(more);\nstop(more);\nremove(more);\n";
+    ends(canary, 0, &[]);
+    let ps = ends(&format!("{canary}fail(\"later\");"), 4, &["everything since the last commit was undone"]);
+    both_serve(&ps);
+    // What a block has taken out is needed by its undo, whoever has made it.
+    let moved = "set_weights([[old, 0], [next, 100]]);\ndrain(old);\nstop(old);\nremove(old);";
+    let ps = ends(&format!("attempt(|| {{ {moved} }});\nlet on = running(web, fleet);"), 0, &[]);
+    both_serve(&ps);
+    let within = "let more = start(web, img, fleet);\nhealthcheck(more);\nset_weights([[old, 45], [next, 45], [more, 10]]);\n";
+    let out = "set_weights([[old, 50], [next, 50], [more, 0]]);\ndrain(more);\nstop(more);\nremove(more);";
+    let words = ["must not be deleted yet: this run has taken its traffic"];
+    ends(&format!("{within}let tried = attempt(|| {{ {out} }});\nensure(tried.ok, tried.error.message);"), 4, &words);
 }
 
 #[test]
