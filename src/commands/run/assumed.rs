@@ -10,10 +10,19 @@ use crate::{
     },
 };
 
-/// The last answer of a run that was assumed and that its script could use, in words; `None` where there is none.
-pub(super) fn told(records: &[Recorded], sources: &Sources) -> Option<String> {
+/// The last answer of a run that was assumed and that its script could use, in words; `None` where there is none, and where the run failed
+/// by a call, as `why` says, whose answer was not assumed.
+pub(super) fn told(records: &[Recorded], why: &str, sources: &Sources) -> Option<String> {
+    let failed = |record: &&Recorded| record.result.as_ref().is_err_and(|failure| why.contains(&failure.message));
+    if records.iter().rev().filter(|record| !record.key.is_undo()).find(failed).is_some_and(|record| !is_assumed(record)) {
+        return None;
+    }
     let record = records.iter().rev().find(|record| !record.key.is_undo() && is_assumed(record) && is_used(record, sources))?;
     let (function, place) = (record.op.verb(), &record.origin);
+    if is_said(&record.op) && place.file.starts_with("std/") {
+        // What a strategy says is not the script's to change.
+        return None;
+    }
     Some(if is_said(&record.op) {
         format!("what `{function}` answered at {place} is what its `assume` says")
     } else {

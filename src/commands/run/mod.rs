@@ -310,7 +310,7 @@ impl Prepared {
         let (exit, what, script) = match ended {
             Ok(()) => (Exit::Error, "simulated", None),
             Err(ended) => {
-                let assumed = assumed::told(&finished.records, sources);
+                let assumed = assumed::told(&finished.records, &ended.diagnostic.message, sources);
                 let what = words::modelled(assumed.is_some());
                 (finished.exit, what, Some(complaint::harmless(hinted(ended.diagnostic, assumed))))
             }
@@ -359,7 +359,8 @@ impl Prepared {
                 teller.conclude(exit, end, next, counts, ending, &[]);
             }
             Err(Ended { kind, diagnostic }) => {
-                let assumed = mode.is_modelled().then(|| assumed::told(records, self.script.sources())).flatten();
+                let why = &diagnostic.message;
+                let assumed = mode.is_modelled().then(|| assumed::told(records, why, self.script.sources())).flatten();
                 let is_assumed = assumed.is_some();
                 let diagnostic = complaint::harmless(hinted(diagnostic, assumed));
                 complaint::tell(teller.printer, std::slice::from_ref(&diagnostic), self.script.sources());
