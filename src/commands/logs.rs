@@ -20,9 +20,7 @@ pub fn run(options: &cli::Logs, printer: &Printer) -> Exit {
         Err(exit) => return exit,
     };
     if options.follow {
-        let exit = follow(options, &about, printer);
-        about.outside.close();
-        return exit;
+        return follow(options, about, printer);
     }
     let (states, mut failures) = split(look::survey(&about, spinner(printer)));
     let wanted = |container: &&Container| {
@@ -60,7 +58,7 @@ pub fn run(options: &cli::Logs, printer: &Printer) -> Exit {
 }
 
 /// A container's words, each line with its name where there are several containers.
-pub(super) fn lines(container: &ContainerName, text: &str, several: bool) -> String {
+fn lines(container: &ContainerName, text: &str, several: bool) -> String {
     let text = clean::block(text);
     let lines: Vec<String> = text.lines().map(|line| if several { format!("{container} | {line}") } else { line.to_string() }).collect();
     lines.join("\n")

@@ -68,8 +68,8 @@ fn foresee(executor: &dyn Executor, call: &Call) -> Result<Vec<Op>, Failure> {
             vec![op.inverse(routes(executor, call, &op.proxy, &op.project, &op.service)?.as_ref())]
         }
         Op::Drain(op) => taken(executor, call, op)?,
-        Op::Stop(op) => op.inverse(&running(executor, call, (&op.host, &op.project, &op.service), &op.containers)?),
-        Op::StartAgain(op) => op.inverse(&running(executor, call, (&op.host, &op.project, &op.service), &op.containers)?),
+        Op::Stop(op) => op.inverse(&up(executor, call, (&op.host, &op.project, &op.service), &op.containers)?),
+        Op::StartAgain(op) => op.inverse(&up(executor, call, (&op.host, &op.project, &op.service), &op.containers)?),
         Op::Record(op) => vec![op.inverse(&call.run.id)],
         _ => Vec::new(),
     })
@@ -87,14 +87,14 @@ fn taken(executor: &dyn Executor, call: &Call, op: &Drain) -> Result<Vec<Op>, Fa
 }
 
 /// Those of these containers that run.
-fn running(
+fn up(
     executor: &dyn Executor,
     call: &Call,
     (host, project, service): (&Host, &ProjectName, &ServiceName),
     named: &[ContainerName],
 ) -> Result<Vec<Container>, Failure> {
     let mut there = containers(executor, call, host, project, service)?;
-    there.retain(|container| container.is_running() && named.contains(&container.name));
+    there.retain(|container| container.is_up() && named.contains(&container.name));
     Ok(there)
 }
 

@@ -64,6 +64,11 @@ impl Container {
         Some(Endpoint { container: self.name.clone(), address: self.address.clone(), port })
     }
 
+    /// Whether it runs, or ended a moment ago and is being started again.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, ContainerState::Running | ContainerState::Restarting)
+    }
+
     /// Whether it runs.
     pub fn is_running(&self) -> bool {
         self.state == ContainerState::Running

@@ -3,7 +3,10 @@
 use std::{
     fmt,
     io::{self, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -22,6 +25,8 @@ struct Streams {
     live: MultiProgress,
     /// Why data was lost, the first time that it was.
     lost: Mutex<Option<io::Error>>,
+    /// Whether whoever reads the data has gone away.
+    is_closed: AtomicBool,
 }
 
 impl Printer {
@@ -44,17 +49,29 @@ impl Printer {
         target: ProgressDrawTarget,
     ) -> Self {
         let live = MultiProgress::with_draw_target(target);
-        Self(Arc::new(Streams { surroundings, output: Mutex::new(output), error: Mutex::new(error), live, lost: Mutex::default() }))
+        Self(Arc::new(Streams {
+            surroundings,
+            output: Mutex::new(output),
+            error: Mutex::new(error),
+            live,
+            lost: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+        }))
     }
 
     /// Prints a line of data.
     pub fn data(&self, text: impl fmt::Display) {
         let written = self.0.live.suspend(|| write(&self.0.output, &text.to_string()));
-        if let Err(error) = written
-            && error.kind() != io::ErrorKind::BrokenPipe
-        {
-            self.0.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        match written {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.0.is_closed.store(true, Ordering::SeqCst),
+            Err(error) => drop(self.0.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error)),
         }
+    }
+
+    /// Whether whoever read the data has gone away: there is no use in more of it.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed.load(Ordering::SeqCst)
     }
 
     /// Why data could not be written, if some could not: a full disk, but not a reader that has gone away.

@@ -189,7 +189,7 @@ impl World {
                 return Err(Failure::failed(message).detail("why", format!("port {port} is taken by {}", other.name)));
             }
         }
-        let ran = self.running(&op.host, &op.containers)?;
+        let ran = self.those(&op.host, &op.containers, Container::is_up)?;
         let started = self.change(&op.host, &op.containers, |container| {
             container.state = ContainerState::Running;
             container.exit_code = None;
@@ -219,7 +219,7 @@ impl World {
     }
 
     pub(super) fn stop(&mut self, op: &Stop) -> Result<Outcome, Failure> {
-        let running = self.running(&op.host, &op.containers)?;
+        let running = self.those(&op.host, &op.containers, |container| container.state != ContainerState::Stopped)?;
         self.change(&op.host, &op.containers, |container| {
             container.state = ContainerState::Stopped;
             container.exit_code = Some(0);
@@ -227,11 +227,11 @@ impl World {
         Ok(Outcome::of(()).undone_by(op.inverse(&running)))
     }
 
-    /// Those of these containers that have not stopped.
-    fn running(&self, host: &Host, names: &[ContainerName]) -> Result<Vec<Container>, Failure> {
+    /// Those of these containers.
+    fn those(&self, host: &Host, names: &[ContainerName], are: impl Fn(&Container) -> bool) -> Result<Vec<Container>, Failure> {
         let known = self.at(host)?;
         let all: Result<Vec<&Container>, Failure> = names.iter().map(|name| container(known, &host.name, name)).collect();
-        Ok(all?.into_iter().filter(|container| container.state != ContainerState::Stopped).cloned().collect())
+        Ok(all?.into_iter().filter(|container| are(container)).cloned().collect())
     }
 
     pub(super) fn remove(&mut self, op: &Remove) -> Result<Outcome, Failure> {

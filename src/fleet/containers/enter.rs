@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Runs a command in a container with podlift's own standard input, output and error, and with a terminal where `has_terminal`. Returns its
-/// exit code; 128 where a signal ended it. It takes as long as the command does.
+/// exit code; 128 where a signal ended it, as SIGTERM to podlift does. It takes as long as the command does.
 ///
 /// # Errors
 /// `failed` where the `docker` command of this machine is missing; what the host's connection fails with.
@@ -25,8 +25,15 @@ pub async fn enter(connection: &Connection, container: &ContainerName, command: 
     };
     // Ctrl-C is the command's: whoever listens is not ended by it.
     let _heard = signal(SignalKind::interrupt()).map_err(failed)?;
+    let (mut terminate, mut hangup) = (signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::hangup()).map_err(failed)?);
     let mut docker = engine::client("docker", &socket);
     docker.args(["exec", if has_terminal { "-it" } else { "-i" }, container.as_str()]).args(command).kill_on_drop(true);
-    let status = docker.status().await.map_err(failed)?;
-    Ok(status.code().unwrap_or(128))
+    let mut docker = docker.spawn().map_err(failed)?;
+    loop {
+        tokio::select! {
+            status = docker.wait() => return Ok(status.map_err(failed)?.code().unwrap_or(128)),
+            _ = terminate.recv() => docker.start_kill().map_err(failed)?,
+            _ = hangup.recv() => docker.start_kill().map_err(failed)?,
+        }
+    }
 }

@@ -86,7 +86,7 @@ pub async fn start_again(connection: &Connection, op: &StartAgain) -> Result<(Ve
     let docker = connection.docker().await?;
     // All are there before the first one is started.
     let mut ran = named(connection, &op.project, &op.service, &op.containers).await?;
-    ran.retain(Container::is_running);
+    ran.retain(Container::is_up);
     let start = async || {
         for name in &op.containers {
             let failed = |error| engine_failure(&format!("{name} could not be started again on {}", op.host.name), &error);
@@ -189,21 +189,28 @@ pub async fn logs(connection: &Connection, containers: &[ContainerName], lines: 
     try_join_all(texts).await
 }
 
-/// Prints a container's lines as they are written, secrets replaced, until it ends: first the last `lines` of those that are there, of
-/// which those before `since`, in seconds since 1970, are left out.
+/// Prints a container's lines as they are written, secrets replaced, until it ends: first the last `lines` of those that are there. Each
+/// has the moment at which its host has got it, in RFC 3339, UTC, to the nanosecond; those up to `after` are left out.
 pub async fn follow(
     connection: &Connection,
     name: &ContainerName,
     lines: u32,
-    since: Option<i32>,
+    after: Option<&str>,
     secrets: &Secrets,
-    mut print: impl FnMut(&str),
+    mut print: impl FnMut(&str, &str),
 ) -> Result<(), Failure> {
-    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).tail(&lines.to_string());
+    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).timestamps(true).tail(&lines.to_string());
+    let since = after.and_then(|moment| moment.parse().ok()).and_then(|moment: jiff::Timestamp| i32::try_from(moment.as_second()).ok());
     let options = since.into_iter().fold(options, LogsOptionsBuilder::since).build();
     let docker = connection.docker().await?;
     let mut stream = docker.logs(name.as_str(), Some(options));
-    let mut print = |line: &[u8]| print(&secrets.redact(&String::from_utf8_lossy(line)));
+    let mut print = |line: &[u8]| {
+        let line = String::from_utf8_lossy(line);
+        let (moment, line) = line.split_once(' ').unwrap_or((&*line, ""));
+        if after.is_none_or(|after| moment > after) {
+            print(moment, &secrets.redact(line));
+        }
+    };
     // Standard output and error come mixed, and a line in several parts.
     let mut parts = [Vec::new(), Vec::new()];
     while let Some(output) = stream.try_next().await.map_err(|error| missing(connection, name, error))? {
