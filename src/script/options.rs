@@ -146,7 +146,7 @@ const BACKFILL: &[OptionKey] = &[
     required("set", Kind::Secretive, "what is set, as in UPDATE … SET"),
     key("where", Kind::Secretive, "which rows (all)"),
     key("batch", Kind::Whole(1, 100_000), "how many rows the first batch has (100)"),
-    key("target", Kind::SomeTime, "how long the server is to work on a batch; later ones grow and shrink to it (\"1ms\")"),
+    key("target", Kind::Duration, "how long the server is to work on a batch; later ones grow and shrink to it (\"1ms\")"),
     key("pause", Kind::Duration, "how long to rest between two batches (ten times as long as the last one took)"),
     key("lock_timeout", Kind::SomeTime, "how long a batch may wait for a lock (\"2s\")"),
     key("throttle", Kind::Function, "`|db| …`, asked about once a second: true goes on, false or a duration waits"),

@@ -18,7 +18,7 @@ pub fn never_sent(statement: &str) -> Option<Refusal> {
     }
     let is_copy = first_words(statement).first().is_some_and(|first| first == "COPY");
     let upper = statement.to_uppercase();
-    let has = |word: &str| upper.split(|c: char| !c.is_alphanumeric()).any(|found| found == word);
+    let has = |word: &str| upper.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word);
     match () {
         () if is_copy && has("STDIN") => Some(("`COPY … FROM STDIN` has nothing to read here", "load the data with `hook` and psql")),
         () if is_copy && has("STDOUT") => Some(("`COPY … TO STDOUT` has nobody to write to here", "write the data with `hook` and psql")),
@@ -41,7 +41,12 @@ mod tests {
             let (problem, _) = never_sent(statement).unwrap_or_else(|| panic!("{statement} is sent"));
             assert!(problem.contains(words), "{statement}: {problem}");
         }
-        for statement in ["COPY t FROM '/srv/t.csv'", "INSERT INTO stdin VALUES (1)", "DO $$ BEGIN PERFORM 1; END $$"] {
+        for statement in [
+            "COPY stdin_log FROM '/srv/t.csv'",
+            "COPY t FROM '/srv/t.csv'",
+            "INSERT INTO stdin VALUES (1)",
+            "DO $$ BEGIN PERFORM 1; END $$",
+        ] {
             assert_eq!(never_sent(statement), None, "{statement}");
         }
     }
