@@ -10,7 +10,7 @@ use super::{
     inventory::Inventory,
     mode::Mode,
     outside::Outside,
-    place::Place,
+    place::{Place, argument},
     stack::{Modelled, Stack},
 };
 use crate::{
@@ -70,6 +70,11 @@ pub fn find(place: &cli::Where, printer: &Printer) -> Result<About, Exit> {
         Exit::not_begun(failure.kind)
     };
     let usual = Path::new(USUAL);
+    let mut place = place.clone();
+    if let Some(first) = place.script.as_deref().and_then(argument) {
+        place.script = None;
+        place.arguments.insert(0, first);
+    }
     let script = place.script.as_deref().or_else(|| (place.hosts.is_empty() && usual.is_file()).then_some(usual));
     if script.is_none() && place.hosts.is_empty() {
         let nowhere = Failure::refused(format!("no script and no host is named, and there is no {USUAL} here"));

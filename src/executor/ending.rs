@@ -73,9 +73,9 @@ impl Ending {
         let unfinished = places(unfinished.map(|record| &*record.op));
         let parts = all(branches, places(records.iter().map(|record| &*record.op)), |(seat, place)| {
             let committed = committed.contains_key(&seat) && !unfinished.contains_key(&seat);
-            Part { committed, ..part(executor, place, run) }
+            part(executor, place, run).map(|part| Part { committed, ..part })
         });
-        Self { parts }
+        Self { parts: parts.into_iter().flatten().collect() }
     }
 
     /// Whether nothing is on the hosts that was not committed, and nothing is half done: where the run committed something that
@@ -142,7 +142,8 @@ pub(super) fn places<'a>(ops: impl IntoIterator<Item = &'a Op>) -> BTreeMap<(Ser
     places
 }
 
-fn part(executor: &dyn Executor, place: Place, run: &Arc<RunInfo>) -> Part {
+/// What is there of a service on a host; `None` where that is a dependency, which stays, whatever becomes of the run that made it.
+fn part(executor: &dyn Executor, place: Place, run: &Arc<RunInfo>) -> Option<Part> {
     let Place { host, project, service, proxies } = place;
     let mut part = Part {
         service: service.clone(),
@@ -160,11 +161,13 @@ fn part(executor: &dyn Executor, place: Place, run: &Arc<RunInfo>) -> Part {
     let answer = executor.perform(&Call::new(op, Key::call("end/", 1), origin, run.clone()));
     let found: Found = match answer.map(|outcome| outcome.value.read()) {
         Ok(Ok(found)) => found,
-        Ok(Err(error)) => return Part { unknown: Some(error.to_string()), ..part },
-        Err(failure) => return Part { unknown: Some(failure.message), ..part },
+        Ok(Err(error)) => return Some(Part { unknown: Some(error.to_string()), ..part }),
+        Err(failure) => return Some(Part { unknown: Some(failure.message), ..part }),
     };
-    // A dependency stays, whatever becomes of the run that made it.
     let containers: Vec<&Container> = found.containers.iter().filter(|container| !container.dependency).collect();
+    if containers.is_empty() && !found.containers.is_empty() {
+        return None;
+    }
     let serves = |container: &&&Container| container.is_running() && (!proxied || found.weights.contains_key(&container.name));
     let serving: Vec<&Container> = containers.iter().filter(serves).copied().collect();
     for container in &serving {
@@ -178,7 +181,7 @@ fn part(executor: &dyn Executor, place: Place, run: &Arc<RunInfo>) -> Part {
         .collect();
     part.new = runs.iter().all(|id| **id == run.id) && !runs.is_empty() && part.idle.is_empty();
     part.old = !runs.contains(&run.id) && part.idle.is_empty();
-    part
+    Some(part)
 }
 
 #[cfg(test)]

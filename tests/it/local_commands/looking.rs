@@ -76,7 +76,9 @@ fn where_nothing_is_named_the_usual_script_is_meant() {
         assert_eq!(output.code, 2, "{}", output.stderr);
         assert!(output.stderr.contains("there is no deploy.rhai here") && output.stderr.contains("--host ADDRESS"), "{}", output.stderr);
     }
-    project.write("deploy.rhai", "project(\"shop\");\nhook(\"local\", \"true\");\n");
+    project.write("deploy.rhai", "let p = params(#{ name: \"shop\" });\nproject(p.name);\nhook(\"local\", \"true\");\n");
     let status = project.podlift(&["lock", "status"]);
     assert_eq!((status.code, status.stderr.trim()), (0, "no run has a lease in the project shop"));
+    let status = project.podlift(&["lock", "status", "name=blog"]);
+    assert_eq!((status.code, status.stderr.trim()), (0, "no run has a lease in the project blog"));
 }
