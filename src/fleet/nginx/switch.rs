@@ -290,6 +290,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::fleet::connection::Request;
 
     #[tokio::test]
     async fn only_nginx_itself_says_why_it_took_no_configuration() {
@@ -303,6 +304,29 @@ mod tests {
         let access = "10.0.0.1 - - [29/Nov/2026:04:00:00 +0000] \"GET / HTTP/1.1\" 200 2 \"-\" \"[emerg] 42#42: \"";
         let error = "2026/11/29 04:00:00 [error] 42#42: *1 no \"[emerg] 42#42: \" found";
         assert_eq!(told(&format!("{access}\n{error}\nnow {line}")).await, "");
+    }
+
+    /// The machine that has asked for a switch dies, and the script with it, in the middle of keeping the old file: the next one finds
+    /// that file, whole.
+    #[tokio::test]
+    async fn a_script_that_is_killed_while_it_keeps_a_file_leaves_it_whole() {
+        let here = Connection::new(Host::parse("local").expect("valid"), None, "/tmp".into(), Arc::default());
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+        let old = "# podlift {\"generation\":1}\nserver {}\n";
+        std::fs::write(path("web.conf"), old).expect("writes");
+        let switch = async |copies: &str| {
+            let nginx = "master() { echo 1; }\nchildren() { :; }\nrun_nginx() { :; }\nengine() { :; }\n";
+            let (base, lock) = (path("web"), path("lock"));
+            let script = format!("{nginx}{copies}{SCRIPT}");
+            let flag = path("flag");
+            let program = ["sh", "-c", &script, "switch", "test", &base, "", &flag, &lock, "1", ""];
+            here.run(Request::new(&program).stdin(b"new\n".to_vec())).await.expect("it runs")
+        };
+        let killed = switch("cp() { head -c 5 \"$2\" >\"$3\"; kill -9 $$; }\n").await;
+        assert_ne!(killed.code, 0, "{killed:?}");
+        assert_eq!(switch("").await.stdout, "tested\n");
+        assert_eq!(std::fs::read_to_string(path("web.conf")).expect("reads"), old);
     }
 
     fn table() -> RouteTable {

@@ -25,7 +25,7 @@ keep() {
 
 leave() {
   [ -z "$placed" ] || back
-  rm -f "$flag" "$main.new" "$locations.new"
+  rm -f "$flag" "$main.new" "$locations.new" "$main.copy" "$locations.copy"
 }
 
 fail() {
@@ -106,9 +106,9 @@ if [ "$mode" = switch ] && grep -qsF -- "${flag##*/}" "$folder"/podlift-*.conf "
   [ -z "$late" ] || nap 0.5
 fi
 
-# The main file comes last: where it is kept, all is.
+# The main file comes last: where it is kept, all is, and each as a whole, whenever this is killed.
 for file in "$locations" "$main"; do
-  [ ! -f "$file" ] || cp -p "$file" "$file.kept" || fail error "$file.kept cannot be written"
+  [ ! -f "$file" ] || { cp -p "$file" "$file.copy" && mv -f "$file.copy" "$file.kept"; } || fail error "$file.kept cannot be written"
 done
 placed=yes
 if [ -f "$locations.new" ]; then mv -f "$locations.new" "$locations"; else rm -f "$locations"; fi
