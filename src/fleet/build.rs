@@ -269,7 +269,7 @@ mod tests {
         let (result, heard) =
             played(r#"echo "at $DOCKER_HOST"; echo "token $TOKEN"; echo "$*" | grep -c hunter2 >&2; exit 0"#, &op, values).await;
         result.expect("built");
-        assert!(heard[0].starts_with("local: docker build --tag=podlift-ship-test-build:v1 --build-arg=TOKEN -- "), "{heard:?}");
+        assert!(heard[0].starts_with("local: docker build --force-rm --tag=podlift-ship-test-build:v1 --build-arg=TOKEN -- "), "{heard:?}");
         for line in ["at unix:///run/some where/docker.sock", "token ${PW}", "0"] {
             assert!(heard.iter().any(|said| said == line), "{line}: {heard:?}");
         }

@@ -212,4 +212,8 @@ fn what_failing_commands_and_containers_say_shows_no_secret() {
             assert!(said.contains(words) && said.contains("${PW}"), "{words:?} or the secret's name is not in\n{said}");
         }
     }
+    let containers =
+        "docker inspect --format '{{.Config.Env}} {{.Config.Cmd}}' $(docker ps -aq --filter status=exited --filter status=created)";
+    let left = output(Command::new("sh").args(["-c", containers]), "");
+    assert_hidden("a container that a failed build left here", &left.stdout);
 }

@@ -45,7 +45,8 @@ pub(super) fn prepare(folder: &Path, op: &op::Build, values: Values) -> Result<P
         check_secret(id)?;
     }
     let (context, dockerfile) = find_context(folder, &op.context, op.dockerfile.as_deref())?;
-    let mut arguments: Vec<OsString> = vec!["build".into(), format!("--tag={}", op.reference()).into()];
+    // Without BuildKit a step that fails leaves its container, which has the build's arguments in its environment.
+    let mut arguments: Vec<OsString> = vec!["build".into(), "--force-rm".into(), format!("--tag={}", op.reference()).into()];
     if op.dockerfile.is_some() {
         arguments.push(flag("--file=", &dockerfile));
     }
@@ -189,12 +190,13 @@ mod tests {
         let values = Values { args: vec![("COMMIT".into(), "$(id)".into())], secrets: vec![("npm".into(), "hunter2".into())] };
         let prepared = prepare(&root.join("deploy"), &op, values).expect("fine");
         let mut words = words(&prepared);
-        let secret = words.remove(6);
+        let secret = words.remove(7);
         let file = secret.strip_prefix("--secret=id=npm,src=").expect("a file").to_owned();
         assert_eq!(
             words,
             [
                 "build",
+                "--force-rm",
                 "--tag=shop-web:v2",
                 &format!("--file={}", root.join("my file").display()),
                 "--target=--rm",
@@ -216,7 +218,7 @@ mod tests {
         let project = project();
         let root = project.path().canonicalize().expect("there");
         let prepared = prepare(&root, &build("."), Values::default()).expect("fine");
-        assert_eq!(words(&prepared), ["build", "--tag=shop-web:v2", "--", root.to_str().expect("text")]);
+        assert_eq!(words(&prepared), ["build", "--force-rm", "--tag=shop-web:v2", "--", root.to_str().expect("text")]);
         assert!(prepared.environment.is_empty());
     }
 
