@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     cli,
-    model::{Container, ContainerName, ContainerState},
+    model::{Container, ContainerName},
     op::Logs,
     terminal::{Printer, clean},
 };
@@ -23,10 +23,7 @@ pub fn run(options: &cli::Logs, printer: &Printer) -> Exit {
         return follow(options, about, printer);
     }
     let (states, mut failures) = split(look::survey(&about, spinner(printer)));
-    let wanted = |container: &&Container| {
-        container.service == options.service
-            && (options.all || matches!(container.state, ContainerState::Running | ContainerState::Restarting))
-    };
+    let wanted = |container: &&Container| container.service == options.service && (options.all || container.is_up());
     let ops: Vec<Logs> = states
         .iter()
         .filter_map(|(host, state)| {
