@@ -258,6 +258,18 @@ fn ps_logs_and_exec_are_about_what_runs() {
     hears("v3");
     assert!(Command::new("kill").args(["-INT", &following.id().to_string()]).status().expect("kill is there").success());
     assert_eq!(following.wait().expect("it ends").code(), Some(0));
+    // Whoever reads it has heard enough: the next line that is written ends it.
+    let mut unheard = project.start(&["logs", "web", "script.rhai", "--follow", "--tail", "1"]);
+    let first = BufReader::new(unheard.stdout.take().expect("it is piped")).lines().next();
+    assert!(first.is_some_and(|line| line.is_ok_and(|line| line.ends_with("listens on port 8000"))));
+    run(&project, &script.replace("v1", "v4"));
+    assert_eq!(unheard.wait().expect("it ends").code(), Some(0));
+    // A command that is told to end.
+    let mut working = project.start(&["exec", "web", "script.rhai", "--", "/busybox", "sh", "-c", "echo works; /busybox sleep 600"]);
+    let first = BufReader::new(working.stdout.take().expect("it is piped")).lines().next();
+    assert!(first.is_some_and(|line| line.is_ok_and(|line| line == "works")));
+    assert!(Command::new("kill").args(["-TERM", &working.id().to_string()]).status().expect("kill is there").success());
+    assert_eq!(working.wait().expect("it ends").code(), Some(1));
 }
 
 #[test]

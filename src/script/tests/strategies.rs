@@ -318,6 +318,7 @@ fn steps_that_do_not_grow_or_are_none_are_refused_before_anything_is_touched() {
             "two gates are named \"a\"",
         ),
         ("gates: [0.01]", "a gate comes from a function of std/gates"),
+        ("pause: \"0s\", gates: [gates::p95_under(200)]", "gates are judged by the traffic of the pause, which is \"0s\""),
     ] {
         let mut lab = Lab::serving_v1();
         let message = lab.fails(&format!("canary::deploy(web, img, fleet, #{{ {options} }});"), "v2");
@@ -328,6 +329,10 @@ fn steps_that_do_not_grow_or_are_none_are_refused_before_anything_is_touched() {
         ("rolling::deploy(web, img, fleet, #{ max_failures: \"25%\" });", "max_failures is a whole number of hosts, and not 25%"),
         ("rolling::deploy(web, img, fleet, #{ first: -1 });", "first is a whole number of hosts"),
         ("rolling::deploy(web, img, fleet, #{ keep: -1 });", "prune keeps 1 release at least"),
+        (
+            "blue_green::deploy(web, img, fleet, #{ gates: gates::success_criteria() });",
+            "gates are judged by the traffic of the soak, which is \"0s\": say how long that is",
+        ),
         ("rolling::deploy(web, img, []);", "`lock` got no host"),
         ("canary::deploy(web, img, [], #{ by: \"hosts\" });", "a canary needs a host"),
         ("blue_green::deploy(web, img, fleet, #{ preview: #{ header: \"v2\" } });", "is not a valid header"),

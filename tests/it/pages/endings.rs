@@ -112,6 +112,18 @@ fn what_can_be_done_next_is_what_can_be_done() {
     project.write("mails.rhai", "let r = hook(\"local\", \"true\");\nfail(\"no\");\n");
     let hint = "what `hook` answered at mails.rhai:1 was assumed; `assume` says otherwise";
     assert_ends(&project, &["run", "mails.rhai", "--simulate"], 4, &[hint, "failed, by what was assumed; everything was undone but for 1"]);
+    // A call that is refused is refused whatever was assumed before.
+    project.write(
+        "stops.rhai",
+        "let n = probe(\"local\", \"x\").stdout;\nlet h = host(\"h1\");\nlet web = service(\"web\", #{ port: 80, health: tcp() });\n\
+         let img = build(web, #{ tag: \"v1\" });\nship(img, h);\nlet next = start(web, img, h);\nhealthcheck(next);\n\
+         set_weights([[next, 100]]);\nstop(next);\n",
+    );
+    project.write("Dockerfile", "FROM scratch\n");
+    let stopped = project.podlift(&["plan", "stops.rhai", "--simulate"]);
+    assert_eq!(stopped.code, 3, "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("failed, as a run would; nothing was touched"), "{}", stopped.stderr);
+    assert!(!stopped.stderr.contains("assume"), "{}", stopped.stderr);
     assert_ends(&project, &["run", "go.rhai"], 2, &["did you mean deploy/go.rhai?"]);
     assert_ends(&project, &["run", "deploy"], 2, &["deploy is a folder", "`podlift tasks`"]);
 }
