@@ -13,12 +13,12 @@ use super::outside::Outside;
 use crate::{
     failure::Failure,
     fleet::{Fleet, journals},
-    journal::{Chain, Entry, Store, chain::head, forks::Copy},
+    journal::{Chain, Entry, Intent, Store, chain::head, forks::Copy},
     model::{Host, HostName, RunId},
     op::{Class, Op},
 };
 
-/// How long a command that cannot be repeated waits until a host has noted that it is coming.
+/// How long what cannot be repeated or brought back waits until a host has noted that it is coming.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(15);
 
 /// How long a run at its end waits for its copies.
@@ -130,24 +130,42 @@ impl<S: Store> Store for Copied<S> {
     }
 
     fn acknowledge(&mut self, entry: &Entry) -> io::Result<()> {
-        match entry {
-            Entry::Intent(intent) if needs_a_note(&intent.asked.op) && !self.hosts.is_empty() && !self.wait_for_one() => {
-                // A run whose lease was taken over reaches no host any more.
-                if let Some(lost) = self.copies.fleet.lost() {
-                    return Err(io::Error::other(lost.message));
-                }
-                let (verb, what) = (intent.asked.op.verb(), intent.asked.op.describe());
-                Err(io::Error::other(format!("no host of the run could note that `{verb}` {what}, which cannot be repeated, is coming")))
-            }
-            _ => Ok(()),
+        let Entry::Intent(Intent { asked, .. }) = entry else { return Ok(()) };
+        let note = Note::of(&asked.op);
+        if note == Note::Behind || self.hosts.is_empty() || self.wait_for_one() || note == Note::Tried {
+            return Ok(());
         }
+        // A run whose lease was taken over reaches no host any more.
+        if let Some(lost) = self.copies.fleet.lost() {
+            return Err(io::Error::other(lost.message));
+        }
+        let (verb, what) = (asked.op.verb(), asked.op.describe());
+        Err(io::Error::other(format!("no host of the run could note that `{verb}` {what}, which cannot be repeated, is coming")))
     }
 }
 
-/// Whether a host of the run has to know of an op before it is done: of what cannot be repeated and matters to the run. A run is
-/// not to fail, nor to end without an undo, because nobody could note that a mail is coming.
-fn needs_a_note(op: &Op) -> bool {
-    op.class() == Class::Once && !matches!(op, Op::Hook(hook) if !hook.matters())
+/// What a host of the run has to know of an op before it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Note {
+    /// Nothing: the copies come behind it. Whoever goes on without the last lines finds on the hosts what was done.
+    Behind,
+    /// That it is coming, where a host can be told: it deletes old releases. A machine that has the copies only could not say of what
+    /// is gone that this run did it.
+    Tried,
+    /// That it is coming, or it is not done: it cannot be repeated, and matters to the run. A run is not to fail, nor to end without
+    /// an undo, because nobody could note that a mail is coming.
+    Needed,
+}
+
+impl Note {
+    fn of(op: &Op) -> Self {
+        match op {
+            Op::Prune(_) => Self::Tried,
+            Op::Hook(hook) if !hook.matters() => Self::Behind,
+            _ if op.class() == Class::Once => Self::Needed,
+            _ => Self::Behind,
+        }
+    }
 }
 
 /// Whether a host comes to have this much, and is not given up.
@@ -248,10 +266,10 @@ mod tests {
         let needs = |name: &str, value: Value| {
             let mut hook = mail.clone();
             hook[name] = value;
-            needs_a_note(&serde_json::from_value::<Hook>(hook).expect("a hook").into())
+            Note::of(&serde_json::from_value::<Hook>(hook).expect("a hook").into())
         };
-        assert!(!needs("name", json!("mail")));
-        assert!(needs("check", json!(true)), "what may fail the run");
-        assert!(needs("undo", json!(["undo-it"])), "what is taken back");
+        assert_eq!(needs("name", json!("mail")), Note::Behind);
+        assert_eq!(needs("check", json!(true)), Note::Needed, "what may fail the run");
+        assert_eq!(needs("undo", json!(["undo-it"])), Note::Needed, "what is taken back");
     }
 }
