@@ -146,6 +146,8 @@ impl<E: Executor> Record<E> {
             // What it took away was there before the first try, which only the intent remembers.
             Ok(outcome) if !intent.inverse.is_empty() => Ok((Outcome { inverse: intent.inverse.clone(), ..outcome }, None)),
             Ok(outcome) => Ok((outcome, None)),
+            // What was to be deleted may be gone, and nothing brings that back.
+            Err(failure) if matches!(*call.op, Op::Remove(_)) => Err(Failure { half_done: true, ..failure }),
             Err(failure) if failure.inverse.is_empty() => {
                 Err(match taken_back_by(&self.inner, call, intent) {
                     Ok(inverse) => failure.undone_by(inverse),

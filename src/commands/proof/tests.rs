@@ -416,6 +416,17 @@ fn what_nobody_could_be_asked_about_is_taken_back_once_the_host_is_there_again()
     assert!(told.breaches.is_empty() && told.exit == Some(Exit::Mixed), "{told:#?}");
 }
 
+/// A remove that an earlier process asked for, and whose host is gone when the next one asks again: what it was to delete may be
+/// gone, so nobody says that everything was undone.
+#[test]
+fn what_was_to_be_deleted_and_cannot_be_looked_for_is_not_said_to_be_there() {
+    let subject = subject("let host = fleet[0]; let old = running(web, host); rolling::deploy(web, img, [host]); commit(); remove(old);");
+    let dies = |key: usize, lock: usize| format!("{key}:remove:operator-dies-before-outcome, before/1:lock#{lock}:gone, then resume");
+    let mut stories = (10..30).flat_map(|key| (1..6).map(move |lock| dies(key, lock).parse().expect("a story")));
+    let told = stories.find_map(|story| retell(&subject, &story, &SINGLE).ok()).expect("one comes up");
+    assert!(told.breaches.is_empty() && told.exit == Some(Exit::Mixed), "{told:#?}");
+}
+
 /// What a lost start made only its host knows: where that is gone for good too, the undo of later asks it.
 #[test]
 fn what_a_lost_start_made_is_taken_back_once_its_host_is_there_again() {
