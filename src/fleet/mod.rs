@@ -12,6 +12,7 @@ pub mod http;
 pub mod images;
 pub mod journals;
 pub mod lease;
+mod listening;
 pub mod local;
 pub mod nginx;
 pub mod postgres;

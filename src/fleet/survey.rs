@@ -1,6 +1,6 @@
 //! All that podlift knows of a host, read at once; and the part of it that finds a service's containers.
 
-use super::{Connection, Fleet, containers, engine::engine, history, images, lease, nginx};
+use super::{Connection, Fleet, containers, engine::engine, history, images, lease, listening::taken_ports, nginx};
 use crate::{
     failure::Failure,
     model::{Host, HostState, ProjectName},
@@ -10,7 +10,7 @@ use crate::{
 /// Reads a host's state. A host that has no usable proxy is no failure: the state says why.
 pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<HostState, Failure> {
     let docker = connection.docker().await?;
-    let (engine, images, containers, history, leases, nginx, user) = tokio::try_join!(
+    let (engine, images, containers, history, leases, nginx, user, taken_ports) = tokio::try_join!(
         engine(connection),
         images::images(&docker),
         containers::list(connection, project, None),
@@ -18,6 +18,7 @@ pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<Ho
         lease::list(connection, project),
         nginx::survey(connection, project),
         connection.user(),
+        taken_ports(connection, &docker, project),
     )?;
     let containers = containers.into_iter().map(|container| (container.name.clone(), container)).collect();
     Ok(HostState {
@@ -28,6 +29,7 @@ pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<Ho
         history,
         leases: leases.into_iter().map(|lease| (lease.service.clone(), lease)).collect(),
         fronts: nginx.fronts,
+        taken_ports,
         proxy_folder: nginx.folder,
         proxy_network: nginx.network,
         proxy_problem: nginx.problem,

@@ -45,5 +45,5 @@ pub use route::{Endpoint, Front, RouteTable, Server, Share};
 pub use run::RunInfo;
 pub use service::{Balancer, Service, ServiceFacts, Tls};
 pub use shared::Shared;
-pub use survey::{Engine, HostState, Store, StoredImage, TakenFront};
+pub use survey::{Engine, HostState, Store, StoredImage, TakenFront, TakenPort};
 pub use text::Text;

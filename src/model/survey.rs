@@ -1,6 +1,6 @@
 //! What a host is found to be: all that podlift knows of it, read at once. The world is made of these.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,9 @@ pub struct HostState {
     /// What another's use of the proxy makes impossible: a front (`listen 80 default_server`, `server_name x` on 80) and the file it stands in.
     #[serde(default)]
     pub fronts: Vec<TakenFront>,
+    /// The TCP ports that something other than the project's containers has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_ports: Vec<TakenPort>,
     /// The folder that the proxy's files go to, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_folder: Option<String>,
@@ -106,4 +109,25 @@ pub struct TakenFront {
     pub domain: Option<String>,
     /// The file it is written in.
     pub file: String,
+}
+
+/// A TCP port of a host that something other than the project's containers listens on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TakenPort {
+    /// The address, or one that stands for all: `0.0.0.0`, `::`.
+    pub address: String,
+    /// The port.
+    pub port: u16,
+    /// The container that has it; none where a process of the host does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+}
+
+impl fmt::Display for TakenPort {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.container {
+            Some(name) => write!(formatter, "the container {name}"),
+            None => formatter.write_str("a process"),
+        }
+    }
 }

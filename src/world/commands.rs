@@ -28,6 +28,12 @@ impl World {
         let Invocation { place, command, .. } = &op.invocation;
         self.changed = true;
         self.changed_here |= *place == Place::Local;
+        if let Place::Host { host } = place
+            && self.at(host).is_ok_and(|host| !host.state.taken_ports.is_empty())
+        {
+            // It may have ended what listens there, to make room.
+            self.at_mut(host)?.state.taken_ports.clear();
+        }
         let answer = assumed(&op.invocation)?;
         if let Some(undo) = &op.undo {
             if !self.commands.iter().any(|known| known.token == *token) {

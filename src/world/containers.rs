@@ -6,7 +6,7 @@ use super::{ModelledHost, World, images};
 use crate::{
     failure::{Failure, FailureKind},
     model::{
-        Container, ContainerFacts, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, StoredImage, Token,
+        Container, ContainerFacts, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, StoredImage, TakenPort, Token,
         moment::moment_behind,
         ports::{pick, share_a_port},
     },
@@ -44,12 +44,27 @@ impl ModelledHost {
                 }
                 (None, port, publish) => declared(&name, replica, port.and(publish)),
             };
-            if let (Some(port), Some(_)) = (container.port, has_its_port(there.values().chain(&started), &container)) {
-                return Err(Failure::port_taken(port, &op.service.name, &op.host.name));
+            let is_adopted = there.contains_key(&name);
+            let by = has_its_port(there.values().chain(&started), &container);
+            let by = by.or_else(|| self.taken_by_others(&container).filter(|_| !is_adopted));
+            if let (Some(port), Some(by)) = (container.port, by) {
+                return Err(Failure::port_taken(port, &op.service.name, &op.host.name).detail("why", format!("{by} has it")));
             }
             started.push(container);
         }
         Ok(started)
+    }
+
+    fn knows(&self, container: &str) -> bool {
+        self.state.containers.keys().any(|name| name.as_str() == container)
+    }
+
+    /// What of another's has the port that this container is to publish.
+    fn taken_by_others(&self, container: &Container) -> Option<String> {
+        // A container of another project that was met as well is known as it is now.
+        let is_known = |taken: &TakenPort| taken.container.as_ref().is_some_and(|name| self.knows(name));
+        let has_it = |taken: &&TakenPort| Some(taken.port) == container.port && share_a_port(&taken.address, &container.address);
+        self.state.taken_ports.iter().filter(has_it).find(|taken| !is_known(taken)).map(ToString::to_string)
     }
 }
 
@@ -181,12 +196,13 @@ impl World {
         let host = self.at(&op.host)?;
         for name in &op.containers {
             let container = container(host, &op.host.name, name)?;
+            let other = || has_its_port(host.state.containers.values(), container).or_else(|| host.taken_by_others(container));
             if !container.is_running()
-                && let Some(other) = has_its_port(host.state.containers.values(), container)
+                && let Some(other) = other()
             {
                 let message = format!("{name} could not be started again on {}", op.host.name);
                 let port = container.port.unwrap_or_default();
-                return Err(Failure::failed(message).detail("why", format!("port {port} is taken by {}", other.name)));
+                return Err(Failure::failed(message).detail("why", format!("port {port} is taken by {other}")));
             }
         }
         let ran = self.those(&op.host, &op.containers, Container::is_up)?;
@@ -318,9 +334,10 @@ fn no_such(host: &HostName, name: &ContainerName) -> Failure {
 }
 
 /// The running container that publishes the port which this one is to publish.
-fn has_its_port<'a>(mut others: impl Iterator<Item = &'a Container>, container: &Container) -> Option<&'a Container> {
-    others.find(|other| {
+fn has_its_port<'a>(mut others: impl Iterator<Item = &'a Container>, container: &Container) -> Option<String> {
+    let other = others.find(|other| {
         let has_it = other.is_running() && other.port.is_some() && other.port == container.port;
         has_it && other.name != container.name && share_a_port(&other.address, &container.address)
-    })
+    });
+    other.map(|other| other.name.to_string())
 }

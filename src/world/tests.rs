@@ -11,11 +11,11 @@ use crate::{
     failure::Origin,
     model::{
         Balancer, Check, Container, Front, Health, Host, OwnNetwork, Release, ReleaseId, RouteTable, RunId, Service, ServiceFacts,
-        ServiceName, Share, TakenFront, Version,
+        ServiceName, Share, TakenFront, TakenPort, Version,
     },
     op::{
-        Build, Drain, Drained, Find, Found, Healthcheck, OnTimeout, Operation, Outcome, Record, Remove, SetWeights, Ship, Sought, Start,
-        Stop, Survey,
+        Build, Drain, Drained, Find, Found, Healthcheck, Hook, OnTimeout, Operation, Outcome, Record, Remove, SetWeights, Ship, Sought,
+        Start, Stop, Survey,
     },
 };
 
@@ -118,7 +118,7 @@ impl Fleet {
             reference: image.reference,
             digest: image.digest,
             version,
-            replicas: 2,
+            replicas: self.service.replicas,
             copy: None,
         })
     }
@@ -399,6 +399,36 @@ fn a_front_that_is_anothers_is_refused_before_anything_starts() {
     let refusal = fleet.start("v1").expect_err("is refused");
     assert!(refusal.message.contains(&file), "{refusal}");
     assert!(fleet.find().containers.is_empty());
+}
+
+#[test]
+fn a_port_that_a_process_or_a_container_of_anothers_has_is_taken_until_a_command_may_have_ended_it() {
+    let taken = |address: &str, container: Option<&str>| HostState {
+        taken_ports: vec![TakenPort { address: address.into(), port: 5432, container: container.map(str::to_owned) }],
+        ..HostState::default()
+    };
+    let publishing = |state: HostState| {
+        let mut fleet = Fleet::new(state);
+        fleet.service = ServiceFacts { publish: Some(5432), replicas: 1, ..(*fleet.service).clone() }.into();
+        fleet
+    };
+    for (state, why) in [
+        (taken("0.0.0.0", None), "a process has it"),
+        (taken("127.0.0.1", Some("old-db")), "the container old-db has it"),
+        (taken("::", None), "a process has it"),
+    ] {
+        let mut fleet = publishing(state);
+        let failure = fleet.start("v1").expect_err("the port is taken");
+        assert_eq!(failure.message, "port 5432, which web publishes, is taken on h1");
+        assert_eq!(failure.details[0].text, why);
+        let command = serde_json::json!({
+            "place": { "where": "host", "host": fleet.host }, "command": ["docker", "stop", "old-db"], "env": {}, "timeout": "30s", "check": true,
+        });
+        fleet.perform(serde_json::from_value::<Hook>(command).expect("a hook")).expect("is done");
+        fleet.start("v2").expect("it may be free now");
+    }
+    publishing(taken("10.0.0.9", None)).start("v1").expect("that is another address of the host");
+    Fleet::new(taken("0.0.0.0", None)).start("v1").expect("podlift picks another port");
 }
 
 #[test]

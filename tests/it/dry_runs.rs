@@ -411,6 +411,15 @@ fn a_fleet_that_was_laid_by_hand_is_planned_as_it_is() {
         3,
         "/etc/nginx/conf.d/legacy.conf",
     );
+    let publishes = |port: u16, before: &str| {
+        let service = format!("service(\"fixed\", #{{ port: 8000, publish: {port}, health: http(\"/health\"), balancer: \"none\" }})");
+        format!("let fixed = {service}; let img = built(fixed, \"v1\", h1); {before} healthcheck(start(fixed, img, h1));")
+    };
+    for port in [20000, 20001, 8081, 22] {
+        let taken = format!("port {port}, which fixed publishes, is taken on h1");
+        shop.fails(&publishes(port, ""), &[], 1, &taken);
+    }
+    shop.succeeds(&publishes(20001, "hook(h1, \"docker stop -t 1 shop-web-v1-0123456789-1\");"), &[]);
     // Somebody ends one of podlift's containers by hand, and deletes another.
     let ours = rig.exec(1, &["docker", "ps", "-q", "--filter", "label=podlift.service=web"]);
     let ours: Vec<&str> = ours.text().lines().collect();
