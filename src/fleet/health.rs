@@ -219,7 +219,7 @@ async fn still_open(mut stream: super::Stream) -> Result<String, String> {
 /// Where the container publishes its port, by its labels.
 async fn endpoint(connection: &Connection, name: &ContainerName) -> Result<(String, u16), Failure> {
     let labels = inspect(connection, name).await?.config.and_then(|config| config.labels).unwrap_or_default();
-    let port = labels.get("podlift.port").and_then(|port| port.parse().ok());
+    let port = labels.get(labels::PORT).and_then(|port| port.parse().ok());
     let address = labels.get("podlift.address").cloned();
     address.zip(port).ok_or_else(|| {
         Failure::refused(format!("{name} publishes no port, so it cannot be asked over the network"))

@@ -15,7 +15,10 @@ pub fn pick(taken: &mut BTreeSet<u16>) -> Option<u16> {
 /// Whether what is published on one of two addresses keeps the same port from the other.
 pub fn share_a_port(one: &str, other: &str) -> bool {
     let is_any = |address: &str| matches!(address, "" | "0.0.0.0" | "::");
-    one == other || is_any(one) || is_any(other)
+    let is_of_six = |address: &str| address.contains(':') && !is_any(address);
+    let is_of_four = |address: &str| address.contains('.');
+    let apart = is_of_six(one) && is_of_four(other) || is_of_four(one) && is_of_six(other);
+    one == other || !apart && (is_any(one) || is_any(other))
 }
 
 #[cfg(test)]
@@ -33,5 +36,7 @@ mod tests {
     fn what_listens_everywhere_leaves_a_port_to_nobody() {
         assert!(share_a_port("127.0.0.1", "127.0.0.1") && share_a_port("0.0.0.0", "10.0.0.1") && share_a_port("10.0.0.1", "::"));
         assert!(!share_a_port("127.0.0.1", "10.0.0.1"));
+        assert!(share_a_port("::", "127.0.0.1") && share_a_port("::1", "") && share_a_port("::1", "::"));
+        assert!(!share_a_port("::1", "0.0.0.0") && !share_a_port("127.0.0.1", "fe80::1"));
     }
 }

@@ -1,9 +1,9 @@
 //! What a model takes for granted, and how long it takes.
 
-use super::World;
+use super::{World, changed};
 use crate::{
     failure::Failure,
-    model::{ContainerName, Period, Token},
+    model::{ContainerName, HostName, Period, Token},
     op::{
         CommandLine, CommandOutput, Hook, HttpGet, HttpResponse, HttpTarget, Invocation, LogText, Measure, Measured, Op, Outcome, Place,
         Series, TrafficCount,
@@ -28,11 +28,9 @@ impl World {
         let Invocation { place, command, .. } = &op.invocation;
         self.changed = true;
         self.changed_here |= *place == Place::Local;
-        if let Place::Host { host } = place
-            && self.at(host).is_ok_and(|host| !host.state.taken_ports.is_empty())
-        {
-            // It may have ended what listens there, to make room.
-            self.at_mut(host)?.state.taken_ports.clear();
+        match place.host() {
+            Some(host) => self.may_have_room(|name| *name == host.name),
+            None => self.may_have_room_everywhere(),
         }
         let answer = assumed(&op.invocation)?;
         if let Some(undo) = &op.undo {
@@ -44,6 +42,17 @@ impl World {
             self.commands.remove(index);
         }
         Ok(answer.undone_by(op.inverse()))
+    }
+
+    /// A command here, or a person, may have ended what listens on hosts, those that come up later too.
+    pub(super) fn may_have_room_everywhere(&mut self) {
+        self.has_room = true;
+        self.may_have_room(|_| true);
+    }
+
+    fn may_have_room(&mut self, on: impl Fn(&HostName) -> bool) {
+        let taken = self.hosts.iter_mut().filter(|(name, host)| on(name) && !host.state.taken_ports.is_empty());
+        taken.for_each(|(_, host)| changed(host).state.taken_ports.clear());
     }
 
     /// The commands that stand, by where they ran.

@@ -45,6 +45,8 @@ pub struct World {
     commands: Vec<commands::Standing>,
     /// Whether a command was done on the operator's machine.
     changed_here: bool,
+    /// Whether something may have ended what listened on hosts when they were found: they have room for what publishes a port.
+    has_room: bool,
     /// When each run did something last: in a model there is no background that renews its leases.
     active: BTreeMap<RunId, Period>,
 }
@@ -97,6 +99,9 @@ impl World {
     /// from the beginning: what its fronts got until then counts.
     pub fn insert(&mut self, host: &HostName, project: Option<&ProjectName>, mut state: HostState) {
         let clock = self.clock;
+        if self.has_room {
+            state.taken_ports.clear();
+        }
         let mut histories = BTreeMap::new();
         if let Some(project) = project {
             histories.extend(state.history.keys().map(|service| (service.clone(), project.clone())));
@@ -236,7 +241,10 @@ impl World {
             Op::Backfill(_) => Ok(databases::backfilled()),
             Op::Backup(op) => Ok(databases::backed_up(op, token)),
             Op::Pause(_) | Op::Commit(_) | Op::Notify(_) | Op::FindContext(_) => Ok(Outcome::of(())),
-            Op::Confirm(_) => Ok(Outcome::of(true).assuming("the answer is yes")),
+            Op::Confirm(_) => {
+                self.may_have_room_everywhere();
+                Ok(Outcome::of(true).assuming("the answer is yes"))
+            }
             Op::LeaveOut(op) => Ok(Outcome::of(()).undone_by([op.inverse()])),
             // Whoever has no repository knows no commit.
             Op::CompareVersions(op) => Ok(Outcome::of(Compared::unknown(op.others.len()))),

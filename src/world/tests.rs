@@ -14,8 +14,8 @@ use crate::{
         ServiceName, Share, TakenFront, TakenPort, Version,
     },
     op::{
-        Build, Drain, Drained, Find, Found, Healthcheck, Hook, OnTimeout, Operation, Outcome, Record, Remove, SetWeights, Ship, Sought,
-        Start, Stop, Survey,
+        Build, Confirm, Drain, Drained, Find, Found, Healthcheck, Hook, OnTimeout, Operation, Outcome, Record, Remove, SetWeights, Ship,
+        Sought, Start, Stop, Survey,
     },
 };
 
@@ -417,18 +417,21 @@ fn a_port_that_a_process_or_a_container_of_anothers_has_is_taken_until_a_command
         (taken("127.0.0.1", Some("old-db")), "the container old-db has it"),
         (taken("::", None), "a process has it"),
     ] {
-        let mut fleet = publishing(state);
-        let failure = fleet.start("v1").expect_err("the port is taken");
-        assert_eq!(failure.message, "port 5432, which web publishes, is taken on h1");
-        assert_eq!(failure.details[0].text, why);
-        let command = serde_json::json!({
-            "place": { "where": "host", "host": fleet.host }, "command": ["docker", "stop", "old-db"], "env": {}, "timeout": "30s", "check": true,
-        });
-        fleet.perform(serde_json::from_value::<Hook>(command).expect("a hook")).expect("is done");
-        fleet.start("v2").expect("it may be free now");
+        for place in ["host", "local"] {
+            let mut fleet = publishing(state.clone());
+            let place = serde_json::json!({ "where": place, "host": fleet.host });
+            let failure = fleet.start("v1").expect_err("the port is taken");
+            assert_eq!(failure.message, "port 5432, which web publishes, is taken on h1");
+            assert_eq!(failure.details[0].text, why);
+            let command = serde_json::json!({ "place": place, "command": ["sh"], "env": {}, "timeout": "30s", "check": true });
+            fleet.perform(serde_json::from_value::<Hook>(command).expect("a hook")).expect("is done");
+            fleet.start("v2").expect("it may be free now");
+        }
     }
+    let mut fleet = publishing(taken("0.0.0.0", None));
+    fleet.perform(Confirm { question: "is old-db stopped?".into(), name: None, otherwise: None }).expect("yes");
+    fleet.start("v1").expect("it may be free, also where the host was not met before");
     publishing(taken("10.0.0.9", None)).start("v1").expect("that is another address of the host");
-    Fleet::new(taken("0.0.0.0", None)).start("v1").expect("podlift picks another port");
 }
 
 #[test]

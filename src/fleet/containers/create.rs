@@ -300,7 +300,7 @@ async fn taken_ports(docker: &Docker) -> Result<BTreeSet<u16>, Failure> {
     let options = ListContainersOptionsBuilder::default().all(true).build();
     let containers =
         docker.list_containers(Some(options)).await.map_err(|error| engine_failure("the engine did not list its containers", &error))?;
-    let of = |labels: Option<HashMap<String, String>>| labels.and_then(|labels| labels.get("podlift.port")?.parse().ok());
+    let of = |labels: Option<HashMap<String, String>>| labels.and_then(|labels| labels.get(labels::PORT)?.parse().ok());
     Ok(containers
         .into_iter()
         .flat_map(|container| {

@@ -14,6 +14,8 @@ pub const SERVICE: &str = "podlift.service";
 pub const RESTART: &str = "podlift.restart";
 /// The label of what a deploy leaves alone.
 pub const DEPENDENCY: &str = "podlift.dependency";
+/// The label of the port on the host.
+pub const PORT: &str = "podlift.port";
 /// The label of the port inside the container.
 pub const INNER_PORT: &str = "podlift.inner_port";
 
@@ -41,7 +43,7 @@ pub fn write(
     add("podlift.deployed_by", container.deployed_by.clone());
     add(RESTART, restart.to_owned());
     if let Some(port) = container.port {
-        add("podlift.port", port.to_string());
+        add(PORT, port.to_string());
     }
     if let Some(port) = inner_port {
         add(INNER_PORT, port.to_string());
@@ -73,7 +75,7 @@ pub fn read(
             image: label("podlift.image")?,
             digest: label("podlift.digest").unwrap_or_default(),
             address: label("podlift.address")?,
-            port: label("podlift.port").and_then(|port| port.parse().ok()),
+            port: label(PORT).and_then(|port| port.parse().ok()),
             state,
             exit_code,
             health: health.unwrap_or_else(|| Health::new(Check::None)),
