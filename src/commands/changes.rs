@@ -10,7 +10,8 @@ use crate::{
         pending::{Containers, commits, done, gone, is_final, made, on_what_is_there, since_commit, started_again},
     },
     failure::FailureKind,
-    model::HostName,
+    journal::Intent,
+    model::{HostName, Key},
     op::{Op, Place},
     terminal::words,
 };
@@ -107,6 +108,25 @@ impl Counts {
         let is_left = |record: &Recorded| (0..record.inverse().len()).any(|index| !done.contains(record.key.undo(index).as_str()));
         counts.can_be_undone = counts.doubtful > 0 || pending.iter().any(|record| is_left(record));
         counts
+    }
+
+    /// Counts what was to be deleted by calls that nobody has an answer of: it may be gone, and nothing brings it back. What an undo
+    /// deletes is the run's own, and what is left of that is looked for.
+    pub fn may_have_deleted(&mut self, records: &[Recorded], doubts: &[Intent]) {
+        let pending = since_commit(records, "");
+        let made = made(&pending);
+        let is_counted = |key: &Key| {
+            let half_done = |record: &Recorded| record.result.as_ref().is_err_and(|failure| failure.half_done);
+            records.iter().any(|record| record.key == *key && half_done(record))
+        };
+        let deletes = doubts.iter().map(|intent| &intent.asked).filter(|asked| {
+            matches!(*asked.op, Op::Remove(_)) && !asked.key.is_undo() && !deletes_only(&asked.op, &made) && !is_counted(&asked.key)
+        });
+        for asked in deletes {
+            self.changes += 1;
+            self.standing += 1;
+            self.hosts.extend(asked.op.host().map(|host| host.name.clone()));
+        }
     }
 
     /// Whether all of the changes were made on the operator's machine.

@@ -13,12 +13,15 @@ use super::outside::Outside;
 use crate::{
     failure::Failure,
     fleet::{Fleet, journals},
-    journal::{Chain, Entry, Intent, Store, chain::head, forks::Copy},
+    journal::{Asked, Chain, Entry, Intent, Store, chain::head, forks::Copy},
     model::{Host, HostName, RunId},
     op::{Class, Op},
 };
 
-/// How long what cannot be repeated or brought back waits until a host has noted that it is coming.
+/// How long what deletes something waits until a host has noted that it is coming; it is done all the same.
+const TRIED: Duration = Duration::from_secs(5);
+
+/// How long a command that cannot be repeated waits until a host has noted that it is coming.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(15);
 
 /// How long a run at its end waits for its copies.
@@ -93,7 +96,7 @@ impl<S> Copied<S> {
     }
 
     /// Waits until a host has all that was written so far; `false` if none does in time.
-    fn wait_for_one(&self) -> bool {
+    fn wait_for_one(&self, at_most: Duration) -> bool {
         let mut rest = self.complete();
         let wait = async {
             while !rest.is_empty() {
@@ -105,7 +108,7 @@ impl<S> Copied<S> {
             }
             false
         };
-        self.copies.runtime.block_on(async { timeout(ACKNOWLEDGEMENT, wait).await.unwrap_or(false) })
+        self.copies.runtime.block_on(async { timeout(at_most, wait).await.unwrap_or(false) })
     }
 
     /// Waits until every host has all that was written so far, or was given up; a host that does not answer in time is not tried
@@ -131,12 +134,19 @@ impl<S: Store> Store for Copied<S> {
 
     fn acknowledge(&mut self, entry: &Entry) -> io::Result<()> {
         let Entry::Intent(Intent { asked, .. }) = entry else { return Ok(()) };
-        let note = Note::of(&asked.op);
-        if note == Note::Behind || self.hosts.is_empty() || self.wait_for_one() || note == Note::Tried {
-            return Ok(());
-        }
         // A run whose lease was taken over reaches no host any more.
-        if let Some(lost) = self.copies.fleet.lost() {
+        let lost = || self.copies.fleet.lost();
+        match Note::of(asked) {
+            _ if self.hosts.is_empty() => return Ok(()),
+            Note::Behind => return Ok(()),
+            Note::Tried => {
+                let _ = lost().is_some() || self.wait_for_one(TRIED);
+                return Ok(());
+            }
+            Note::Needed if lost().is_none() && self.wait_for_one(ACKNOWLEDGEMENT) => return Ok(()),
+            Note::Needed => {}
+        }
+        if let Some(lost) = lost() {
             return Err(io::Error::other(lost.message));
         }
         let (verb, what) = (asked.op.verb(), asked.op.describe());
@@ -149,8 +159,8 @@ impl<S: Store> Store for Copied<S> {
 enum Note {
     /// Nothing: the copies come behind it. Whoever goes on without the last lines finds on the hosts what was done.
     Behind,
-    /// That it is coming, where a host can be told: it deletes old releases. A machine that has the copies only could not say of what
-    /// is gone that this run did it.
+    /// That it is coming, where a host can be told soon: it deletes what nothing brings back. A machine that has the copies only could
+    /// not say of what is gone that this run did it. What an undo deletes is the run's own.
     Tried,
     /// That it is coming, or it is not done: it cannot be repeated, and matters to the run. A run is not to fail, nor to end without
     /// an undo, because nobody could note that a mail is coming.
@@ -158,11 +168,11 @@ enum Note {
 }
 
 impl Note {
-    fn of(op: &Op) -> Self {
-        match op {
-            Op::Prune(_) => Self::Tried,
+    fn of(Asked { op, key, .. }: &Asked) -> Self {
+        match &**op {
+            op if op.deletes() && !key.is_undo() => Self::Tried,
             Op::Hook(hook) if !hook.matters() => Self::Behind,
-            _ if op.class() == Class::Once => Self::Needed,
+            op if op.class() == Class::Once => Self::Needed,
             _ => Self::Behind,
         }
     }
@@ -258,7 +268,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::op::Hook;
+    use crate::{failure::Origin, model::Key, op::Hook};
+
+    fn noted(key: Key, op: impl Into<Op>) -> Note {
+        let origin = Origin { file: "deploy.rhai".into(), line: 1, column: 1 };
+        Note::of(&Asked { key, origin, op: op.into().into() })
+    }
 
     #[test]
     fn a_mail_needs_no_host_that_notes_it() {
@@ -266,10 +281,27 @@ mod tests {
         let needs = |name: &str, value: Value| {
             let mut hook = mail.clone();
             hook[name] = value;
-            Note::of(&serde_json::from_value::<Hook>(hook).expect("a hook").into())
+            noted(Key::call("", 1), serde_json::from_value::<Hook>(hook).expect("a hook"))
         };
         assert_eq!(needs("name", json!("mail")), Note::Behind);
         assert_eq!(needs("check", json!(true)), Note::Needed, "what may fail the run");
         assert_eq!(needs("undo", json!(["undo-it"])), Note::Needed, "what is taken back");
+    }
+
+    #[test]
+    fn a_host_is_told_before_something_is_deleted_for_good() {
+        let of = |verb: &str| {
+            let host = Host::parse("h1").expect("valid");
+            let op = json!({
+                "op": verb, "host": host, "project": "shop", "service": "web", "proxies": [], "containers": [], "versions": [], "images": [],
+                "timeout": "10s", "allow_downtime": false,
+            });
+            serde_json::from_value::<Op>(op).expect("an op")
+        };
+        let key = Key::call("", 1);
+        for (verb, note) in [("remove", Note::Tried), ("prune", Note::Tried), ("stop", Note::Behind)] {
+            assert_eq!(noted(key.clone(), of(verb)), note, "{verb}");
+        }
+        assert_eq!(noted(key.undo(0), of("remove")), Note::Behind, "that is the run's own");
     }
 }

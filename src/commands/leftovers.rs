@@ -22,7 +22,9 @@ use crate::{
 pub fn of_run(ending: Option<&Ending>, records: &[Recorded], begun: &[Intent], doubts: &[Intent]) -> Vec<String> {
     let ending = ending.map(lines).into_iter().flatten();
     let of_records = commands(records, begun).into_iter().chain(pruned(records));
-    ending.chain(of_records).chain(unanswered(begun)).chain(half_pruned(doubts)).collect()
+    let half_pruned =
+        half_pruned(records, doubts).map(|(_, op, _)| op).filter_map(|op| pruning(op, "was being pruned: what of it was deleted stays so"));
+    ending.chain(of_records).chain(unanswered(begun)).chain(half_pruned).collect()
 }
 
 /// The same for programs, of each call of the run: what it did or may have done, and why nothing takes that back.
@@ -37,8 +39,8 @@ pub fn calls(run: &RunId, records: &[Recorded], unanswered: &[Intent], doubts: &
     let failed = answered(records, unanswered).map(|record| of_record("failed", record));
     let pruned = deleted(records).map(|record| of_record("pruned", record));
     let unanswered = unanswered.iter().map(|intent| of_intent("in_doubt", intent));
-    let half_pruned = doubts.iter().filter(|intent| matches!(*intent.asked.op, Op::Prune(_)));
-    kept.chain(failed).chain(pruned).chain(unanswered).chain(half_pruned.map(|intent| of_intent("half_pruned", intent))).collect()
+    let half_pruned = half_pruned(records, doubts).map(|(key, op, origin)| of("half_pruned", key, op, origin));
+    kept.chain(failed).chain(pruned).chain(unanswered).chain(half_pruned).collect()
 }
 
 /// A line for each host on which old releases were deleted: that is no change of what serves, and nothing brings them back.
@@ -52,9 +54,14 @@ fn deleted(records: &[Recorded]) -> impl Iterator<Item = &Recorded> {
     since_commit(records, "").into_iter().filter(is_done).filter(|record| matches!(*record.op, Op::Prune(_)))
 }
 
-/// A line for each host on which old releases were about to be deleted when nobody was there any more.
-fn half_pruned(begun: &[Intent]) -> Vec<String> {
-    begun.iter().filter_map(|intent| pruning(&intent.asked.op, "was being pruned: what of it was deleted stays so")).collect()
+/// The calls that deleted a part of old releases, or may have: those that failed in the middle, and those that were begun when nobody
+/// was there any more.
+fn half_pruned<'a>(records: &'a [Recorded], doubts: &'a [Intent]) -> impl Iterator<Item = (&'a Key, &'a Op, &'a Origin)> {
+    let open = doubts.iter().map(|Intent { asked, .. }| (&asked.key, &*asked.op, &asked.origin));
+    let is_half_done = |record: &&Recorded| record.result.as_ref().is_err_and(|failure| failure.half_done);
+    let is_open = |record: &&Recorded| doubts.iter().any(|intent| intent.asked.key == record.key);
+    let failed = records.iter().filter(is_half_done).filter(move |record| !is_open(record));
+    open.chain(failed.map(|record| (&record.key, &*record.op, &record.origin))).filter(|(_, op, _)| matches!(op, Op::Prune(_)))
 }
 
 fn pruning(op: &Op, became: &str) -> Option<String> {
@@ -141,6 +148,7 @@ mod tests {
     use super::*;
     use crate::{
         executor::{Key, Outcome},
+        failure::Failure,
         journal::Asked,
         model::{Host, HostName, ProjectName, ServiceName, Version},
         op::{Inverse, Prune},
@@ -183,11 +191,18 @@ mod tests {
         };
         assert_eq!(of_run(None, std::slice::from_ref(&record), &[], &[]), ["h1: web v2, v1 was pruned and stays deleted"]);
         let run = RunId::new("r1").expect("valid");
-        let told: Vec<String> = calls(&run, &[record], &[], &[begun])
+        let told: Vec<String> = calls(&run, std::slice::from_ref(&record), &[], std::slice::from_ref(&begun))
             .iter()
             .map(|call| ["run", "why", "host", "key"].map(|field| call[field].to_string()).join(" "))
             .collect();
         assert_eq!(told, ["\"r1\" \"pruned\" \"h1\" \"1\"", "\"r1\" \"half_pruned\" \"h1\" \"2\""]);
+        let failed = |failure: Failure| Recorded { result: Err(failure), ..record.clone() };
+        let half = failed(Failure::failed("the engine stopped").half_done());
+        let line = "h1: web v2, v1 was being pruned: what of it was deleted stays so";
+        assert_eq!(of_run(None, std::slice::from_ref(&half), &[], &[]), [line]);
+        let doubt = Intent { asked: Asked { key: half.key.clone(), ..begun.asked.clone() }, ..begun };
+        assert_eq!(of_run(None, &[half], &[], &[doubt]), [line], "what is in doubt is told once");
+        assert!(of_run(None, &[failed(Failure::refused("it runs again"))], &[], &[]).is_empty());
     }
 
     #[test]

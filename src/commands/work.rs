@@ -19,7 +19,7 @@ use crate::{
     },
     failure::{Failure, FailureKind, Origin},
     journal::{Intent, Journal},
-    op::{Op, Release},
+    op::Release,
     script::Ended,
 };
 
@@ -90,7 +90,10 @@ impl Work<'_> {
     /// and notes the end.
     pub fn finish(&self, ended: &Result<(), Ended>, manner: Manner) -> Finished {
         let records = self.stack.records();
-        let counts = Counts { cannot_be_resumed: manner != Manner::Script, ..Counts::of(&records) };
+        let mut counts = Counts { cannot_be_resumed: manner != Manner::Script, ..Counts::of(&records) };
+        if ended.is_err() {
+            counts.may_have_deleted(&records, &self.journal.doubts());
+        }
         // What is live is read from every host, never inferred; a run that changed nothing has nothing to read.
         let may_have_changed = counts.changes + counts.doubtful > 0 || !self.journal.doubts().is_empty();
         let ending = may_have_changed.then(|| self.read());
@@ -118,11 +121,7 @@ impl Work<'_> {
         let was_stopped = cancellation.urgency() > Urgency::None || failures.iter().any(|failure| failure.kind.leaves_all());
         let records = self.stack.records();
         let mut counts = Counts::of(&records);
-        // What was deleted once a commit had made the rest final nothing brings back; where nobody knows, it may be gone. What an
-        // undo deletes is the run's own, and what is left of that is looked for.
-        let doubts = self.journal.doubts();
-        let deletes = |intent: &&Intent| matches!(*intent.asked.op, Op::Remove(_)) && !intent.asked.key.is_undo();
-        counts.standing += doubts.iter().filter(deletes).count();
+        counts.may_have_deleted(&records, &self.journal.doubts());
         let is_counted = |intent: &Intent| records.iter().any(|record| record.key == intent.asked.key);
         let unanswered = unanswered(self.journal).iter().filter(|intent| !is_counted(intent)).count();
         counts.commands += unanswered;

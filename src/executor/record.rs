@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Call, Executor, Outcome, intend::made};
+use super::{Call, Executor, Outcome, intend::made, settle::both};
 pub use crate::journal::recorded::in_script_order;
 use crate::{
     failure::{Failure, FailureKind},
@@ -134,20 +134,21 @@ impl<E: Executor> Record<E> {
 
     /// A call that an earlier process asked for, and whose answer it did not live to see.
     fn settle(&self, call: &Call, intent: &Intent) -> Result<(Outcome, Option<String>), Failure> {
+        // What the earlier process had asked for may have been done, whatever this one is told.
+        let may_be_done = |failure: Failure| Failure { not_sent: false, half_done: failure.half_done || call.op.deletes(), ..failure };
+        let again = || self.inner.perform(&Call { is_in_doubt: true, ..call.clone() }).map_err(may_be_done);
         if intent.asked.op.is_known_by_its_answer_only() {
             let answer = self.decide.decide(intent);
             return match supposed(&answer, &call.op) {
                 Some(outcome) => Ok((outcome, Some(self.decide.who()))),
                 None if answer == Answer::Abort => Err(unanswered(call)),
-                None => self.inner.perform(&Call { is_in_doubt: true, ..call.clone() }).map(|outcome| (outcome, None)),
+                None => again().map(|outcome| (outcome, None)),
             };
         }
-        match self.inner.perform(&Call { is_in_doubt: true, ..call.clone() }) {
+        match again() {
             // What it took away was there before the first try, which only the intent remembers.
             Ok(outcome) if !intent.inverse.is_empty() => Ok((Outcome { inverse: intent.inverse.clone(), ..outcome }, None)),
             Ok(outcome) => Ok((outcome, None)),
-            // What was to be deleted may be gone, and nothing brings that back.
-            Err(failure) if matches!(*call.op, Op::Remove(_)) => Err(Failure { half_done: true, ..failure }),
             Err(failure) if failure.inverse.is_empty() => {
                 Err(match taken_back_by(&self.inner, call, intent) {
                     Ok(inverse) => failure.undone_by(inverse),
@@ -155,7 +156,11 @@ impl<E: Executor> Record<E> {
                     Err(_) => failure.in_doubt(),
                 })
             }
-            Err(failure) => Err(failure),
+            Err(failure) if intent.inverse.is_empty() => Err(failure),
+            Err(failure) => {
+                let inverse = both(call.op.class(), intent.inverse.clone(), failure.inverse.clone());
+                Err(Failure { inverse, ..failure })
+            }
         }
     }
 }
@@ -312,7 +317,7 @@ mod tests {
     use super::*;
     use crate::{
         failure::Origin,
-        model::{Period, RunId, RunInfo, Shared},
+        model::{Host, Period, RunId, RunInfo, Shared},
         op::{CommandLine, Hook, Inverse, Invocation, Now, Pause, Place},
     };
 
@@ -413,6 +418,42 @@ mod tests {
         let failure = aborted.expect_err("nobody knows");
         assert_eq!((failure.kind, made), (FailureKind::Interrupted, 0));
         assert!(failure.hints[0].contains("--in-doubt"), "{failure:?}");
+    }
+
+    /// The second try of a call that an earlier process did not live to see the end of may fail: the first one may have done it.
+    #[test]
+    fn a_second_try_that_fails_does_not_say_that_the_first_did_nothing() {
+        struct Fails(Vec<Op>);
+        impl Executor for Fails {
+            fn perform(&self, _: &Call) -> Result<Outcome, Failure> {
+                Err(Failure::failed("it cannot be done").not_sent().undone_by(self.0.clone()))
+            }
+        }
+        let again = |op: &Op, foreseen: &[Op], inverse: &[Op]| {
+            let journal = Journal::in_memory();
+            let Call { key, origin, op, .. } = call(1, op.clone());
+            let intent = Intent { asked: Asked { key, origin, op: op.clone() }, at: String::new(), inverse: foreseen.to_vec().into() };
+            journal.append(Entry::Intent(intent)).expect("in memory");
+            let record = Record::journaled(Fails(inverse.to_vec()), later(&journal), Arc::new(Says(Answer::Redo)));
+            record.perform(&call(1, op)).expect_err("it fails")
+        };
+        let of = |verb: &str, containers: &[&str]| {
+            let host = Host::parse("h1").expect("valid");
+            let op = serde_json::json!({
+                "op": verb, "host": host, "project": "shop", "service": "web", "containers": containers, "proxies": [],
+                "timeout": "10s", "allow_downtime": true, "versions": [], "images": [],
+            });
+            serde_json::from_value::<Op>(op).expect("an op")
+        };
+        let (stop, both, second) = (of("stop", &["a", "b"]), of("start_again", &["a", "b"]), of("start_again", &["b"]));
+        let failure = again(&stop, std::slice::from_ref(&both), &[second]);
+        assert_eq!(*failure.inverse, [both], "the first try stopped one of the two");
+        for verb in ["remove", "prune"] {
+            let failure = again(&of(verb, &["a"]), &[], &[]);
+            assert!(failure.half_done && !failure.not_sent, "{verb}: {failure:?}");
+        }
+        let failure = again(&hook("migrate").into(), &[], &[]);
+        assert!(!failure.not_sent && !failure.half_done, "{failure:?}");
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl<E: Executor> Executor for Settle<E> {
             was_lost |= failure.lost;
             was_sent |= !failure.not_sent;
             // What was deleted nothing brings back, and no try knows of it but that which was lost.
-            half_done |= failure.half_done || was_lost && matches!(*call.op, Op::Remove(_));
+            half_done |= failure.half_done || was_lost && call.op.deletes();
             let failure = Failure { inverse: inverse.clone(), half_done, not_sent: !was_sent, ..failure };
             // What a start made that was lost only its host knows, by its token.
             let is_open = was_lost && failure.kind == FailureKind::Unreachable && inverse.is_empty() && matches!(*call.op, Op::Start(_));
@@ -162,7 +162,7 @@ fn plus(one: Period, other: Period) -> Period {
 
 /// What takes back an op that was tried twice. A change that took something away knows what that was by its first try; of the
 /// second, what is about other hosts counts. What a create made is in both.
-fn both(class: Class, first: Inverse, second: Inverse) -> Inverse {
+pub(super) fn both(class: Class, first: Inverse, second: Inverse) -> Inverse {
     if class == Class::Create {
         return all_made(first.to_vec(), second).into();
     }

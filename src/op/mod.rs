@@ -237,6 +237,11 @@ impl Op {
         matches!(self.class(), Class::Once) && !matches!(self, Self::Sql(_))
     }
 
+    /// Whether it takes away what nothing brings back.
+    pub const fn deletes(&self) -> bool {
+        matches!(self, Self::Remove(_) | Self::Prune(_))
+    }
+
     /// The database that it reads or changes.
     pub const fn database(&self) -> Option<&Database> {
         match self {

@@ -160,7 +160,7 @@ pub async fn remove(connection: &Connection, op: &Remove) -> Result<Vec<Containe
             Err(error) if is_gone(&error) => gone.push(name.clone()),
             Err(error) => {
                 let failure = engine_failure(&format!("{name} could not be removed from {}", op.host.name), &error);
-                return Err(if deleted { failure.half_done() } else { failure });
+                return Err(if deleted || failure.is_uncertain() { failure.half_done() } else { failure });
             }
         }
     }
@@ -248,7 +248,7 @@ pub async fn idling(
         let port = |label: &str| labels.get(label).and_then(|port| port.parse().ok());
         let pid = inspected.state.and_then(|state| state.pid).and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
         idling.processes.extend(pid);
-        idling.published.extend(port("podlift.port"));
+        idling.published.extend(port(labels::PORT));
         idling.port = idling.port.or_else(|| port(labels::INNER_PORT));
     }
     Ok((idling, gone))

@@ -34,13 +34,18 @@ pub async fn prune(connection: &Connection, op: &Prune) -> Result<Pruned, Failur
         let names = summary.names.iter().flatten();
         names.map(|name| name.trim_start_matches('/')).any(|name| old.iter().any(|container| container.name.as_str() == name))
     };
+    let mut deleted = false;
     let ids: BTreeSet<String> = before.iter().filter(is_old).filter_map(|summary| summary.image_id.clone()).collect();
     for container in &old {
         // Without force an engine refuses to delete what runs.
         let options = RemoveContainerOptionsBuilder::default().force(false).v(true).build();
         match docker.remove_container(container.name.as_str(), Some(options)).await {
-            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
-            Err(error) => return Err(engine_failure(&format!("{} could not be deleted", container.name), &error)),
+            Ok(()) => deleted = true,
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
+            Err(error) => {
+                let failure = engine_failure(&format!("{} could not be deleted", container.name), &error);
+                return Err(if deleted || failure.is_uncertain() { failure.half_done() } else { failure });
+            }
         }
     }
     let used = Used::by(&all(connection, &docker).await?);
