@@ -10,8 +10,8 @@ use crate::{
         pending::{Containers, commits, done, gone, is_final, made, on_what_is_there, since_commit, started_again},
     },
     failure::FailureKind,
-    journal::Intent,
-    model::{HostName, Key},
+    journal::{Asked, Intent},
+    model::HostName,
     op::{Op, Place},
     terminal::words,
 };
@@ -115,14 +115,15 @@ impl Counts {
     pub fn may_have_deleted(&mut self, records: &[Recorded], doubts: &[Intent]) {
         let pending = since_commit(records, "");
         let made = made(&pending);
-        let is_counted = |key: &Key| {
-            let half_done = |record: &Recorded| record.result.as_ref().is_err_and(|failure| failure.half_done);
-            records.iter().any(|record| record.key == *key && half_done(record))
-        };
-        let deletes = doubts.iter().map(|intent| &intent.asked).filter(|asked| {
-            matches!(*asked.op, Op::Remove(_)) && !asked.key.is_undo() && !deletes_only(&asked.op, &made) && !is_counted(&asked.key)
-        });
-        for asked in deletes {
+        let is_it = |asked: &&Asked| matches!(*asked.op, Op::Remove(_)) && !asked.key.is_undo() && !deletes_only(&asked.op, &made);
+        for asked in doubts.iter().map(|intent| &intent.asked).filter(is_it) {
+            let record = records.iter().rev().find(|record| record.key == asked.key);
+            match record.and_then(|record| record.result.as_ref().err()) {
+                Some(failure) if failure.half_done || failure.not_sent => continue,
+                // It was given up in the middle, and counts as that already.
+                Some(_) => self.doubtful = self.doubtful.saturating_sub(1),
+                None => {}
+            }
             self.changes += 1;
             self.standing += 1;
             self.hosts.extend(asked.op.host().map(|host| host.name.clone()));
@@ -228,7 +229,7 @@ mod tests {
         executor::Key,
         failure::{Failure, Origin},
         model::{ContainerName, Database, Host, Period, ProjectName, RunId, ServiceName, Version},
-        op::{Commit, Forget, Now, Record, Remove, Sql, Stop, Transactions},
+        op::{Commit, Forget, Inverse, Now, Record, Remove, Sql, Stop, Transactions},
     };
 
     fn record(key: Key, op: impl Into<Op>, result: Result<Outcome, Failure>) -> Recorded {
@@ -261,6 +262,23 @@ mod tests {
         let half = failed(Failure::failed("the second one is in use").half_done());
         assert_eq!((half.changes, half.standing, half.can_be_undone), (1, 1, false), "the first one is gone for good");
         assert_eq!(failed(Failure::failed("the first one is in use")).changes, 0);
+
+        // What nobody has an answer of may be gone, and counts once.
+        let counted = |key: Key, records: &[Recorded]| {
+            let Recorded { origin, op, .. } = record(key.clone(), remove.clone(), Ok(Outcome::of(())));
+            let doubt = Intent { asked: Asked { key, origin, op }, at: String::new(), inverse: Inverse::default() };
+            let mut counts = Counts::of(records);
+            counts.may_have_deleted(records, &[doubt]);
+            (counts.changes, counts.standing, counts.doubtful)
+        };
+        let key = Key::call("", 1);
+        let ended = |failure: Failure| [record(key.clone(), remove.clone(), Err(failure))];
+        let stopped = || Failure::new(FailureKind::Interrupted, "another branch has failed");
+        assert_eq!(counted(key.clone(), &[]), (1, 1, 0));
+        assert_eq!(counted(key.clone(), &ended(stopped())), (1, 1, 0));
+        assert_eq!(counted(key.clone(), &ended(stopped().half_done())), (1, 1, 0));
+        assert_eq!(counted(key.clone(), &ended(stopped().not_sent())), (0, 0, 0), "it never left");
+        assert_eq!(counted(key.undo(0), &[]), (0, 0, 0), "that is the run's own");
     }
 
     #[test]
