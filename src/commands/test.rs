@@ -15,7 +15,7 @@ use super::{
     outside::Outside,
     place::Place,
     proof::{Bounds, Desk, Finding, Proof, Subject, Unprovable, prove, retell},
-    run::quoted,
+    run::{path, quoted},
 };
 use crate::{
     cli,
@@ -183,7 +183,7 @@ fn lines(all: impl Iterator<Item = String>) -> String {
 }
 
 fn command(options: &cli::Test, story: &Story) -> String {
-    let script = options.script.display().to_string();
+    let script = path(&options.script.display().to_string());
     let arguments = options.arguments.iter().map(|(key, value)| format!("{key}={value}"));
     let words = std::iter::once(script).chain(arguments).map(|word| quoted(&word)).collect::<Vec<_>>().join(" ");
     format!("podlift test {words} --story {}", quoted(&story.to_string()))

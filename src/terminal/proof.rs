@@ -53,6 +53,11 @@ impl Drop for Progress<'_> {
 /// The most rows of a story of which none is left out.
 const SHORT: usize = 8;
 
+/// The most rows that are told of a story of which not the whole is wanted, and how many of them are its last: one that goes on and
+/// on, as a loop without an end, is the same again and again.
+const LONG: usize = 60;
+const LAST: usize = 20;
+
 /// One row of a story.
 struct Row {
     at: String,
@@ -64,7 +69,8 @@ struct Row {
 }
 
 /// The steps of a story by time, host and line of the script, from `start` on. What is tried again and again is told once, and of a
-/// long story what goes wrong, with the step before and the one after it, unless the `whole` of it is wanted.
+/// long story what goes wrong, with the step before and the one after it, and of that at most 60 steps, unless the `whole` of it is
+/// wanted.
 pub fn timeline(steps: &[Step], start: Period, whole: bool, style: Style) -> String {
     let mut rows: Vec<Row> = Vec::new();
     for step in steps.iter().filter(|step| !is_rest(step)) {
@@ -88,12 +94,16 @@ pub fn timeline(steps: &[Step], start: Period, whole: bool, style: Style) -> Str
         let beside = [index.checked_sub(1), index.checked_add(1).filter(|index| *index < rows.len())];
         is_near(index) || beside.into_iter().flatten().all(is_near)
     };
+    let mut shown: Vec<usize> = (0..rows.len()).filter(|index| is_told(*index)).collect();
+    if !whole && shown.len() > LONG {
+        shown.drain(LONG - LAST..shown.len() - LAST);
+    }
     let width = |of: fn(&Row) -> &str| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0);
     let (at, host, place) = (width(|row| &row.at), width(|row| &row.host), width(|row| &row.place));
     let mut lines = Vec::new();
     let mut left_out = 0;
     for (index, row) in rows.iter().enumerate() {
-        if !is_told(index) {
+        if shown.binary_search(&index).is_err() {
             left_out += 1;
             continue;
         }
@@ -220,5 +230,16 @@ mod tests {
         let steps = [pair(Fault::Fails).as_slice(), &[op("7", "ship c")], &pair(Fault::Gone), &pair(Fault::Dies)].concat();
         let text = timeline(&steps, Period::seconds(30), false, Style::PLAIN);
         assert!(text.contains("ship c") && !text.contains('…'), "{text}");
+    }
+
+    #[test]
+    fn a_story_without_an_end_is_told_by_its_first_and_last_steps() {
+        let fails = |second: u64| step(second, Some("h1"), What::Op(format!("healthcheck {second}"), Some("it is not healthy".into())));
+        let steps: Vec<Step> = (0..5000).map(fails).collect();
+        let told = |whole| timeline(&steps, Period::seconds(30), whole, Style::PLAIN).lines().map(str::to_owned).collect::<Vec<_>>();
+        let lines = told(false);
+        assert_eq!(lines.len(), LONG + 1);
+        assert!(lines[LONG - LAST].ends_with("…  4940 steps") && lines[LONG].contains("healthcheck 4999"), "{lines:#?}");
+        assert_eq!(told(true).len(), 5000, "who asks for the whole of it has it");
     }
 }

@@ -11,7 +11,10 @@ use std::{
 };
 
 use self::words::{Next, again, failed, follow, incomplete, look, new_plan, purpose};
-pub(super) use self::{teller::Teller, words::quoted};
+pub(super) use self::{
+    teller::Teller,
+    words::{path, quoted},
+};
 use super::{
     afterwards::{self, Over, Then},
     answers::Answers,

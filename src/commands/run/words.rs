@@ -60,11 +60,25 @@ fn command(verb: &str, options: &cli::Run, script: &str) -> String {
     words.fold(format!("podlift {verb}"), |command, word| format!("{command} {}", quoted(&word)))
 }
 
-/// A word as a shell takes it.
+/// A word as a shell takes it, and a terminal shows it: what moves a cursor or cannot be seen is escaped, as bash and zsh read it.
 pub(in crate::commands) fn quoted(word: &str) -> String {
-    let word = clean::line(word);
+    if clean::line(word) != word {
+        let escaped = |character: char| match character {
+            '\n' => r"\n".to_owned(),
+            '\t' => r"\t".to_owned(),
+            '\'' | '\\' => format!("\\{character}"),
+            character if clean::line(&format!("x{character}x")) == format!("x{character}x") => character.to_string(),
+            character => format!(r"\U{:08x}", u32::from(character)),
+        };
+        return format!("$'{}'", word.chars().map(escaped).collect::<String>());
+    }
     let is_plain = word.chars().all(|character| character.is_alphanumeric() || "_-./=:,@%+".contains(character));
-    if is_plain && !word.is_empty() { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if is_plain && !word.is_empty() { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// A script's path as an argument: one that begins with a hyphen is no option.
+pub(in crate::commands) fn path(script: &str) -> String {
+    if script.starts_with('-') { format!("./{script}") } else { script.to_owned() }
 }
 
 /// What can be done after a run.
@@ -180,6 +194,8 @@ mod tests {
     fn the_next_command_is_one_that_can_be_pasted() {
         assert_eq!(quoted("version=v2"), "version=v2");
         assert_eq!(quoted("note=it's $HOME"), r"'note=it'\''s $HOME'");
+        assert_eq!(quoted("note=a  'b'\n\\c\u{1b}"), r"$'note=a  \'b\'\n\\c\U0000001b'");
+        assert_eq!((path("-two.rhai").as_str(), path("a/-two.rhai").as_str()), ("./-two.rhai", "a/-two.rhai"));
     }
 
     #[test]

@@ -99,6 +99,9 @@ fn planned(part: &str) -> Result<Planned, Failure> {
     let words: Vec<&str> = part.splitn(3, ':').collect();
     let [key, op, fault] = words[..] else { return Err(unreadable(part)) };
     let site = site(key, op).ok_or_else(|| unreadable(part))?;
+    if let Some(fault) = [" then resume", " then undo"].iter().find_map(|then| fault.strip_suffix(then)) {
+        return Err(Failure::refused(format!("`{part}` is no part of a story")).hint(format!("a comma is missing behind `{fault}`")));
+    }
     let fault = fault.parse().map_err(|()| {
         let known: Vec<&str> = Fault::ALL.iter().map(|fault| fault.word()).collect();
         let distance = |word: &&&str| strsim::damerau_levenshtein(fault, word);
@@ -146,5 +149,6 @@ mod tests {
         let hint = |text: &str| text.parse::<Story>().expect_err("there is no such fault").hints.remove(0);
         assert_eq!(hint("4:start:lost-befor"), "did you mean `lost-before`?");
         assert!(hint("4:start:anything-at-all").contains("lost-after, cut-off"));
+        assert_eq!(hint("4:start:lost-after then resume"), "a comma is missing behind `lost-after`");
     }
 }
