@@ -108,6 +108,10 @@ fn why(options: &cli::Test, subject: &Subject, unprovable: Unprovable) -> Diagno
             }
             diagnostic
         }
+        Unprovable::NeverMet(message) => {
+            let hint = "`given` says what the tests begin with; else it is what the script itself deploys";
+            Diagnostic { message, hints: vec![hint.into()], ..Diagnostic::default() }
+        }
         Unprovable::Missed(failure) => Diagnostic::of_failure(&failure, subject.script.sources()),
         Unprovable::Idle => Diagnostic::of_failure(&idle(options), subject.script.sources()),
     }

@@ -92,9 +92,10 @@ impl ScriptRun {
         let ended = begun.engine.run_ast(script).and_then(|()| finish(&begun.session));
         let all = lock(&begun.session.circumstances().invariants).clone();
         if !all.is_empty() {
-            let engine = engine(aside(&begun.session), resolver, begun.cancellation.again());
+            let session = aside(&begun.session);
+            let engine = engine(session.clone(), resolver, begun.cancellation.again());
             let (sources, placeholders) = (resolver.sources().clone(), begun.placeholders.clone());
-            tested.keeps(Invariants { engine, tree: script.clone(), all, sources, placeholders });
+            tested.keeps(Invariants { engine, session, all, sources, placeholders });
         }
         ended.map_err(|error| Stopped { error, placeholders: begun.placeholders })
     }

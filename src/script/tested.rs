@@ -1,14 +1,17 @@
 //! What a script says about its own tests: where they begin, and what must hold in them.
+#![expect(deprecated, reason = "Rhai marks the stored context as volatile; there is no other way to call a module's closure later")]
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-use rhai::{AST, Dynamic, Engine, EvalAltResult, FnPtr};
+use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, NativeCallContext, NativeCallContextStore};
 use serde_json::Value;
 
-use super::{checked::Ended, diagnostics::Diagnostic, placeholders::Placeholders, run::Stopped, sources::Sources, values::json};
+use super::{
+    checked::Ended, diagnostics::Diagnostic, placeholders::Placeholders, run::Stopped, session::Session, sources::Sources, values::json,
+};
 use crate::{
     failure::{Failure, Origin},
     world::watch::{Breach, Rules},
@@ -28,14 +31,20 @@ pub trait Tested: Send + Sync {
     /// Changes the rules.
     fn rules(&self, change: &dyn Fn(&mut Rules));
 
-    /// What the fleet was after each change since this was last asked for, as plain data.
+    /// What the fleet was after each change since this was last asked for, as plain data; the first time, how it is now.
     fn looks(&self) -> Vec<Value>;
+
+    /// Has how the fleet is now among what is looked at next: a rule that was just said is asked about it.
+    fn look_now(&self);
 
     /// Takes note of a rule that was broken.
     fn broken(&self, breach: Breach);
 
     /// Takes note of an invariant that cannot be asked, or has no answer: the script is wrong there.
     fn mistaken(&self, diagnostic: Diagnostic);
+
+    /// Takes note of one that comes to no end: so the run does not either.
+    fn endless(&self, diagnostic: Diagnostic);
 
     /// Keeps the script's own invariants beyond its end: what it did may still be taken back.
     fn keeps(&self, invariants: Invariants);
@@ -46,6 +55,8 @@ pub trait Tested: Send + Sync {
 pub(super) struct Invariant {
     name: String,
     holds: FnPtr,
+    /// Where it was said: a module's closure knows the functions of its module.
+    said: NativeCallContextStore,
     /// Where the script says it.
     origin: Origin,
     /// Whether it was broken when it was last asked: what lasts is told once.
@@ -53,31 +64,51 @@ pub(super) struct Invariant {
 }
 
 impl Invariant {
-    pub(super) fn new(name: String, holds: FnPtr, origin: Origin) -> Self {
-        Self { name, holds, origin, is_broken: Arc::default() }
+    pub(super) fn new(name: String, holds: FnPtr, said: &NativeCallContext<'_>, origin: Origin) -> Self {
+        Self { name, holds, said: said.store_data(), origin, is_broken: Arc::default() }
+    }
+
+    /// Asks it about a world, in this session.
+    fn ask(&self, engine: &Engine, session: &Session, world: Dynamic) -> Result<Dynamic, Box<EvalAltResult>> {
+        let mut said = self.said.clone();
+        said.global.tag = Dynamic::from(session.clone());
+        self.holds.call_within_context(&said.create_context(engine), (world,))
     }
 
     /// What breaks it, if it is broken.
     fn breach(&self, answer: Result<Dynamic, Box<EvalAltResult>>, asking: &Asking<'_>) -> Result<Option<String>, Diagnostic> {
+        let wrong = |what: &str| Diagnostic::of_failure(&Failure::refused(what).from(&self.origin), asking.sources);
         let answer = match answer {
             Ok(answer) => answer,
+            Err(error) if matches!(error.unwrap_inner(), EvalAltResult::ErrorFunctionNotFound(name, _) if name.starts_with(self.holds.fn_name())) =>
+            {
+                return Err(wrong("its closure takes one argument, the world: `|world| …`"));
+            }
+            Err(error) if matches!(error.unwrap_inner(), EvalAltResult::ErrorTerminated(..)) => {
+                let endless = wrong("it comes to no end");
+                asking.tested.endless(self.mistaken(endless.clone()));
+                return Err(endless);
+            }
             Err(error) => return Err(asking.diagnose(error)),
         };
         match answer.as_bool() {
             Ok(true) => Ok(None),
             Ok(false) => Ok(Some("it does not hold".to_owned())),
-            Err(_) => {
-                let failure = Failure::refused("it answers with something else than true or false").from(&self.origin);
-                Err(Diagnostic::of_failure(&failure, asking.sources))
-            }
+            Err(_) => Err(wrong("it answers with something else than true or false")),
         }
+    }
+
+    /// What is told of it where it is wrong.
+    fn mistaken(&self, mistake: Diagnostic) -> Diagnostic {
+        let message = format!("the invariant `{}` cannot be asked: {}", self.name, mistake.message);
+        Diagnostic { message, ..mistake }
     }
 }
 
 /// A script's own invariants, to be asked when it has ended.
 pub struct Invariants {
     pub(super) engine: Engine,
-    pub(super) tree: AST,
+    pub(super) session: Session,
     pub(super) all: Vec<Invariant>,
     pub(super) sources: Sources,
     pub(super) placeholders: Placeholders,
@@ -87,7 +118,7 @@ impl Invariants {
     /// Asks them about every state that the fleet was in since they were last asked.
     pub fn ask(&self, tested: &dyn Tested) {
         let asking = Asking { tested, sources: &self.sources, placeholders: &self.placeholders };
-        asking.ask(&self.all, |holds, world| holds.call(&self.engine, &self.tree, (world,)));
+        asking.ask(&self.all, &self.engine, &self.session);
     }
 }
 
@@ -100,15 +131,14 @@ pub(super) struct Asking<'a> {
 
 impl Asking<'_> {
     /// Asks these invariants about every state that the fleet was in since they were last asked.
-    pub(super) fn ask(&self, all: &[Invariant], call: impl Fn(&FnPtr, Dynamic) -> Result<Dynamic, Box<EvalAltResult>>) {
+    pub(super) fn ask(&self, all: &[Invariant], engine: &Engine, session: &Session) {
         for world in self.tested.looks() {
             let world = json::dynamic(world);
             for invariant in all {
-                let what = invariant.breach(call(&invariant.holds, world.clone()), self).unwrap_or_else(|mistake| {
+                let what = invariant.breach(invariant.ask(engine, session, world.clone()), self).unwrap_or_else(|mistake| {
                     let place = mistake.origin().map(|origin| format!(" ({origin})")).unwrap_or_default();
                     let what = format!("it cannot be asked: {}{place}", mistake.message);
-                    let message = format!("the invariant `{}` cannot be asked: {}", invariant.name, mistake.message);
-                    self.tested.mistaken(Diagnostic { message, ..mistake });
+                    self.tested.mistaken(invariant.mistaken(mistake));
                     Some(what)
                 });
                 let was_broken = invariant.is_broken.swap(what.is_some(), Ordering::SeqCst);

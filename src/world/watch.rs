@@ -69,6 +69,16 @@ pub enum Least {
     Percent(usize),
 }
 
+impl Least {
+    /// How many that are where so many served in the beginning.
+    const fn of(self, in_the_beginning: usize) -> usize {
+        match self {
+            Self::Containers(count) => count,
+            Self::Percent(percent) => (in_the_beginning * percent).div_ceil(100),
+        }
+    }
+}
+
 /// A rule that was broken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Breach {
@@ -240,6 +250,15 @@ impl Watch {
         &mut self.rules
     }
 
+    /// Why a script cannot be held to these rules: fewer containers serve in the beginning than are the least.
+    pub fn never_met(&self) -> Option<String> {
+        let least = self.rules.min_capacity?;
+        let few = |(_, count): &(&Service, &usize)| **count > 0 && **count < least.of(**count);
+        let (service, count) = self.capacity.iter().find(few)?;
+        let least = least.of(*count);
+        Some(format!("{} has {count} healthy containers with traffic in the beginning, and `min_capacity` wants {least}", service.1))
+    }
+
     /// Takes note of what befell the world from outside: that is nobody's fault.
     pub fn excuse(&mut self, world: &World) {
         let now = Seen::of(world, &self.before);
@@ -323,10 +342,7 @@ impl Watch {
         let Some(least) = self.rules.min_capacity else { return Vec::new() };
         let mut breaches = Vec::new();
         for (service, in_the_beginning) in &self.capacity {
-            let least = match least {
-                Least::Containers(count) => count,
-                Least::Percent(percent) => (in_the_beginning * percent).div_ceil(100),
-            };
+            let least = least.of(*in_the_beginning);
             let (was, is) = (self.before.capacity(service), now.capacity(service));
             if is < least && is < was {
                 let what = format!("{} has {is} healthy containers with traffic, and {least} is the least", service.1);

@@ -26,7 +26,11 @@ use crate::{
     failure::Failure,
     model::Period,
     script::diagnostics::Diagnostic,
-    world::{World, shape::Shape, watch::Breach},
+    world::{
+        World,
+        shape::Shape,
+        watch::{Breach, Watch},
+    },
 };
 
 /// How much is tried.
@@ -56,6 +60,8 @@ pub enum Unprovable {
     Fails(Box<Diagnostic>),
     /// The story did not come up: no call came by that a fault of it could befall.
     Missed(Box<Failure>),
+    /// A rule is broken before the script does anything.
+    NeverMet(String),
     /// The script makes no call: nothing can go wrong with it, and nothing can hold.
     Idle,
 }
@@ -224,9 +230,18 @@ fn finding(story: Story, told: Told, start: &World) -> Finding {
 
 /// The fleet that the run meets, what it is measured by, and the story in which nothing goes wrong.
 pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits, Told), Unprovable> {
-    let first = Limits { calls: bounds.calls, steps: bounds.steps, new: None };
+    let mut first = Limits { calls: bounds.calls, steps: bounds.steps, new: None, rules: None };
     let start = before(subject, &first).map_err(Unprovable::Fails)?;
-    let whole = tell(subject, &start, &Story::default(), &first, Noted { sites: true, steps: false });
+    let noted = Noted { sites: true, steps: false };
+    let mut whole = tell(subject, &start, &Story::default(), &first, noted);
+    if whole.rules != subject.rules {
+        // Where a script says what must hold is no part of that.
+        first.rules = Some(whole.rules.clone());
+        whole = tell(subject, &start, &Story::default(), &first, noted);
+    }
+    if let Some(what) = Watch::new(whole.rules.clone(), &start).never_met() {
+        return Err(Unprovable::NeverMet(what));
+    }
     if let Some(mistake) = &whole.mistake {
         return Err(Unprovable::Fails(Box::new(mistake.clone())));
     }
@@ -242,7 +257,7 @@ pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits
     }
     // Whatever goes wrong, a run takes at most so many times as many calls: those of its undo, and of as many tries.
     let steps = (whole.spent * 20 + 100_000).min(bounds.steps);
-    let limits = Limits { calls: whole.calls * 20 + 1_000, steps, new: Some(whole.shape()) };
+    let limits = Limits { calls: whole.calls * 20 + 1_000, steps, new: Some(whole.shape()), rules: first.rules };
     Ok((start, limits, whole))
 }
 

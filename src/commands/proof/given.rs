@@ -31,6 +31,8 @@ pub struct Test {
     invariants: Mutex<Option<Invariants>>,
     /// The first invariant that could not be asked.
     mistake: Mutex<Option<Diagnostic>>,
+    /// The first that came to no end: with it the run is ended.
+    endless: Mutex<Option<Diagnostic>>,
 }
 
 impl Test {
@@ -38,7 +40,16 @@ impl Test {
     pub fn new(fleet: Arc<Faults<Arc<Desk>>>, run: RunId) -> Self {
         let begins = run.as_str() == BEFORE;
         let gives = AtomicBool::new(false);
-        Self { fleet, run, begins, gives, given: Mutex::default(), invariants: Mutex::default(), mistake: Mutex::default() }
+        Self {
+            fleet,
+            run,
+            begins,
+            gives,
+            given: Mutex::default(),
+            invariants: Mutex::default(),
+            mistake: Mutex::default(),
+            endless: Mutex::default(),
+        }
     }
 
     /// Whether the script says what its tests begin with.
@@ -59,6 +70,11 @@ impl Test {
     /// Why an invariant of the script could not be asked.
     pub fn mistake(&self) -> Option<Diagnostic> {
         lock(&self.mistake).clone()
+    }
+
+    /// Which invariant of the script came to no end.
+    pub fn endless(&self) -> Option<Diagnostic> {
+        lock(&self.endless).clone()
     }
 
     /// Asks the script's own invariants about what happened when it had ended.
@@ -90,10 +106,18 @@ impl Tested for Test {
         self.fleet.looks(&self.run)
     }
 
+    fn look_now(&self) {
+        self.fleet.look_now(&self.run);
+    }
+
     fn broken(&self, breach: Breach) {
         if !self.begins {
             self.fleet.breach(breach);
         }
+    }
+
+    fn endless(&self, diagnostic: Diagnostic) {
+        lock(&self.endless).get_or_insert(diagnostic);
     }
 
     fn mistaken(&self, diagnostic: Diagnostic) {

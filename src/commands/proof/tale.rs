@@ -32,7 +32,7 @@ use crate::{
     world::{
         World,
         shape::Shape,
-        watch::{Breach, Watch},
+        watch::{Breach, Rules, Watch},
     },
 };
 
@@ -53,6 +53,8 @@ pub struct Limits {
     pub steps: u64,
     /// What there is when all is done, where that is known.
     pub new: Option<Shape>,
+    /// The rules that the script is held to from its beginning, where it is known what it says of them, wherever it does.
+    pub rules: Option<Rules>,
 }
 
 /// How a tale ended.
@@ -83,6 +85,8 @@ pub struct Told {
     pub took: Period,
     /// Whether the script has invariants of its own.
     pub is_asked: bool,
+    /// The rules at its end.
+    pub rules: Rules,
     /// Whether the run was ended because it went on and on.
     pub is_endless: bool,
     /// The fleet at the end.
@@ -149,6 +153,9 @@ pub fn before(subject: &Subject, limits: &Limits) -> Result<World, Box<Diagnosti
     let story = Story::default();
     let mut tale = Tale::new(subject, &empty, &story, limits, Noted::default(), BEFORE, &[]);
     let ended = tale.process(How::Run);
+    if let Some(endless) = tale.test.endless() {
+        return Err(Box::new(endless));
+    }
     let given = tale.test.what_was_given();
     match (given, ended) {
         (Some(Ok(())), _) | (None, Life::Ended(Exit::Done, _)) => {}
@@ -206,7 +213,8 @@ struct Standing {
 impl<'a> Tale<'a> {
     fn new(subject: &'a Subject, start: &World, story: &Story, limits: &Limits, noted: Noted, name: &str, deaths: &[Planned]) -> Self {
         let model = Model::new(start.clone(), subject.desk.clone());
-        let fleet = Faults::new(model, story, Watch::new(subject.rules.clone(), start), limits.calls, noted);
+        let rules = limits.rules.as_ref().unwrap_or(&subject.rules).clone();
+        let fleet = Faults::new(model, story, Watch::new(rules, start), limits.calls, noted);
         Self::with(subject, fleet.keeping(deaths.iter().cloned()), story, limits, name)
     }
 
@@ -312,6 +320,7 @@ impl<'a> Tale<'a> {
             calls: self.fleet.calls(),
             spent: self.spent,
             is_asked: self.test.is_asked(),
+            rules: self.fleet.rules(),
             is_endless: self.fleet.is_endless(),
             took: Period::milliseconds(world.clock().as_milliseconds() - start.clock().as_milliseconds()),
             world,

@@ -301,6 +301,13 @@ impl<S: Source> Faults<S> {
         }
     }
 
+    /// Has how the fleet is now among what is looked at, where somebody looks already.
+    pub fn look_now(&self, run: &RunId) {
+        let mut going = self.lock();
+        let now = going.looks.is_some().then(|| self.model.with(|world| world.look(run, going.began)));
+        going.looks.iter_mut().for_each(|looks| looks.extend(now.clone()));
+    }
+
     /// The faults that befell nothing, because no call came by that they were planned for.
     pub fn missed(&self) -> Vec<Planned> {
         let going = self.lock();

@@ -55,9 +55,13 @@ fn given(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trou
 
 fn invariant(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     let (name, holds) = (arguments.plain(0)?, arguments.function(1)?);
-    if caller.session.tested().is_some() {
+    if name.trim().is_empty() {
+        return Err(Failure::refused("an invariant has a name, by which it is told when it is broken").into());
+    }
+    if let Some(tested) = caller.session.tested() {
         let holds = detach(&Dynamic::from(holds)).cast();
-        lock(&caller.session.circumstances().invariants).push(Invariant::new(name, holds, caller.origin.clone()));
+        lock(&caller.session.circumstances().invariants).push(Invariant::new(name, holds, caller.context, caller.origin.clone()));
+        tested.look_now();
     }
     Ok(Dynamic::UNIT)
 }
@@ -92,7 +96,7 @@ pub(super) fn look(caller: &Caller<'_>) {
     if !all.is_empty() {
         let aside = aside(&caller.session);
         let asking = Asking { tested: tested.as_ref(), sources: &circumstances.sources, placeholders: &circumstances.placeholders };
-        asking.ask(&all, |holds, world| in_session(caller, &aside, holds, (world,)));
+        asking.ask(&all, caller.context.engine(), &aside);
     }
 }
 

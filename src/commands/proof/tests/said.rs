@@ -1,9 +1,12 @@
 //! What a script says of its own tests.
 
+use std::sync::Arc;
+
 use super::{PRELUDE, SINGLE, on_one_host, proof, subject, told};
 use crate::{
-    commands::proof::{Bounds, Unprovable, prove},
+    commands::proof::{Bounds, Subject, Unprovable, prove},
     executor::faults::What,
+    script::Checked,
 };
 
 #[test]
@@ -97,4 +100,58 @@ fn a_script_chooses_its_rules() {
     }
     let canary = on_one_host().replace("[[old, 0], [next, 100]]", "[[old, 50], [next, 50]]);\n set_weights([[old, 0], [next, 100]]");
     assert_eq!(of("versions: 1", &canary).remove(0).breaches[0].rule, "versions");
+}
+
+/// Where a script says what must hold is no part of that.
+#[test]
+fn rules_count_for_the_whole_run_wherever_they_are_said() {
+    let of = |script: &str| prove(&subject(script), &Bounds { faults: 0, ..SINGLE }, &|_, _| {}).expect("it works").findings;
+    let canary = on_one_host().replace("[[old, 0], [next, 100]]", "[[old, 50], [next, 50]]);\n set_weights([[old, 0], [next, 100]]");
+    assert_eq!(of(&format!("{canary}\ninvariants(#{{ versions: 1 }});")).remove(0).breaches[0].rule, "versions");
+    let late = "invariant(\"fine\", |world| true);\ninvariant(\"never\", |world| false);";
+    assert_eq!(of(&format!("{}\n{late}", on_one_host())).remove(0).breaches[0].rule, "never");
+}
+
+#[test]
+fn more_than_serves_in_the_beginning_is_refused_as_the_least() {
+    let script = format!("invariants(#{{ min_capacity: 3 }});\n{}", on_one_host());
+    let unprovable = prove(&subject(&script), &SINGLE, &|_, _| {}).map(|_| ()).expect_err("two serve");
+    let Unprovable::NeverMet(what) = unprovable else { panic!("{unprovable:?}") };
+    assert_eq!(what, "web has 2 healthy containers with traffic in the beginning, and `min_capacity` wants 3");
+}
+
+#[test]
+fn an_invariant_that_is_none_is_told_as_that() {
+    for (wrong, what) in [
+        ("invariant(\"two\", || true);", "the invariant `two` cannot be asked: its closure takes one argument, the world: `|world| …`"),
+        ("invariant(\" \", |world| true);", "an invariant has a name, by which it is told when it is broken"),
+        ("invariant(\"endless\", |world| { loop {} });", "the invariant `endless` cannot be asked: it comes to no end"),
+    ] {
+        let unprovable = prove(&subject(&format!("{wrong}\n{}", on_one_host())), &SINGLE, &|_, _| {}).map(|_| ()).expect_err(wrong);
+        let Unprovable::Fails(diagnostic) = unprovable else { panic!("{wrong}: {unprovable:?}") };
+        assert!(diagnostic.message.starts_with(what) && diagnostic.line == Some(1 + PRELUDE.lines().count()), "{diagnostic:?}");
+    }
+}
+
+/// A strategy brings its own rules: what their closures call and have captured is their module's.
+#[test]
+fn a_module_has_invariants_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let module = r#"
+import "std/gates" as gates;
+fn serving(world, service) { world.services[service].serving }
+fn holds(least, service) {
+    invariant("the module's", |world| serving(world, service) >= least && gates::success_criteria().len() > 0);
+}
+"#;
+    std::fs::write(folder.path().join("rules.rhai"), module).expect("it is written");
+    let of = |least: usize| {
+        let script = format!("import \"rules\" as rules;\n{PRELUDE}rules::holds({least}, \"web\");\n{}", on_one_host());
+        let checked = Checked::new("deploy.rhai", folder.path(), &script);
+        let subject = Subject { script: Arc::new(checked), ..subject("") };
+        prove(&subject, &Bounds { faults: 1, runs: 20, ..SINGLE }, &|_, _| {}).expect("it works")
+    };
+    let holds = of(0);
+    assert!(holds.findings.is_empty(), "{}", told(&holds));
+    assert_eq!(of(3).findings[0].breaches[0].rule, "the module's");
 }
