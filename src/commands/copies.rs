@@ -48,7 +48,8 @@ impl Copies {
         let (length, _) = watch::channel(chain.text().len());
         let text = Arc::new(Mutex::new(chain.text().to_owned()));
         let begin = chain.text().len();
-        let mut copied = Copied { inner, copies: self, run, text, begin, length, hosts: BTreeMap::new(), writers: JoinSet::new() };
+        let mut copied =
+            Copied { inner, copies: self, run, text, begin, length, hosts: BTreeMap::new(), writers: JoinSet::new(), is_unheard: false };
         for entry in chain.entries() {
             copied.meet(entry);
         }
@@ -69,6 +70,8 @@ pub struct Copied<S> {
     hosts: BTreeMap<HostName, watch::Receiver<Option<usize>>>,
     /// What writes to them.
     writers: JoinSet<()>,
+    /// Whether a deletion has waited in vain for a host to note it.
+    is_unheard: bool,
 }
 
 impl<S> Copied<S> {
@@ -135,12 +138,14 @@ impl<S: Store> Store for Copied<S> {
     fn acknowledge(&mut self, entry: &Entry) -> io::Result<()> {
         let Entry::Intent(Intent { asked, .. }) = entry else { return Ok(()) };
         // A run whose lease was taken over reaches no host any more.
-        let lost = || self.copies.fleet.lost();
+        let fleet = self.copies.fleet.clone();
+        let lost = || fleet.lost();
         match Note::of(asked) {
             _ if self.hosts.is_empty() => return Ok(()),
             Note::Behind => return Ok(()),
             Note::Tried => {
-                let _ = lost().is_some() || self.wait_for_one(TRIED);
+                // Where no host takes a note, not every deletion waits for that.
+                self.is_unheard = self.is_unheard || lost().is_none() && !self.wait_for_one(TRIED);
                 return Ok(());
             }
             Note::Needed if lost().is_none() && self.wait_for_one(ACKNOWLEDGEMENT) => return Ok(()),

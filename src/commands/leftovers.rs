@@ -59,8 +59,8 @@ fn deleted(records: &[Recorded]) -> impl Iterator<Item = &Recorded> {
 fn half_pruned<'a>(records: &'a [Recorded], doubts: &'a [Intent]) -> impl Iterator<Item = (&'a Key, &'a Op, &'a Origin)> {
     let open = doubts.iter().map(|Intent { asked, .. }| (&asked.key, &*asked.op, &asked.origin));
     let is_half_done = |record: &&Recorded| record.result.as_ref().is_err_and(|failure| failure.half_done);
-    let is_open = |record: &&Recorded| doubts.iter().any(|intent| intent.asked.key == record.key);
-    let failed = records.iter().filter(is_half_done).filter(move |record| !is_open(record));
+    let is_open = move |record: &&Recorded| doubts.iter().any(|intent| intent.asked.key == record.key);
+    let failed = since_commit(records, "").into_iter().filter(is_half_done).filter(move |record| !is_open(record));
     open.chain(failed.map(|record| (&record.key, &*record.op, &record.origin))).filter(|(_, op, _)| matches!(op, Op::Prune(_)))
 }
 

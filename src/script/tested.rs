@@ -65,7 +65,10 @@ pub(super) struct Invariant {
 
 impl Invariant {
     pub(super) fn new(name: String, holds: FnPtr, said: &NativeCallContext<'_>, origin: Origin) -> Self {
-        Self { name, holds, said: said.store_data(), origin, is_broken: Arc::default() }
+        let mut said = said.store_data();
+        // The session has the invariant: one that had its session would keep both for ever.
+        said.global.tag = Dynamic::UNIT;
+        Self { name, holds, said, origin, is_broken: Arc::default() }
     }
 
     /// Asks it about a world, in this session.
@@ -80,11 +83,10 @@ impl Invariant {
         let wrong = |what: &str| Diagnostic::of_failure(&Failure::refused(what).from(&self.origin), asking.sources);
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) if matches!(error.unwrap_inner(), EvalAltResult::ErrorFunctionNotFound(name, _) if name.starts_with(self.holds.fn_name())) =>
-            {
+            Err(error) if is_missing(&error, self.holds.fn_name()) => {
                 return Err(wrong("its closure takes one argument, the world: `|world| …`"));
             }
-            Err(error) if matches!(error.unwrap_inner(), EvalAltResult::ErrorTerminated(..)) => {
+            Err(error) if is_end(&error) => {
                 let endless = wrong("it comes to no end");
                 asking.tested.endless(self.mistaken(endless.clone()));
                 return Err(endless);
@@ -103,6 +105,16 @@ impl Invariant {
         let message = format!("the invariant `{}` cannot be asked: {}", self.name, mistake.message);
         Diagnostic { message, ..mistake }
     }
+}
+
+/// Whether the code was ended from outside.
+fn is_end(error: &EvalAltResult) -> bool {
+    matches!(error.unwrap_inner(), EvalAltResult::ErrorTerminated(..))
+}
+
+/// Whether there is no function of this name that takes what it was given.
+fn is_missing(error: &EvalAltResult, function: &str) -> bool {
+    matches!(error.unwrap_inner(), EvalAltResult::ErrorFunctionNotFound(name, _) if name.split(" (").next() == Some(function))
 }
 
 /// A script's own invariants, to be asked when it has ended.
@@ -135,7 +147,9 @@ impl Asking<'_> {
         for world in self.tested.looks() {
             let world = json::dynamic(world);
             for invariant in all {
-                let what = invariant.breach(invariant.ask(engine, session, world.clone()), self).unwrap_or_else(|mistake| {
+                let answer = invariant.ask(engine, session, world.clone());
+                let was_ended = answer.as_ref().is_err_and(|error| is_end(error));
+                let what = invariant.breach(answer, self).unwrap_or_else(|mistake| {
                     let place = mistake.origin().map(|origin| format!(" ({origin})")).unwrap_or_default();
                     let what = format!("it cannot be asked: {}{place}", mistake.message);
                     self.tested.mistaken(invariant.mistaken(mistake));
@@ -144,6 +158,9 @@ impl Asking<'_> {
                 let was_broken = invariant.is_broken.swap(what.is_some(), Ordering::SeqCst);
                 if let Some(what) = what.filter(|_| !was_broken) {
                     self.tested.broken(Breach::new(&invariant.name, what));
+                }
+                if was_ended {
+                    return;
                 }
             }
         }

@@ -66,6 +66,8 @@ struct Row {
     words: String,
     /// Whether something goes wrong here.
     matters: bool,
+    /// Whether a rule is broken here.
+    breaks: bool,
 }
 
 /// The steps of a story by time, host and line of the script, from `start` on. What is tried again and again is told once, and of a
@@ -80,6 +82,7 @@ pub fn timeline(steps: &[Step], start: Period, whole: bool, style: Style) -> Str
             place: step.origin.as_ref().map(|origin| clean::line(&origin.to_string())).unwrap_or_default(),
             words: told(step, style),
             matters: !matches!(&step.what, What::Op(_, None) | What::Said(_, false)),
+            breaks: matches!(&step.what, What::Breach(_)),
         };
         let is_again = |known: &Row| (&known.host, &known.place, &known.words) == (&row.host, &row.place, &row.words);
         if !rows.last().is_some_and(is_again) {
@@ -96,7 +99,10 @@ pub fn timeline(steps: &[Step], start: Period, whole: bool, style: Style) -> Str
     };
     let mut shown: Vec<usize> = (0..rows.len()).filter(|index| is_told(*index)).collect();
     if !whole && shown.len() > LONG {
-        shown.drain(LONG - LAST..shown.len() - LAST);
+        let middle: Vec<usize> = shown.drain(LONG - LAST..shown.len() - LAST).collect();
+        // What the story is told for is not left out.
+        shown.extend(middle.into_iter().filter(|index| rows[*index].breaks).take(LAST));
+        shown.sort_unstable();
     }
     let width = |of: fn(&Row) -> &str| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0);
     let (at, host, place) = (width(|row| &row.at), width(|row| &row.host), width(|row| &row.place));
@@ -241,5 +247,8 @@ mod tests {
         assert_eq!(lines.len(), LONG + 1);
         assert!(lines[LONG - LAST].ends_with("…  4940 steps") && lines[LONG].contains("healthcheck 4999"), "{lines:#?}");
         assert_eq!(told(true).len(), 5000, "who asks for the whole of it has it");
+        let mut steps = steps.clone();
+        steps[2000] = step(2000, None, What::Breach(Breach::new("dropped", "it had traffic")));
+        assert!(timeline(&steps, Period::seconds(30), false, Style::PLAIN).contains("✗ dropped: it had traffic"));
     }
 }

@@ -250,11 +250,14 @@ impl Watch {
         &mut self.rules
     }
 
-    /// Why a script cannot be held to these rules: fewer containers serve in the beginning than are the least.
+    /// Why a script cannot be held to these rules: no service has as many containers in the beginning as are the least.
     pub fn never_met(&self) -> Option<String> {
         let least = self.rules.min_capacity?;
-        let few = |(_, count): &(&Service, &usize)| **count > 0 && **count < least.of(**count);
-        let (service, count) = self.capacity.iter().find(few)?;
+        let mut serving = self.capacity.iter().filter(|(_, count)| **count > 0);
+        let (service, count) = serving.clone().max_by_key(|(_, count)| **count)?;
+        if serving.any(|(_, count)| *count >= least.of(*count)) {
+            return None;
+        }
         let least = least.of(*count);
         Some(format!("{} has {count} healthy containers with traffic in the beginning, and `min_capacity` wants {least}", service.1))
     }

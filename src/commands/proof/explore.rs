@@ -234,9 +234,9 @@ pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits
     let start = before(subject, &first).map_err(Unprovable::Fails)?;
     let noted = Noted { sites: true, steps: false };
     let mut whole = tell(subject, &start, &Story::default(), &first, noted);
+    // Where a script says what must hold is no part of that.
+    first.rules = Some(whole.rules.clone());
     if whole.rules != subject.rules {
-        // Where a script says what must hold is no part of that.
-        first.rules = Some(whole.rules.clone());
         whole = tell(subject, &start, &Story::default(), &first, noted);
     }
     if let Some(what) = Watch::new(whole.rules.clone(), &start).never_met() {

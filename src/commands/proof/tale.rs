@@ -223,7 +223,7 @@ impl<'a> Tale<'a> {
         let narrator = listener(&fleet);
         let started = format!("2026-01-0{}T00:00:00Z", if name == BEFORE { 1 } else { 2 });
         let run = Arc::new(RunInfo { id: id(name), operator: OPERATOR.into(), started });
-        let test = Arc::new(Test::new(fleet.clone(), run.id.clone()));
+        let test = Arc::new(Test::new(fleet.clone(), run.id.clone(), limits.rules.is_some()));
         // What is written of a call is the same whatever befell the others, so that most stories of several faults read nothing new.
         let keys: BTreeSet<&str> = story.faults.iter().map(|planned| planned.site.key.as_str()).collect();
         let rereads = story.faults.len() < 2 || keys.len() < story.faults.len();

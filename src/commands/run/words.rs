@@ -56,7 +56,7 @@ pub(super) fn look(options: &cli::Run, script: &str) -> String {
 
 fn command(verb: &str, options: &cli::Run, script: &str) -> String {
     let arguments = options.arguments.iter().map(|(key, value)| format!("{key}={value}"));
-    let words = [script.to_string()].into_iter().chain(arguments);
+    let words = [path(script)].into_iter().chain(arguments);
     words.fold(format!("podlift {verb}"), |command, word| format!("{command} {}", quoted(&word)))
 }
 
@@ -68,6 +68,7 @@ pub(in crate::commands) fn quoted(word: &str) -> String {
             '\t' => r"\t".to_owned(),
             '\'' | '\\' => format!("\\{character}"),
             character if clean::line(&format!("x{character}x")) == format!("x{character}x") => character.to_string(),
+            character if character.is_ascii() => format!(r"\x{:02x}", u32::from(character)),
             character => format!(r"\U{:08x}", u32::from(character)),
         };
         return format!("$'{}'", word.chars().map(escaped).collect::<String>());
@@ -194,7 +195,7 @@ mod tests {
     fn the_next_command_is_one_that_can_be_pasted() {
         assert_eq!(quoted("version=v2"), "version=v2");
         assert_eq!(quoted("note=it's $HOME"), r"'note=it'\''s $HOME'");
-        assert_eq!(quoted("note=a  'b'\n\\c\u{1b}"), r"$'note=a  \'b\'\n\\c\U0000001b'");
+        assert_eq!(quoted("note=a  'b'\n\\c\u{1b}"), r"$'note=a  \'b\'\n\\c\x1b'");
         assert_eq!((path("-two.rhai").as_str(), path("a/-two.rhai").as_str()), ("./-two.rhai", "a/-two.rhai"));
     }
 

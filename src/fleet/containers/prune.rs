@@ -48,15 +48,21 @@ pub async fn prune(connection: &Connection, op: &Prune) -> Result<Pruned, Failur
             }
         }
     }
-    let used = Used::by(&all(connection, &docker).await?);
+    let images = images(connection, &docker, op, ids).await;
+    images.map_err(|failure| if deleted { failure.half_done() } else { failure })
+}
+
+/// Deletes those of the images that nothing on the host uses, and those of these ids that have no name any more.
+async fn images(connection: &Connection, docker: &Docker, op: &Prune, ids: BTreeSet<String>) -> Result<Pruned, Failure> {
+    let used = Used::by(&all(connection, docker).await?);
     let mut pruned = Pruned::default();
     for image in &op.images {
-        if used.delete(&docker, image).await? {
+        if used.delete(docker, image).await? {
             pruned.images.push(image.reference.clone());
         }
     }
     for id in ids {
-        used.delete_nameless(&docker, &id).await?;
+        used.delete_nameless(docker, &id).await?;
     }
     Ok(pruned)
 }

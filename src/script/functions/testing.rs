@@ -9,7 +9,7 @@ use super::{
     flow::{failure_of, in_session},
 };
 use crate::{
-    executor::{Call, Executor, Key, Outcome},
+    executor::{Call, Executor, Key, Outcome, Urgency},
     failure::{Failure, FailureKind},
     script::{
         parallel::detach,
@@ -92,6 +92,10 @@ fn invariants(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic,
 pub(super) fn look(caller: &Caller<'_>) {
     let Some(tested) = caller.session.tested() else { return };
     let circumstances = caller.session.circumstances();
+    // A run that is told to end has no more steps to ask in: what there was is asked about when it has ended.
+    if circumstances.cancellation.urgency() > Urgency::None {
+        return;
+    }
     let all = lock(&circumstances.invariants).clone();
     if !all.is_empty() {
         let aside = aside(&caller.session);

@@ -155,3 +155,18 @@ fn holds(least, service) {
     assert!(holds.findings.is_empty(), "{}", told(&holds));
     assert_eq!(of(3).findings[0].breaches[0].rule, "the module's");
 }
+
+#[test]
+fn a_story_with_invariants_leaves_nothing_behind() {
+    let subject = subject(&format!("invariant(\"fine\", |world| true);\n{}", on_one_host()));
+    prove(&subject, &Bounds { runs: 20, ..SINGLE }, &|_, _| {}).expect("it works");
+    assert_eq!(Arc::strong_count(&subject.desk), 1, "each fleet of a story has it");
+}
+
+#[test]
+fn an_invariant_is_not_blamed_for_a_script_without_an_end() {
+    let script = "invariant(\"fine\", |world| true);\nlet next = start(web, img, fleet);\nloop { healthcheck(next); }";
+    let unprovable = prove(&subject(script), &SINGLE, &|_, _| {}).map(|_| ()).expect_err("it has no end");
+    let Unprovable::Fails(diagnostic) = unprovable else { panic!("{unprovable:?}") };
+    assert!(!diagnostic.message.contains("invariant"), "{diagnostic:?}");
+}
