@@ -118,6 +118,13 @@ fn more_than_serves_in_the_beginning_is_refused_as_the_least() {
     let unprovable = prove(&subject(&script), &SINGLE, &|_, _| {}).map(|_| ()).expect_err("two serve");
     let Unprovable::NeverMet(what) = unprovable else { panic!("{unprovable:?}") };
     assert_eq!(what, "web has 2 healthy containers with traffic in the beginning, and `min_capacity` wants 3");
+
+    // A small service beside one that is guarded so is no reason.
+    let admin = r#"let admin = service("admin", #{ image: "shop-web", port: 80, listen: 81, health: tcp() });"#;
+    let both = "rolling::deploy(web, img, [fleet[0]]); rolling::deploy(admin, img, [fleet[0]]);";
+    let script = format!("{admin} given(|| {{ {both} }}); invariants(#{{ min_capacity: 2 }}); {both}");
+    let proof = prove(&subject(&script), &Bounds { faults: 0, ..SINGLE }, &|_, _| {}).expect("web has two");
+    assert!(proof.findings.is_empty(), "{}", told(&proof));
 }
 
 #[test]
