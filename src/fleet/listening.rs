@@ -1,5 +1,4 @@
 //! What else listens on a host: a port that is taken is known before a container is started on it.
-#![expect(clippy::disallowed_types, reason = "fleet/ speaks to engines")]
 
 use std::{
     collections::BTreeSet,
@@ -7,16 +6,15 @@ use std::{
     time::Duration,
 };
 
-use bollard::{
-    Docker,
-    models::{ContainerSummary, PortSummaryTypeEnum},
-    query_parameters::ListContainersOptionsBuilder,
-};
+use bollard::models::ContainerSummary;
 
-use super::{Connection, Request, containers::labels, images::engine_failure};
+use super::{
+    Connection, Request,
+    containers::{self, labels},
+};
 use crate::{
     failure::{Failure, FailureKind},
-    model::{ProjectName, TakenPort},
+    model::{ContainerState, ProjectName, TakenPort},
 };
 
 /// The sockets of a host that listen (state 0A): they come first in each of the kernel's tables, which have a line of titles.
@@ -28,14 +26,10 @@ const LISTENING: &str = "for table in /proc/net/tcp /proc/net/tcp6; do sed -n -e
 /// # Errors
 /// Where the engine does not list its containers, and where the host is lost. Whatever else keeps podlift from reading the sockets,
 /// nothing but the start of a deploy would need them.
-pub async fn taken_ports(connection: &Connection, docker: &Docker, project: &ProjectName) -> Result<Vec<TakenPort>, Failure> {
-    let host = connection.host();
-    let options = ListContainersOptionsBuilder::default().build();
-    let running = docker
-        .list_containers(Some(options))
-        .await
-        .map_err(|error| engine_failure(&format!("the engine of {} did not list its containers", host.name), &error))?;
-    let sockets = if host.is_local() {
+pub async fn taken_ports(connection: &Connection, project: &ProjectName) -> Result<Vec<TakenPort>, Failure> {
+    let mut running = containers::all(connection).await?;
+    running.retain(|container| matches!(containers::state(container), ContainerState::Running | ContainerState::Restarting));
+    let sockets = if connection.host().is_local() {
         String::new()
     } else {
         match connection.run(Request::new(&["sh", "-c", LISTENING]).called("what listens").timeout(Duration::from_secs(10))).await {
@@ -49,7 +43,7 @@ pub async fn taken_ports(connection: &Connection, docker: &Docker, project: &Pro
 
 /// What has a port, of these containers and sockets.
 fn taken(running: &[ContainerSummary], sockets: &str, project: &ProjectName) -> Vec<TakenPort> {
-    let (own, others): (Vec<_>, Vec<_>) = running.iter().partition(|container| label(container, labels::PROJECT) == Some(project.as_str()));
+    let (own, others): (Vec<_>, Vec<_>) = running.iter().partition(|container| is_of(container, project));
     let mut taken: Vec<TakenPort> = others.into_iter().flat_map(ports).collect();
     // An engine that listens itself for what a container publishes says nothing new, nor does a container on the host's network.
     let known: BTreeSet<u16> = own.into_iter().flat_map(ports).chain(taken.iter().cloned()).map(|taken| taken.port).collect();
@@ -60,20 +54,15 @@ fn taken(running: &[ContainerSummary], sockets: &str, project: &ProjectName) -> 
     taken
 }
 
-fn label<'a>(container: &'a ContainerSummary, name: &str) -> Option<&'a str> {
-    container.labels.as_ref()?.get(name).map(String::as_str)
+fn is_of(container: &ContainerSummary, project: &ProjectName) -> bool {
+    container.labels.as_ref().and_then(|labels| labels.get(labels::PROJECT)).is_some_and(|name| name == project.as_str())
 }
 
-/// The ports that a container publishes, and that which podlift gave it: on the host's network it publishes none.
+/// The ports that a container has.
 fn ports(container: &ContainerSummary) -> impl Iterator<Item = TakenPort> {
     let name = container.names.iter().flatten().next().map(|name| name.trim_start_matches('/').to_owned());
-    let given = label(container, labels::PORT).and_then(|port| port.parse().ok()).map(|port| (String::new(), port));
-    let published = container.ports.iter().flatten().filter(|port| port.typ == Some(PortSummaryTypeEnum::TCP));
-    let published: Vec<(String, u16)> =
-        published.filter_map(|port| Some((port.ip.clone().unwrap_or_default(), port.public_port?))).collect();
-    let given = given.filter(|_| published.is_empty());
-    let container = Some(name.unwrap_or_default());
-    published.into_iter().chain(given).map(move |(address, port)| TakenPort { address, port, container: container.clone() })
+    let name = Some(name.unwrap_or_default());
+    containers::ports::of(container).into_iter().map(move |(address, port)| TakenPort { address, port, container: name.clone() })
 }
 
 /// Reads one line of a table: `0: 0100007F:1F90 00000000:0000 0A …` is port 8080 of 127.0.0.1. Each four bytes of an address stand

@@ -18,7 +18,7 @@ pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<Ho
         lease::list(connection, project),
         nginx::survey(connection, project),
         connection.user(),
-        taken_ports(connection, &docker, project),
+        taken_ports(connection, project),
     )?;
     let containers = containers.into_iter().map(|container| (container.name.clone(), container)).collect();
     Ok(HostState {

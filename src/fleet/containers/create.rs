@@ -7,10 +7,11 @@ use bollard::{
     Docker,
     errors::Error,
     models::{ContainerCreateBody, ContainerInspectResponse, EndpointSettings, ImageInspect, NetworkCreateRequest, NetworkingConfig},
-    query_parameters::{CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder},
+    query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder},
 };
 
 use super::{
+    all,
     configuration::{Parts, configuration},
     labels, list, ports,
 };
@@ -54,7 +55,8 @@ pub async fn start(
         ensure_network(&docker, network).await?;
     }
     let there = list(connection, &op.project, Some(&op.service.name)).await?;
-    let mut ports_in_use = taken_ports(&docker).await?;
+    // Those of other projects and of stopped containers too.
+    let mut ports_in_use = all(connection).await?.iter().flat_map(ports::of).map(|(_, port)| port).collect();
     let deployed_at = moment(jiff::Timestamp::now());
     let mut made = Made { connection, docker: docker.clone(), containers: Vec::new() };
     for replica in 1..=op.replicas {
@@ -293,21 +295,6 @@ async fn ensure_network(docker: &Docker, name: &str) -> Result<(), Failure> {
         Ok(_) | Err(Error::DockerResponseServerError { status_code: 409, .. }) => Ok(()),
         Err(error) => Err(failed(error)),
     }
-}
-
-/// The ports of all containers on the host, of other projects and of stopped ones too.
-async fn taken_ports(docker: &Docker) -> Result<BTreeSet<u16>, Failure> {
-    let options = ListContainersOptionsBuilder::default().all(true).build();
-    let containers =
-        docker.list_containers(Some(options)).await.map_err(|error| engine_failure("the engine did not list its containers", &error))?;
-    let of = |labels: Option<HashMap<String, String>>| labels.and_then(|labels| labels.get(labels::PORT)?.parse().ok());
-    Ok(containers
-        .into_iter()
-        .flat_map(|container| {
-            let published = container.ports.unwrap_or_default().into_iter().filter_map(|port| port.public_port);
-            published.chain(of(container.labels)).collect::<Vec<u16>>()
-        })
-        .collect())
 }
 
 /// What an engine is told about a container for one command, with a service's env, network and volumes; it publishes nothing.

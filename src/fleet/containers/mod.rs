@@ -5,7 +5,7 @@ mod create;
 mod dependency;
 mod enter;
 pub mod labels;
-mod ports;
+pub mod ports;
 mod prune;
 
 use std::{collections::HashMap, time::Duration};
@@ -45,15 +45,8 @@ const LOG_LIMIT: usize = 1 << 20;
 pub async fn list(connection: &Connection, project: &ProjectName, service: Option<&ServiceName>) -> Result<Vec<Container>, Failure> {
     let mut wanted = vec![format!("{}={project}", labels::PROJECT)];
     wanted.extend(service.map(|service| format!("{}={service}", labels::SERVICE)));
-    let filters = HashMap::from([("label".to_owned(), wanted)]);
-    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
     let host = &connection.host().name;
-    let listed = connection
-        .docker()
-        .await?
-        .list_containers(Some(options))
-        .await
-        .map_err(|error| engine_failure(&format!("the engine of {host} did not list its containers"), &error))?;
+    let listed = listed(connection, &HashMap::from([("label".to_owned(), wanted)])).await?;
     let mut containers: Vec<Container> = listed
         .iter()
         .filter_map(|summary| {
@@ -65,7 +58,20 @@ pub async fn list(connection: &Connection, project: &ProjectName, service: Optio
     Ok(containers)
 }
 
-fn state(summary: &ContainerSummary) -> ContainerState {
+/// Every container of a host, whoever made it, stopped ones too.
+pub async fn all(connection: &Connection) -> Result<Vec<ContainerSummary>, Failure> {
+    listed(connection, &HashMap::new()).await
+}
+
+/// Those that an engine finds by these filters, stopped ones too.
+async fn listed(connection: &Connection, filters: &HashMap<String, Vec<String>>) -> Result<Vec<ContainerSummary>, Failure> {
+    let options = ListContainersOptionsBuilder::default().all(true).filters(filters).build();
+    let failed = |error| engine_failure(&format!("the engine of {} did not list its containers", connection.host().name), &error);
+    connection.docker().await?.list_containers(Some(options)).await.map_err(failed)
+}
+
+/// What an engine says of a container that it lists.
+pub fn state(summary: &ContainerSummary) -> ContainerState {
     use ContainerSummaryStateEnum as State;
     match summary.state {
         Some(State::RUNNING | State::PAUSED | State::STOPPING) => ContainerState::Running,

@@ -7,10 +7,10 @@ use bollard::{
     Docker,
     errors::Error,
     models::ContainerSummary,
-    query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder},
+    query_parameters::{RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder},
 };
 
-use super::list;
+use super::{all, list};
 use crate::{
     failure::Failure,
     fleet::{
@@ -29,7 +29,7 @@ pub async fn prune(connection: &Connection, op: &Prune) -> Result<Pruned, Failur
     if let Some(running) = old.iter().find(|container| container.is_running()) {
         return Err(Failure::refused(format!("{} on {} runs again", running.name, op.host.name)));
     }
-    let before = all(connection, &docker).await?;
+    let before = all(connection).await?;
     let is_old = |summary: &&ContainerSummary| {
         let names = summary.names.iter().flatten();
         names.map(|name| name.trim_start_matches('/')).any(|name| old.iter().any(|container| container.name.as_str() == name))
@@ -54,7 +54,7 @@ pub async fn prune(connection: &Connection, op: &Prune) -> Result<Pruned, Failur
 
 /// Deletes those of the images that nothing on the host uses, and those of these ids that have no name any more.
 async fn images(connection: &Connection, docker: &Docker, op: &Prune, ids: BTreeSet<String>) -> Result<Pruned, Failure> {
-    let used = Used::by(&all(connection, docker).await?);
+    let used = Used::by(&all(connection).await?);
     let mut pruned = Pruned::default();
     for image in &op.images {
         if used.delete(docker, image).await? {
@@ -65,13 +65,6 @@ async fn images(connection: &Connection, docker: &Docker, op: &Prune, ids: BTree
         used.delete_nameless(docker, &id).await?;
     }
     Ok(pruned)
-}
-
-/// Every container of a host, whoever made it, stopped ones too.
-async fn all(connection: &Connection, docker: &Docker) -> Result<Vec<ContainerSummary>, Failure> {
-    let options = ListContainersOptionsBuilder::default().all(true).build();
-    let failed = |error| engine_failure(&format!("the engine of {} did not list its containers", connection.host().name), &error);
-    docker.list_containers(Some(options)).await.map_err(failed)
 }
 
 /// The images that a host's containers use.
