@@ -15,7 +15,8 @@ use crate::executor::faults::Story;
 /// dropped, that no unhealthy container got traffic, and that the fleet is all new, all old, or said to be mixed and can be taken
 /// back. Nothing is touched, and time is modelled: hours cost nothing.
 ///
-/// The exit code is 0 where everything held, 2 where it did not, and the shortest story of each kind is told.
+/// The exit code is 0 where everything held, 2 where it did not, and the shortest story of each kind is told. Ctrl-C has it tell what
+/// it has found until then: the exit code is 7 where everything held in that.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:

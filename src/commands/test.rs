@@ -1,7 +1,13 @@
 //! `podlift test`
 
 use std::{
-    sync::Arc,
+    ops::ControlFlow,
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -12,6 +18,7 @@ use super::{
     complaint,
     environment::Environment,
     exit::Exit,
+    interrupt::Interrupt,
     outside::Outside,
     place::Place,
     proof::{Bounds, Desk, Finding, Proof, Subject, Unprovable, prove, retell},
@@ -19,7 +26,7 @@ use super::{
 };
 use crate::{
     cli,
-    executor::{Recorded, faults::Story, settle::PATIENCE},
+    executor::{Cancellation, Recorded, Urgency, faults::Story, settle::PATIENCE},
     failure::Failure,
     script::{SecretNames, diagnostics::Diagnostic, sources::Sources},
     terminal::{Conclusion, Printer, Style, clean, proof, words},
@@ -40,22 +47,35 @@ pub fn run(options: &cli::Test, printer: &Printer) -> Exit {
     };
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let bounds = Bounds { faults: options.faults, runs: options.runs, seed: options.seed, workers, calls: CALLS, steps: STEPS };
-    let answer = if let Some(story) = &options.story {
-        retell(&subject, story, &bounds).map(|finding| (None, vec![finding]))
-    } else {
-        let progress = proof::Progress::new(printer);
-        prove(&subject, &bounds, &|told, most| progress.told(told, most)).map(|mut proof| {
-            let findings = std::mem::take(&mut proof.findings);
-            (Some(proof), findings)
-        })
+    let answer = match &options.story {
+        Some(story) => Some(retell(&subject, story, &bounds).map(|finding| (None, vec![finding]))),
+        None => search(&subject, bounds, &outside, printer).map(|proof| {
+            proof.map(|mut proof| {
+                let findings = std::mem::take(&mut proof.findings);
+                (Some(proof), findings)
+            })
+        }),
     };
     outside.close();
     let (proof, findings) = match answer {
-        Ok(answer) => answer,
-        Err(unprovable) => return refuse(options, printer, vec![why(options, &subject, unprovable)], subject.script.sources()),
+        None => {
+            let _ = printer.live().clear();
+            if options.json {
+                printer.data(nothing_tried(Exit::Interrupted, &[]));
+            }
+            printer.tell("interrupted; nothing was found until then");
+            return Exit::Interrupted;
+        }
+        Some(Ok(answer)) => answer,
+        Some(Err(unprovable)) => return refuse(options, printer, vec![why(options, &subject, unprovable)], subject.script.sources()),
     };
     let holds = findings.iter().all(|finding| finding.breaches.is_empty());
-    let exit = if holds { Exit::Done } else { Exit::Bad };
+    let is_stopped = proof.as_ref().is_some_and(|proof| proof.is_stopped);
+    let exit = match (holds, is_stopped) {
+        (true, false) => Exit::Done,
+        (true, true) => Exit::Interrupted,
+        (false, _) => Exit::Bad,
+    };
     let took = Duration::from_millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
     if options.json {
         printer.data(as_json(options, proof.as_ref(), &findings, exit, took));
@@ -76,24 +96,69 @@ pub fn run(options: &cli::Test, printer: &Printer) -> Exit {
     let (end, next) = match &proof {
         None if holds => (format!("in this story everything holds ({})", exit_word(findings.first())), None),
         None => ("in this story a rule is broken".to_owned(), None),
+        Some(proof) if exit == Exit::Interrupted => {
+            (format!("interrupted, and {script} held until then in {}", extent(proof)), Some(ends(proof)))
+        }
         Some(proof) if holds => (format!("{script} holds in {}", extent(proof)), Some(ends(proof))),
         Some(proof) => {
             let end = format!("{script} does not hold: a rule is broken in {} of {}", proof.broken, extent(proof));
             (end, Some(broken(proof)))
         }
     };
-    printer.tell(Conclusion { good: holds, end, took, next }.render(printer.style()));
+    printer.tell(Conclusion { good: exit == Exit::Done, end, took, next }.render(printer.style()));
     exit
+}
+
+/// Tries everything, until that is done or somebody asks it to tell what was found: the first ctrl-C or SIGTERM does. `None` where one
+/// came before anything was found, or a second one: then nothing is to be told.
+fn search(subject: &Subject, bounds: Bounds, outside: &Outside, printer: &Printer) -> Option<Result<Proof, Unprovable>> {
+    let (cancellation, has_begun) = (Cancellation::default(), Arc::new(AtomicBool::new(false)));
+    let (tell, told) = mpsc::channel();
+    let heed = {
+        let (printer, has_begun, tell) = (printer.clone(), has_begun.clone(), tell.clone());
+        move |urgency| {
+            if urgency == Urgency::Now || !has_begun.load(Ordering::SeqCst) {
+                let _ = tell.send(None);
+            } else {
+                printer.tell("telling what was found so far; ctrl-C again ends it now");
+            }
+        }
+    };
+    // Where signals cannot be heard they end the process, as ever.
+    let _interrupt = Interrupt::listen_to_find(outside.runtime(), cancellation.clone(), heed);
+    let (subject, printer) = (subject.clone(), printer.clone());
+    // Nobody waits for what nobody wants to hear of any more.
+    thread::spawn(move || {
+        let progress = proof::Progress::new(&printer);
+        let search = || {
+            prove(&subject, &bounds, &|far| {
+                has_begun.store(true, Ordering::SeqCst);
+                progress.told(far.told, far.broken, far.most);
+                if cancellation.urgency() == Urgency::None { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+        };
+        let found = panic::catch_unwind(AssertUnwindSafe(search));
+        drop(progress);
+        let _ = tell.send(Some(found));
+    });
+    match told.recv() {
+        Ok(Some(found)) => Some(found.unwrap_or_else(|payload| panic::resume_unwind(payload))),
+        Ok(None) | Err(_) => None,
+    }
 }
 
 /// Tells why nothing could be tried.
 fn refuse(options: &cli::Test, printer: &Printer, diagnostics: Vec<Diagnostic>, sources: &Sources) -> Exit {
     let diagnostics: Vec<Diagnostic> = diagnostics.into_iter().map(complaint::harmless).collect();
     if options.json {
-        printer.data(json!({ "holds": false, "exit": Exit::Bad.code(), "diagnostics": diagnostics, "tried": null, "stories": [] }));
+        printer.data(nothing_tried(Exit::Bad, &diagnostics));
     }
     complaint::tell(printer, &diagnostics, sources);
     Exit::Bad
+}
+
+fn nothing_tried(exit: Exit, diagnostics: &[Diagnostic]) -> Value {
+    json!({ "holds": false, "exit": exit.code(), "diagnostics": diagnostics, "tried": null, "stories": [] })
 }
 
 /// Why nothing could be proven, in words.
@@ -101,12 +166,7 @@ fn why(options: &cli::Test, subject: &Subject, unprovable: Unprovable) -> Diagno
     match unprovable {
         Unprovable::Fails(diagnostic) => {
             let message = format!("the script fails where nothing goes wrong: {}", diagnostic.message);
-            let mut diagnostic = Diagnostic { message, ..*diagnostic };
-            if diagnostic.hints.is_empty() {
-                let what = "it is run with the arguments given here, first on an empty fleet, to make what the tests begin with (`given` says it otherwise)";
-                diagnostic.hints.push(what.into());
-            }
-            diagnostic
+            Diagnostic { message, ..*diagnostic }
         }
         Unprovable::NeverMet(message) => {
             let hint = "`given` says what the tests begin with; else it is what the script itself deploys";
@@ -248,7 +308,7 @@ fn as_json(options: &cli::Test, proof: Option<&Proof>, findings: &[Finding], exi
     };
     let extent = proof.map(|proof| {
         json!({
-            "stories": proof.stories, "missed": proof.missed, "broken": proof.broken, "by_rule": proof.by_rule, "idle": proof.idle, "by_faults": proof.by_faults, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
+            "stories": proof.stories, "stopped": proof.is_stopped, "missed": proof.missed, "broken": proof.broken, "by_rule": proof.by_rule, "idle": proof.idle, "by_faults": proof.by_faults, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
             "all_single": proof.all_single, "all_pairs": proof.all_pairs, "exits": proof.exits, "seed": options.seed,
         })
     });

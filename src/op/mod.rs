@@ -242,6 +242,18 @@ impl Op {
         matches!(self, Self::Remove(_) | Self::Prune(_))
     }
 
+    /// Whether a script could say with `assume` what it answers in a model, and does not.
+    pub const fn has_no_assume(&self) -> bool {
+        match self {
+            Self::Probe(op) => op.invocation.assume.is_none(),
+            Self::HttpGet(op) => op.assume.is_none() && op.assume_body.is_none(),
+            Self::Traffic(op) => op.assume.is_none(),
+            Self::Query(op) => op.assume.is_none(),
+            Self::Measure(op) => op.assume.is_none(),
+            _ => false,
+        }
+    }
+
     /// The database that it reads or changes.
     pub const fn database(&self) -> Option<&Database> {
         match self {

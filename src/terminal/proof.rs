@@ -30,14 +30,15 @@ impl<'a> Progress<'a> {
         Self { printer, began: Instant::now(), bar: Mutex::new(None) }
     }
 
-    /// So many stories of at most so many were told.
-    pub fn told(&self, stories: usize, most: usize) {
+    /// So many stories of at most so many were told, and in so many of them a rule was broken.
+    pub fn told(&self, stories: usize, broken: usize, most: usize) {
         if !self.printer.is_live() || self.began.elapsed() < QUIET {
             return;
         }
         let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = bar.get_or_insert_with(|| self.printer.live().add(ProgressBar::new_spinner()));
-        bar.set_message(format!("{stories} stories of at most {most}"));
+        let found = if broken == 0 { String::new() } else { format!(", a rule is broken in {broken}") };
+        bar.set_message(format!("{stories} stories of at most {most}{found}"));
         bar.tick();
     }
 }

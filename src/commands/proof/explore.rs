@@ -2,18 +2,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    ops::ControlFlow,
     panic,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
 };
 
 use super::{
     Subject,
+    findings::{Broken, Kind, by_rule, findings},
     random::Random,
-    tale::{Limits, Told, before, tell},
+    tale::{LATER, Limits, Told, before, tell, unsaid},
     together::{groups, tell_all},
 };
 use crate::{
@@ -50,8 +52,19 @@ pub struct Bounds {
     pub steps: u64,
 }
 
-/// Is told how far it is: stories that were tried, and how many there are.
-pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
+/// Is told how far it is after each story, and answers whether to go on.
+pub type Progress<'a> = &'a (dyn Fn(Far) -> ControlFlow<()> + Sync);
+
+/// How far a test is.
+#[derive(Clone, Copy, Debug)]
+pub struct Far {
+    /// How many stories were told.
+    pub told: usize,
+    /// In how many of them a rule was broken.
+    pub broken: usize,
+    /// The most that are told.
+    pub most: usize,
+}
 
 /// Why nothing could be proven.
 #[derive(Debug)]
@@ -73,6 +86,8 @@ pub struct Proof {
     pub stories: usize,
     /// How many others were told: a fault of theirs found no call, so that they say nothing.
     pub missed: usize,
+    /// Whether it was stopped before all were told.
+    pub is_stopped: bool,
     /// How many of them had one fault.
     pub single: usize,
     /// How many stories of so many faults came up.
@@ -118,9 +133,6 @@ pub struct Finding {
     pub there: Shape,
 }
 
-/// The most kinds of findings that are shrunk and told.
-const KINDS: usize = 5;
-
 /// Does something on a thread with the stack that scripts need.
 fn deep<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
@@ -144,6 +156,8 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
         bounds,
         progress,
         told: AtomicUsize::new(0),
+        found: AtomicUsize::new(0),
+        is_stopped: AtomicBool::new(false),
         met: Mutex::default(),
         is_asked: whole.is_asked,
         broken: Vec::new(),
@@ -159,12 +173,13 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
     let deeper = bounds.faults > 1 && singles.len() + 1 < bounds.runs;
     // The pairs are known only where the calls behind each single fault were noted.
     let sites = search.try_all(&singles, deeper);
+    let (single, all_single) = (search.told.load(Ordering::SeqCst), all_single && !search.is_stopped());
     let mut longer: Vec<(Story, Sites)> = singles.iter().cloned().zip(sites).collect();
-    let (mut all_pairs, mut left) =
-        (bounds.faults > 1 && (deeper || all_single && singles.is_empty()), bounds.runs.saturating_sub(singles.len() + 1));
+    let mut all_pairs = bounds.faults > 1 && (deeper || singles.is_empty()) && all_single;
+    let mut left = bounds.runs.saturating_sub(singles.len() + 1);
     for depth in 2..=bounds.faults {
         let candidates: usize = longer.iter().map(|(story, sites)| count(story, sites)).sum();
-        if candidates == 0 || left == 0 {
+        if candidates == 0 || left == 0 || search.is_stopped() {
             all_pairs &= depth > 2 || candidates == 0;
             break;
         }
@@ -176,15 +191,16 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
             picks(&mut random, &longer, left / (bounds.faults + 1 - depth))
         };
         let sites = search.try_all(&chosen, depth < bounds.faults);
+        all_pairs &= depth > 2 || !search.is_stopped();
         left = left.saturating_sub(chosen.len());
         longer = chosen.into_iter().zip(sites).collect();
     }
-    let (single, broken, exits) = (singles.len(), search.broken.len(), search.exits.clone());
-    let (missed, by_faults) = (search.missed, search.by_faults.clone());
+    let (broken, exits) = (search.broken.len(), search.exits.clone());
+    let (missed, by_faults, is_stopped) = (search.missed, search.by_faults.clone(), search.is_stopped());
     let stories = search.told.load(Ordering::SeqCst) + 1 - missed;
-    let (findings, by_rule) = (search.findings(), search.by_rule());
+    let (findings, by_rule) = (findings(subject, &start, &limits, &search.broken), by_rule(&search.broken));
     let (calls, took, idle) = (whole.calls, whole.took, whole.world.idle());
-    Ok(Proof { stories, missed, single, by_faults, all_single, all_pairs, calls, took, exits, findings, broken, by_rule, idle })
+    Ok(Proof { stories, missed, is_stopped, single, by_faults, all_single, all_pairs, calls, took, exits, findings, broken, by_rule, idle })
 }
 
 /// Tells one story again.
@@ -222,7 +238,7 @@ fn came_up(story: &Story, told: &Told) -> Result<(), Failure> {
     Ok(())
 }
 
-fn finding(story: Story, told: Told, start: &World) -> Finding {
+pub(super) fn finding(story: Story, told: Told, start: &World) -> Finding {
     let there = told.shape();
     let Told { breaches, exit, why, steps, records, .. } = told;
     Finding { start: start.clock(), story, breaches, exit, why, steps, records, there }
@@ -232,7 +248,7 @@ fn finding(story: Story, told: Told, start: &World) -> Finding {
 pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits, Told), Unprovable> {
     let mut first = Limits { calls: bounds.calls, steps: bounds.steps, new: None, rules: None };
     let start = before(subject, &first).map_err(Unprovable::Fails)?;
-    let noted = Noted { sites: true, steps: false };
+    let noted = Noted { sites: true, steps: true };
     let mut whole = tell(subject, &start, &Story::default(), &first, noted);
     // Where a script says what must hold is no part of that.
     first.rules = Some(whole.rules.clone());
@@ -246,11 +262,11 @@ pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits
         return Err(Unprovable::Fails(Box::new(mistake.clone())));
     }
     if whole.is_endless || whole.breaches.is_empty() && whole.exit != Some(Exit::Done) {
-        return Err(Unprovable::Fails(Box::new(
-            whole
-                .diagnostic
-                .unwrap_or_else(|| Diagnostic { message: whole.why.unwrap_or_else(|| "it failed".into()), ..Diagnostic::default() }),
-        )));
+        let why = || whole.why.unwrap_or_else(|| "it failed".into());
+        let mut diagnostic = whole.diagnostic.unwrap_or_else(|| Diagnostic { message: why(), ..Diagnostic::default() });
+        diagnostic.hints.extend(unsaid(&whole.records));
+        diagnostic.hints.push(LATER.into());
+        return Err(Unprovable::Fails(Box::new(diagnostic)));
     }
     if whole.breaches.is_empty() && whole.calls == 0 {
         return Err(Unprovable::Idle);
@@ -294,18 +310,18 @@ fn behind<'a>(story: &Story, sites: &'a [Arc<Met>]) -> &'a [Arc<Met>] {
 /// What is kept of each of a hundred thousand stories.
 struct End {
     exit: Option<Exit>,
-    /// The rules that were broken, each once.
-    broken: Vec<String>,
+    /// How rules were broken, each way once.
+    broken: Vec<Kind>,
     /// Whether it says nothing, because a fault of it found no call.
     was_missed: bool,
 }
 
 impl End {
     fn of(told: &Told) -> Self {
-        let mut broken: Vec<String> = Vec::new();
-        for Breach { rule, .. } in &told.breaches {
-            if !broken.contains(rule) {
-                broken.push(rule.clone());
+        let mut broken: Vec<Kind> = Vec::new();
+        for kind in told.breaches.iter().map(|breach| Kind::of(breach, &told.world)) {
+            if !broken.contains(&kind) {
+                broken.push(kind);
             }
         }
         Self { exit: told.exit, was_missed: !told.missed.is_empty() && broken.is_empty(), broken }
@@ -324,12 +340,15 @@ struct Search<'a> {
     bounds: &'a Bounds,
     progress: Progress<'a>,
     told: AtomicUsize,
+    /// In how many of them a rule was broken.
+    found: AtomicUsize,
+    is_stopped: AtomicBool,
     /// Every call that a story has met of which longer ones were to be made.
     met: Mutex<HashSet<Arc<Met>>>,
     /// Whether the script has invariants of its own: then every story is told from its beginning.
     is_asked: bool,
-    /// The stories in which rules were broken, and which.
-    broken: Vec<(Story, Vec<String>)>,
+    /// The stories in which rules were broken, and how.
+    broken: Vec<Broken>,
     missed: usize,
     exits: BTreeMap<&'static str, usize>,
     by_faults: BTreeMap<usize, usize>,
@@ -372,10 +391,14 @@ impl Search<'_> {
         let worker = || {
             while let Some(group) = groups.get(next.fetch_add(1, Ordering::SeqCst)) {
                 tell_all(self.subject, self.start, stories, group, self.limits, noted, |index, told| {
-                    (self.progress)(self.told.fetch_add(1, Ordering::SeqCst) + 1, self.bounds.runs);
                     let end = End::of(&told);
+                    let far = self.comes_to(&end);
                     results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some((end, self.shared(told.sites)));
+                    far
                 });
+                if self.is_stopped() {
+                    break;
+                }
             }
         };
         thread::scope(|scope| {
@@ -387,69 +410,29 @@ impl Search<'_> {
         });
         let told = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut sites = Vec::new();
-        for (story, (end, met)) in stories.iter().zip(told.into_iter().flatten()) {
-            self.note(story, &end);
-            sites.push(met);
+        for (story, told) in stories.iter().zip(told) {
+            // Once it was stopped, some are not told.
+            let met = told.map(|(end, met)| {
+                self.note(story, &end);
+                met
+            });
+            sites.push(met.unwrap_or_default());
         }
         sites
     }
 
-    /// In how many stories each rule was broken.
-    fn by_rule(&self) -> BTreeMap<String, usize> {
-        let mut count = BTreeMap::new();
-        for rule in self.broken.iter().flat_map(|(_, rules)| rules) {
-            *count.entry(rule.clone()).or_default() += 1;
-        }
-        count
+    /// One story more was told: whether to go on.
+    fn comes_to(&self, end: &End) -> ControlFlow<()> {
+        let told = self.told.fetch_add(1, Ordering::SeqCst) + 1;
+        let is_broken = usize::from(!end.broken.is_empty());
+        let broken = self.found.fetch_add(is_broken, Ordering::SeqCst) + is_broken;
+        let far = (self.progress)(Far { told, broken, most: self.bounds.runs });
+        self.is_stopped.fetch_or(far.is_break(), Ordering::SeqCst);
+        far
     }
 
-    /// The shortest story of each kind, the first of each rule before all others.
-    fn kinds(&self) -> Vec<(&Story, &str)> {
-        let mut broken: Vec<&(Story, Vec<String>)> = self.broken.iter().collect();
-        broken.sort_by_key(|(story, _)| story.faults.len());
-        let (mut rules, mut known) = (BTreeSet::new(), BTreeSet::new());
-        let (mut first, mut others) = (Vec::new(), Vec::new());
-        for (story, rule) in broken.into_iter().flat_map(|(story, rules)| rules.iter().map(move |rule| (story, rule.as_str()))) {
-            let faults = story.faults.iter().map(|planned| planned.fault.word()).collect::<Vec<_>>();
-            if !known.insert((rule, faults)) {
-                continue;
-            }
-            if rules.insert(rule) { first.push((story, rule)) } else { others.push((story, rule)) }
-        }
-        first.extend(others);
-        first
-    }
-
-    /// The stories of the first kinds, shrunk and told step by step. What broke the rule comes first.
-    fn findings(&self) -> Vec<Finding> {
-        let mut findings: Vec<Finding> = Vec::new();
-        for (story, rule) in self.kinds() {
-            if findings.len() == KINDS {
-                break;
-            }
-            let story = self.shrunk(story.clone(), rule);
-            if !findings.iter().any(|known| known.story == story) {
-                let mut told = tell(self.subject, self.start, &story, self.limits, Noted { steps: true, sites: false });
-                told.breaches.sort_by_key(|breach| breach.rule != rule);
-                findings.push(finding(story, told, self.start));
-            }
-        }
-        findings
-    }
-
-    /// The story without the faults that it does not take for this rule to be broken.
-    fn shrunk(&self, mut story: Story, rule: &str) -> Story {
-        let breaks = |story: &Story| {
-            let told = tell(self.subject, self.start, story, self.limits, Noted::default());
-            told.breaches.iter().any(|breach| breach.rule == rule)
-        };
-        let mut index = 0;
-        while index < story.faults.len() {
-            let shorter = story.without(index);
-            if breaks(&shorter) { story = shorter } else { index += 1 }
-        }
-        let undone = Story { then: Then::Undo, ..story.clone() };
-        if story.then == Then::Resume && breaks(&undone) { undone } else { story }
+    fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::SeqCst)
     }
 }
 

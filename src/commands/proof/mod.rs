@@ -2,11 +2,13 @@
 //!
 //! - [`tale`]: one run with what befalls it, and the runs that take it back or go on with it. It runs on the same stack as a real
 //!   one; what is modelled is below it.
-//! - [`given`]: what the script says of its tests. - [`judge`]: whether its end is what it says. - [`listen`]: what it tells besides its ops. - [`explore`]: all of them. - [`together`]: those that
-//!   begin alike. - [`desk`]: what scripts read of the operator's machine, the same each time.
+//! - [`given`]: what the script says of its tests. - [`judge`]: whether its end is what it says. - [`listen`]: what it tells besides
+//!   its ops. - [`desk`]: what scripts read of the operator's machine, the same each time.
+//! - [`explore`]: all of them. - [`together`]: those that begin alike. - [`findings`]: those that are told.
 
 mod desk;
 mod explore;
+mod findings;
 mod given;
 mod judge;
 mod listen;

@@ -147,6 +147,19 @@ impl Trunk {
     }
 }
 
+/// Which run it was that failed where nothing goes wrong.
+const GIVEN: &str = "this was in `given`, on an empty fleet: it makes what the tests begin with";
+const EARLIER: &str = "this was the first run, on an empty fleet, which makes what the tests begin with; `given` says it otherwise";
+/// The same of the run that is tested.
+pub const LATER: &str = "this was the run that is tested, on a fleet that has what the run before it, or `given`, has made";
+
+/// The last answer that was taken for granted because the script does not say it: what a script makes of it may fail.
+pub fn unsaid(records: &[Recorded]) -> Option<String> {
+    let last = records.iter().rev().find(|record| record.op.has_no_assume())?;
+    let assumed = last.result.as_ref().ok()?.assumed.as_ref()?;
+    Some(format!("what `{}` answers at {} is taken for granted ({assumed}); with `assume` the script says it", last.op.verb(), last.origin))
+}
+
 /// The fleet after the script was run on an empty one, nothing going wrong, with a version of what it builds that came before.
 pub fn before(subject: &Subject, limits: &Limits) -> Result<World, Box<Diagnostic>> {
     let empty = World::default();
@@ -156,12 +169,17 @@ pub fn before(subject: &Subject, limits: &Limits) -> Result<World, Box<Diagnosti
     if let Some(endless) = tale.test.endless() {
         return Err(Box::new(endless));
     }
-    let given = tale.test.what_was_given();
-    match (given, ended) {
-        (Some(Ok(())), _) | (None, Life::Ended(Exit::Done, _)) => {}
-        (Some(Err(failure)), _) => return Err(tale.diagnosed(failure.message)),
-        (None, Life::Ended(_, why) | Life::Refused(why)) => return Err(tale.diagnosed(why.unwrap_or_else(|| "it failed".into()))),
-        (None, Life::Died) => return Err(tale.diagnosed("it came to no end".into())),
+    let why = match (tale.test.what_was_given(), ended) {
+        (Some(Ok(())), _) | (None, Life::Ended(Exit::Done, _)) => None,
+        (Some(Err(failure)), _) => Some(failure.message),
+        (None, Life::Ended(_, why) | Life::Refused(why)) => Some(why.unwrap_or_else(|| "it failed".into())),
+        (None, Life::Died) => Some("it came to no end".into()),
+    };
+    if let Some(why) = why {
+        let mut diagnostic = tale.diagnosed(why);
+        diagnostic.hints.extend(tale.journal.iter().find_map(|journal| unsaid(&journal.records())));
+        diagnostic.hints.push(if tale.test.is_given() { GIVEN.into() } else { EARLIER.into() });
+        return Err(diagnostic);
     }
     let mut world = tale.fleet.world();
     world.free();

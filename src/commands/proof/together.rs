@@ -1,7 +1,7 @@
 //! Stories that are the same until their last fault: where that is the death of the operator's machine, what comes before it is told
 //! once for many of them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
     Subject,
@@ -28,7 +28,7 @@ pub fn groups(stories: &[Story]) -> Vec<Group> {
     together.into_values().flat_map(|group| group.chunks(MOST).map(<[usize]>::to_vec).collect::<Vec<_>>()).collect()
 }
 
-/// Tells the stories of a group; `note` is told what became of each.
+/// Tells the stories of a group; `note` is told what became of each, and answers whether to go on.
 pub fn tell_all(
     subject: &Subject,
     start: &World,
@@ -36,7 +36,7 @@ pub fn tell_all(
     group: &[usize],
     limits: &Limits,
     noted: Noted,
-    mut note: impl FnMut(usize, Told),
+    mut note: impl FnMut(usize, Told) -> ControlFlow<()>,
 ) {
     let ends = group.iter().filter_map(|index| stories[*index].faults.last());
     let deaths: Vec<Planned> = ends.filter(|planned| planned.fault.ends_the_process()).cloned().collect();
@@ -46,6 +46,8 @@ pub fn tell_all(
     for index in group {
         let story = &stories[*index];
         let told = trunk.as_ref().and_then(|trunk| trunk.tell(subject, start, story, limits, noted));
-        note(*index, told.unwrap_or_else(|| tell(subject, start, story, limits, noted)));
+        if note(*index, told.unwrap_or_else(|| tell(subject, start, story, limits, noted))).is_break() {
+            return;
+        }
     }
 }

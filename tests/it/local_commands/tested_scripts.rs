@@ -1,6 +1,6 @@
 //! `podlift test`: what a team's pipeline runs.
 
-use crate::podlift::Project;
+use crate::{podlift::Project, terminal::Terminal};
 
 const SCRIPT: &str = r#"
 project("shop");
@@ -47,6 +47,26 @@ fn a_script_with_a_mistake_is_told_with_the_command_that_tells_it_again() {
         "{}",
         told.stdout
     );
+}
+
+#[test]
+fn ctrl_c_ends_a_test_that_tells_what_it_has_found_until_then() {
+    let project = Project::new();
+    project.write("deploy.rhai", SCRIPT);
+    let test = ["test", "deploy.rhai", "--faults", "3", "--runs", "1000000"];
+    let mut terminal = Terminal::open(&project.command(&test));
+    terminal.sees(" stories of at most 1000000");
+    terminal.presses("\x03");
+    terminal.sees("telling what was found so far; ctrl-C again ends it now");
+    terminal.sees("interrupted, and deploy.rhai held until then in ");
+    assert_eq!(terminal.ends(), 7, "{}", terminal.text());
+    project.write("deploy.rhai", &SCRIPT.replace("healthcheck(next);", "try { healthcheck(next); } catch (problem) { return; }"));
+    let mut terminal = Terminal::open(&project.command(&test));
+    terminal.sees("a rule is broken in ");
+    terminal.presses("\x03");
+    terminal.sees("told again by: podlift test deploy.rhai --story ");
+    terminal.sees("deploy.rhai does not hold: a rule is broken in ");
+    assert_eq!(terminal.ends(), 2, "{}", terminal.text());
 }
 
 /// A pipeline reads one object, whatever is wrong.

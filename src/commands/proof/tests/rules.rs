@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BY_HAND, Bounds, SINGLE, broken, on_one_host, proof, subject, told};
+use super::{BY_HAND, Bounds, QUIETLY, SINGLE, broken, on_one_host, proof, subject, told};
 use crate::{
     commands::{
         exit::Exit,
@@ -67,13 +67,13 @@ fn a_contract_before_the_old_code_is_gone_is_found() {
         format!("{DATABASE}{CONTRACT}{}", on_one_host()),
         format!("{DATABASE}{}", on_one_host().replace("    drain(old);\n", &format!("{CONTRACT}    drain(old);\n"))),
     ] {
-        let proof = prove(&subject(&script), &Bounds { faults: 0, ..SINGLE }, &|_, _| {}).expect("it works");
+        let proof = prove(&subject(&script), &Bounds { faults: 0, ..SINGLE }, QUIETLY).expect("it works");
         let breach = &proof.findings[0].breaches[0];
         assert_eq!(breach.rule, "schema");
         assert!(breach.what.contains("runs before, and the schema is contracted under it: column users.email is gone"), "{breach:?}");
     }
     let last = format!("{DATABASE}{}commit();\n{CONTRACT}", on_one_host());
-    let proof = prove(&subject(&last), &Bounds { faults: 0, ..SINGLE }, &|_, _| {}).expect("it works");
+    let proof = prove(&subject(&last), &Bounds { faults: 0, ..SINGLE }, QUIETLY).expect("it works");
     assert!(proof.findings.is_empty(), "{}", told(&proof));
 }
 
@@ -161,7 +161,7 @@ fn a_scripts_own_invariants_are_asked_while_it_is_taken_back() {
 fn a_retry_without_an_end_is_found_and_no_hang() {
     for endless in ["fail(\"again\")", "hook(fleet[0], \"true\"); fail(\"again\")"] {
         let script = format!("try {{ retry(1_000_000_000, \"0s\", || {{ {endless} }}); }} catch (problem) {{ }}");
-        let outcome = prove(&subject(&script), &Bounds { calls: 2_000, ..SINGLE }, &|_, _| {});
+        let outcome = prove(&subject(&script), &Bounds { calls: 2_000, ..SINGLE }, QUIETLY);
         assert!(matches!(outcome, Err(Unprovable::Fails(_))), "{endless}: it comes to no end by itself");
     }
 }

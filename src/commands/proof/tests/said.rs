@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{PRELUDE, SINGLE, on_one_host, proof, subject, told};
+use super::{PRELUDE, QUIETLY, SINGLE, on_one_host, proof, subject, told};
 use crate::{
     commands::proof::{Bounds, Subject, Unprovable, prove},
     executor::faults::What,
@@ -31,7 +31,7 @@ ensure(releases(web, fleet).len() == 2, "and the first is there too");
 fn a_script_has_invariants_of_its_own() {
     let of_its_own = |holds: &str| {
         let script = format!("invariant(\"two serve\", |world| {holds});\n{}", on_one_host());
-        prove(&subject(&script), &Bounds { faults: 0, ..SINGLE }, &|_, _| {}).expect("it works")
+        prove(&subject(&script), &Bounds { faults: 0, ..SINGLE }, QUIETLY).expect("it works")
     };
     let holds = of_its_own("world.services.web.serving >= 2 && world.hosts[\"10.0.0.1\"].reachable");
     assert!(holds.findings.is_empty(), "{}", told(&holds));
@@ -49,7 +49,7 @@ fn an_invariant_that_cannot_be_asked_is_a_mistake_of_the_script() {
         ("running(web, fleet) != ()", "`find` failed on 2 of 2 hosts: 10.0.0.1: an invariant looks"),
     ] {
         let script = format!("invariant(\"two serve\", |world| {wrong});\n{}", on_one_host());
-        let unprovable = prove(&subject(&script), &SINGLE, &|_, _| {}).map(|_| ()).expect_err(wrong);
+        let unprovable = prove(&subject(&script), &SINGLE, QUIETLY).map(|_| ()).expect_err(wrong);
         let Unprovable::Fails(diagnostic) = unprovable else { panic!("{wrong}: {unprovable:?}") };
         let message = format!("the invariant `two serve` cannot be asked: {what}");
         assert!(diagnostic.message.starts_with(&message) && diagnostic.line == Some(1 + PRELUDE.lines().count()), "{diagnostic:?}");
@@ -70,7 +70,7 @@ fn an_invariant_that_cannot_be_asked_in_some_state_is_broken_there() {
 #[test]
 fn an_invariant_sees_the_seconds_of_the_story() {
     let script = format!("invariant(\"early\", |world| world.seconds < 9.0);\n{}", on_one_host());
-    let proof = prove(&subject(&script), &Bounds { faults: 0, ..SINGLE }, &|_, _| {}).expect("it works");
+    let proof = prove(&subject(&script), &Bounds { faults: 0, ..SINGLE }, QUIETLY).expect("it works");
     let finding = proof.findings.first().expect("it takes longer");
     let first = finding.steps.iter().find(|step| matches!(step.what, What::Breach(_))).expect("it is broken");
     assert!(first.at.as_milliseconds() - finding.start.as_milliseconds() >= 9_000, "{finding:?}");
@@ -87,7 +87,7 @@ fn what_makes_nothing_begins_with_an_empty_fleet() {
 #[test]
 fn a_script_chooses_its_rules() {
     let of = |rules: &str, script: &str| {
-        prove(&subject(&format!("invariants(#{{ {rules} }});\n{script}")), &Bounds { faults: 0, ..SINGLE }, &|_, _| {})
+        prove(&subject(&format!("invariants(#{{ {rules} }});\n{script}")), &Bounds { faults: 0, ..SINGLE }, QUIETLY)
             .expect("it works")
             .findings
     };
@@ -105,7 +105,7 @@ fn a_script_chooses_its_rules() {
 /// Where a script says what must hold is no part of that.
 #[test]
 fn rules_count_for_the_whole_run_wherever_they_are_said() {
-    let of = |script: &str| prove(&subject(script), &Bounds { faults: 0, ..SINGLE }, &|_, _| {}).expect("it works").findings;
+    let of = |script: &str| prove(&subject(script), &Bounds { faults: 0, ..SINGLE }, QUIETLY).expect("it works").findings;
     let canary = on_one_host().replace("[[old, 0], [next, 100]]", "[[old, 50], [next, 50]]);\n set_weights([[old, 0], [next, 100]]");
     assert_eq!(of(&format!("{canary}\ninvariants(#{{ versions: 1 }});")).remove(0).breaches[0].rule, "versions");
     let late = "invariant(\"fine\", |world| true);\ninvariant(\"never\", |world| false);";
@@ -115,7 +115,7 @@ fn rules_count_for_the_whole_run_wherever_they_are_said() {
 #[test]
 fn more_than_serves_in_the_beginning_is_refused_as_the_least() {
     let script = format!("invariants(#{{ min_capacity: 3 }});\n{}", on_one_host());
-    let unprovable = prove(&subject(&script), &SINGLE, &|_, _| {}).map(|_| ()).expect_err("two serve");
+    let unprovable = prove(&subject(&script), &SINGLE, QUIETLY).map(|_| ()).expect_err("two serve");
     let Unprovable::NeverMet(what) = unprovable else { panic!("{unprovable:?}") };
     assert_eq!(what, "web has 2 healthy containers with traffic in the beginning, and `min_capacity` wants 3");
 
@@ -123,7 +123,7 @@ fn more_than_serves_in_the_beginning_is_refused_as_the_least() {
     let admin = r#"let admin = service("admin", #{ image: "shop-web", port: 80, listen: 81, health: tcp() });"#;
     let both = "rolling::deploy(web, img, [fleet[0]]); rolling::deploy(admin, img, [fleet[0]]);";
     let script = format!("{admin} given(|| {{ {both} }}); invariants(#{{ min_capacity: 2 }}); {both}");
-    let proof = prove(&subject(&script), &Bounds { faults: 0, ..SINGLE }, &|_, _| {}).expect("web has two");
+    let proof = prove(&subject(&script), &Bounds { faults: 0, ..SINGLE }, QUIETLY).expect("web has two");
     assert!(proof.findings.is_empty(), "{}", told(&proof));
 }
 
@@ -134,7 +134,7 @@ fn an_invariant_that_is_none_is_told_as_that() {
         ("invariant(\" \", |world| true);", "an invariant has a name, by which it is told when it is broken"),
         ("invariant(\"endless\", |world| { loop {} });", "the invariant `endless` cannot be asked: it comes to no end"),
     ] {
-        let unprovable = prove(&subject(&format!("{wrong}\n{}", on_one_host())), &SINGLE, &|_, _| {}).map(|_| ()).expect_err(wrong);
+        let unprovable = prove(&subject(&format!("{wrong}\n{}", on_one_host())), &SINGLE, QUIETLY).map(|_| ()).expect_err(wrong);
         let Unprovable::Fails(diagnostic) = unprovable else { panic!("{wrong}: {unprovable:?}") };
         assert!(diagnostic.message.starts_with(what) && diagnostic.line == Some(1 + PRELUDE.lines().count()), "{diagnostic:?}");
     }
@@ -156,7 +156,7 @@ fn holds(least, service) {
         let script = format!("import \"rules\" as rules;\n{PRELUDE}rules::holds({least}, \"web\");\n{}", on_one_host());
         let checked = Checked::new("deploy.rhai", folder.path(), &script);
         let subject = Subject { script: Arc::new(checked), ..subject("") };
-        prove(&subject, &Bounds { faults: 1, runs: 20, ..SINGLE }, &|_, _| {}).expect("it works")
+        prove(&subject, &Bounds { faults: 1, runs: 20, ..SINGLE }, QUIETLY).expect("it works")
     };
     let holds = of(0);
     assert!(holds.findings.is_empty(), "{}", told(&holds));
@@ -166,14 +166,14 @@ fn holds(least, service) {
 #[test]
 fn a_story_with_invariants_leaves_nothing_behind() {
     let subject = subject(&format!("invariant(\"fine\", |world| true);\n{}", on_one_host()));
-    prove(&subject, &Bounds { runs: 20, ..SINGLE }, &|_, _| {}).expect("it works");
+    prove(&subject, &Bounds { runs: 20, ..SINGLE }, QUIETLY).expect("it works");
     assert_eq!(Arc::strong_count(&subject.desk), 1, "each fleet of a story has it");
 }
 
 #[test]
 fn an_invariant_is_not_blamed_for_a_script_without_an_end() {
     let script = "invariant(\"fine\", |world| true);\nlet next = start(web, img, fleet);\nloop { healthcheck(next); }";
-    let unprovable = prove(&subject(script), &SINGLE, &|_, _| {}).map(|_| ()).expect_err("it has no end");
+    let unprovable = prove(&subject(script), &SINGLE, QUIETLY).map(|_| ()).expect_err("it has no end");
     let Unprovable::Fails(diagnostic) = unprovable else { panic!("{unprovable:?}") };
     assert!(!diagnostic.message.contains("invariant"), "{diagnostic:?}");
 }

@@ -1,7 +1,7 @@
 //! The strategies of the standard library, while something goes wrong: a choice of the faults at all of their calls, so that it
 //! takes seconds. `benches/stories` tries all.
 
-use super::{Bounds, SINGLE, subject, told};
+use super::{Bounds, QUIETLY, SINGLE, subject, told};
 use crate::commands::{
     exit::Exit,
     proof::{prove, retell},
@@ -12,7 +12,7 @@ const CHOICE: Bounds = Bounds { runs: 60, seed: 6, ..SINGLE };
 
 #[track_caller]
 fn holds(call: &str) {
-    let proof = prove(&subject(call), &CHOICE, &|_, _| {}).expect("it works where nothing goes wrong");
+    let proof = prove(&subject(call), &CHOICE, QUIETLY).expect("it works where nothing goes wrong");
     assert!(proof.findings.is_empty(), "{call}: {}", told(&proof));
     assert!(proof.stories > 50, "{call}: {} stories", proof.stories);
 }
