@@ -17,20 +17,30 @@ pub struct Interrupt(JoinHandle<()>);
 impl Interrupt {
     /// The first ctrl-C asks `cancellation` to finish the op in flight; a second one, SIGTERM or a closed terminal to stop now.
     pub fn listen(runtime: &Handle, cancellation: Cancellation, printer: Printer) -> std::io::Result<Self> {
-        Self::heed(runtime, cancellation, Urgency::Now, move |urgency| printer.tell(words(urgency)))
+        Self::heed(runtime, cancellation, printer, Urgency::Now)
     }
 
     /// The same for what is undone when it was interrupted: a first SIGTERM is as a first ctrl-C, so that what is undone is known.
     pub fn listen_to_undo(runtime: &Handle, cancellation: Cancellation, printer: Printer) -> std::io::Result<Self> {
-        Self::heed(runtime, cancellation, Urgency::Finish, move |urgency| printer.tell(words(urgency)))
+        Self::heed(runtime, cancellation, printer, Urgency::Finish)
     }
 
-    /// For what changes nothing and can tell what it has found: `told` hears how urgent the signals are.
-    pub fn listen_to_find(runtime: &Handle, cancellation: Cancellation, told: impl Fn(Urgency) + Send + 'static) -> std::io::Result<Self> {
-        Self::heed(runtime, cancellation, Urgency::Finish, told)
+    /// For what changes nothing: `heed` is called at each ctrl-C and SIGTERM.
+    pub fn listen_to_look(runtime: &Handle, heed: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        let _runtime = runtime.enter();
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        Ok(Self(runtime.spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => heed(),
+                    _ = terminate.recv() => heed(),
+                }
+            }
+        })))
     }
 
-    fn heed(runtime: &Handle, cancellation: Cancellation, end: Urgency, told: impl Fn(Urgency) + Send + 'static) -> std::io::Result<Self> {
+    fn heed(runtime: &Handle, cancellation: Cancellation, printer: Printer, end: Urgency) -> std::io::Result<Self> {
         let _runtime = runtime.enter();
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -46,7 +56,10 @@ impl Interrupt {
                     continue;
                 }
                 cancellation.request(urgency);
-                told(urgency);
+                printer.tell(match urgency {
+                    Urgency::None | Urgency::Finish => "stopping after the op in flight; ctrl-C again stops now",
+                    Urgency::Now => "stopping now",
+                });
             }
         })))
     }
@@ -55,14 +68,6 @@ impl Interrupt {
 impl Drop for Interrupt {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-/// What becomes of a run.
-const fn words(urgency: Urgency) -> &'static str {
-    match urgency {
-        Urgency::None | Urgency::Finish => "stopping after the op in flight; ctrl-C again stops now",
-        Urgency::Now => "stopping now",
     }
 }
 

@@ -2,12 +2,7 @@
 
 use std::{
     ops::ControlFlow,
-    panic::{self, AssertUnwindSafe},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -26,7 +21,7 @@ use super::{
 };
 use crate::{
     cli,
-    executor::{Cancellation, Recorded, Urgency, faults::Story, settle::PATIENCE},
+    executor::{Recorded, faults::Story, settle::PATIENCE},
     failure::Failure,
     script::{SecretNames, diagnostics::Diagnostic, sources::Sources},
     terminal::{Conclusion, Printer, Style, clean, proof, words},
@@ -40,34 +35,43 @@ const STEPS: u64 = 20_000_000;
 
 /// Tries everything that can go wrong with a script, on a modelled fleet.
 pub fn run(options: &cli::Test, printer: &Printer) -> Exit {
-    let began = Instant::now();
     let (subject, outside) = match prepare(options, printer) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
+    let phases = Phases(Arc::new(Mutex::new(Phase::Begins)));
+    // Where signals cannot be heard they end the process, as ever.
+    let _interrupt = {
+        let (phases, printer, has_json) = (phases.clone(), printer.clone(), options.json);
+        Interrupt::listen_to_look(outside.runtime(), move || phases.heed(has_json, &printer))
+    };
+    let exit = examine(options, &subject, &phases, printer);
+    outside.close();
+    exit
+}
+
+/// Tries everything, or tells one story again.
+fn examine(options: &cli::Test, subject: &Subject, phases: &Phases, printer: &Printer) -> Exit {
+    let began = Instant::now();
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let bounds = Bounds { faults: options.faults, runs: options.runs, seed: options.seed, workers, calls: CALLS, steps: STEPS };
-    let answer = match &options.story {
-        Some(story) => Some(retell(&subject, story, &bounds).map(|finding| (None, vec![finding]))),
-        None => search(&subject, bounds, &outside, printer).map(|proof| {
-            proof.map(|mut proof| {
-                let findings = std::mem::take(&mut proof.findings);
-                (Some(proof), findings)
-            })
-        }),
+    let answer = if let Some(story) = &options.story {
+        retell(subject, story, &bounds).map(|finding| (None, vec![finding]))
+    } else {
+        let progress = proof::Progress::new(printer);
+        let proof = prove(subject, &bounds, &|far| {
+            progress.told(far.told, far.broken, far.most);
+            phases.goes_on()
+        });
+        proof.map(|mut proof| {
+            let findings = std::mem::take(&mut proof.findings);
+            (Some(proof), findings)
+        })
     };
-    outside.close();
+    phases.set(Phase::Tells);
     let (proof, findings) = match answer {
-        None => {
-            let _ = printer.live().clear();
-            if options.json {
-                printer.data(nothing_tried(Exit::Interrupted, &[]));
-            }
-            printer.tell("interrupted; nothing was found until then");
-            return Exit::Interrupted;
-        }
-        Some(Ok(answer)) => answer,
-        Some(Err(unprovable)) => return refuse(options, printer, vec![why(options, &subject, unprovable)], subject.script.sources()),
+        Ok(answer) => answer,
+        Err(unprovable) => return refuse(options, printer, vec![why(options, subject, unprovable)], subject.script.sources()),
     };
     let holds = findings.iter().all(|finding| finding.breaches.is_empty());
     let is_stopped = proof.as_ref().is_some_and(|proof| proof.is_stopped);
@@ -97,11 +101,12 @@ pub fn run(options: &cli::Test, printer: &Printer) -> Exit {
         None if holds => (format!("in this story everything holds ({})", exit_word(findings.first())), None),
         None => ("in this story a rule is broken".to_owned(), None),
         Some(proof) if exit == Exit::Interrupted => {
-            (format!("interrupted, and {script} held until then in {}", extent(proof)), Some(ends(proof)))
+            (format!("interrupted: {script} held until then in {}", extent(proof)), Some(ends(proof)))
         }
         Some(proof) if holds => (format!("{script} holds in {}", extent(proof)), Some(ends(proof))),
         Some(proof) => {
-            let end = format!("{script} does not hold: a rule is broken in {} of {}", proof.broken, extent(proof));
+            let interrupted = if is_stopped { "interrupted: " } else { "" };
+            let end = format!("{interrupted}{script} does not hold: a rule is broken in {} of {}", proof.broken, extent(proof));
             (end, Some(broken(proof)))
         }
     };
@@ -109,41 +114,56 @@ pub fn run(options: &cli::Test, printer: &Printer) -> Exit {
     exit
 }
 
-/// Tries everything, until that is done or somebody asks it to tell what was found: the first ctrl-C or SIGTERM does. `None` where one
-/// came before anything was found, or a second one: then nothing is to be told.
-fn search(subject: &Subject, bounds: Bounds, outside: &Outside, printer: &Printer) -> Option<Result<Proof, Unprovable>> {
-    let (cancellation, has_begun) = (Cancellation::default(), Arc::new(AtomicBool::new(false)));
-    let (tell, told) = mpsc::channel();
-    let heed = {
-        let (printer, has_begun, tell) = (printer.clone(), has_begun.clone(), tell.clone());
-        move |urgency| {
-            if urgency == Urgency::Now || !has_begun.load(Ordering::SeqCst) {
-                let _ = tell.send(None);
-            } else {
-                printer.tell("telling what was found so far; ctrl-C again ends it now");
-            }
+/// How far a test is, for what a signal makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No story was told.
+    Begins,
+    /// Stories are told.
+    Searches,
+    /// Somebody has asked for what was found.
+    Stops,
+    /// What was found is printed.
+    Tells,
+}
+
+/// Where it is.
+#[derive(Clone)]
+struct Phases(Arc<Mutex<Phase>>);
+
+impl Phases {
+    fn lock(&self) -> MutexGuard<'_, Phase> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, phase: Phase) -> Phase {
+        std::mem::replace(&mut *self.lock(), phase)
+    }
+
+    /// A story more was told: whether to go on.
+    fn goes_on(&self) -> ControlFlow<()> {
+        let mut phase = self.lock();
+        if *phase == Phase::Stops {
+            return ControlFlow::Break(());
         }
-    };
-    // Where signals cannot be heard they end the process, as ever.
-    let _interrupt = Interrupt::listen_to_find(outside.runtime(), cancellation.clone(), heed);
-    let (subject, printer) = (subject.clone(), printer.clone());
-    // Nobody waits for what nobody wants to hear of any more.
-    thread::spawn(move || {
-        let progress = proof::Progress::new(&printer);
-        let search = || {
-            prove(&subject, &bounds, &|far| {
-                has_begun.store(true, Ordering::SeqCst);
-                progress.told(far.told, far.broken, far.most);
-                if cancellation.urgency() == Urgency::None { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            })
-        };
-        let found = panic::catch_unwind(AssertUnwindSafe(search));
-        drop(progress);
-        let _ = tell.send(Some(found));
-    });
-    match told.recv() {
-        Ok(Some(found)) => Some(found.unwrap_or_else(|payload| panic::resume_unwind(payload))),
-        Ok(None) | Err(_) => None,
+        *phase = Phase::Searches;
+        ControlFlow::Continue(())
+    }
+
+    /// A first ctrl-C or SIGTERM has the test tell what it has found. Before anything was, behind that one and while it is printed it
+    /// ends the process, which has changed nothing.
+    fn heed(&self, has_json: bool, printer: &Printer) {
+        let phase = self.set(Phase::Stops);
+        if phase == Phase::Searches {
+            printer.tell("telling what was found so far; ctrl-C again ends it now");
+            return;
+        }
+        if phase == Phase::Begins && has_json {
+            printer.data(nothing_tried(Exit::Interrupted, &[]));
+        }
+        printer.tell_last(if phase == Phase::Begins { "interrupted before the first story was told" } else { "interrupted" });
+        #[expect(clippy::disallowed_methods, reason = "a test reaches no host: no connection is left")]
+        std::process::exit(Exit::Interrupted.code().into());
     }
 }
 
@@ -229,7 +249,8 @@ fn told(options: &cli::Test, finding: &Finding, printer: &Printer) -> String {
         if heads.is_empty() { style.good("✓ everything holds") } else { lines(heads.into_iter().map(|breach| head(breach, style))) };
     let why = finding.why.as_ref().map(|why| format!("\n  the run failed: {}", clean::line(why))).unwrap_or_default();
     let steps = proof::timeline(&finding.steps, finding.start, options.story.is_some(), style);
-    format!("{head}{why}\n{steps}\n  told again by: {}\n", style.code(command(options, &finding.story)))
+    let traffic = proof::traffic(&finding.traffic, &finding.capacity, style);
+    format!("{head}{why}\n{steps}\n{traffic}  told again by: {}\n", style.code(command(options, &finding.story)))
 }
 
 /// What broke a rule, and how what there is differs from what there should be.
@@ -303,6 +324,7 @@ fn as_json(options: &cli::Test, proof: Option<&Proof>, findings: &[Finding], exi
         json!({
             "story": finding.story.to_string(), "command": command(options, &finding.story), "breaches": finding.breaches,
             "exit": finding.exit, "why": finding.why, "steps": proof::steps(&finding.steps, finding.start),
+            "services": proof::traffic_json(&finding.traffic, &finding.capacity, finding.start),
             "records": finding.records.iter().map(record).collect::<Vec<_>>(), "there": finding.there,
         })
     };

@@ -75,6 +75,8 @@ pub struct Front {
 /// One line of an upstream: an endpoint and its weight against all others of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server<'a> {
+    /// The host of its container.
+    pub host: &'a HostName,
     /// The release that it belongs to.
     pub release: &'a ReleaseId,
     /// Where it is.
@@ -104,17 +106,17 @@ impl RouteTable {
         // denominator of all hosts it is a whole number.
         let parts: Vec<_> = self
             .shares
-            .values()
-            .flat_map(|shares| {
+            .iter()
+            .flat_map(|(host, shares)| {
                 let sum: u128 = shares.iter().filter(|share| !share.containers.is_empty()).map(|share| u128::from(share.weight)).sum();
                 shares.iter().filter(|share| share.weight > 0).flat_map(move |share| {
                     let denominator = sum * share.containers.len() as u128;
-                    share.containers.iter().map(move |endpoint| (share, endpoint, denominator))
+                    share.containers.iter().map(move |endpoint| (host, share, endpoint, denominator))
                 })
             })
             .collect();
-        let common = parts.iter().fold(1u128, |common, (_, _, denominator)| lcm(common, *denominator));
-        let weights: Vec<u128> = parts.iter().map(|(share, _, denominator)| u128::from(share.weight) * (common / denominator)).collect();
+        let common = parts.iter().fold(1u128, |common, (.., denominator)| lcm(common, *denominator));
+        let weights: Vec<u128> = parts.iter().map(|(_, share, _, denominator)| u128::from(share.weight) * (common / denominator)).collect();
         let divisor = weights.iter().copied().fold(0, gcd).max(1);
         // nginx keeps a weight in a signed machine word and adds all of them up; beyond that exactness has to give way.
         let largest = weights.iter().copied().max().unwrap_or(1) / divisor;
@@ -122,7 +124,8 @@ impl RouteTable {
         parts
             .into_iter()
             .zip(weights)
-            .map(|((share, endpoint, _), weight)| Server {
+            .map(|((host, share, endpoint, _), weight)| Server {
+                host,
                 release: &share.release,
                 endpoint,
                 weight: u64::try_from((weight / divisor / scale).max(1)).expect("it was scaled under a million"),

@@ -245,6 +245,7 @@ impl Op {
     /// Whether a script could say with `assume` what it answers in a model, and does not.
     pub const fn has_no_assume(&self) -> bool {
         match self {
+            Self::Hook(op) => op.invocation.assume.is_none(),
             Self::Probe(op) => op.invocation.assume.is_none(),
             Self::HttpGet(op) => op.assume.is_none() && op.assume_body.is_none(),
             Self::Traffic(op) => op.assume.is_none(),

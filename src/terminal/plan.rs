@@ -147,8 +147,8 @@ pub fn traffic(seen: &TrafficSeen, style: Style) -> String {
         }
         let answered: Vec<String> = seen.answered.iter().map(|(version, count)| format!("{count:.0} by {version}")).collect();
         let answered = if answered.is_empty() { "none".into() } else { answered.join(", ") };
-        let failed = format!("{:.0} failed", seen.failed);
-        let failed = if seen.failed > 0.0 { style.bad(failed) } else { style.good(failed) };
+        let failed = format!("{:.0} failed", seen.lost());
+        let failed = if seen.lost() > 0.0 { style.bad(failed) } else { style.good(failed) };
         let _ = writeln!(text, "  {service}: answered {answered}; {failed}");
     }
     text
@@ -270,7 +270,7 @@ Afterwards
 
     #[test]
     fn traffic_tells_who_answered() {
-        let seen = Seen { answered: BTreeMap::from([("v1".into(), 120.0), ("v2".into(), 80.4)]), failed: 0.0 };
+        let seen = Seen { answered: BTreeMap::from([("v1".into(), 120.0), ("v2".into(), 80.4)]), ..Seen::default() };
         let seen = BTreeMap::from([(crate::model::ServiceName::new("web").expect("valid"), seen)]);
         assert_eq!(
             traffic(&seen, Style::PLAIN),

@@ -85,6 +85,14 @@ impl Printer {
         let _ = self.0.live.suspend(|| write(&self.0.error, &text.to_string()));
     }
 
+    /// Tells something, behind which nothing that is live is shown any more: for whoever ends the process.
+    pub fn tell_last(&self, text: impl fmt::Display) {
+        // What cannot be cleared is not there.
+        let _ = self.0.live.clear();
+        self.0.live.set_draw_target(ProgressDrawTarget::hidden());
+        let _ = write(&self.0.error, &text.to_string());
+    }
+
     /// Asks a person and waits for a line; `None` where nobody is there to answer.
     pub fn ask(&self, question: &str) -> Option<String> {
         if !(io::IsTerminal::is_terminal(&io::stdin()) && self.is_live()) {

@@ -1,6 +1,7 @@
 //! How a test of a script went: its counter-stories, step by step, and how far it is meanwhile.
 
 use std::{
+    fmt::Write,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -11,7 +12,8 @@ use serde_json::{Value, json};
 use super::{Printer, Style, clean, words};
 use crate::{
     executor::faults::{Step, What},
-    model::Period,
+    model::{Period, ServiceName},
+    world::{Seen, TrafficSeen, losses::Capacity},
 };
 
 /// How long a test goes on before it says how far it is.
@@ -152,7 +154,47 @@ fn since(at: Period, start: Period) -> String {
     Period::milliseconds(at.as_milliseconds().saturating_sub(start.as_milliseconds())).to_string()
 }
 
-/// The same for programs.
+/// What became of each service's traffic, a line each, where any was lost or fewer containers served than in the beginning; each ends
+/// with a line break.
+pub fn traffic(traffic: &TrafficSeen, capacity: &Capacity, style: Style) -> String {
+    let mut lines = String::new();
+    for (service, seen) in traffic {
+        let over_time = capacity.get(service).map(Vec::as_slice).unwrap_or_default();
+        let first = over_time.first().map_or(0, |(_, count)| *count);
+        let least = over_time.iter().map(|(_, count)| *count).min().unwrap_or(0);
+        if seen.lost() == 0.0 && least == first {
+            continue;
+        }
+        let lost = |count: f64, word: &str| {
+            let told = format!("{:.0} {word}", count.ceil());
+            if count > 0.0 { style.warning(told) } else { told }
+        };
+        let (dropped, refused, misrouted) =
+            (lost(seen.dropped, "dropped"), lost(seen.refused, "refused"), lost(seen.misrouted, "misrouted"));
+        let answered: f64 = seen.answered.values().sum();
+        let serve = words::count(first, "container");
+        let _ = writeln!(
+            lines,
+            "  {service}: {answered:.0} requests answered, {dropped}, {refused}, {misrouted}; {serve} served, at the least {least}"
+        );
+    }
+    lines
+}
+
+/// The same for programs: of each service the requests, and how many containers served from when on.
+pub fn traffic_json(traffic: &TrafficSeen, capacity: &Capacity, start: Period) -> Value {
+    let since = |at: Period| at.as_milliseconds().saturating_sub(start.as_milliseconds());
+    let over_time = |service: &ServiceName| {
+        let known = capacity.get(service).map(Vec::as_slice).unwrap_or_default();
+        known.iter().map(|(at, count)| json!({ "milliseconds": since(*at), "containers": count })).collect::<Vec<_>>()
+    };
+    let one = |(service, seen): (&ServiceName, &Seen)| {
+        (service.to_string(), json!({ "requests": seen.rounded(), "capacity": over_time(service) }))
+    };
+    traffic.iter().map(one).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// A story's steps for programs.
 pub fn steps(steps: &[Step], start: Period) -> Value {
     let step = |step: &Step| {
         let milliseconds = step.at.as_milliseconds().saturating_sub(start.as_milliseconds());
@@ -182,6 +224,30 @@ mod tests {
             origin: Some(Origin { file: "deploy.rhai".into(), line: 14, column: 1 }),
             what,
         }
+    }
+
+    #[test]
+    fn traffic_is_told_where_some_is_lost_or_fewer_serve() {
+        let service = |name: &str| ServiceName::new(name).expect("valid");
+        let fine = Seen { answered: [("v1".to_owned(), 1200.0)].into(), ..Seen::default() };
+        let lost = Seen { dropped: 29.5, refused: 0.2, ..fine.clone() };
+        let seen: TrafficSeen = [(service("api"), fine.clone()), (service("web"), lost), (service("worker"), fine)].into();
+        let at = Period::seconds;
+        let capacity: Capacity = [
+            (service("api"), vec![(at(30), 2), (at(31), 4), (at(40), 2)]),
+            (service("web"), vec![(at(30), 2)]),
+            (service("worker"), vec![(at(30), 2), (at(31), 1), (at(40), 2)]),
+        ]
+        .into();
+        assert_eq!(
+            traffic(&seen, &capacity, Style::PLAIN),
+            "  web: 1200 requests answered, 30 dropped, 1 refused, 0 misrouted; 2 containers served, at the least 2\n  \
+             worker: 1200 requests answered, 0 dropped, 0 refused, 0 misrouted; 2 containers served, at the least 1\n"
+        );
+        let told = traffic_json(&seen, &capacity, at(30));
+        let requests = json!({ "answered": { "v1": 1200 }, "dropped": 30, "refused": 1, "misrouted": 0 });
+        assert_eq!(told["web"], json!({ "requests": requests, "capacity": [{ "milliseconds": 0, "containers": 2 }] }));
+        assert_eq!(told["worker"]["capacity"][2], json!({ "milliseconds": 10_000, "containers": 2 }));
     }
 
     #[test]

@@ -21,8 +21,10 @@ impl World {
 
     /// Takes a host's power away: what runs there has ended, and nobody reaches it.
     pub fn power_off(&mut self, host: &HostName) {
+        self.count(|name| name == host, self.clock);
         self.cut_off(host);
         if let Some(known) = self.host_mut(host) {
+            known.has_no_power = true;
             for container in known.state.containers.values_mut().filter(|container| container.is_running()) {
                 container.state = ContainerState::Restarting;
             }
@@ -57,10 +59,13 @@ impl World {
         leases.into_iter().find(|lease| lease.run != *run)
     }
 
-    /// Brings a host back that was cut off or had no power. What ran there runs again, by its restart policy; what was stopped stays so.
-    pub fn bring_back(&mut self, host: &HostName) {
+    /// Brings a host back that was cut off or had no power until then. What ran there runs again, by its restart policy; what was stopped
+    /// stays so.
+    pub fn bring_back(&mut self, host: &HostName, then: Period) {
+        self.count(|name| name == host, then);
         if let Some(known) = self.host_mut(host) {
             known.unreachable = None;
+            known.has_no_power = false;
             for container in known.state.containers.values_mut().filter(|container| container.state == ContainerState::Restarting) {
                 container.state = ContainerState::Running;
             }
@@ -69,13 +74,15 @@ impl World {
 
     /// Makes containers fail their health checks from now on.
     pub fn sicken(&mut self, host: &HostName, containers: &[ContainerName]) {
+        self.count(|name| name == host, self.clock);
         if let Some(known) = self.host_mut(host) {
             known.sick.extend(containers.iter().cloned());
         }
     }
 
-    /// Makes containers pass their health checks again.
-    pub fn cure(&mut self, host: &HostName, containers: &[ContainerName]) {
+    /// Makes containers pass their health checks again, from then on.
+    pub fn cure(&mut self, host: &HostName, containers: &[ContainerName], then: Period) {
+        self.count(|name| name == host, then);
         if let Some(known) = self.host_mut(host) {
             known.sick.retain(|sick| !containers.contains(sick));
         }
@@ -83,6 +90,7 @@ impl World {
 
     /// Makes every container of a host pass its health checks again.
     pub fn cure_all(&mut self, host: &HostName) {
+        self.count(|name| name == host, self.clock);
         if let Some(known) = self.host_mut(host) {
             known.sick.clear();
         }
@@ -90,6 +98,7 @@ impl World {
 
     /// Lets containers crash; their engine tries in vain to keep them up.
     pub fn crash(&mut self, host: &HostName, containers: &[ContainerName]) {
+        self.count(|name| name == host, self.clock);
         if let Some(known) = self.host_mut(host) {
             for (_, container) in known.state.containers.iter_mut().filter(|(name, _)| containers.contains(name)) {
                 container.state = ContainerState::Restarting;
@@ -99,7 +108,9 @@ impl World {
 
     /// Deletes the first container that this read is about, as somebody does by hand; returns what it was.
     pub fn delete(&mut self, op: &Op) -> Option<Container> {
-        let host = self.host_mut(&op.host()?.name)?;
+        let on = &op.host()?.name;
+        self.count(|name| name == on, self.clock);
+        let host = self.host_mut(on)?;
         let of_service = |container: &Container, find: &Find| container.service == find.service && container.project == find.project;
         let name = match op {
             Op::CheckNow(op) => op.containers.first()?.clone(),
@@ -116,8 +127,13 @@ impl World {
 }
 
 impl ModelledHost {
+    /// Whether a container runs.
+    pub(super) fn runs(&self, container: &ContainerName) -> bool {
+        self.state.containers.get(container).is_some_and(Container::is_running)
+    }
+
     /// Whether a container runs and is well.
     pub(super) fn is_healthy(&self, container: &ContainerName) -> bool {
-        !self.sick.contains(container) && self.state.containers.get(container).is_some_and(Container::is_running)
+        !self.sick.contains(container) && self.runs(container)
     }
 }

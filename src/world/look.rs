@@ -2,19 +2,21 @@
 
 use serde_json::{Map, Value, json};
 
-use super::World;
+use super::{Seen, World, losses::Losses};
 use crate::model::{Period, RunId};
 
 impl World {
-    /// Hosts, and services with their containers, as plain data, and the seconds since `began`. What `run` has made is new.
-    pub fn look(&self, run: &RunId, began: Period) -> Value {
+    /// Hosts, and services with their containers and requests, as plain data, and the seconds since `began`. What `run` has made is new.
+    pub fn look(&self, run: &RunId, began: Period, losses: &Losses) -> Value {
         let mut hosts = Map::new();
         let mut services: Map<String, Value> = Map::new();
         for (name, host) in &self.hosts {
             hosts.insert(name.to_string(), json!({ "reachable": host.unreachable.is_none() }));
             for container in host.state.containers.values() {
                 let weight = self.weight(name, container);
-                let service = services.entry(container.service.to_string()).or_insert_with(|| json!({ "containers": [], "serving": 0 }));
+                let service = services
+                    .entry(container.service.to_string())
+                    .or_insert_with(|| json!({ "containers": [], "serving": 0, "requests": Seen::default().rounded() }));
                 let is_healthy = host.is_healthy(&container.name);
                 if is_healthy && weight > 0 {
                     service["serving"] = (service["serving"].as_u64().unwrap_or_default() + 1).into();
@@ -25,6 +27,11 @@ impl World {
                         "state": container.state.word(), "healthy": is_healthy, "weight": weight,
                     }));
                 }
+            }
+        }
+        for (service, seen) in losses.traffic(self) {
+            if let Some(service) = services.get_mut(service.as_str()) {
+                service["requests"] = seen.rounded();
             }
         }
         let seconds = self.clock.duration().saturating_sub(began.duration()).as_secs_f64();

@@ -9,6 +9,7 @@ mod faults;
 mod images;
 mod leases;
 mod look;
+pub mod losses;
 mod proxies;
 pub mod shape;
 #[cfg(test)]
@@ -57,6 +58,8 @@ struct ModelledHost {
     state: HostState,
     projects: BTreeSet<ProjectName>,
     unreachable: Option<Failure>,
+    /// Whether it has lost its power: it cannot be reached, and serves nothing.
+    has_no_power: bool,
     /// Containers that fail their health checks.
     sick: BTreeSet<ContainerName>,
     /// Containers that are no longer what they really are.
@@ -191,7 +194,8 @@ impl World {
     /// Does to the model what the op does to a fleet; `token` marks what it makes.
     pub fn apply(&mut self, op: &Op, token: &Token, run: &RunInfo) -> Result<Outcome, Failure> {
         if op.class().changes() {
-            self.count(&op.hosts());
+            let hosts = op.hosts();
+            self.count(|name| hosts.iter().any(|host| host.name == *name), self.clock);
         }
         let outcome = self.apply_op(op, token, run)?;
         self.changed |= op.class().changes();

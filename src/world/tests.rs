@@ -454,7 +454,7 @@ fn the_load_sees_both_versions_and_no_failure() {
     let world = executor.into_inner().world();
     let traffic = world.traffic();
     let seen = &traffic[&ServiceName::new("web").expect("valid")];
-    assert!(seen.failed == 0.0 && seen.answered["v2"] > 400.0 && seen.answered["v1"] > 400.0, "{seen:?}");
+    assert!(seen.lost() == 0.0 && seen.answered["v2"] > 400.0 && seen.answered["v1"] > 400.0, "{seen:?}");
 }
 
 /// A host with one project's service on port 80, as that project and as others see it.
@@ -547,7 +547,7 @@ proptest! {
             }
         }
         let world = fleet.executor.into_inner().world();
-        let lost: f64 = world.traffic().values().map(|seen| seen.failed).sum();
+        let lost: f64 = world.traffic().values().map(Seen::lost).sum();
         prop_assert!(lost == 0.0, "{lost} requests were lost");
     }
 }

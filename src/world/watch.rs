@@ -10,14 +10,12 @@ use serde::Serialize;
 use super::{
     ModelledHost, World,
     shape::{Difference, told},
+    traffic::LONGEST_REQUEST,
 };
 use crate::{
     model::{Container, ContainerName, HostName, Lease, Period, ProjectName, ReleaseId, RunId, ServiceName},
     op::{Op, Outcome},
 };
-
-/// How long a request may take: so long after a container has lost its traffic it may still be at one.
-pub const LONGEST_REQUEST: Period = Period::seconds(10);
 
 /// What must hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

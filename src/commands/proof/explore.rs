@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     Subject,
-    findings::{Broken, Kind, by_rule, findings},
+    findings::{Broken, Kind, Names, by_rule, findings},
     random::Random,
     tale::{LATER, Limits, Told, before, tell, unsaid},
     together::{groups, tell_all},
@@ -29,7 +29,8 @@ use crate::{
     model::Period,
     script::diagnostics::Diagnostic,
     world::{
-        World,
+        TrafficSeen, World,
+        losses::Capacity,
         shape::Shape,
         watch::{Breach, Watch},
     },
@@ -127,6 +128,10 @@ pub struct Finding {
     pub steps: Vec<Step>,
     /// When it began.
     pub start: Period,
+    /// The traffic that a steady load would have seen.
+    pub traffic: TrafficSeen,
+    /// How many containers served over time.
+    pub capacity: Capacity,
     /// What the run's journal has of each call, in the script's order.
     pub records: Vec<Recorded>,
     /// What is there in the end.
@@ -153,11 +158,13 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
         subject,
         start: &start,
         limits: &limits,
+        names: Names::of(&whole.world),
         bounds,
         progress,
         told: AtomicUsize::new(0),
-        found: AtomicUsize::new(0),
-        is_stopped: AtomicBool::new(false),
+        broken_so_far: AtomicUsize::new(0),
+        is_to_stop: AtomicBool::new(false),
+        is_stopped: false,
         met: Mutex::default(),
         is_asked: whole.is_asked,
         broken: Vec::new(),
@@ -165,7 +172,7 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
         exits: BTreeMap::new(),
         by_faults: BTreeMap::new(),
     };
-    search.note(&Story::default(), &End::of(&whole));
+    search.note(&Story::default(), &End::of(&Story::default(), &whole, &search.names));
     let singles = stories(&Story::default(), &whole.sites);
     let all_single = singles.len() < bounds.runs && bounds.faults > 0;
     let mut random = Random::of(bounds.seed);
@@ -173,13 +180,14 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
     let deeper = bounds.faults > 1 && singles.len() + 1 < bounds.runs;
     // The pairs are known only where the calls behind each single fault were noted.
     let sites = search.try_all(&singles, deeper);
-    let (single, all_single) = (search.told.load(Ordering::SeqCst), all_single && !search.is_stopped());
+    let (single, all_single) = (search.told.load(Ordering::SeqCst), all_single && !search.is_stopped);
     let mut longer: Vec<(Story, Sites)> = singles.iter().cloned().zip(sites).collect();
     let mut all_pairs = bounds.faults > 1 && (deeper || singles.is_empty()) && all_single;
     let mut left = bounds.runs.saturating_sub(singles.len() + 1);
     for depth in 2..=bounds.faults {
         let candidates: usize = longer.iter().map(|(story, sites)| count(story, sites)).sum();
-        if candidates == 0 || left == 0 || search.is_stopped() {
+        search.is_stopped |= search.is_to_stop() && candidates > 0 && left > 0;
+        if candidates == 0 || left == 0 || search.is_stopped {
             all_pairs &= depth > 2 || candidates == 0;
             break;
         }
@@ -191,14 +199,14 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
             picks(&mut random, &longer, left / (bounds.faults + 1 - depth))
         };
         let sites = search.try_all(&chosen, depth < bounds.faults);
-        all_pairs &= depth > 2 || !search.is_stopped();
+        all_pairs &= depth > 2 || !search.is_stopped;
         left = left.saturating_sub(chosen.len());
         longer = chosen.into_iter().zip(sites).collect();
     }
     let (broken, exits) = (search.broken.len(), search.exits.clone());
-    let (missed, by_faults, is_stopped) = (search.missed, search.by_faults.clone(), search.is_stopped());
+    let (missed, by_faults, is_stopped) = (search.missed, search.by_faults.clone(), search.is_stopped);
     let stories = search.told.load(Ordering::SeqCst) + 1 - missed;
-    let (findings, by_rule) = (findings(subject, &start, &limits, &search.broken), by_rule(&search.broken));
+    let (findings, by_rule) = (findings(subject, &start, &limits, &search.names, &search.broken), by_rule(&search.broken));
     let (calls, took, idle) = (whole.calls, whole.took, whole.world.idle());
     Ok(Proof { stories, missed, is_stopped, single, by_faults, all_single, all_pairs, calls, took, exits, findings, broken, by_rule, idle })
 }
@@ -240,15 +248,15 @@ fn came_up(story: &Story, told: &Told) -> Result<(), Failure> {
 
 pub(super) fn finding(story: Story, told: Told, start: &World) -> Finding {
     let there = told.shape();
-    let Told { breaches, exit, why, steps, records, .. } = told;
-    Finding { start: start.clock(), story, breaches, exit, why, steps, records, there }
+    let Told { breaches, exit, why, steps, traffic: (traffic, capacity), records, .. } = told;
+    Finding { start: start.clock(), story, breaches, exit, why, steps, traffic, capacity, records, there }
 }
 
 /// The fleet that the run meets, what it is measured by, and the story in which nothing goes wrong.
 pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits, Told), Unprovable> {
     let mut first = Limits { calls: bounds.calls, steps: bounds.steps, new: None, rules: None };
     let start = before(subject, &first).map_err(Unprovable::Fails)?;
-    let noted = Noted { sites: true, steps: true };
+    let noted = Noted { sites: true, steps: false };
     let mut whole = tell(subject, &start, &Story::default(), &first, noted);
     // Where a script says what must hold is no part of that.
     first.rules = Some(whole.rules.clone());
@@ -264,7 +272,8 @@ pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits
     if whole.is_endless || whole.breaches.is_empty() && whole.exit != Some(Exit::Done) {
         let why = || whole.why.unwrap_or_else(|| "it failed".into());
         let mut diagnostic = whole.diagnostic.unwrap_or_else(|| Diagnostic { message: why(), ..Diagnostic::default() });
-        diagnostic.hints.extend(unsaid(&whole.records));
+        let again = tell(subject, &start, &Story::default(), &first, Noted { sites: false, steps: true });
+        diagnostic.hints.extend(unsaid(&again.records, &diagnostic));
         diagnostic.hints.push(LATER.into());
         return Err(Unprovable::Fails(Box::new(diagnostic)));
     }
@@ -317,9 +326,9 @@ struct End {
 }
 
 impl End {
-    fn of(told: &Told) -> Self {
+    fn of(story: &Story, told: &Told, names: &Names) -> Self {
         let mut broken: Vec<Kind> = Vec::new();
-        for kind in told.breaches.iter().map(|breach| Kind::of(breach, &told.world)) {
+        for kind in told.breaches.iter().map(|breach| Kind::of(breach, story, names)) {
             if !broken.contains(&kind) {
                 broken.push(kind);
             }
@@ -337,12 +346,15 @@ struct Search<'a> {
     subject: &'a Subject,
     start: &'a World,
     limits: &'a Limits,
+    names: Names,
     bounds: &'a Bounds,
     progress: Progress<'a>,
     told: AtomicUsize,
     /// In how many of them a rule was broken.
-    found: AtomicUsize,
-    is_stopped: AtomicBool,
+    broken_so_far: AtomicUsize,
+    /// Whether somebody has asked it to stop, and whether a story is not told because of that.
+    is_to_stop: AtomicBool,
+    is_stopped: bool,
     /// Every call that a story has met of which longer ones were to be made.
     met: Mutex<HashSet<Arc<Met>>>,
     /// Whether the script has invariants of its own: then every story is told from its beginning.
@@ -391,12 +403,12 @@ impl Search<'_> {
         let worker = || {
             while let Some(group) = groups.get(next.fetch_add(1, Ordering::SeqCst)) {
                 tell_all(self.subject, self.start, stories, group, self.limits, noted, |index, told| {
-                    let end = End::of(&told);
+                    let end = End::of(&stories[index], &told, &self.names);
                     let far = self.comes_to(&end);
                     results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some((end, self.shared(told.sites)));
                     far
                 });
-                if self.is_stopped() {
+                if self.is_to_stop() {
                     break;
                 }
             }
@@ -411,7 +423,7 @@ impl Search<'_> {
         let told = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut sites = Vec::new();
         for (story, told) in stories.iter().zip(told) {
-            // Once it was stopped, some are not told.
+            self.is_stopped |= told.is_none();
             let met = told.map(|(end, met)| {
                 self.note(story, &end);
                 met
@@ -425,14 +437,14 @@ impl Search<'_> {
     fn comes_to(&self, end: &End) -> ControlFlow<()> {
         let told = self.told.fetch_add(1, Ordering::SeqCst) + 1;
         let is_broken = usize::from(!end.broken.is_empty());
-        let broken = self.found.fetch_add(is_broken, Ordering::SeqCst) + is_broken;
+        let broken = self.broken_so_far.fetch_add(is_broken, Ordering::SeqCst) + is_broken;
         let far = (self.progress)(Far { told, broken, most: self.bounds.runs });
-        self.is_stopped.fetch_or(far.is_break(), Ordering::SeqCst);
+        self.is_to_stop.fetch_or(far.is_break(), Ordering::SeqCst);
         far
     }
 
-    fn is_stopped(&self) -> bool {
-        self.is_stopped.load(Ordering::SeqCst)
+    fn is_to_stop(&self) -> bool {
+        self.is_to_stop.load(Ordering::SeqCst)
     }
 }
 

@@ -19,26 +19,54 @@ use crate::{
 /// A story in which rules were broken, and how.
 pub type Broken = (Story, Vec<Kind>);
 
-/// How a rule was broken, on whichever host and with whichever container and version. A hundred thousand stories may have one.
+/// How a rule was broken, on whichever host and with however many containers. A hundred thousand stories may have one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Kind {
     rule: Arc<str>,
-    /// What is said of it but for names, as a hash.
+    /// What is said of it but for hosts and numbers; where that names nothing, as of a script's own rules, what the last fault befell.
+    /// As a hash.
     how: u64,
 }
 
-impl Kind {
-    /// The kind of this breach in this world.
-    pub fn of(breach: &Breach, world: &World) -> Self {
-        let is_name = |part: &str| {
-            let part = part.trim_matches([':', ',', ';']);
-            part.contains(|letter: char| letter.is_ascii_digit()) || world.hosts().any(|host| host.as_str() == part)
+/// What kinds leave out.
+pub struct Names(HashSet<String>);
+
+impl Names {
+    /// The names of this world's hosts.
+    pub fn of(world: &World) -> Self {
+        Self(world.hosts().map(ToString::to_string).collect())
+    }
+
+    /// The text without them, without numbers, and with the release of each container in place of its name.
+    fn plain(&self, text: &str) -> String {
+        let kept = |part: &'_ str| {
+            let word = part.trim_matches(|letter: char| !letter.is_alphanumeric());
+            let is_number = !word.is_empty() && word.chars().all(|letter| letter.is_ascii_digit());
+            let is_left_out = is_number || part == "×" || self.0.contains(word);
+            (!is_left_out).then(|| of_release(word).unwrap_or(part).to_owned())
         };
-        let plain = |text: &str| text.split_whitespace().map(|part| if is_name(part) { "…" } else { part }).collect::<Vec<_>>().join(" ");
+        text.split_whitespace().filter_map(kept).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Which release a container is of, by its name: `PROJECT-SERVICE-VERSION-TOKEN-NUMBER`.
+fn of_release(word: &str) -> Option<&str> {
+    let (named, number) = word.rsplit_once('-')?;
+    let (release, token) = named.rsplit_once('-')?;
+    let is_token = token.len() == 10 && token.chars().all(|letter| letter.is_ascii_hexdigit());
+    (is_token && number.chars().all(|letter| letter.is_ascii_digit())).then_some(release)
+}
+
+impl Kind {
+    /// The kind of a breach in this story.
+    pub fn of(breach: &Breach, story: &Story, names: &Names) -> Self {
+        let what = names.plain(&breach.what);
+        let names_nothing = what == breach.what && breach.differences.is_empty();
+        let befell = story.faults.last().filter(|_| names_nothing).map(|planned| &planned.site.verb);
         // The same on two hosts as on one.
-        let differences: BTreeSet<String> = breach.differences.iter().map(|line| plain(line)).collect();
+        let differences: BTreeSet<String> = breach.differences.iter().map(|line| names.plain(line)).collect();
         let mut hasher = DefaultHasher::new();
-        (plain(&breach.what), differences).hash(&mut hasher);
+        (what, differences, befell).hash(&mut hasher);
         Self { rule: breach.rule.as_str().into(), how: hasher.finish() }
     }
 }
@@ -73,16 +101,17 @@ fn shortest(broken: &[Broken]) -> Vec<(&Story, &Kind)> {
 }
 
 /// The stories of the first kinds, shrunk and told step by step. What broke the rule comes first.
-pub fn findings(subject: &Subject, start: &World, limits: &Limits, broken: &[Broken]) -> Vec<Finding> {
+pub fn findings(subject: &Subject, start: &World, limits: &Limits, names: &Names, broken: &[Broken]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for (story, kind) in shortest(broken) {
         if findings.len() == MOST {
             break;
         }
-        let story = shrunk(subject, start, limits, story.clone(), kind);
+        let is_kind = |breach: &Breach, story: &Story| Kind::of(breach, story, names) == *kind;
+        let story = shrunk(subject, start, limits, story.clone(), &is_kind);
         if !findings.iter().any(|known| known.story == story) {
             let mut told = tell(subject, start, &story, limits, Noted { steps: true, sites: false });
-            told.breaches.sort_by_key(|breach| Kind::of(breach, &told.world) != *kind);
+            told.breaches.sort_by_key(|breach| !is_kind(breach, &story));
             findings.push(finding(story, told, start));
         }
     }
@@ -90,10 +119,10 @@ pub fn findings(subject: &Subject, start: &World, limits: &Limits, broken: &[Bro
 }
 
 /// The story without the faults that it does not take for the rule to be broken so.
-fn shrunk(subject: &Subject, start: &World, limits: &Limits, mut story: Story, kind: &Kind) -> Story {
+fn shrunk(subject: &Subject, start: &World, limits: &Limits, mut story: Story, is_kind: &dyn Fn(&Breach, &Story) -> bool) -> Story {
     let breaks = |story: &Story| {
         let told = tell(subject, start, story, limits, Noted::default());
-        told.breaches.iter().any(|breach| Kind::of(breach, &told.world) == *kind)
+        told.breaches.iter().any(|breach| is_kind(breach, story))
     };
     let mut index = 0;
     while index < story.faults.len() {
@@ -102,4 +131,24 @@ fn shrunk(subject: &Subject, start: &World, limits: &Limits, mut story: Story, k
     }
     let undone = Story { then: Then::Undo, ..story.clone() };
     if story.then == Then::Resume && breaks(&undone) { undone } else { story }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_leave_out_hosts_and_numbers_and_nothing_else() {
+        let names = Names(["web-a", "10.0.0.1"].map(str::to_owned).into());
+        for (text, plain) in [
+            ("+ web-a: 2 × web before (old) running", "+ web before (old) running"),
+            ("- 10.0.0.1: web before (old) running", "- web before (old) running"),
+            ("v2 serves on web-a, 10.0.0.1; before serves on web-a", "v2 serves on before serves on"),
+            ("shop-api-v1-81bdd08486-12 on (web-a) was ended", "shop-api-v1 on was ended"),
+            ("what `touch /srv/step1` did stands", "what `touch /srv/step1` did stands"),
+            ("column users.name2 is gone", "column users.name2 is gone"),
+        ] {
+            assert_eq!(names.plain(text), plain);
+        }
+    }
 }

@@ -30,7 +30,8 @@ use crate::{
     model::{Period, RunId},
     script::{ScriptRun, Tested, diagnostics::Diagnostic},
     world::{
-        World,
+        TrafficSeen, World,
+        losses::Capacity,
         shape::Shape,
         watch::{Breach, Rules, Watch},
     },
@@ -75,6 +76,8 @@ pub struct Told {
     pub sites: Vec<Arc<Met>>,
     /// What happened.
     pub steps: Vec<Step>,
+    /// The traffic, and how many containers served over time, where steps are noted.
+    pub traffic: (TrafficSeen, Capacity),
     /// What the run's journal has of each call, where steps are noted.
     pub records: Vec<Recorded>,
     /// How many calls there were.
@@ -153,9 +156,13 @@ const EARLIER: &str = "this was the first run, on an empty fleet, which makes wh
 /// The same of the run that is tested.
 pub const LATER: &str = "this was the run that is tested, on a fleet that has what the run before it, or `given`, has made";
 
-/// The last answer that was taken for granted because the script does not say it: what a script makes of it may fail.
-pub fn unsaid(records: &[Recorded]) -> Option<String> {
-    let last = records.iter().rev().find(|record| record.op.has_no_assume())?;
+/// An answer that was taken for granted because the script does not say it: that on the line where it fails, else the last one.
+pub fn unsaid(records: &[Recorded], diagnostic: &Diagnostic) -> Option<String> {
+    let is_there =
+        |record: &&Recorded| diagnostic.file.as_deref() == Some(&record.origin.file) && diagnostic.line == Some(record.origin.line);
+    let mut unsaid = records.iter().rev().filter(|record| record.op.has_no_assume());
+    let of_a_read = unsaid.clone().find(|record| !record.op.class().changes());
+    let last = unsaid.find(is_there).or(of_a_read)?;
     let assumed = last.result.as_ref().ok()?.assumed.as_ref()?;
     Some(format!("what `{}` answers at {} is taken for granted ({assumed}); with `assume` the script says it", last.op.verb(), last.origin))
 }
@@ -177,12 +184,14 @@ pub fn before(subject: &Subject, limits: &Limits) -> Result<World, Box<Diagnosti
     };
     if let Some(why) = why {
         let mut diagnostic = tale.diagnosed(why);
-        diagnostic.hints.extend(tale.journal.iter().find_map(|journal| unsaid(&journal.records())));
+        let unsaid = tale.journal.iter().find_map(|journal| unsaid(&journal.records(), &diagnostic));
+        diagnostic.hints.extend(unsaid);
         diagnostic.hints.push(if tale.test.is_given() { GIVEN.into() } else { EARLIER.into() });
         return Err(diagnostic);
     }
     let mut world = tale.fleet.world();
     world.free();
+    world.count_afresh();
     if !tale.test.is_given() {
         // What the script does to a schema is still to be done, and so is what its commands do.
         world.settle_schemas();
@@ -334,6 +343,7 @@ impl<'a> Tale<'a> {
             breaches: self.fleet.breaches(),
             sites: self.fleet.sites(),
             steps: self.fleet.steps(),
+            traffic: self.fleet.traffic(),
             records,
             calls: self.fleet.calls(),
             spent: self.spent,

@@ -5,6 +5,7 @@ mod said;
 mod search;
 mod strategies;
 mod together;
+mod traffic;
 
 use std::{ops::ControlFlow, path::Path, sync::Arc};
 

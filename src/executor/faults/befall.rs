@@ -6,7 +6,7 @@ use crate::{
     failure::{Failure, FailureKind},
     model::{Container, ContainerName, Host, HostName, Lease, Period, RunId},
     op::{CommandOutput, Drained, HttpResponse, Measured, OnTimeout, Op, Series, Sql, TrafficCount},
-    world::databases::first_of,
+    world::{World, databases::first_of},
 };
 
 /// How long a host is away that comes back: shorter than podlift is patient.
@@ -32,18 +32,18 @@ impl<S: Source> Faults<S> {
         }
         let (well, ill): (Vec<_>, Vec<_>) = std::mem::take(&mut going.ill).into_iter().partition(|(until, ..)| *until <= now);
         going.ill = ill;
-        for (_, host, containers) in well {
+        for (then, host, containers) in well {
             self.model.with(|world| {
-                world.cure(&host, &containers);
-                going.watch.excuse(world);
+                world.cure(&host, &containers, then);
+                going.excuse(world, then);
             });
         }
-        let due: Vec<HostName> = going.back.iter().filter(|(_, at)| **at <= now).map(|(host, _)| host.clone()).collect();
-        for host in due {
+        let due: Vec<(HostName, Period)> = going.back.iter().filter(|(_, at)| **at <= now).map(|(host, at)| (host.clone(), *at)).collect();
+        for (host, then) in due {
             going.back.remove(&host);
             self.model.with(|world| {
-                world.bring_back(&host);
-                going.watch.excuse(world);
+                world.bring_back(&host, then);
+                going.excuse(world, then);
             });
             going.step(now, Some(&host), None, || What::Back);
         }
@@ -111,12 +111,13 @@ impl<S: Source> Faults<S> {
         if matches!(*call.op, Op::Hook(_)) && result.is_ok() {
             going.done.push(call.key.to_string());
         }
-        let began = going.began;
-        if call.op.class().changes()
-            && let Some(looks) = &mut going.looks
-        {
-            looks.push(self.model.with(|world| world.look(&call.run.id, began)));
-        }
+        self.model.with(|world| {
+            going.lose(call, result.as_ref().ok(), world);
+            if call.op.class().changes() && going.looks.is_some() {
+                let now = going.look(world, &call.run.id);
+                going.looks.iter_mut().for_each(|looks| looks.push(now.clone()));
+            }
+        });
         let host = call.op.host().map(|host| &host.name);
         let (at, breaches) =
             self.model.with(|world| (world.clock(), going.watch.look(&call.op, result.as_ref().ok(), &call.run.id, world)));
@@ -138,7 +139,7 @@ impl<S: Source> Faults<S> {
             } else {
                 world.cut_off(&host.name);
             }
-            going.watch.excuse(world);
+            going.excuse(world, world.clock());
             world.clock()
         });
         if let Some(period) = period {
@@ -161,7 +162,7 @@ impl<S: Source> Faults<S> {
             self.model.with(|world| {
                 world.sicken(&op.host.name, &op.containers);
                 world.wait(op.health.timeout);
-                going.watch.excuse(world);
+                going.excuse(world, world.clock());
             });
         }
         self.done(call)
@@ -178,7 +179,7 @@ impl<S: Source> Faults<S> {
                 } else {
                     world.sicken(&op.host.name, &op.containers);
                 }
-                going.watch.excuse(world);
+                going.excuse(world, world.clock());
                 world.clock()
             });
             if !crashes {
@@ -193,7 +194,7 @@ impl<S: Source> Faults<S> {
         let mut going = self.lock();
         self.model.with(|world| {
             going.deleted.extend(world.delete(&call.op));
-            going.watch.excuse(world);
+            going.excuse(world, world.clock());
         });
         drop(going);
         self.done(call)
@@ -209,6 +210,7 @@ impl<S: Source> Faults<S> {
             return Err(Failure::new(FailureKind::Timeout, message).undone_by(outcome.inverse));
         }
         let drained = Drained { waited: 0.0, cut: 1 };
+        self.lock().losses.iter_mut().for_each(|losses| losses.drained(op, &drained));
         Ok(Outcome { inverse: outcome.inverse, ..Outcome::of(drained) })
     }
 
@@ -257,6 +259,17 @@ impl<S: Source> Faults<S> {
         let Op::Sql(op) = &*call.op else { return self.done(call) };
         let Some(text) = first_of(&op.text) else { return self.done(call) };
         self.done(&Call { op: Sql { text, ..op.clone() }.into(), ..call.clone() })
+    }
+}
+
+impl Going {
+    /// Takes note of what the traffic loses by a call that was done, if anybody wants to know.
+    fn lose(&mut self, call: &Call, outcome: Option<&Outcome>, world: &World) {
+        let Some(losses) = &mut self.losses else { return };
+        losses.look(world, world.clock());
+        if let (Op::Drain(drain), Some(outcome)) = (&*call.op, outcome) {
+            losses.drained(drain, &outcome.value.read().unwrap_or_default());
+        }
     }
 }
 

@@ -31,7 +31,8 @@ use crate::{
     journal::Asked,
     model::{Container, ContainerName, HostName, Key, Period, RunId, ServiceName},
     world::{
-        World,
+        TrafficSeen, World,
+        losses::{Capacity, Losses},
         shape::Shape,
         watch::{Breach, Rules, Watch},
     },
@@ -114,6 +115,8 @@ struct Going {
     /// How often an op of this word came by under this key.
     numbers: HashMap<(Key, &'static str), usize>,
     watch: Watch,
+    /// What the traffic loses, where somebody wants to know.
+    losses: Option<Losses>,
     noted: Noted,
     /// When the story began.
     began: Period,
@@ -150,6 +153,7 @@ impl<S: Source> Faults<S> {
             missed: Vec::new(),
             numbers: HashMap::new(),
             watch,
+            losses: noted.steps.then(|| model.with(|world| Losses::of(world))),
             noted,
             began: model.with(|world| world.clock()),
             back: BTreeMap::new(),
@@ -249,10 +253,10 @@ impl<S: Source> Faults<S> {
             }
             let hosts: Vec<HostName> = world.hosts().cloned().collect();
             for host in &hosts {
-                world.bring_back(host);
+                world.bring_back(host, world.clock());
                 world.cure_all(host);
             }
-            going.watch.excuse(world);
+            going.excuse(world, world.clock());
         });
     }
 
@@ -297,14 +301,14 @@ impl<S: Source> Faults<S> {
         let mut going = self.lock();
         match going.looks.replace(Vec::new()) {
             Some(looks) => looks,
-            None => vec![self.model.with(|world| world.look(run, going.began))],
+            None => vec![self.model.with(|world| going.look(world, run))],
         }
     }
 
     /// Has how the fleet is now among what is looked at, where somebody looks already.
     pub fn look_now(&self, run: &RunId) {
         let mut going = self.lock();
-        let now = going.looks.is_some().then(|| self.model.with(|world| world.look(run, going.began)));
+        let now = going.looks.is_some().then(|| self.model.with(|world| going.look(world, run)));
         going.looks.iter_mut().for_each(|looks| looks.extend(now.clone()));
     }
 
@@ -327,6 +331,13 @@ impl<S: Source> Faults<S> {
     /// What happened.
     pub fn steps(&self) -> Vec<Step> {
         std::mem::take(&mut self.lock().steps)
+    }
+
+    /// The traffic until now, and how many containers served over time, where steps are noted.
+    pub fn traffic(&self) -> (TrafficSeen, Capacity) {
+        let going = self.lock();
+        let of = |losses: &Losses| (self.model.with(|world| losses.traffic(world)), losses.capacity().clone());
+        going.losses.as_ref().map(of).unwrap_or_default()
     }
 
     /// The rules that were broken.
@@ -408,6 +419,20 @@ impl Going {
         let here = |planned: &Planned| planned.site.key == key && planned.site.verb == verb && planned.site.number == number;
         let index = self.left.iter().position(|planned| here(planned) && is_meant(planned.fault))?;
         Some(self.left.remove(index).fault)
+    }
+
+    /// Takes note of what befell the world from outside at this time.
+    fn excuse(&mut self, world: &World, at: Period) {
+        self.watch.excuse(world);
+        if let Some(losses) = &mut self.losses {
+            losses.look(world, at);
+        }
+    }
+
+    /// What a script's own invariants see.
+    fn look(&mut self, world: &World, run: &RunId) -> Value {
+        let began = self.began;
+        world.look(run, began, self.losses.get_or_insert_with(|| Losses::of(world)))
     }
 
     fn meet(&mut self, call: &Call, number: usize) {

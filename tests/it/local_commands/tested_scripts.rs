@@ -58,14 +58,14 @@ fn ctrl_c_ends_a_test_that_tells_what_it_has_found_until_then() {
     terminal.sees(" stories of at most 1000000");
     terminal.presses("\x03");
     terminal.sees("telling what was found so far; ctrl-C again ends it now");
-    terminal.sees("interrupted, and deploy.rhai held until then in ");
+    terminal.sees("interrupted: deploy.rhai held until then in ");
     assert_eq!(terminal.ends(), 7, "{}", terminal.text());
     project.write("deploy.rhai", &SCRIPT.replace("healthcheck(next);", "try { healthcheck(next); } catch (problem) { return; }"));
     let mut terminal = Terminal::open(&project.command(&test));
     terminal.sees("a rule is broken in ");
     terminal.presses("\x03");
     terminal.sees("told again by: podlift test deploy.rhai --story ");
-    terminal.sees("deploy.rhai does not hold: a rule is broken in ");
+    terminal.sees("interrupted: deploy.rhai does not hold: a rule is broken in ");
     assert_eq!(terminal.ends(), 2, "{}", terminal.text());
 }
 

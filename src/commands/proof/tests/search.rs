@@ -47,6 +47,12 @@ fn where_a_script_fails_by_itself_it_is_said_in_which_run_and_what_was_taken_for
         assert!(answer.starts_with("what `probe` answers at deploy.rhai:") && answer.contains("(exit code 0 and no output)"), "{answer}");
         assert!(which.starts_with(run), "{which}");
     }
+    let hook = port.replace("probe(fleet[0], \"cat /etc/port\")", "hook(fleet[0], \"cat /etc/port\")");
+    let Err(Unprovable::Fails(told)) = prove(&subject(&hook), &SINGLE, QUIETLY) else { panic!("it works") };
+    assert!(told.hints[0].starts_with("what `hook` answers at deploy.rhai:"), "{:?}", told.hints);
+    let elsewhere = format!("probe(fleet[0], \"true\");\nhook(fleet[0], \"true\");\n{}", BY_HAND.replace("    drain(old);\n", ""));
+    let Err(Unprovable::Fails(told)) = prove(&subject(&elsewhere), &SINGLE, QUIETLY) else { panic!("it works") };
+    assert!(told.hints.iter().all(|hint| !hint.contains("what `hook` answers")), "it is not what fails: {:?}", told.hints);
     let said = port.replace("port\")", "port\", #{ assume: #{ stdout: \"x\" } })");
     let Err(Unprovable::Fails(told)) = prove(&subject(&said), &SINGLE, QUIETLY) else { panic!("it works") };
     assert_eq!(told.hints.len(), 1, "the script says what it answers: {:?}", told.hints);
@@ -76,15 +82,50 @@ fn only_what_was_tried_is_said_to_be() {
     assert!(!fewer.all_single && !fewer.all_pairs && !none.all_single && !none.all_pairs && none.stories == 1);
 }
 
+/// The script in which a failed health check is passed over in silence.
+fn leaking() -> String {
+    BY_HAND.replace("    healthcheck(next);\n", "    try { healthcheck(next); } catch (problem) { continue; }\n")
+}
+
 #[test]
 fn one_mistake_is_told_once_on_whichever_host_and_whatever_went_wrong() {
-    let leaks = BY_HAND.replace("    healthcheck(next);\n", "    try { healthcheck(next); } catch (problem) { continue; }\n");
-    let proof = proof(&subject(&leaks));
-    assert!(proof.by_rule["mixed"] > 5 && proof.by_rule["ending"] > 5, "{:?}", proof.by_rule);
-    let [finding] = &proof.findings[..] else { panic!("{}", told(&proof)) };
+    let one = proof(&subject(&leaking()));
+    assert!(one.by_rule["mixed"] > 5 && one.by_rule["ending"] > 5, "{:?}", one.by_rule);
+    let [finding] = &one.findings[..] else { panic!("{}", told(&one)) };
     assert_eq!(finding.story.faults.len(), 1, "{}", finding.story);
-    let two = leaks.replace("    stop(old);\n", "    try { stop(old); } catch (problem) { }\n");
-    let two = super::proof(&subject(&two));
+    let on_four = leaking().replace("in fleet", "in hosts([\"h1\", \"h2\", \"h3\", \"h4\"])");
+    let on_four = format!("let fleet = hosts([\"h1\", \"h2\", \"h3\", \"h4\"]);\nship(img, fleet);\n{on_four}");
+    let on_four = prove(&subject(&on_four), &Bounds { faults: 2, runs: 1500, ..SINGLE }, QUIETLY).expect("it works");
+    let [finding] = &on_four.findings[..] else { panic!("{}", told(&on_four)) };
+    assert_eq!(finding.story.faults.len(), 1, "{}", finding.story);
+}
+
+#[test]
+fn each_of_two_mistakes_has_a_story() {
+    let two = leaking().replace("    stop(old);\n", "    try { stop(old); } catch (problem) { }\n");
+    let two = proof(&subject(&two));
     let is_other = |finding: &Finding| finding.breaches.iter().all(|breach| breach.rule != "mixed");
     assert!((2..=3).contains(&two.findings.len()) && two.findings.iter().any(is_other), "{}", told(&two));
+    // One in each of two services whose names differ by a number alone.
+    let service = |name: &str| {
+        format!(
+            "let {name} = service(\"api-{name}\", #{{ port: 8000, listen: {}, health: http(\"/health\") }});\n\
+             let image = build({name}, #{{ tag: p.v }});\nship(image, fleet);\n{}",
+            name.replace('v', "808"),
+            leaking().replace("(web, img,", &format!("({name}, image,")).replace("(web,", &format!("({name},"))
+        )
+    };
+    let both = proof(&subject(&format!("{}\n{}", service("v1"), service("v2"))));
+    let said = both.findings.iter().map(|finding| format!("{:?}", finding.breaches)).collect::<Vec<_>>();
+    assert!(said.len() == 2 && ["api-v1", "api-v2"].iter().all(|name| said.iter().any(|one| one.contains(name))), "{said:?}");
+}
+
+#[test]
+fn a_rule_of_the_scripts_own_has_a_story_for_each_call_at_which_it_can_be_broken() {
+    let rule = "invariant(\"every host is there\", |world| world.hosts.values().all(|host| host.reachable));\n";
+    let proof = prove(&subject(&format!("{rule}{}", on_one_host())), &SINGLE, QUIETLY).expect("it works");
+    let mut verbs = proof.findings.iter().map(|finding| finding.story.faults[0].site.verb.as_str()).collect::<Vec<_>>();
+    verbs.sort_unstable();
+    verbs.dedup();
+    assert!(verbs.len() > 2 && proof.findings.len() == verbs.len(), "{verbs:?} {}", told(&proof));
 }

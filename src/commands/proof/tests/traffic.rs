@@ -1,0 +1,66 @@
+//! What the traffic loses in a story, and how many containers serve meanwhile.
+
+use super::{BY_HAND, SINGLE, on_one_host, subject};
+use crate::{
+    commands::proof::{Finding, retell},
+    model::ServiceName,
+};
+
+#[track_caller]
+fn told(script: &str, story: &str) -> Finding {
+    retell(&subject(script), &story.parse().expect("a story"), &SINGLE).unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+/// Requests that were dropped, refused and misrouted, in whole numbers.
+fn lost(finding: &Finding) -> [u64; 3] {
+    let counts = finding.traffic[&ServiceName::new("web").expect("valid")].rounded();
+    ["dropped", "refused", "misrouted"].map(|what| counts[what].as_u64().expect("a count"))
+}
+
+/// How many containers served, one after the other, and the seconds between the first two changes.
+fn capacity(finding: &Finding) -> (Vec<usize>, Option<u64>) {
+    let over_time = &finding.capacity[&ServiceName::new("web").expect("valid")];
+    let between =
+        over_time.get(1).zip(over_time.get(2)).map(|((lost, _), (back, _))| (back.as_milliseconds() - lost.as_milliseconds()) / 1000);
+    (over_time.iter().map(|(_, count)| *count).collect(), between)
+}
+
+#[test]
+fn nothing_is_lost_where_nothing_goes_wrong() {
+    let finding = told("rolling::deploy(web, img, fleet);", "");
+    assert_eq!((lost(&finding), capacity(&finding)), ([0, 0, 0], (vec![4], None)));
+    let answered = &finding.traffic[&ServiceName::new("web").expect("valid")].answered;
+    assert!(answered["before"] > 100.0 && answered["v2"] > 100.0, "{answered:?}");
+}
+
+/// A hundred requests a second come to its proxy, of which thirty are in flight.
+#[test]
+fn a_host_that_reboots_answers_nothing_for_so_long() {
+    let finding = told(BY_HAND, "5:healthcheck:reboots");
+    assert_eq!((lost(&finding), capacity(&finding)), ([30, 2000, 0], (vec![4, 2, 4], Some(20))));
+}
+
+#[test]
+fn containers_that_fall_ill_get_traffic_all_the_same() {
+    let finding = told("healthcheck(running(web, fleet[0]));\npause(\"1m\");\nrolling::deploy(web, img, fleet);", "4:healthcheck:flaps");
+    assert_eq!((lost(&finding), capacity(&finding)), ([0, 0, 500], (vec![4, 2, 4], Some(5))));
+}
+
+#[test]
+fn what_a_drain_cuts_is_dropped_and_what_is_stopped_without_one() {
+    let cut = told(&on_one_host(), "7:drain:never-ends");
+    assert_eq!(lost(&cut), [1, 0, 0]);
+    let at_once = told("stop(running(web, fleet[0]), #{ allow_downtime: true });\npause(\"10s\");\nrolling::deploy(web, img, fleet);", "");
+    let [dropped, refused, misrouted] = lost(&at_once);
+    assert!(dropped == 30 && refused >= 1000 && misrouted == 0, "{dropped} {refused} {misrouted}");
+}
+
+/// From its first look on a script's own rule knows what was lost.
+#[test]
+fn an_invariant_is_about_requests_too() {
+    let rule = "invariant(\"few are lost\", |world| world.services.web.requests.refused + world.services.web.requests.dropped <= 1000);\n";
+    let script = format!("{rule}{BY_HAND}");
+    let broken = told(&script, "5:healthcheck:reboots");
+    assert_eq!(broken.breaches.iter().map(|breach| breach.rule.as_str()).collect::<Vec<_>>(), ["few are lost"]);
+    assert!(told(&script, "5:healthcheck:unhealthy").breaches.is_empty());
+}
