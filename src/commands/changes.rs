@@ -292,6 +292,7 @@ mod tests {
             lock_timeout: Period::seconds(1),
             retries: 0,
             transaction: Transactions::Each,
+            is_undo: false,
         };
         let locked = || Failure::new(FailureKind::Locked, "the row is locked");
         let counts = |failure| Counts::of(&[record(Key::call("", 1), sql.clone(), Err(failure))]);

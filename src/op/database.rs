@@ -43,6 +43,14 @@ pub struct Sql {
     pub lock_timeout: Period,
     /// How often a statement is tried again that waited too long for a lock.
     pub retries: u32,
+    /// Whether they take others back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_undo: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// What stands in one transaction.
@@ -67,7 +75,7 @@ impl Sql {
 
     /// What takes it back: `undo`, without what would drop something that was there before.
     pub fn inverse(&self, undo: Option<Text>) -> Option<Op> {
-        let op = Self { text: undo?, name: None, undo: None, transaction: Transactions::Each, ..self.clone() };
+        let op = Self { text: undo?, name: None, undo: None, transaction: Transactions::Each, is_undo: true, ..self.clone() };
         Some(op.into())
     }
     pub(super) fn describe(&self) -> String {

@@ -16,50 +16,121 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct Schema {
     changes: BTreeMap<String, Change>,
+    /// What is known to have been there in the beginning.
+    known: BTreeMap<String, Item>,
     /// What is known not to be there: what a statement would have made that failed before it.
     absent: BTreeSet<String>,
-    /// How many statements of a call are done: the database itself keeps that, so none is done twice.
-    done: BTreeMap<Token, usize>,
+    /// All that statements have made until now, whatever became of it.
+    made: BTreeSet<String>,
+    /// What the script makes where nothing goes wrong: it was not there before.
+    expected: BTreeSet<String>,
+    /// What is done of each call: the database itself keeps that, so no statement is done twice.
+    done: BTreeMap<Token, Done>,
+}
+
+/// What is done of a call.
+#[derive(Clone, Debug, Default)]
+struct Done {
+    statements: usize,
+    /// What was there before and was left as it was.
+    existed: Vec<sql::Object>,
 }
 
 /// How an item differs from the beginning.
 #[derive(Clone, Debug)]
 struct Change {
-    /// The table that it goes with.
-    table: Option<String>,
+    item: Item,
     /// Whether it is there now.
     is_there: bool,
     /// Whether code of the version before may fail by it.
     contracts: bool,
-    /// Whether the script says what takes it back.
-    has_undo: bool,
+    /// Whether it has to be taken back: the script says how, or it comes of what takes something else back.
+    is_judged: bool,
 }
 
 impl Schema {
-    fn run(&mut self, statement: &str, phase: Phase, has_undo: bool) {
+    fn run(&mut self, statement: &str, phase: Phase, op: &Sql) {
         for effect in sql::effects(statement) {
             let (is_there, item) = match effect {
                 Effect::Makes(item) => (true, item),
                 Effect::Takes(item) => (false, item),
             };
-            let Item { words, table } = item;
-            match self.changes.get(&words) {
-                // It is again as it was.
-                Some(known) if known.is_there != is_there => {
-                    self.changes.remove(&words);
-                }
-                Some(_) => {}
-                None if !is_there && self.absent.contains(&words) => {}
-                None => {
-                    let change = Change { table, is_there, contracts: phase == Phase::Contract, has_undo };
-                    self.changes.insert(words.clone(), change);
-                }
+            let change = Change { item, is_there, contracts: phase == Phase::Contract, is_judged: op.undo.is_some() || op.is_undo };
+            if is_there { self.make(change) } else { self.take(change, op.is_undo) }
+        }
+    }
+
+    fn make(&mut self, change: Change) {
+        let words = change.item.words.clone();
+        self.made.insert(words.clone());
+        self.absent.remove(&words);
+        match self.changes.get(&words) {
+            // It is again as it was.
+            Some(known) if !known.is_there => {
+                let known = self.changes.remove(&words).map(|known| known.item);
+                self.known.extend(known.map(|item| (words, item)));
             }
-            if is_there {
-                self.absent.remove(&words);
+            Some(_) => {}
+            None if self.was_there(&words) => {}
+            None => drop(self.changes.insert(words, change)),
+        }
+    }
+
+    fn take(&mut self, change: Change, is_undo: bool) {
+        let item = change.item.clone();
+        match self.changes.get(&item.words) {
+            Some(known) if known.is_there => {
+                self.changes.remove(&item.words);
+                self.absent.insert(item.words.clone());
             }
-            if let (false, Some(table)) = (is_there, words.strip_prefix("table ")) {
-                self.changes.retain(|_, change| change.table.as_deref() != Some(table));
+            Some(_) => {}
+            None if self.absent.contains(&item.words) => {}
+            // What was not made need not be taken back.
+            None if is_undo && !self.was_there(&item.words) && self.expected.contains(&item.words) => {}
+            None => drop(self.changes.insert(item.words.clone(), change)),
+        }
+        self.cascade(&item);
+    }
+
+    /// Takes away what goes with an item that is gone.
+    fn cascade(&mut self, gone: &Item) {
+        if let Some(table) = gone.words.strip_prefix("table ") {
+            self.changes.retain(|_, change| change.item.table.as_deref() != Some(table));
+        } else if let Some(schema) = gone.words.strip_prefix("schema ") {
+            let within = format!("{schema}.");
+            let is_within = |item: &Item| item.words.split_once(' ').is_some_and(|(_, name)| name.starts_with(&within));
+            self.changes.retain(|_, change| !(change.is_there && is_within(&change.item)));
+        } else if let (true, Some(table)) = (gone.words.starts_with("column "), &gone.table) {
+            let column = gone.words.rsplit('.').next().unwrap_or_default();
+            let goes_with = |item: &Item| item.table.as_ref() == Some(table) && item.columns.iter().any(|one| one == column);
+            self.changes.retain(|_, change| !(change.is_there && goes_with(&change.item)));
+        }
+    }
+
+    /// Whether an item was there in the beginning, as far as that is known.
+    fn was_there(&self, words: &str) -> bool {
+        let is_column_of = |name: &str| {
+            let Some((table, column)) = name.rsplit_once('.') else { return false };
+            self.known.get(&format!("table {table}")).is_some_and(|table| table.columns.iter().any(|one| one == column))
+        };
+        self.known.contains_key(words) || words.strip_prefix("column ").is_some_and(is_column_of)
+    }
+
+    /// Whether an object is there now, as far as that is known.
+    fn has(&self, object: &str) -> bool {
+        let named = |word: &str| format!("{word} {object}");
+        let kinds = ["table", "view", "index", "sequence", "column", "schema"].map(named);
+        kinds.iter().any(|words| self.changes.get(words).map_or_else(|| self.was_there(words), |change| change.is_there))
+    }
+
+    /// Takes what there is now for the beginning.
+    fn settle(&mut self) {
+        for (words, change) in std::mem::take(&mut self.changes) {
+            if change.is_there {
+                self.known.insert(words, change.item);
+            } else {
+                self.known.remove(&words);
+                self.absent.insert(words);
             }
         }
     }
@@ -70,18 +141,19 @@ impl World {
     pub(super) fn statements(&mut self, op: &Sql, token: &Token) -> Outcome {
         let verdicts = sql::lint(&op.text).unwrap_or_default();
         let schema = self.databases.entry(op.database.to_string()).or_default();
-        let done = schema.done.get(token).copied().unwrap_or(0);
-        let mut existed = Vec::new();
-        for verdict in verdicts.iter().skip(done) {
+        let mut done = schema.done.remove(token).unwrap_or_default();
+        for verdict in verdicts.iter().skip(done.statements) {
             for object in sql::conditional(&verdict.statement) {
-                let is_there = |(item, change): (&String, &Change)| change.is_there && is_named(item, &object.to_string());
-                if schema.changes.iter().any(is_there) {
-                    existed.push(object);
+                let name = object.to_string();
+                if schema.has(name.strip_prefix("public.").unwrap_or(&name)) {
+                    done.existed.push(object);
                 }
             }
-            schema.run(&verdict.statement, verdict.phase, op.undo.is_some());
+            schema.run(&verdict.statement, verdict.phase, op);
         }
-        schema.done.insert(token.clone(), verdicts.len().max(done));
+        done.statements = verdicts.len().max(done.statements);
+        let existed = done.existed.clone();
+        schema.done.insert(token.clone(), done);
         let count = sql::statements(&op.text).map_or(1, |statements| statements.len() as u64);
         let words = if count == 1 { "the statement succeeds".into() } else { format!("the {count} statements succeed") };
         let undo = op.undo.as_ref().and_then(|undo| sql::without(undo, &existed));
@@ -96,6 +168,7 @@ impl World {
             for effect in sql::effects(&statement.to_string()) {
                 if let Effect::Makes(item) = effect
                     && !schema.changes.contains_key(&item.words)
+                    && !schema.was_there(&item.words)
                 {
                     schema.absent.insert(item.words);
                 }
@@ -107,29 +180,40 @@ impl World {
     pub(super) fn schemas(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
         self.databases.iter().map(|(name, schema)| {
             let told = |(item, change): (&String, &Change)| {
-                change.has_undo.then(|| format!("{} {}", item, if change.is_there { "is there" } else { "is gone" }))
+                change.is_judged.then(|| format!("{} {}", item, if change.is_there { "is there" } else { "is gone" }))
             };
             (name.as_str(), schema.changes.iter().filter_map(told).collect())
         })
     }
 
-    /// What code of the version before may miss, in words.
+    /// What code of the version before may miss, in words: what is gone, then what is new.
     pub fn contracted(&self) -> Vec<String> {
-        let told = |(item, change): (&String, &Change)| {
-            change.contracts.then(|| format!("{} is {}", item, if change.is_there { "new" } else { "gone" }))
+        let told = |is_there: bool| {
+            let changes = self.databases.values().flat_map(|schema| &schema.changes);
+            let word = if is_there { "new" } else { "gone" };
+            changes
+                .filter(move |(_, change)| change.contracts && change.is_there == is_there)
+                .map(move |(item, _)| format!("{item} is {word}"))
         };
-        self.databases.values().flat_map(|schema| schema.changes.iter().filter_map(told)).collect()
+        told(false).chain(told(true)).collect()
+    }
+
+    /// Takes every schema for what was there before anything was done to it.
+    pub fn forget_schemas(&mut self) {
+        self.databases.clear();
     }
 
     /// Takes every schema as it is for what was there in the beginning.
     pub fn settle_schemas(&mut self) {
-        self.databases.clear();
+        self.databases.values_mut().for_each(Schema::settle);
     }
-}
 
-/// Whether an item is the object of this name, as messages call it.
-fn is_named(item: &str, name: &str) -> bool {
-    item.split_once(' ').is_some_and(|(_, known)| known == name)
+    /// Takes what was made in `whole` for what the script makes, and was not there before.
+    pub fn expect_schemas(&mut self, whole: &Self) {
+        for (name, schema) in &whole.databases {
+            self.databases.entry(name.clone()).or_default().expected.clone_from(&schema.made);
+        }
+    }
 }
 
 /// The rows that the script said, else none.

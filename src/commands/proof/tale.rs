@@ -194,9 +194,10 @@ pub fn before(subject: &Subject, limits: &Limits) -> Result<World, Box<Diagnosti
     world.count_afresh();
     if !tale.test.is_given() {
         // What the script does to a schema is still to be done, and so is what its commands do.
-        world.settle_schemas();
+        world.forget_schemas();
         world.settle_commands();
     }
+    world.settle_schemas();
     Ok(world)
 }
 

@@ -1,7 +1,8 @@
 //! What a statement makes and takes away, as far as the parser understands it: so that a model knows a schema.
 
 use sqlparser::ast::{
-    AlterColumnOperation, AlterTable, AlterTableOperation, Ident, ObjectName, ObjectType, RenameTableNameKind, Statement, TableConstraint,
+    AlterColumnOperation, AlterTable, AlterTableOperation, Ident, ObjectName, ObjectType, RenameTableNameKind, SchemaName, Statement,
+    TableConstraint,
 };
 
 use super::objects::{beside, full, ident, parse};
@@ -13,6 +14,8 @@ pub struct Item {
     pub words: String,
     /// The table that it goes with.
     pub table: Option<String>,
+    /// The columns that it has, or that it goes with: an index goes with each of its own.
+    pub columns: Vec<String>,
 }
 
 /// One thing that a statement does to a schema. What it does to rows is none.
@@ -29,16 +32,25 @@ pub fn effects(statement: &str) -> Vec<Effect> {
     use Effect::{Makes, Takes};
     let Ok(parsed) = parse(statement) else { return Vec::new() };
     match &parsed {
-        Statement::CreateTable(create) => vec![Makes(item("table", &create.name))],
+        Statement::CreateTable(create) => {
+            let columns = create.columns.iter().map(|column| plain(&ident(&column.name))).collect();
+            vec![Makes(Item { columns, ..item("table", &create.name) })]
+        }
+        Statement::CreateSchema { schema_name: SchemaName::Simple(name) | SchemaName::NamedAuthorization(name, _), .. } => {
+            vec![Makes(item("schema", name))]
+        }
+        Statement::CreateExtension(create) => vec![Makes(extension(&create.name))],
+        Statement::DropExtension(drop) => drop.names.iter().map(|name| Takes(extension(name))).collect(),
         Statement::CreateView(create) => vec![Makes(item("view", &create.name))],
         Statement::CreateFunction(create) => vec![Makes(item("function", &create.name))],
         Statement::CreateSequence { name, .. } => vec![Makes(item("sequence", name))],
         Statement::CreateType { name, .. } => vec![Makes(item("type", name))],
         Statement::CreateTrigger(create) => vec![Makes(of("trigger", &create.table_name, &plain(&full(&create.name))))],
         Statement::CreateIndex(create) => {
-            let named = |name| Item { words: format!("index {}", plain(&beside(&create.table_name, name))), table: None };
-            let table = plain(&full(&create.table_name));
-            create.name.iter().map(|name| Makes(Item { table: Some(table.clone()), ..named(name) })).collect()
+            let table = Some(plain(&full(&create.table_name)));
+            let columns: Vec<String> = create.columns.iter().flat_map(|column| words_of(&column.to_string())).collect();
+            let named = |name| format!("index {}", plain(&beside(&create.table_name, name)));
+            create.name.iter().map(|name| Makes(Item { words: named(name), table: table.clone(), columns: columns.clone() })).collect()
         }
         Statement::DropFunction(drop) => drop.func_desc.iter().map(|function| Takes(item("function", &function.name))).collect(),
         Statement::DropTrigger(drop) => {
@@ -51,6 +63,7 @@ pub fn effects(statement: &str) -> Vec<Effect> {
                 ObjectType::Index => "index",
                 ObjectType::Sequence => "sequence",
                 ObjectType::Type => "type",
+                ObjectType::Schema => "schema",
                 _ => return Vec::new(),
             };
             names.iter().map(|name| Takes(item(word, name))).collect()
@@ -73,14 +86,15 @@ fn altered(alter: &AlterTable, operation: &AlterTableOperation) -> Vec<Effect> {
             vec![Takes(item("table", &alter.name)), Makes(item("table", name))]
         }
         AlterTableOperation::AddConstraint { constraint, .. } => {
-            constraint_name(constraint).map(|name| Makes(part("constraint", name))).into_iter().collect()
+            let columns = words_of(&constraint.to_string());
+            constraint_name(constraint).map(|name| Makes(Item { columns, ..part("constraint", name) })).into_iter().collect()
         }
         AlterTableOperation::DropConstraint { name, .. } => vec![Takes(part("constraint", name))],
         AlterTableOperation::RenameConstraint { old_name, new_name } => {
             vec![Takes(part("constraint", old_name)), Makes(part("constraint", new_name))]
         }
         AlterTableOperation::AlterColumn { column_name, op: AlterColumnOperation::SetNotNull } => {
-            vec![Makes(part("NOT NULL of", column_name))]
+            vec![Makes(Item { columns: vec![plain(&ident(column_name))], ..part("NOT NULL of", column_name) })]
         }
         AlterTableOperation::AlterColumn { column_name, op: AlterColumnOperation::DropNotNull } => {
             vec![Takes(part("NOT NULL of", column_name))]
@@ -101,16 +115,28 @@ fn constraint_name(constraint: &TableConstraint) -> Option<&Ident> {
 }
 
 fn item(word: &str, name: &ObjectName) -> Item {
-    Item { words: format!("{word} {}", plain(&full(name))), table: None }
+    Item { words: format!("{word} {}", plain(&full(name))), table: None, columns: Vec::new() }
+}
+
+fn extension(name: &Ident) -> Item {
+    Item { words: format!("extension {}", plain(&ident(name))), table: None, columns: Vec::new() }
 }
 
 fn of(word: &str, table: &ObjectName, name: &str) -> Item {
     let table = plain(&full(table));
-    Item { words: format!("{word} {table}.{name}"), table: Some(table) }
+    Item { words: format!("{word} {table}.{name}"), table: Some(table), columns: Vec::new() }
 }
 
+/// The name as people write it: what names no schema is in `public`.
 fn plain(name: &str) -> String {
-    name.replace('"', "")
+    let name = name.replace('"', "");
+    name.strip_prefix("public.").map(str::to_owned).unwrap_or(name)
+}
+
+/// The words of an expression: which columns it is about, among others.
+fn words_of(expression: &str) -> Vec<String> {
+    let words = expression.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+    words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -137,6 +163,10 @@ mod tests {
             ("CREATE VIEW v AS SELECT 1", "DROP VIEW v"),
             ("CREATE SEQUENCE s", "DROP SEQUENCE s"),
             ("CREATE TYPE mood AS ENUM ('ok')", "DROP TYPE mood"),
+            ("CREATE SCHEMA audit", "DROP SCHEMA audit CASCADE"),
+            ("CREATE EXTENSION IF NOT EXISTS hstore", "DROP EXTENSION hstore"),
+            ("CREATE TABLE pets (id int)", "DROP TABLE public.pets"),
+            ("ALTER TABLE public.users ADD COLUMN mail text", "ALTER TABLE users DROP COLUMN mail"),
             ("ALTER TABLE users ADD CONSTRAINT c CHECK (a > 0) NOT VALID", "ALTER TABLE users DROP CONSTRAINT c"),
             ("ALTER TABLE users ALTER COLUMN a SET NOT NULL", "ALTER TABLE users ALTER COLUMN a DROP NOT NULL"),
         ] {
@@ -151,6 +181,22 @@ mod tests {
         assert_eq!(told("ALTER TABLE users RENAME COLUMN email TO mail"), ["-column users.email", "+column users.mail"]);
         assert_eq!(told("ALTER TABLE users RENAME TO people"), ["-table users", "+table people"]);
         assert_eq!(told("ALTER TABLE u DROP COLUMN a, ADD COLUMN b int"), ["-column u.a", "+column u.b"]);
+    }
+
+    #[test]
+    fn what_goes_with_a_column_is_known() {
+        let columns = |statement: &str| match effects(statement).remove(0) {
+            Effect::Makes(item) | Effect::Takes(item) => item.columns,
+        };
+        for (statement, column) in [
+            ("CREATE INDEX a ON users (lower(Mail), name)", "mail"),
+            ("ALTER TABLE users ADD CONSTRAINT c CHECK (age > 0)", "age"),
+            ("ALTER TABLE users ADD CONSTRAINT c UNIQUE (mail, name)", "name"),
+            ("ALTER TABLE users ALTER COLUMN mail SET NOT NULL", "mail"),
+            ("CREATE TABLE users (id int PRIMARY KEY, mail text)", "mail"),
+        ] {
+            assert!(columns(statement).contains(&column.to_owned()), "{statement}: {:?}", columns(statement));
+        }
     }
 
     #[test]

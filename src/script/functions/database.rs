@@ -150,6 +150,7 @@ fn run(caller: &Caller<'_>, arguments: &Arguments<'_>, text: Text, name: Option<
         transaction,
         lock_timeout: options.period("lock_timeout").unwrap_or(Period::seconds(2)),
         retries: options.whole("retries").unwrap_or(10),
+        is_undo: false,
     };
     refuse_never_sent(&op)?;
     let done = caller.perform(op)?;

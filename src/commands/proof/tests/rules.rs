@@ -77,6 +77,73 @@ fn a_contract_before_the_old_code_is_gone_is_found() {
     assert!(proof.findings.is_empty(), "{}", told(&proof));
 }
 
+/// A deploy behind a migration, on a schema that `given` makes, and the one that it deploys first.
+fn migrating(given: &str, up: &str, undo: Option<&str>) -> Subject {
+    let given = if given.is_empty() { String::new() } else { format!("db.sql(\"{given}\");") };
+    let undo = undo.map(|undo| format!(", #{{ undo: \"{undo}\" }}")).unwrap_or_default();
+    subject(&format!(
+        "{DATABASE}given(|| {{ {given} let before = build(web, #{{ tag: \"v1\" }}); ship(before, fleet);\n\
+         rolling::deploy(web, before, [fleet[0]]); }});\ndb.sql(\"{up}\"{undo});\n{}",
+        on_one_host()
+    ))
+}
+
+#[test]
+fn what_old_code_needs_is_missed_whoever_made_it() {
+    for (given, up, gone) in [
+        ("", "DROP TABLE orders", "table orders is gone"),
+        ("CREATE TABLE orders (id int)", "DROP TABLE orders", "table orders is gone"),
+        ("CREATE TABLE orders (id int)", "DROP TABLE public.orders", "table orders is gone"),
+        ("ALTER TABLE users ADD COLUMN legacy text", "ALTER TABLE users DROP COLUMN legacy", "column users.legacy is gone"),
+        ("CREATE TABLE users (id int, legacy text)", "ALTER TABLE users DROP COLUMN legacy", "column users.legacy is gone"),
+        ("CREATE VIEW v AS SELECT 1 AS a", "DROP VIEW v", "view v is gone"),
+        ("", "-- podlift: allow\\nALTER TABLE users RENAME COLUMN name TO fullname", "column users.name is gone"),
+    ] {
+        let proof = prove(&migrating(given, up, None), &Bounds { faults: 0, ..SINGLE }, QUIETLY).expect("it works");
+        let breach = &proof.findings.first().unwrap_or_else(|| panic!("{given}; {up}: nothing is found")).breaches[0];
+        assert!(breach.rule == "schema" && breach.what.contains(gone), "{given}; {up}: {breach:?}");
+    }
+}
+
+#[test]
+fn an_undo_that_takes_away_what_was_there_before_is_found() {
+    let pets = "CREATE TABLE pets (id int)";
+    for (given, up, undo, gone) in [
+        ("CREATE TABLE orders (id int)", pets, "DROP TABLE pets; DROP TABLE orders", "- /shop: table orders is there"),
+        ("", pets, "DROP TABLE pets; DROP TABLE orders", "+ /shop: table orders is gone"),
+        ("", "ALTER TABLE users ADD COLUMN mail text", "ALTER TABLE users DROP COLUMN name", "+ /shop: column users.name is gone"),
+    ] {
+        let proof = proof(&migrating(given, up, Some(undo)));
+        let told: Vec<&String> =
+            proof.findings.iter().flat_map(|finding| &finding.breaches).flat_map(|breach| &breach.differences).collect();
+        assert!(told.iter().any(|line| line.contains(&gone[9..].replace("is there", "is gone"))), "{up} {undo}: {told:?}");
+    }
+}
+
+#[test]
+fn an_undo_that_takes_back_what_goes_with_it_holds() {
+    for (given, up, undo) in [
+        (
+            "",
+            "ALTER TABLE users ADD COLUMN email text; CREATE INDEX CONCURRENTLY ue ON users (lower(email))",
+            "ALTER TABLE users DROP COLUMN email",
+        ),
+        (
+            "",
+            "ALTER TABLE users ADD COLUMN age int; ALTER TABLE users ADD CONSTRAINT old CHECK (age > 0) NOT VALID",
+            "ALTER TABLE users DROP COLUMN IF EXISTS age",
+        ),
+        ("", "ALTER TABLE users ADD COLUMN email text", "ALTER TABLE public.users DROP COLUMN email"),
+        ("", "CREATE SCHEMA audit; CREATE TABLE audit.log (id int)", "DROP SCHEMA audit CASCADE"),
+        ("", "CREATE TABLE IF NOT EXISTS pets (id int)", "DROP TABLE IF EXISTS pets"),
+        ("CREATE TABLE pets (id int)", "CREATE TABLE IF NOT EXISTS pets (id int)", "DROP TABLE pets"),
+        ("CREATE TABLE users (id int, name text)", "ALTER TABLE users ADD COLUMN IF NOT EXISTS name text", "SELECT 1"),
+    ] {
+        let proof = proof(&migrating(given, up, Some(undo)));
+        assert!(proof.findings.is_empty(), "{given}; {up}; {undo}: {}", told(&proof));
+    }
+}
+
 #[test]
 fn old_code_that_is_brought_back_to_a_contracted_schema_is_found() {
     let late = format!("{DATABASE}{}{CONTRACT}hook(fleet[0], \"true\");", on_one_host());
