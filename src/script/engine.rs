@@ -31,6 +31,8 @@ pub fn language() -> Engine {
         .set_optimization_level(OptimizationLevel::None)
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
+        // Else Rhai itself answers what has no order, and always with no.
+        .set_fast_operators(false)
         .set_max_call_levels(CALL_LEVELS)
         .set_max_expr_depths(EXPRESSION_DEPTH, EXPRESSION_DEPTH)
         .set_max_operations(0)

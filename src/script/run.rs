@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     panic,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     thread,
 };
 
@@ -147,6 +147,7 @@ impl ScriptRun {
             resolved: Mutex::default(),
             tested,
             invariants: Mutex::default(),
+            is_given: AtomicBool::new(false),
         });
         Begun { engine: engine(session.clone(), resolver, cancellation.clone()), session, cancellation, placeholders }
     }

@@ -59,6 +59,8 @@ pub(super) struct Circumstances {
     pub(super) tested: Option<Arc<dyn Tested>>,
     /// What the script itself says must hold in tests.
     pub(super) invariants: Mutex<Vec<Invariant>>,
+    /// Whether `given` was said.
+    pub(super) is_given: AtomicBool,
 }
 
 /// The project, and whether a service carries its name already.
@@ -162,6 +164,7 @@ impl Session {
             resolved: Mutex::new(lock(&circumstances.resolved).clone()),
             tested: None,
             invariants: Mutex::default(),
+            is_given: AtomicBool::new(false),
         });
         session.aside(prefix)
     }

@@ -1,6 +1,6 @@
 //! `given`, `invariant`, `invariants`: what a script says about its own tests. In a run that is no test they do nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use rhai::Dynamic;
 
@@ -45,7 +45,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 fn given(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     let action = arguments.function(0)?;
-    let Some(tested) = caller.session.tested().filter(|tested| tested.begins()) else { return Ok(Dynamic::UNIT) };
+    let Some(tested) = caller.session.tested() else { return Ok(Dynamic::UNIT) };
+    if caller.session.circumstances().is_given.swap(true, Ordering::SeqCst) {
+        return Err(Failure::refused("`given` was said before: the tests of a script begin with one thing").into());
+    }
+    if !tested.begins() {
+        return Ok(Dynamic::UNIT);
+    }
     tested.gives();
     let done = in_session(caller, &caller.session, &action, ());
     tested.given(done.as_ref().map(drop).map_err(|error| failure_of(error)));

@@ -5,6 +5,7 @@ mod failure;
 mod host;
 mod image;
 pub(super) mod json;
+mod order;
 mod prometheus;
 mod registry;
 pub(super) mod release;
@@ -66,6 +67,7 @@ pub(super) fn register(module: &mut Module) {
     release::register(module);
     failure::register(module);
     json::register(module);
+    order::register(module);
     // Rust's own way to write a string for debugging, which arrays and maps print their items with, escapes placeholders.
     FuncRegistration::new("to_debug").in_global_namespace().set_into_module(module, |text: ImmutableString| quoted('"', &text));
     FuncRegistration::new("to_debug").in_global_namespace().set_into_module(module, |character: char| quoted('\'', &character.to_string()));

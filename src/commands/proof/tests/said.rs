@@ -10,6 +10,13 @@ use crate::{
 };
 
 #[test]
+fn a_second_given_is_refused() {
+    let script = format!("given(|| rolling::deploy(web, img, fleet));\ngiven(|| fail(\"never seen\"));\n{}", on_one_host());
+    let Err(Unprovable::Fails(told)) = prove(&subject(&script), &SINGLE, QUIETLY) else { panic!("it is passed over") };
+    assert!(told.message.contains("`given` was said before") && told.line.is_some(), "{told:?}");
+}
+
+#[test]
 fn a_script_says_what_its_tests_begin_with() {
     let script = r#"
 given(|| {
