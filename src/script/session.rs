@@ -1,7 +1,7 @@
 //! What a script's calls have in common: their keys, and the way to the executor and back.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -280,7 +280,7 @@ impl Session {
             .map(|result| result.as_ref().map_or_else(|failure| failure.inverse.clone(), |outcome| outcome.inverse.clone()))
             .collect();
         let failures: Vec<(&Call, Failure)> = calls.iter().zip(results).filter_map(|(call, result)| Some((call, result.err()?))).collect();
-        let failure = joined(&calls[0].op, calls.len(), &failures).from(origin);
+        let failure = joined(&calls, &failures).from(origin);
         Err(self.all_or_nothing(&calls, &inverses, failure))
     }
 
@@ -352,7 +352,7 @@ fn answer<T: DeserializeOwned + Clone + 'static>(outcome: Outcome, call: &Call) 
 }
 
 /// One failure for all parts that failed.
-fn joined(op: &Op, parts: usize, failures: &[(&Call, Failure)]) -> Failure {
+fn joined(calls: &[Call], failures: &[(&Call, Failure)]) -> Failure {
     let named = |(call, failure): &(&Call, Failure)| match call.op.host() {
         Some(host) => failure.clone().on(&host.name),
         None => failure.clone(),
@@ -361,7 +361,13 @@ fn joined(op: &Op, parts: usize, failures: &[(&Call, Failure)]) -> Failure {
     if let Some(ending) = failures.iter().find(|failure| failure.kind.ends_the_run()) {
         return ending.clone();
     }
-    let message = format!("`{}` failed on {} of {parts} hosts", op.verb(), failures.len());
+    // A host may have several parts of it: a page of each of its containers, say.
+    let hosts: BTreeSet<Option<&HostName>> = calls.iter().map(|call| call.op.host().map(|host| &host.name)).collect();
+    let where_or_how_often = match (failures.len(), calls.len()) {
+        (failed, parts) if hosts.len() == parts => format!("on {failed} of {parts} hosts"),
+        (failed, parts) => format!("{failed} of {parts} times"),
+    };
+    let message = format!("`{}` failed {where_or_how_often}", calls[0].op.verb());
     combined(message, failures)
 }
 

@@ -98,6 +98,14 @@ fn what_cannot_be_taken_back_is_told() {
 }
 
 #[test]
+fn what_fails_several_times_on_one_host_is_not_said_to_fail_on_several() {
+    let error = deploy("let next = start(web, img, fleet[0]);\nhttp_get([next, \"/\"]);")
+        .answering(|call| matches!(*call.op, Op::HttpGet(_)).then(|| Err(Failure::new(FailureKind::Unreachable, "no answer"))))
+        .fails();
+    assert_eq!(error, "6: `http_get` failed 2 of 2 times: 10.0.0.1: no answer");
+}
+
+#[test]
 fn a_failure_names_all_hosts_that_failed_and_its_line() {
     let error = deploy("\nship(img, fleet);")
         .answering(|call| {
