@@ -88,18 +88,13 @@ fn examine(options: &cli::Test, subject: &Subject, phases: &Phases, printer: &Pr
     for finding in &findings {
         printer.data(told(options, finding, printer));
     }
-    if let Some(proof) = proof.as_ref().filter(|proof| !proof.idle.is_empty()) {
-        let style = printer.style();
-        printer.tell(format!(
-            "{} where nothing goes wrong, this runs in the end without traffic: {}",
-            style.warning("!"),
-            proof.idle.join(", ")
-        ));
+    for note in proof.as_ref().map(notes).unwrap_or_default() {
+        printer.tell(format!("{} where nothing goes wrong, {note}", printer.style().warning("!")));
     }
     let script = options.script.display();
     let (end, next) = match &proof {
-        None if holds => (format!("in this story everything holds ({})", exit_word(findings.first())), None),
-        None => ("in this story a rule is broken".to_owned(), None),
+        None if holds => (format!("in this story everything holds ({}): told", exit_word(findings.first())), None),
+        None => ("in this story a rule is broken: told".to_owned(), None),
         Some(proof) if exit == Exit::Interrupted => {
             (format!("interrupted: {script} held until then in {}", extent(proof)), Some(ends(proof)))
         }
@@ -112,6 +107,13 @@ fn examine(options: &cli::Test, subject: &Subject, phases: &Phases, printer: &Pr
     };
     printer.tell(Conclusion { good: exit == Exit::Done, end, took, next }.render(printer.style()));
     exit
+}
+
+/// What is no mistake for sure, and may be one.
+fn notes(proof: &Proof) -> Vec<String> {
+    let idle = (!proof.idle.is_empty()).then(|| format!("this runs in the end without traffic: {}", proof.idle.join(", ")));
+    let nothing = (!proof.changes).then(|| "everything is in the end as it was: nothing is deployed".to_owned());
+    idle.into_iter().chain(nothing).collect()
 }
 
 /// How far a test is, for what a signal makes of it.
@@ -330,7 +332,7 @@ fn as_json(options: &cli::Test, proof: Option<&Proof>, findings: &[Finding], exi
     };
     let extent = proof.map(|proof| {
         json!({
-            "stories": proof.stories, "stopped": proof.is_stopped, "missed": proof.missed, "broken": proof.broken, "by_rule": proof.by_rule, "idle": proof.idle, "by_faults": proof.by_faults, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
+            "stories": proof.stories, "stopped": proof.is_stopped, "missed": proof.missed, "broken": proof.broken, "by_rule": proof.by_rule, "idle": proof.idle, "changes": proof.changes, "by_faults": proof.by_faults, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
             "all_single": proof.all_single, "all_pairs": proof.all_pairs, "exits": proof.exits, "seed": options.seed,
         })
     });

@@ -15,8 +15,9 @@ use super::{
     Subject,
     findings::{Broken, Kind, Names, by_rule, findings},
     random::Random,
-    tale::{LATER, Limits, Told, before, tell, unsaid},
+    tale::{Limits, Told, before, tell},
     together::{groups, tell_all},
+    why::{LATER, unsaid},
 };
 use crate::{
     commands::exit::Exit,
@@ -111,6 +112,8 @@ pub struct Proof {
     pub by_rule: BTreeMap<String, usize>,
     /// What runs in the end without traffic where nothing goes wrong.
     pub idle: Vec<String>,
+    /// Whether the fleet is another one in the end where nothing goes wrong.
+    pub changes: bool,
 }
 
 /// A story in which a rule was broken.
@@ -207,8 +210,24 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
     let (missed, by_faults, is_stopped) = (search.missed, search.by_faults.clone(), search.is_stopped);
     let stories = search.told.load(Ordering::SeqCst) + 1 - missed;
     let (findings, by_rule) = (findings(subject, &start, &limits, &search.names, &search.broken), by_rule(&search.broken));
-    let (calls, took, idle) = (whole.calls, whole.took, whole.world.idle());
-    Ok(Proof { stories, missed, is_stopped, single, by_faults, all_single, all_pairs, calls, took, exits, findings, broken, by_rule, idle })
+    let (calls, took, idle, changes) = (whole.calls, whole.took, whole.world.idle(), whole.changes(&start));
+    Ok(Proof {
+        stories,
+        missed,
+        is_stopped,
+        single,
+        by_faults,
+        all_single,
+        all_pairs,
+        calls,
+        took,
+        exits,
+        findings,
+        broken,
+        by_rule,
+        idle,
+        changes,
+    })
 }
 
 /// Tells one story again.

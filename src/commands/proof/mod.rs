@@ -4,7 +4,8 @@
 //!   one; what is modelled is below it.
 //! - [`given`]: what the script says of its tests. - [`judge`]: whether its end is what it says. - [`listen`]: what it tells besides
 //!   its ops. - [`desk`]: what scripts read of the operator's machine, the same each time.
-//! - [`explore`]: all of them. - [`together`]: those that begin alike. - [`findings`]: those that are told.
+//! - [`explore`]: all of them. - [`together`]: those that begin alike. - [`findings`]: those that are told. - [`why`]: what is said where the script
+//!   fails by itself.
 
 mod desk;
 mod explore;
@@ -17,6 +18,7 @@ mod tale;
 #[cfg(test)]
 mod tests;
 mod together;
+mod why;
 
 use std::sync::Arc;
 

@@ -10,6 +10,7 @@ use super::{
     given::{BEFORE, Earlier, Test},
     judge::{End, judge},
     listen::listener,
+    why::{EARLIER, GIVEN, unsaid},
 };
 use crate::{
     commands::{
@@ -32,7 +33,7 @@ use crate::{
     world::{
         TrafficSeen, World,
         losses::Capacity,
-        shape::Shape,
+        shape::{Shape, differences},
         watch::{Breach, Rules, Watch},
     },
 };
@@ -101,6 +102,11 @@ impl Told {
     pub fn shape(&self) -> Shape {
         self.world.shape(&id(TESTED))
     }
+
+    /// Whether the fleet is another than in the beginning.
+    pub fn changes(&self, start: &World) -> bool {
+        !differences(&self.shape(), &start.shape(&id(TESTED))).is_empty()
+    }
 }
 
 /// Tells a story of the script on a fleet that is `start` in the beginning.
@@ -148,23 +154,6 @@ impl Trunk {
         tale.journal = Some(Arc::new(Journal::open(Mortal::new(tale.fleet.clone()), self.chain.first(death.written))));
         Some(tale.tell(story, limits, noted, start))
     }
-}
-
-/// Which run it was that failed where nothing goes wrong.
-const GIVEN: &str = "this was in `given`, on an empty fleet: it makes what the tests begin with";
-const EARLIER: &str = "this was the first run, on an empty fleet, which makes what the tests begin with; `given` says it otherwise";
-/// The same of the run that is tested.
-pub const LATER: &str = "this was the run that is tested, on a fleet that has what the run before it, or `given`, has made";
-
-/// An answer that was taken for granted because the script does not say it: that on the line where it fails, else the last one.
-pub fn unsaid(records: &[Recorded], diagnostic: &Diagnostic) -> Option<String> {
-    let is_there =
-        |record: &&Recorded| diagnostic.file.as_deref() == Some(&record.origin.file) && diagnostic.line == Some(record.origin.line);
-    let mut unsaid = records.iter().rev().filter(|record| record.op.has_no_assume());
-    let of_a_read = unsaid.clone().find(|record| !record.op.class().changes());
-    let last = unsaid.find(is_there).or(of_a_read)?;
-    let assumed = last.result.as_ref().ok()?.assumed.as_ref()?;
-    Some(format!("what `{}` answers at {} is taken for granted ({assumed}); with `assume` the script says it", last.op.verb(), last.origin))
 }
 
 /// The fleet after the script was run on an empty one, nothing going wrong, with a version of what it builds that came before.

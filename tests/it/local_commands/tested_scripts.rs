@@ -104,6 +104,19 @@ fn a_script_that_does_not_hold_says_how_often_each_rule_is_broken_and_what_diffe
 }
 
 #[test]
+fn a_script_that_deploys_nothing_is_told_so() {
+    let project = Project::new();
+    project.write("deploy.rhai", SCRIPT.split("let old").next().expect("its beginning"));
+    let output = project.podlift(&["test", "deploy.rhai", "--faults", "1"]);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let note = "! where nothing goes wrong, everything is in the end as it was: nothing is deployed";
+    assert!(output.stderr.contains(note), "{}", output.stderr);
+    project.write("deploy.rhai", SCRIPT);
+    let output = project.podlift(&["test", "deploy.rhai", "--faults", "1"]);
+    assert!(!output.stderr.contains("nothing is deployed"), "{}", output.stderr);
+}
+
+#[test]
 fn a_script_that_fails_by_itself_and_a_story_that_is_none_are_refused() {
     let project = Project::new();
     project.write("deploy.rhai", &SCRIPT.replace("drain(old);", ""));

@@ -95,7 +95,7 @@ fn one_mistake_is_told_once_on_whichever_host_and_whatever_went_wrong() {
     assert_eq!(finding.story.faults.len(), 1, "{}", finding.story);
     let on_four = leaking().replace("in fleet", "in hosts([\"h1\", \"h2\", \"h3\", \"h4\"])");
     let on_four = format!("let fleet = hosts([\"h1\", \"h2\", \"h3\", \"h4\"]);\nship(img, fleet);\n{on_four}");
-    let on_four = prove(&subject(&on_four), &Bounds { faults: 2, runs: 1500, ..SINGLE }, QUIETLY).expect("it works");
+    let on_four = prove(&subject(&on_four), &Bounds { faults: 2, runs: 600, ..SINGLE }, QUIETLY).expect("it works");
     let [finding] = &on_four.findings[..] else { panic!("{}", told(&on_four)) };
     assert_eq!(finding.story.faults.len(), 1, "{}", finding.story);
 }
