@@ -2,7 +2,7 @@
 
 use std::{
     ops::ControlFlow,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -28,6 +28,8 @@ use crate::{
     world::watch::{Breach, Rules},
 };
 
+/// How long a test that is ended may take to say so.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// The most calls of a script in which nothing goes wrong.
 const CALLS: usize = 100_000;
 /// The most steps of its own code.
@@ -160,10 +162,17 @@ impl Phases {
             printer.tell("telling what was found so far; ctrl-C again ends it now");
             return;
         }
-        if phase == Phase::Begins && has_json {
-            printer.data(nothing_tried(Exit::Interrupted, &[]));
-        }
-        printer.tell_last(if phase == Phase::Begins { "interrupted before the first story was told" } else { "interrupted" });
+        // Whoever prints may wait for a reader for ever.
+        let (tell, told) = mpsc::channel();
+        let printer = printer.clone();
+        thread::spawn(move || {
+            if phase == Phase::Begins && has_json {
+                printer.data(nothing_tried(Exit::Interrupted, &[]));
+            }
+            printer.tell_last(if phase == Phase::Begins { "interrupted before the first story was told" } else { "interrupted" });
+            let _ = tell.send(());
+        });
+        let _ = told.recv_timeout(LAST_WORDS);
         #[expect(clippy::disallowed_methods, reason = "a test reaches no host: no connection is left")]
         std::process::exit(Exit::Interrupted.code().into());
     }

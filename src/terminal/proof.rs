@@ -171,7 +171,7 @@ pub fn traffic(traffic: &TrafficSeen, capacity: &Capacity, style: Style) -> Stri
         };
         let (dropped, refused, misrouted) =
             (lost(seen.dropped, "dropped"), lost(seen.refused, "refused"), lost(seen.misrouted, "misrouted"));
-        let answered: f64 = seen.answered.values().sum();
+        let answered = seen.answered.values().fold(0.0, |sum, count| sum + count);
         let serve = words::count(first, "container");
         let _ = writeln!(
             lines,

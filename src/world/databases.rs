@@ -24,6 +24,8 @@ pub(super) struct Schema {
     made: BTreeSet<String>,
     /// What the script makes where nothing goes wrong: it was not there before.
     expected: BTreeSet<String>,
+    /// Whether a statement may have made what its text does not tell.
+    is_opaque: bool,
     /// What is done of each call: the database itself keeps that, so no statement is done twice.
     done: BTreeMap<Token, Done>,
 }
@@ -50,13 +52,25 @@ struct Change {
 
 impl Schema {
     fn run(&mut self, statement: &str, phase: Phase, op: &Sql) {
-        for effect in sql::effects(statement) {
+        let effects = sql::effects(statement);
+        self.is_opaque |= !op.is_undo && effects.is_empty() && sql::is_opaque(statement);
+        // What is renamed keeps what goes with it.
+        let is_rename = effects.iter().any(|effect| matches!(effect, Effect::Makes(_)));
+        for effect in effects {
             let (is_there, item) = match effect {
                 Effect::Makes(item) => (true, item),
                 Effect::Takes(item) => (false, item),
             };
             let change = Change { item, is_there, contracts: phase == Phase::Contract, is_judged: op.undo.is_some() || op.is_undo };
-            if is_there { self.make(change) } else { self.take(change, op.is_undo) }
+            if is_there {
+                self.make(change);
+                continue;
+            }
+            let gone = change.item.clone();
+            self.take(change, op.is_undo);
+            if !is_rename {
+                self.cascade(&gone);
+            }
         }
     }
 
@@ -68,7 +82,9 @@ impl Schema {
             // It is again as it was.
             Some(known) if !known.is_there => {
                 let known = self.changes.remove(&words).map(|known| known.item);
-                self.known.extend(known.map(|item| (words, item)));
+                if let Some(item) = known {
+                    self.known.entry(words).or_insert(item);
+                }
             }
             Some(_) => {}
             None if self.was_there(&words) => {}
@@ -86,10 +102,9 @@ impl Schema {
             Some(_) => {}
             None if self.absent.contains(&item.words) => {}
             // What was not made need not be taken back.
-            None if is_undo && !self.was_there(&item.words) && self.expected.contains(&item.words) => {}
-            None => drop(self.changes.insert(item.words.clone(), change)),
+            None if is_undo && !self.was_there(&item.words) && (self.is_opaque || self.expected.contains(&item.words)) => {}
+            None => drop(self.changes.insert(item.words, change)),
         }
-        self.cascade(&item);
     }
 
     /// Takes away what goes with an item that is gone.
@@ -98,7 +113,7 @@ impl Schema {
             self.changes.retain(|_, change| change.item.table.as_deref() != Some(table));
         } else if let Some(schema) = gone.words.strip_prefix("schema ") {
             let within = format!("{schema}.");
-            let is_within = |item: &Item| item.words.split_once(' ').is_some_and(|(_, name)| name.starts_with(&within));
+            let is_within = |item: &Item| item.words.rsplit_once(' ').is_some_and(|(_, name)| name.starts_with(&within));
             self.changes.retain(|_, change| !(change.is_there && is_within(&change.item)));
         } else if let (true, Some(table)) = (gone.words.starts_with("column "), &gone.table) {
             let column = gone.words.rsplit('.').next().unwrap_or_default();
@@ -113,7 +128,7 @@ impl Schema {
             let Some((table, column)) = name.rsplit_once('.') else { return false };
             self.known.get(&format!("table {table}")).is_some_and(|table| table.columns.iter().any(|one| one == column))
         };
-        self.known.contains_key(words) || words.strip_prefix("column ").is_some_and(is_column_of)
+        !self.absent.contains(words) && (self.known.contains_key(words) || words.strip_prefix("column ").is_some_and(is_column_of))
     }
 
     /// Whether an object is there now, as far as that is known.
@@ -125,13 +140,15 @@ impl Schema {
 
     /// Takes what there is now for the beginning.
     fn settle(&mut self) {
-        for (words, change) in std::mem::take(&mut self.changes) {
-            if change.is_there {
-                self.known.insert(words, change.item);
-            } else {
-                self.known.remove(&words);
-                self.absent.insert(words);
+        let (there, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.changes).into_iter().partition(|(_, change)| change.is_there);
+        self.known.extend(there.into_iter().map(|(words, change)| (words, change.item)));
+        for (words, change) in gone {
+            let table = change.item.table.and_then(|table| self.known.get_mut(&format!("table {table}")));
+            if let (Some(table), Some((_, column))) = (table, words.rsplit_once('.')) {
+                table.columns.retain(|one| one != column);
             }
+            self.known.remove(&words);
+            self.absent.insert(words);
         }
     }
 }
@@ -211,7 +228,9 @@ impl World {
     /// Takes what was made in `whole` for what the script makes, and was not there before.
     pub fn expect_schemas(&mut self, whole: &Self) {
         for (name, schema) in &whole.databases {
-            self.databases.entry(name.clone()).or_default().expected.clone_from(&schema.made);
+            let known = self.databases.entry(name.clone()).or_default();
+            known.expected.clone_from(&schema.made);
+            known.is_opaque = schema.is_opaque;
         }
     }
 }

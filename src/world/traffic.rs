@@ -85,7 +85,7 @@ impl World {
         for name in fronts {
             self.add(&name, now, &mut traffic);
             if let Some(host) = self.host_mut(&name) {
-                host.counted = now;
+                host.counted = host.counted.max(now);
             }
         }
         self.traffic = traffic;

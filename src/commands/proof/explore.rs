@@ -273,13 +273,14 @@ pub(super) fn finding(story: Story, told: Told, start: &World) -> Finding {
 
 /// The fleet that the run meets, what it is measured by, and the story in which nothing goes wrong.
 pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits, Told), Unprovable> {
-    let mut first = Limits { calls: bounds.calls, steps: bounds.steps, new: None, rules: None };
+    let mut first = Limits { calls: bounds.calls, steps: bounds.steps, new: None, counts: false, rules: None };
     let mut start = before(subject, &first).map_err(Unprovable::Fails)?;
     let noted = Noted { sites: true, steps: false };
     let mut whole = tell(subject, &start, &Story::default(), &first, noted);
     // Where a script says what must hold is no part of that.
     first.rules = Some(whole.rules.clone());
-    if whole.rules != subject.rules {
+    first.counts = whole.is_asked;
+    if whole.rules != subject.rules || whole.is_asked {
         whole = tell(subject, &start, &Story::default(), &first, noted);
     }
     if let Some(what) = Watch::new(whole.rules.clone(), &start).never_met() {
@@ -301,7 +302,7 @@ pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits
     }
     // Whatever goes wrong, a run takes at most so many times as many calls: those of its undo, and of as many tries.
     let steps = (whole.spent * 20 + 100_000).min(bounds.steps);
-    let limits = Limits { calls: whole.calls * 20 + 1_000, steps, new: Some(whole.shape()), rules: first.rules };
+    let limits = Limits { calls: whole.calls * 20 + 1_000, steps, new: Some(whole.shape()), counts: first.counts, rules: first.rules };
     start.expect_schemas(&whole.world);
     Ok((start, limits, whole))
 }

@@ -55,6 +55,8 @@ pub struct Limits {
     pub steps: u64,
     /// What there is when all is done, where that is known.
     pub new: Option<Shape>,
+    /// Whether what the traffic loses is counted though no steps are noted: the script's own rules may ask for it.
+    pub counts: bool,
     /// The rules that the script is held to from its beginning, where it is known what it says of them, wherever it does.
     pub rules: Option<Rules>,
 }
@@ -232,6 +234,7 @@ impl<'a> Tale<'a> {
         let model = Model::new(start.clone(), subject.desk.clone());
         let rules = limits.rules.as_ref().unwrap_or(&subject.rules).clone();
         let fleet = Faults::new(model, story, Watch::new(rules, start), limits.calls, noted);
+        let fleet = if limits.counts { fleet.counting() } else { fleet };
         Self::with(subject, fleet.keeping(deaths.iter().cloned()), story, limits, name)
     }
 

@@ -70,6 +70,7 @@ impl<S: Source> Faults<S> {
             Some(Fault::LostHalfway) => self.halfway(call).and_then(|_| Err(lost(call))),
             Some(Fault::Slow) => {
                 self.model.with(|world| world.wait(SLOW));
+                self.bring_back(&mut self.lock());
                 self.done(call)
             }
             Some(Fault::Unhealthy) => self.ill(call),

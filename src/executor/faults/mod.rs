@@ -175,6 +175,14 @@ impl<S: Source> Faults<S> {
         Self { model, is_dead: AtomicBool::new(false), going: Mutex::new(going), deaths: Deaths::default() }
     }
 
+    /// Counts what the traffic loses from now on, though no steps are noted.
+    #[must_use]
+    pub fn counting(self) -> Self {
+        let losses = self.model.with(|world| Losses::of(world));
+        self.lock().losses.get_or_insert(losses);
+        self
+    }
+
     /// The world as it is now.
     pub fn world(&self) -> World {
         self.model.world()

@@ -1,11 +1,11 @@
 //! What a statement makes and takes away, as far as the parser understands it: so that a model knows a schema.
 
 use sqlparser::ast::{
-    AlterColumnOperation, AlterTable, AlterTableOperation, Ident, ObjectName, ObjectType, RenameTableNameKind, SchemaName, Statement,
-    TableConstraint,
+    AlterColumnOperation, AlterTable, AlterTableOperation, Ident, IndexColumn, ObjectName, ObjectType, RenameTableNameKind, SchemaName,
+    Statement, TableConstraint,
 };
 
-use super::objects::{beside, full, ident, parse};
+use super::objects::{beside, first_words, full, ident, parse};
 
 /// Something of a schema, in words such as `column users.mail`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,9 @@ pub fn effects(statement: &str) -> Vec<Effect> {
         Statement::CreateTrigger(create) => vec![Makes(of("trigger", &create.table_name, &plain(&full(&create.name))))],
         Statement::CreateIndex(create) => {
             let table = Some(plain(&full(&create.table_name)));
-            let columns: Vec<String> = create.columns.iter().flat_map(|column| words_of(&column.to_string())).collect();
+            let parts = create.columns.iter().map(ToString::to_string).chain(create.include.iter().map(ident));
+            let columns: Vec<String> =
+                parts.chain(create.predicate.iter().map(ToString::to_string)).flat_map(|part| words_of(&part)).collect();
             let named = |name| format!("index {}", plain(&beside(&create.table_name, name)));
             create.name.iter().map(|name| Makes(Item { words: named(name), table: table.clone(), columns: columns.clone() })).collect()
         }
@@ -86,8 +88,16 @@ fn altered(alter: &AlterTable, operation: &AlterTableOperation) -> Vec<Effect> {
             vec![Takes(item("table", &alter.name)), Makes(item("table", name))]
         }
         AlterTableOperation::AddConstraint { constraint, .. } => {
-            let columns = words_of(&constraint.to_string());
-            constraint_name(constraint).map(|name| Makes(Item { columns, ..part("constraint", name) })).into_iter().collect()
+            let made = constraint_name(constraint).map(|name| Makes(Item { columns: columns_of(constraint), ..part("constraint", name) }));
+            // The constraint has the index from then on, and takes it along.
+            let taken = match constraint {
+                TableConstraint::UniqueUsingIndex(using) | TableConstraint::PrimaryKeyUsingIndex(using) => {
+                    let index = ObjectName::from(vec![using.index_name.clone()]);
+                    Some(Takes(Item { words: format!("index {}", plain(&beside(&alter.name, &index))), table: None, columns: Vec::new() }))
+                }
+                _ => None,
+            };
+            made.into_iter().chain(taken).collect()
         }
         AlterTableOperation::DropConstraint { name, .. } => vec![Takes(part("constraint", name))],
         AlterTableOperation::RenameConstraint { old_name, new_name } => {
@@ -111,6 +121,28 @@ fn constraint_name(constraint: &TableConstraint) -> Option<&Ident> {
         TableConstraint::PrimaryKey(key) => key.name.as_ref(),
         TableConstraint::UniqueUsingIndex(using) | TableConstraint::PrimaryKeyUsingIndex(using) => using.name.as_ref(),
         _ => None,
+    }
+}
+
+/// The columns that a constraint is about, among other words where it is an expression.
+fn columns_of(constraint: &TableConstraint) -> Vec<String> {
+    let indexed = |columns: &[IndexColumn]| columns.iter().flat_map(|column| words_of(&column.to_string())).collect();
+    match constraint {
+        TableConstraint::Check(check) => words_of(&check.expr.to_string()),
+        TableConstraint::ForeignKey(key) => key.columns.iter().map(|column| plain(&ident(column))).collect(),
+        TableConstraint::Unique(unique) => indexed(&unique.columns),
+        TableConstraint::PrimaryKey(key) => indexed(&key.columns),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a statement may make something that its text does not tell: a block of code, or a table from a query.
+pub fn is_opaque(statement: &str) -> bool {
+    let words = first_words(statement);
+    match words.first().map(String::as_str) {
+        Some("DO" | "CALL" | "EXECUTE") => true,
+        Some("SELECT" | "WITH") => words_of(statement).contains(&"into".to_owned()),
+        _ => false,
     }
 }
 
@@ -193,6 +225,8 @@ mod tests {
             ("ALTER TABLE users ADD CONSTRAINT c CHECK (age > 0)", "age"),
             ("ALTER TABLE users ADD CONSTRAINT c UNIQUE (mail, name)", "name"),
             ("ALTER TABLE users ALTER COLUMN mail SET NOT NULL", "mail"),
+            ("CREATE INDEX live ON users (id) WHERE deleted_at IS NULL", "deleted_at"),
+            ("CREATE INDEX wide ON users (id) INCLUDE (mail)", "mail"),
             ("CREATE TABLE users (id int PRIMARY KEY, mail text)", "mail"),
         ] {
             assert!(columns(statement).contains(&column.to_owned()), "{statement}: {:?}", columns(statement));

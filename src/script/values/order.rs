@@ -15,7 +15,11 @@ pub(super) fn register(module: &mut Module) {
     both::<ImmutableString, FLOAT>(module);
     both::<(), INT>(module);
     both::<(), FLOAT>(module);
+    both::<char, INT>(module);
+    both::<char, FLOAT>(module);
     both::<(), ImmutableString>(module);
+    both::<(), char>(module);
+    one::<(), ()>(module);
 }
 
 /// A value that an error shows.
@@ -42,6 +46,12 @@ impl Told for INT {
 impl Told for FLOAT {
     fn told(&self) -> String {
         self.to_string()
+    }
+}
+
+impl Told for char {
+    fn told(&self) -> String {
+        format!("{self:?}")
     }
 }
 

@@ -1,6 +1,8 @@
 //! `podlift test`: what a team's pipeline runs.
 
-use crate::{podlift::Project, terminal::Terminal};
+use std::process::{Command, Stdio};
+
+use crate::{podlift::Project, rig::output, terminal::Terminal, until::until};
 
 const SCRIPT: &str = r#"
 project("shop");
@@ -67,6 +69,27 @@ fn ctrl_c_ends_a_test_that_tells_what_it_has_found_until_then() {
     terminal.sees("told again by: podlift test deploy.rhai --story ");
     terminal.sees("interrupted: deploy.rhai does not hold: a rule is broken in ");
     assert_eq!(terminal.ends(), 2, "{}", terminal.text());
+}
+
+/// Whoever reads the output may not read on: a pager at its first page.
+#[test]
+fn ctrl_c_ends_a_test_whose_output_nobody_reads() {
+    let project = Project::new();
+    project.write(
+        "deploy.rhai",
+        &SCRIPT.replace("healthcheck(next);", "loop { try { healthcheck(next); break; } catch (problem) { info(\"again\"); } }"),
+    );
+    let mut command = project.command(&["test", "deploy.rhai", "--faults", "1", "--json"]);
+    let mut running = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+    let process = running.id().to_string();
+    until("it has ended", || {
+        let ended = running.try_wait().expect("it can be waited for").is_some();
+        if !ended {
+            output(Command::new("kill").args(["-INT", &process]), "");
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        ended
+    });
 }
 
 /// A pipeline reads one object, whatever is wrong.

@@ -138,6 +138,17 @@ fn an_undo_that_takes_back_what_goes_with_it_holds() {
         ("", "CREATE TABLE IF NOT EXISTS pets (id int)", "DROP TABLE IF EXISTS pets"),
         ("CREATE TABLE pets (id int)", "CREATE TABLE IF NOT EXISTS pets (id int)", "DROP TABLE pets"),
         ("CREATE TABLE users (id int, name text)", "ALTER TABLE users ADD COLUMN IF NOT EXISTS name text", "SELECT 1"),
+        (
+            "CREATE TABLE users (id int, old text); ALTER TABLE users DROP COLUMN old",
+            "ALTER TABLE users ADD COLUMN old text",
+            "ALTER TABLE users DROP COLUMN old",
+        ),
+        ("", "-- podlift: expand\\nDO $$ BEGIN CREATE TYPE mood AS ENUM ('ok'); END $$", "DROP TYPE IF EXISTS mood"),
+        (
+            "",
+            "CREATE UNIQUE INDEX CONCURRENTLY u ON users (name); ALTER TABLE users ADD CONSTRAINT c UNIQUE USING INDEX u",
+            "ALTER TABLE users DROP CONSTRAINT IF EXISTS c; DROP INDEX CONCURRENTLY IF EXISTS u",
+        ),
     ] {
         let proof = proof(&migrating(given, up, Some(undo)));
         assert!(proof.findings.is_empty(), "{given}; {up}; {undo}: {}", told(&proof));

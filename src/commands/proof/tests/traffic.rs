@@ -1,8 +1,8 @@
 //! What the traffic loses in a story, and how many containers serve meanwhile.
 
-use super::{BY_HAND, SINGLE, on_one_host, subject};
+use super::{BY_HAND, QUIETLY, SINGLE, on_one_host, subject};
 use crate::{
-    commands::proof::{Finding, retell},
+    commands::proof::{Bounds, Finding, prove, retell},
     model::ServiceName,
 };
 
@@ -55,7 +55,24 @@ fn what_a_drain_cuts_is_dropped_and_what_is_stopped_without_one() {
     assert!(dropped == 30 && refused >= 1000 && misrouted == 0, "{dropped} {refused} {misrouted}");
 }
 
-/// From its first look on a script's own rule knows what was lost.
+#[test]
+fn who_recovers_while_something_takes_long_is_counted_until_then() {
+    let finding = told(
+        "healthcheck(running(web, fleet[0]));\nship(img, fleet);\nrolling::deploy(web, img, fleet);",
+        "4:healthcheck:flaps, 5[0]:ship:slow",
+    );
+    assert_eq!((lost(&finding), capacity(&finding)), ([0, 0, 500], (vec![4, 2, 4], Some(5))));
+}
+
+#[test]
+fn a_rule_about_requests_knows_those_from_before_it_was_said() {
+    let script = "stop(running(web, fleet[0]), #{ allow_downtime: true });\npause(\"5s\");\n\
+                  invariant(\"none is dropped\", |world| world.services.web.requests.dropped == 0);\nrolling::deploy(web, img, fleet);";
+    let searched = prove(&subject(script), &Bounds { faults: 0, ..SINGLE }, QUIETLY).expect("it works");
+    assert_eq!(searched.by_rule.keys().collect::<Vec<_>>(), ["none is dropped"]);
+    assert_eq!(told(script, "").breaches.len(), 1, "and so it is when it is told again");
+}
+
 #[test]
 fn an_invariant_is_about_requests_too() {
     let rule = "invariant(\"few are lost\", |world| world.services.web.requests.refused + world.services.web.requests.dropped <= 1000);\n";
