@@ -83,6 +83,7 @@ pub enum Unprovable {
 
 /// What was found out.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a finding of its own")]
 pub struct Proof {
     /// How many stories were told in which all came up that was planned, or a rule was broken.
     pub stories: usize,
