@@ -39,6 +39,10 @@ fn a_script_with_a_mistake_is_told_with_the_command_that_tells_it_again() {
     assert_eq!((&result["holds"], &result["exit"]), (&false.into(), &2.into()));
     assert!(result["tried"]["by_rule"]["ending"].as_u64().is_some_and(|stories| stories > 0), "{}", result["tried"]);
     assert_eq!(result["tried"]["idle"], serde_json::json!([]));
+    assert_eq!((&result["tried"]["stopped"], &result["tried"]["changes"]), (&false.into(), &true.into()));
+    let web = &result["stories"][0]["services"]["web"];
+    assert!(web["requests"]["answered"].is_object() && web["requests"]["refused"].is_u64(), "{web}");
+    assert_eq!(web["capacity"][0], serde_json::json!({ "milliseconds": 0, "containers": 1 }));
     let differences = result["stories"][0]["breaches"][0]["differences"].as_array().expect("what differs");
     assert!(differences.iter().any(|line| line.as_str().is_some_and(|line| line.starts_with("- h1: web v2 (new)"))), "{differences:?}");
     let story = result["stories"][0]["story"].as_str().expect("a story");
@@ -90,6 +94,28 @@ fn ctrl_c_ends_a_test_whose_output_nobody_reads() {
         }
         ended
     });
+}
+
+#[test]
+fn ctrl_c_before_the_first_story_ends_a_test_with_one_object() {
+    let project = Project::new();
+    project.write("deploy.rhai", "while true { }");
+    let mut command = project.command(&["test", "deploy.rhai", "--json"]);
+    let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let process = running.id().to_string();
+    until("the script is run", || {
+        let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+        let mut names = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok());
+        names.any(|name| name.trim() == "script")
+    });
+    output(Command::new("kill").args(["-INT", &process]), "");
+    until("it has ended", || running.try_wait().expect("it can be waited for").is_some());
+    let ended = running.wait_with_output().expect("it can be read");
+    let (stdout, stderr) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(ended.status.code(), Some(7), "{stdout}{stderr}");
+    let result: serde_json::Value = serde_json::from_str(&stdout).expect("one object");
+    assert_eq!((&result["exit"], &result["tried"]), (&7.into(), &serde_json::Value::Null));
+    assert!(stderr.contains("interrupted before the first story was told"), "{stderr}");
 }
 
 /// A pipeline reads one object, whatever is wrong.
