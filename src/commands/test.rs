@@ -25,7 +25,10 @@ use crate::{
     failure::Failure,
     script::{SecretNames, diagnostics::Diagnostic, sources::Sources},
     terminal::{Conclusion, Printer, Style, clean, proof, words},
-    world::watch::{Breach, Rules},
+    world::{
+        TrafficSeen,
+        watch::{Breach, Rules},
+    },
 };
 
 /// How long a test that is ended may take to say so.
@@ -90,7 +93,7 @@ fn examine(options: &cli::Test, subject: &Subject, phases: &Phases, printer: &Pr
     for finding in &findings {
         printer.data(told(options, finding, printer));
     }
-    for note in proof.as_ref().map(notes).unwrap_or_default() {
+    for note in proof.as_ref().map(|proof| notes(proof, &findings, printer.style())).unwrap_or_default() {
         printer.tell(format!("{} where nothing goes wrong, {note}", printer.style().warning("!")));
     }
     let script = options.script.display();
@@ -112,10 +115,21 @@ fn examine(options: &cli::Test, subject: &Subject, phases: &Phases, printer: &Pr
 }
 
 /// What is no mistake for sure, and may be one.
-fn notes(proof: &Proof) -> Vec<String> {
+fn notes(proof: &Proof, findings: &[Finding], style: Style) -> Vec<String> {
     let idle = (!proof.idle.is_empty()).then(|| format!("this runs in the end without traffic: {}", proof.idle.join(", ")));
     let nothing = (!proof.changes).then(|| "everything is in the end as it was: nothing is deployed".to_owned());
-    idle.into_iter().chain(nothing).collect()
+    idle.into_iter().chain(nothing).chain(downtime(proof, findings, style)).collect()
+}
+
+/// The requests that the script itself loses, where that breaks no rule.
+fn downtime(proof: &Proof, findings: &[Finding], style: Style) -> Option<String> {
+    if findings.iter().any(|finding| finding.story.faults.is_empty()) {
+        return None;
+    }
+    let losing = proof.traffic.iter().filter(|(_, seen)| seen.lost() > 0.0);
+    let losing: TrafficSeen = losing.map(|(service, seen)| (service.clone(), seen.clone())).collect();
+    let lines = proof::traffic(&losing, &proof.capacity, style);
+    (!losing.is_empty()).then(|| format!("requests are lost:\n{}", lines.trim_end()))
 }
 
 /// How far a test is, for what a signal makes of it.
@@ -343,6 +357,7 @@ fn as_json(options: &cli::Test, proof: Option<&Proof>, findings: &[Finding], exi
         json!({
             "stories": proof.stories, "stopped": proof.is_stopped, "missed": proof.missed, "broken": proof.broken, "by_rule": proof.by_rule, "idle": proof.idle, "changes": proof.changes, "by_faults": proof.by_faults, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
             "all_single": proof.all_single, "all_pairs": proof.all_pairs, "exits": proof.exits, "seed": options.seed,
+            "services": proof::traffic_json(&proof.traffic, &proof.capacity, proof.start),
         })
     });
     json!({

@@ -115,6 +115,12 @@ pub struct Proof {
     pub idle: Vec<String>,
     /// Whether the fleet is another one in the end where nothing goes wrong.
     pub changes: bool,
+    /// The traffic where nothing goes wrong.
+    pub traffic: TrafficSeen,
+    /// How many containers served over time where nothing goes wrong.
+    pub capacity: Capacity,
+    /// When a story begins.
+    pub start: Period,
 }
 
 /// A story in which a rule was broken.
@@ -212,6 +218,7 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
     let stories = search.told.load(Ordering::SeqCst) + 1 - missed;
     let (findings, by_rule) = (findings(subject, &start, &limits, &search.names, &search.broken), by_rule(&search.broken));
     let (calls, took, idle, changes) = (whole.calls, whole.took, whole.world.idle(), whole.changes(&start));
+    let (traffic, capacity) = whole.traffic;
     Ok(Proof {
         stories,
         missed,
@@ -228,6 +235,9 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
         by_rule,
         idle,
         changes,
+        traffic,
+        capacity,
+        start: start.clock(),
     })
 }
 
@@ -274,13 +284,12 @@ pub(super) fn finding(story: Story, told: Told, start: &World) -> Finding {
 
 /// The fleet that the run meets, what it is measured by, and the story in which nothing goes wrong.
 pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits, Told), Unprovable> {
-    let mut first = Limits { calls: bounds.calls, steps: bounds.steps, new: None, counts: false, rules: None };
+    let mut first = Limits { calls: bounds.calls, steps: bounds.steps, new: None, counts: true, rules: None };
     let mut start = before(subject, &first).map_err(Unprovable::Fails)?;
     let noted = Noted { sites: true, steps: false };
     let mut whole = tell(subject, &start, &Story::default(), &first, noted);
     // Where a script says what must hold is no part of that.
     first.rules = Some(whole.rules.clone());
-    first.counts = whole.is_asked;
     if whole.rules != subject.rules || whole.is_asked {
         whole = tell(subject, &start, &Story::default(), &first, noted);
     }
@@ -303,7 +312,7 @@ pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits
     }
     // Whatever goes wrong, a run takes at most so many times as many calls: those of its undo, and of as many tries.
     let steps = (whole.spent * 20 + 100_000).min(bounds.steps);
-    let limits = Limits { calls: whole.calls * 20 + 1_000, steps, new: Some(whole.shape()), counts: first.counts, rules: first.rules };
+    let limits = Limits { calls: whole.calls * 20 + 1_000, steps, new: Some(whole.shape()), counts: whole.is_asked, rules: first.rules };
     start.expect_schemas(&whole.world);
     Ok((start, limits, whole))
 }

@@ -79,7 +79,7 @@ pub struct Told {
     pub sites: Vec<Arc<Met>>,
     /// What happened.
     pub steps: Vec<Step>,
-    /// The traffic, and how many containers served over time, where steps are noted.
+    /// The traffic, and how many containers served over time, where steps are noted or what is lost is counted.
     pub traffic: (TrafficSeen, Capacity),
     /// What the run's journal has of each call, where steps are noted.
     pub records: Vec<Recorded>,

@@ -341,7 +341,7 @@ impl<S: Source> Faults<S> {
         std::mem::take(&mut self.lock().steps)
     }
 
-    /// The traffic until now, and how many containers served over time, where steps are noted.
+    /// The traffic until now, and how many containers served over time, where steps are noted or what is lost is counted.
     pub fn traffic(&self) -> (TrafficSeen, Capacity) {
         let going = self.lock();
         let of = |losses: &Losses| (self.model.with(|world| losses.traffic(world)), losses.capacity().clone());

@@ -166,6 +166,32 @@ fn a_script_that_deploys_nothing_is_told_so() {
 }
 
 #[test]
+fn what_downtime_costs_is_told_of_a_script_that_allows_it() {
+    let project = Project::new();
+    let downtime =
+        SCRIPT.replace("set_weights([[old, 0], [next, 100]]);", "").replace("drain(old);\nstop(old);", "set_weights([[next, 100]]);");
+    let recreates = downtime.replace(
+        "let next =",
+        "set_weights([[old, 0]], #{ allow_downtime: true });\ndrain(old, #{ allow_downtime: true });\nstop(old, #{ allow_downtime: true });\nlet next =",
+    );
+    project.write("deploy.rhai", &recreates);
+    let output = project.podlift(&["test", "deploy.rhai", "--faults", "1"]);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let told = "! where nothing goes wrong, requests are lost:\n  web: ";
+    assert!(output.stderr.contains(told) && output.stderr.contains("1 container served, at the least 0"), "{}", output.stderr);
+    let output = project.podlift(&["test", "deploy.rhai", "--faults", "1", "--json"]);
+    let result: serde_json::Value = serde_json::from_str(&output.stdout).expect("one object");
+    let web = &result["tried"]["services"]["web"];
+    assert!(web["requests"]["refused"].as_u64().is_some_and(|refused| refused > 0), "{web}");
+    let served: Vec<&serde_json::Value> = web["capacity"].as_array().expect("over time").iter().map(|at| &at["containers"]).collect();
+    assert_eq!(served, [1, 0, 1]);
+    // One that loses nothing has no such note.
+    project.write("deploy.rhai", SCRIPT);
+    let output = project.podlift(&["test", "deploy.rhai", "--faults", "1"]);
+    assert!(!output.stderr.contains("requests are lost"), "{}", output.stderr);
+}
+
+#[test]
 fn a_script_that_fails_by_itself_and_a_story_that_is_none_are_refused() {
     let project = Project::new();
     project.write("deploy.rhai", &SCRIPT.replace("drain(old);", ""));
