@@ -77,6 +77,9 @@ pub struct Resume {
     /// Go on with this script: it has to ask for the same as far as the run came.
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
+    /// The plan of a run that is held to one, where that is not kept here.
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
     /// What became of a command that was begun and not answered. Not given, the terminal is asked before anything is done; where
     /// nobody is there, nothing is.
     #[arg(long, value_name = "ANSWER")]
@@ -174,6 +177,7 @@ impl Run {
             from: Vec::new(),
             journal: None,
             script: None,
+            plan: None,
             in_doubt: None,
             wait: Period::default(),
             yes,

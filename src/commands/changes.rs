@@ -177,6 +177,12 @@ pub fn failed(records: &[Recorded]) -> impl Iterator<Item = &Recorded> {
     all.filter(move |one| !was_repeated(*one)).map(|(_, record)| record)
 }
 
+/// Whether any change was asked for: a plan that came so far is done.
+pub fn is_begun(records: &[Recorded]) -> bool {
+    let was_sent = |record: &Recorded| record.result.as_ref().map_or_else(|failure| !failure.not_sent, |outcome| !outcome.is_skipped());
+    records.iter().any(|record| record.op.class().changes() && was_sent(record))
+}
+
 /// Whether a command failed once it was asked for, and nothing is known that takes back what it did.
 fn may_have_worked(record: &Recorded) -> bool {
     let was_sent = record.result.as_ref().is_err_and(|failure| !failure.not_sent);

@@ -53,6 +53,7 @@ pub fn header(
         imports: texts,
         arguments: arguments.to_vec(),
         git: git.and_then(|outcome| outcome.value.read().ok()),
+        planned: false,
     }
 }
 

@@ -114,6 +114,7 @@ mod tests {
             imports: Vec::new(),
             arguments: Vec::new(),
             git: None,
+            planned: false,
         })
     }
 

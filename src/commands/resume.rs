@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     cli,
-    executor::doubts::commands,
+    executor::{PlanFile, doubts::commands},
     failure::Failure,
     journal::{Header, How},
     script::{Checked, SecretNames},
@@ -90,7 +90,11 @@ fn prepare(options: &cli::Resume, found: &Found, printer: &Printer) -> Result<(c
         return Err(Unprepared::Script(Box::new(script)));
     }
     let (outside, environment) = found::outside(&options.ssh, place.folder())?;
+    let plan = plan_of(options, found, header)?;
     let journal = Arc::new(journaling::go_on(found, &outside)?);
+    if let Some(plan) = &plan {
+        plan.write(&found.runs.plan(&found.id))?;
+    }
     let run = Arc::new(header.run.clone());
     let secrets: Arc<dyn SecretNames> = Arc::new(environment.clone());
     if let Err(ended) = rehearse(&script, &header.arguments, &run, &journal, &secrets) {
@@ -100,7 +104,26 @@ fn prepare(options: &cli::Resume, found: &Found, printer: &Printer) -> Result<(c
     decide.settle(&commands(&journal), &run.id, How::Resume)?;
     let decide = Arc::new(decide);
     let options = options.as_run(&place.file, &header.arguments);
-    Ok((options, Resumed { place, script, environment, outside, journal, run, decide }))
+    Ok((options, Resumed { place, script, environment, outside, plan, journal, run, decide }))
+}
+
+/// The plan that the run is held to, if it is: the one that is named, or that is kept beside its journal.
+fn plan_of(options: &cli::Resume, found: &Found, header: &Header) -> Result<Option<PlanFile>, Failure> {
+    let (id, kept) = (&found.id, found.runs.plan(&found.id));
+    if !header.planned {
+        let refused = || Failure::refused(format!("run {id} is held to no plan")).hint("resume it without `--plan`");
+        return options.plan.is_none().then_some(None).ok_or_else(refused);
+    }
+    if options.plan.is_none() && !kept.exists() {
+        return Err(Failure::refused(format!("run {id} is held to a plan, which is not on this machine"))
+            .hint(format!("`podlift resume {id} --plan FILE` goes on with it, `podlift undo {id}` takes back what it did")));
+    }
+    let file = options.plan.as_ref().unwrap_or(&kept);
+    let plan = PlanFile::read(file)?;
+    if plan.run != *id {
+        return Err(Failure::refused(format!("{} is the plan of run {}, not of {id}", file.display(), plan.run)));
+    }
+    Ok(Some(plan))
 }
 
 /// Where the script was; on a machine that does not have its folder, this one.

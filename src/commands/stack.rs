@@ -9,7 +9,7 @@ use crate::{
     executor::{
         Branches, Call, Cancellation, Executor, Follow, Guard, Intend, Key, Leased, Model, Narrate, Narrator, Outcome, PlanFile, Record,
         Recorded, Settle, Source, Step, Steps, Terms,
-        plan::Surveyed,
+        plan::{Surveyed, Unchanged},
         record::{Decide, Nobody},
         regain::{Yielding, regain},
     },
@@ -22,10 +22,10 @@ use crate::{
 };
 
 /// A guarded fleet whose run has leases.
-type Below = Leased<Guard<Intend<Settle<Arc<dyn Executor>>>>>;
+type Below = Leased<Unchanged<Guard<Intend<Settle<Arc<dyn Executor>>>>>>;
 
-/// narrate(record(leased(guard(intend(settle(…)))))), or narrate(record(follow(leased(…)))) where the run is held to a plan: what a
-/// script runs on.
+/// narrate(record(leased(guard(intend(settle(…)))))), or narrate(record(follow(leased(unchanged(guard(…)))))) where the run is held to
+/// a plan: what a script runs on.
 pub struct Stack {
     record: Arc<Record<Arc<dyn Executor>>>,
     follow: Option<Arc<Follow<Arc<Below>>>>,
@@ -59,10 +59,21 @@ impl Stack {
         // Whoever began the run, or made its plan, has decided that.
         let allow_older = terms.allow_older || goes_on || plan.is_some();
         let guard = Guard::new(Intend::new(settle, journal.clone())).allowing_older(allow_older);
-        let leased = Arc::new(Leased::new(guard, terms));
+        let unchanged = Unchanged::never(guard);
+        let unchanged = match &plan {
+            Some(plan) if !goes_on => unchanged.from(plan.fleet.clone()),
+            _ => unchanged,
+        };
+        let leased = Arc::new(Leased::new(unchanged, terms));
         let (inner, follow): (Arc<dyn Executor>, _) = match plan {
             Some(plan) => {
-                let follow = Arc::new(Follow::new(leased.clone(), plan));
+                let follow = Follow::new(leased.clone(), plan);
+                let chain = journal.chain();
+                let begun = chain.header().filter(|_| goes_on).map(|header| &header.run);
+                let follow = Arc::new(match begun {
+                    Some(run) => follow.behind(&journal.records(), run),
+                    None => follow,
+                });
                 (follow.clone(), Some(follow))
             }
             None => (leased.clone(), None),

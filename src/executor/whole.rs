@@ -52,8 +52,11 @@ fn unnamed(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), told.split_once(" at path ").map_or(&*told, |(why, _)| why))
 }
 
-/// Refuses to write a file whose folder is not there.
+/// Refuses to write a file whose folder is not there, and one that is a folder.
 pub fn has_folder(file: &Path) -> Result<(), Failure> {
+    if file.is_dir() {
+        return Err(Failure::refused(format!("{} cannot be written: it is a folder", file.display())).hint("name a file in it"));
+    }
     let folder = folder(file);
     match fs::metadata(folder) {
         Ok(known) if known.is_dir() => Ok(()),

@@ -94,6 +94,9 @@ pub struct Header {
     /// The repository that the script is in, if it is in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<GitState>,
+    /// Whether it is held to a plan: the one that was made for a run of this id.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub planned: bool,
 }
 
 /// What a run that is typed calls its script, which is none.

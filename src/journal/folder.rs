@@ -15,6 +15,8 @@ use crate::{failure::Failure, model::RunId};
 
 /// A journal's file in its run's folder.
 const FILE: &str = "journal.jsonl";
+/// The plan that a run is held to, beside it.
+const PLAN: &str = "plan.json";
 
 /// What was in it before another machine's took its place: the first such file's name, and the others' with a number.
 const APART: &str = "journal.apart";
@@ -106,6 +108,9 @@ impl Runs {
     /// Refused where the run has begun before, as that of a plan may have: only one that ended before it asked for any change is
     /// begun anew.
     pub fn begin(&self, id: &RunId, wrap: impl FnOnce(Locked) -> Box<dyn Store>) -> Result<Journal, Failure> {
+        if !self.file(id).exists() {
+            self.may_be_forgotten(id)?;
+        }
         self.tidy();
         let (mut file, known) = self.lock(id)?;
         let chain = Chain::read(&known)?;
@@ -161,6 +166,19 @@ impl Runs {
 
     fn file(&self, id: &RunId) -> PathBuf {
         self.0.join(id.as_str()).join(FILE)
+    }
+
+    /// Where the plan is kept that a run is held to.
+    pub fn plan(&self, id: &RunId) -> PathBuf {
+        self.0.join(id.as_str()).join(PLAN)
+    }
+
+    /// Refuses a run that may have begun and been forgotten since, as that of an old plan may: ids are in the order of time.
+    fn may_be_forgotten(&self, id: &RunId) -> Result<(), Failure> {
+        let runs = self.list().unwrap_or_default();
+        let Some(oldest) = runs.first().filter(|oldest| runs.len() >= KEPT && *id < oldest.id) else { return Ok(()) };
+        let refused = Failure::refused(format!("run {id} may have begun before: what is planned is done once"));
+        Err(refused.hint(format!("the oldest run that is still known is {}; make a new plan", oldest.id)))
     }
 
     /// Forgets the oldest finished runs; what cannot be deleted is left.

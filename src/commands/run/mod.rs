@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use self::words::{Next, again, failed, follow, incomplete, look, new_plan, purpose};
+use self::words::{Next, again, failed, follow, incomplete, look, new_plan, planning, purpose};
 pub(super) use self::{
     teller::Teller,
     words::{path, quoted},
@@ -43,7 +43,7 @@ use crate::{
         whole,
     },
     failure::{Failure, FailureKind},
-    journal::{How, Journal},
+    journal::{Header, How, Journal},
     repl::{places::Places, stops::Break},
     script::{Branches, Checked, Ended, ScriptRun, diagnostics::Diagnostic},
     terminal::Printer,
@@ -78,6 +78,8 @@ pub(super) struct Resumed {
     pub(super) script: Checked,
     pub(super) environment: Environment,
     pub(super) outside: Outside,
+    /// The plan that it is held to.
+    pub(super) plan: Option<PlanFile>,
     pub(super) journal: Arc<Journal>,
     pub(super) run: Arc<RunInfo>,
     pub(super) decide: Arc<dyn Decide>,
@@ -86,8 +88,9 @@ pub(super) struct Resumed {
 /// Goes on with a run.
 pub(super) fn go_on(options: &cli::Run, resumed: Resumed, printer: &Printer) -> Exit {
     let teller = Teller::new(options, printer);
-    let Resumed { place, script, environment, outside, journal, run, decide } = resumed;
-    Prepared { place, script, environment, outside, plan: None, save: None }
+    let Resumed { place, script, environment, outside, plan, journal, run, decide } = resumed;
+    let texts = script.sources().all();
+    Prepared { place, script, texts, environment, outside, plan, save: None }
         .perform_in(journal, &run, decide, None, options, &teller)
         .decided(options, printer)
 }
@@ -96,6 +99,9 @@ pub(super) fn go_on(options: &cli::Run, resumed: Resumed, printer: &Printer) -> 
 struct Prepared {
     place: Place,
     script: Checked,
+    /// The script and what it imports by a name that is written out: what a plan is bound to. An import whose name is made when it
+    /// runs is no part of it; what it does is.
+    texts: Vec<(String, Arc<str>)>,
     environment: Environment,
     outside: Outside,
     /// The plan that it is held to.
@@ -126,8 +132,8 @@ fn prepare(options: &cli::Run, save: Option<Save>) -> Result<(Prepared, cli::Run
         None => Place::find(options.script.as_deref().unwrap_or(Path::new("")))?,
     };
     let script = place.check()?;
+    let texts = script.sources().all();
     if let Some(plan) = &plan {
-        let texts = script.sources().all();
         plan.is_for(options.simulate, options.plan.as_deref().unwrap_or(Path::new("")))?;
         plan.check(&place.name(), &options.arguments, texts.iter().map(|(name, text)| (name.as_str(), text.as_ref())))?;
     }
@@ -139,7 +145,7 @@ fn prepare(options: &cli::Run, save: Option<Save>) -> Result<(Prepared, cli::Run
     options.breaks.iter().try_for_each(|place| places.check(&Break::parse(place)))?;
     let environment = Environment::beside(place.folder())?;
     let outside = Outside::open(&options.ssh, place.folder(), &environment)?;
-    Ok((Prepared { place, script, environment, outside, plan, save: save.map(|save| save.file) }, options))
+    Ok((Prepared { place, script, texts, environment, outside, plan, save: save.map(|save| save.file) }, options))
 }
 
 /// The place of the script that the plan is for, which need not be named: then neither need its arguments.
@@ -171,8 +177,14 @@ impl Prepared {
         }
         let run = Arc::new(run);
         let header = journaling::header(&self.place, &self.script, &options.arguments, &run, self.outside.executor().as_ref());
-        let journal = match mode.journal(&header, &self.outside) {
-            Ok(journal) => Arc::new(journal),
+        let header = Header { planned: self.plan.is_some(), ..header };
+        let journal = mode.journal(&header, &self.outside).and_then(|journal| {
+            let kept = self.plan.iter().filter(|_| mode == Mode::Live);
+            kept.map(|plan| plan.write(&journaling::runs().plan(&run.id))).collect::<Result<(), Failure>>()?;
+            Ok(Arc::new(journal))
+        });
+        let journal = match journal {
+            Ok(journal) => journal,
             Err(failure) => return teller.refuse(&failure).into(),
         };
         self.perform_in(journal, &run, Arc::new(Nobody), model, options, teller)
@@ -290,7 +302,9 @@ impl Prepared {
             && let Err(failure) = self.plan_of(options, run, &finished.records, model).write(file)
         {
             complaint::tell_failure(teller.printer, &failure);
-            teller.conclude(Exit::Error, "the plan was not saved".into(), Some("nothing was touched".into()), &finished.counts, None, &[]);
+            let diagnostic = complaint::harmless(Diagnostic::of_failure(&failure, self.script.sources()));
+            let end = "the plan was not saved".into();
+            teller.conclude(Exit::Error, end, Some("nothing was touched".into()), &finished.counts, None, &[diagnostic]);
             self.outside.close();
             return Exit::Error.into();
         }
@@ -335,8 +349,7 @@ impl Prepared {
 
     /// What the dry run found out.
     fn plan_of<'r>(&self, options: &cli::Run, run: &RunInfo, records: &'r [Recorded], model: &Modelled) -> PlanFile<Made<'r>> {
-        let texts = self.script.sources().all();
-        let texts = texts.iter().map(|(name, text)| (name.as_str(), text.as_ref()));
+        let texts = self.texts.iter().map(|(name, text)| (name.as_str(), text.as_ref()));
         let plan = PlanFile::new(run, &self.place.name(), &options.arguments, texts, model.surveyed(), records);
         PlanFile { simulated: options.simulate, ..plan }
     }
@@ -372,8 +385,16 @@ impl Prepared {
                 }
                 let next = Next { script: &script, again: &again, look: &look, run: run.id.as_str(), is_assumed };
                 let (end, next) = failed(exit, remains, counts, &next, mode);
+                // What is planned is done once.
+                let is_over = || kind == Some(FailureKind::Unplanned) || !mode.is_modelled() && changes::is_begun(records);
                 let next = match &options.plan {
-                    Some(plan) if kind == Some(FailureKind::Unplanned) && exit == Exit::Refused => new_plan(options, &script, plan),
+                    Some(plan) if !matches!(exit, Exit::Interrupted | Exit::Mixed) && is_over() => {
+                        let look = if counts.commands > 0 && !mode.is_modelled() { "see what it did; " } else { "" };
+                        format!("{look}{}", new_plan(options, &script, plan))
+                    }
+                    None if exit == Exit::Interrupted && mode.is_plan() => {
+                        format!("`{}` tries again", planning(options, &script, self.save.as_deref()))
+                    }
                     _ => next,
                 };
                 teller.conclude(exit, end, Some(next), counts, ending, &[diagnostic]);

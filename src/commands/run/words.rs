@@ -37,13 +37,20 @@ pub(super) fn purpose(options: &cli::Run, script: &str) -> String {
 /// The command that does what was saved.
 pub(super) fn follow(options: &cli::Run, plan: &Path) -> String {
     let simulate = if options.simulate { " --simulate" } else { "" };
-    format!("podlift run --plan {}{simulate}", quoted(&plan.display().to_string()))
+    let ssh = options.ssh.ssh_config.iter().map(|file| format!(" --ssh-config {}", quoted(&file.display().to_string())));
+    format!("podlift run --plan {}{simulate}{}", quoted(&plan.display().to_string()), ssh.collect::<String>())
 }
 
 /// What to do where a plan does not fit any more.
 pub(super) fn new_plan(options: &cli::Run, script: &str, plan: &Path) -> String {
+    format!("`{}` makes a new plan, to look at", planning(options, script, Some(plan)))
+}
+
+/// The command that plans, and saves the plan where a file is named.
+pub(super) fn planning(options: &cli::Run, script: &str, file: Option<&Path>) -> String {
     let simulate = if options.simulate { " --simulate" } else { "" };
-    format!("`{} -o {}{simulate}` makes a new plan, to look at", command("plan", options, script), quoted(&plan.display().to_string()))
+    let save = file.map(|file| format!(" -o {}", quoted(&file.display().to_string()))).unwrap_or_default();
+    format!("{}{save}{simulate}", command("plan", options, script))
 }
 
 /// Where to look at what runs.
@@ -57,7 +64,10 @@ pub(super) fn look(options: &cli::Run, script: &str) -> String {
 fn command(verb: &str, options: &cli::Run, script: &str) -> String {
     let arguments = options.arguments.iter().map(|(key, value)| format!("{key}={value}"));
     let words = [path(script)].into_iter().chain(arguments);
-    words.fold(format!("podlift {verb}"), |command, word| format!("{command} {}", quoted(&word)))
+    let command = words.fold(format!("podlift {verb}"), |command, word| format!("{command} {}", quoted(&word)));
+    let older = if options.allow_older && verb != "ps" { " --allow-older" } else { "" };
+    let ssh = options.ssh.ssh_config.iter().map(|file| format!(" --ssh-config {}", quoted(&file.display().to_string())));
+    format!("{command}{older}{}", ssh.collect::<String>())
 }
 
 /// A word as a shell takes it, and a terminal shows it: what moves a cursor or cannot be seen is escaped, as bash and zsh read it.

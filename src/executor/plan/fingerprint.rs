@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::hex;
-use crate::model::{HostState, ProjectName, RouteTable};
+use crate::model::{HostState, ProjectName, RouteTable, ServiceName};
 
 /// A host's state, part by part, each as a hash: two are equal where a run would meet the same host. What changes by itself
 /// (free disk) and what a deploy puts there beforehand (images) are left out.
@@ -47,6 +47,12 @@ impl Fingerprint {
         let names: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
         names.into_iter().filter(|name| self.0.get(*name) != other.0.get(*name)).map(String::as_str).collect()
     }
+
+    /// Those of them that are about this service.
+    pub fn differences_of<'a>(&'a self, other: &'a Self, service: &ServiceName) -> Vec<&'a str> {
+        let about = format!(" of {service}");
+        self.differences(other).into_iter().filter(|name| name.ends_with(&about)).collect()
+    }
 }
 
 /// The first 16 digits of a hash of the value's JSON.
@@ -58,7 +64,7 @@ fn hash(value: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bytes, HistoryEntry, RunId, ServiceName, StoredImage, Version};
+    use crate::model::{Bytes, HistoryEntry, RunId, StoredImage, Version};
 
     #[test]
     fn what_a_run_would_meet_differently_is_named() {
@@ -82,6 +88,9 @@ mod tests {
         };
         state.history.insert(ServiceName::new("web").expect("valid"), vec![entry]);
         state.engine.version = "29.0.0".into();
-        assert_eq!(before.differences(&Fingerprint::of(&state, &project)), ["the engine", "the history of web"]);
+        let now = Fingerprint::of(&state, &project);
+        assert_eq!(before.differences(&now), ["the engine", "the history of web"]);
+        let of = |service: &str| before.differences_of(&now, &ServiceName::new(service).expect("valid"));
+        assert_eq!((of("web"), of("eb")), (vec!["the history of web"], vec![]));
     }
 }

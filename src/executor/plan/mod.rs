@@ -2,7 +2,9 @@
 
 mod differences;
 mod fingerprint;
+mod fleet;
 mod follow;
+mod progress;
 
 use std::{fs, path::Path};
 
@@ -10,7 +12,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-pub use self::{fingerprint::Fingerprint, follow::Follow};
+use self::fleet::Fleet;
+pub use self::{fingerprint::Fingerprint, fleet::Unchanged, follow::Follow};
 use super::{Key, Recorded, RunInfo, whole};
 use crate::{
     failure::{Failure, FailureKind, Origin},
@@ -96,6 +99,9 @@ pub struct PlannedCall {
     /// What the dry run could not know and took for granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assumed: Option<String>,
+    /// What it is answered with: what the clock said, of which names of files and versions may be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
 }
 
 /// The calls of a plan that is still to be saved. Each is put into its form when it is written: all of them at once would take as
@@ -117,6 +123,7 @@ impl PlannedCall {
             op: record.op.canonical(),
             origin: record.origin.clone(),
             assumed: record.result.as_ref().ok().and_then(|outcome| outcome.assumed.clone()),
+            answer: record.result.as_ref().ok().filter(|_| matches!(*record.op, Op::Now(_))).and_then(|outcome| outcome.value.read().ok()),
         }
     }
 }

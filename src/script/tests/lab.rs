@@ -11,7 +11,8 @@ use std::{
 
 use crate::{
     executor::{
-        Call, Cancellation, Event, Executor, Guard, Leased, Model, Narrator, Outcome, Record, Recorded, RunInfo, Simulated, Terms,
+        Call, Cancellation, Event, Executor, Follow, Guard, Leased, Model, Narrator, Outcome, PlanFile, Record, Recorded, RunInfo,
+        Simulated, Terms,
         ending::{Ending, State},
         record::in_script_order,
         undo::{Left, Undo},
@@ -65,6 +66,8 @@ pub(super) struct Lab {
 /// How a run ended.
 pub(super) struct Told {
     pub(super) ended: Result<(), Ended>,
+    /// Why it did not do all that was planned.
+    pub(super) unmade: Option<String>,
     pub(super) state: State,
     /// Whether only what was committed, or was there before, is on the hosts.
     pub(super) is_taken_back: bool,
@@ -109,12 +112,34 @@ impl Lab {
     }
 
     pub(super) fn run_with(&mut self, script: &str, version: &str, fault: Fault) -> Told {
-        self.runs += 1;
-        let run = Arc::new(RunInfo {
+        self.follow(None, script, version, fault)
+    }
+
+    /// The plan of the next run, as it is read again.
+    pub(super) fn plan(&self, script: &str, version: &str) -> PlanFile {
+        let mut copy = self.copy();
+        let told = copy.does(script, version);
+        let arguments = [("v".to_owned(), version.to_owned())];
+        let plan = PlanFile::new(&copy.info(), "deploy.rhai", &arguments, [], Vec::new(), &told.records);
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("release.plan");
+        plan.write(&file).expect("writes");
+        PlanFile::read(&file).expect("reads")
+    }
+
+    /// The last run.
+    fn info(&self) -> RunInfo {
+        RunInfo {
             id: RunId::new(format!("r{}", self.runs)).expect("valid"),
             operator: "tester@here".into(),
             started: format!("2026-01-01T00:{:02}:00Z", self.runs),
-        });
+        }
+    }
+
+    /// Runs it, held to this plan.
+    pub(super) fn follow(&mut self, plan: Option<PlanFile>, script: &str, version: &str, fault: Fault) -> Told {
+        self.runs += 1;
+        let run = Arc::new(self.info());
         let fleet = Arc::new(Faulty {
             model: self.model.clone(),
             answer: self.answer,
@@ -122,7 +147,10 @@ impl Lab {
             calls: AtomicUsize::new(0),
             looked: AtomicUsize::new(0),
         });
-        let record = Arc::new(Record::new(Leased::new(Guard::new(fleet.clone() as Arc<dyn Executor>), Terms::default())));
+        let leased = Arc::new(Leased::new(Guard::new(fleet.clone() as Arc<dyn Executor>), Terms::default()));
+        let follow = plan.map(|plan| Arc::new(Follow::new(leased.clone(), plan)));
+        let within = follow.clone().map_or(leased as Arc<dyn Executor>, |follow| follow);
+        let record = Arc::new(Record::new(within));
         let heard = Arc::new(Heard::default());
         let cancellation = Cancellation::default();
         let ended = self.checked(script).run(ScriptRun {
@@ -134,16 +162,18 @@ impl Lab {
             cancellation: cancellation.clone(),
             secrets: Arc::new(NoSecrets),
         });
+        let unmade = follow.and_then(|follow| follow.unmade());
         let calls = fleet.calls.load(Ordering::SeqCst) - fleet.looked.load(Ordering::SeqCst);
         let mut records = record.records();
         in_script_order(&mut records);
         let undo = Undo { executor: record.as_ref(), run: &run, branches: Branches::InOrder, cancellation: &cancellation };
         let left = if ended.is_err() { undo.block(&records, "") } else { Vec::new() };
+        let unmade = unmade.filter(|_| ended.is_ok()).map(|failure| failure.message);
         let ending = Ending::read(fleet.as_ref(), &records, &run, Branches::InOrder);
         let (state, is_taken_back) = (ending.state(), ending.is_taken_back());
         self.give_back(&run);
         let said = lock(&heard.0).clone();
-        Told { ended, state, is_taken_back, left, calls, records, said }
+        Told { ended, unmade, state, is_taken_back, left, calls, records, said }
     }
 
     /// Gives the run's leases back, without a fault.

@@ -7,6 +7,7 @@ mod deploying;
 mod killed;
 mod lab;
 mod language;
+mod planned;
 mod policies;
 mod procedures;
 mod pruning;

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::podlift::Project;
+use crate::{podlift::Project, until::until};
 
 const SCRIPT: &str = r#"
 import "std/rolling" as rolling;
@@ -206,7 +206,8 @@ fn what_to_do_after_a_plan_that_does_not_fit_or_fails_names_the_plan() {
     assert_eq!(planned.code, 0, "{}", planned.stderr);
     let output = project.podlift(&["run", "--plan", "release.plan"]);
     assert_eq!(output.code, 1, "{}", output.stderr);
-    assert!(output.stderr.contains("`podlift run --plan release.plan` tries again"), "{}", output.stderr);
+    let next = "see what it did; `podlift plan deploy.rhai -o release.plan` makes a new plan, to look at";
+    assert!(output.stderr.contains(next), "{}", output.stderr);
 }
 
 #[test]
@@ -255,4 +256,177 @@ fn a_simulated_plan_says_that_what_a_build_needs_is_missing() {
     assert_eq!(project.podlift(&["plan", "deploy.rhai"]).code, 3, "a real fleet needs it");
     project.write("shop-image/Dockerfile", "FROM scratch\n");
     assert!(!plan().stdout.contains("what is missing"), "it is there");
+}
+
+/// Plans a script that does nothing but to this machine, and runs the plan.
+struct Planned(Project);
+
+impl Planned {
+    fn new(script: &str) -> Self {
+        let project = Project::new();
+        project.write("deploy.rhai", script);
+        Self(project)
+    }
+
+    fn plan(&self, arguments: &[&str]) {
+        let output = self.0.podlift(&[&["plan", "deploy.rhai", "-o", "release.plan"], arguments].concat());
+        assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    }
+
+    /// Runs it, and expects this exit code and these words.
+    #[track_caller]
+    fn follow(&self, code: i32, words: &[&str]) {
+        self.says(&["run", "--plan", "release.plan"], code, words);
+    }
+
+    #[track_caller]
+    fn says(&self, command: &[&str], code: i32, words: &[&str]) {
+        let output = self.0.podlift(command);
+        let said = format!("{}{}", output.stdout, output.stderr);
+        assert_eq!(output.code, code, "{said}");
+        for word in words {
+            assert!(said.contains(word), "{word:?} is not in:\n{said}");
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.0.path().join("log")).unwrap_or_default()
+    }
+}
+
+#[test]
+fn somebody_else_may_run_a_plan_with_commands() {
+    let planned = Planned::new("hook(\"local\", \"echo $PODLIFT_OPERATOR >>log\");\n");
+    let ann = planned.0.command(&["plan", "deploy.rhai", "-o", "release.plan"]).env("USER", "ann").output().expect("it runs");
+    assert!(ann.status.success(), "{ann:?}");
+    let bob = planned.0.command(&["run", "--plan", "release.plan"]).env("USER", "bob").output().expect("it runs");
+    assert!(bob.status.success(), "{bob:?}");
+    assert!(planned.log().starts_with("bob@"), "{}", planned.log());
+}
+
+#[test]
+fn numbers_are_the_same_in_a_plan_and_in_a_journal() {
+    let script = "let m = prometheus(\"http://127.0.0.1:1\");\ntry { m.query(\"up\", #{ assume: 3699551.6654807925 }); } catch { }\n\
+                  confirm(\"go on?\");\nhook(\"local\", \"echo done >>log\");\n";
+    let planned = Planned::new(script);
+    planned.plan(&[]);
+    planned.says(&["run", "deploy.rhai"], 7, &[]);
+    planned.says(&["resume", "--yes"], 0, &[]);
+    planned.follow(7, &[]);
+    assert_eq!(planned.log(), "done\n");
+}
+
+#[test]
+fn a_run_that_goes_on_is_held_to_its_plan_too() {
+    let script = r#"
+confirm("go on?");
+let version = read_file("version"); version.trim();
+hook("local", `echo ${version} >>log`);
+"#;
+    let planned = Planned::new(script);
+    planned.0.write("version", "v1");
+    planned.plan(&[]);
+    planned.follow(7, &[]);
+    planned.0.write("version", "v2");
+    planned.says(&["resume", "--yes"], 3, &["the run would leave its plan at call 3", "echo v1", "echo v2"]);
+    planned.0.write("version", "v1");
+    planned.plan(&[]);
+    planned.follow(7, &[]);
+    let plan = planned.0.path().join("release.plan");
+    let id = serde_json::from_str::<Value>(&fs::read_to_string(&plan).expect("it is saved")).expect("it is JSON")["run"].clone();
+    let id = id.as_str().expect("an id");
+    // On another machine the plan is not beside the journal.
+    fs::remove_file(planned.0.path().join(format!(".podlift/runs/{id}/plan.json"))).expect("it is kept");
+    planned.says(&["resume", "--yes"], 3, &["is held to a plan, which is not on this machine", "--plan FILE"]);
+    planned.says(&["resume", "--yes", "--plan", "release.plan"], 0, &[]);
+    assert_eq!(planned.log(), "v1\n");
+    planned.0.write("other.rhai", "confirm(\"go on?\");\nhook(\"local\", \"true\");\n");
+    planned.says(&["run", "other.rhai"], 7, &[]);
+    planned.says(&["resume", "--yes", "--plan", "release.plan"], 3, &["is held to no plan"]);
+}
+
+#[test]
+fn what_fails_is_told_and_what_the_script_does_about_it_is_let_through() {
+    // It is tried again.
+    let planned = Planned::new(
+        "retry(3, \"1ms\", || { hook(\"local\", \"echo try >>log\", #{ undo: \"true\" }); hook(\"local\", \"test -e ready || { touch ready; exit 1; }\"); });\n\
+         hook(\"local\", \"echo end >>log\");\n",
+    );
+    planned.plan(&[]);
+    planned.follow(0, &[]);
+    assert_eq!(planned.log(), "try\ntry\nend\n");
+    // What was done until then is to stay, and somebody is told.
+    let script = "hook(\"local\", \"echo one >>log\", #{ undo: \"echo undone >>log\" });\n\
+                  try { hook(\"local\", \"test -e never\", #{ name: \"migrate\" }); } catch (problem) { commit(); throw problem; }\n";
+    let planned = Planned::new(script);
+    planned.plan(&[]);
+    planned.follow(4, &["migrate exited with 1", "since the last commit", "see what it did"]);
+    assert_eq!(planned.log(), "one\n");
+    // Other changes are not, and the first cause is told with them.
+    let planned = Planned::new(&script.replace("commit();", "hook(\"local\", \"echo other >>log\");"));
+    planned.plan(&[]);
+    planned.follow(4, &["migrate exited with 1; the run would leave its plan at call 3, because call 2 has failed", "no such call"]);
+    assert_eq!(planned.log(), "one\nundone\n");
+}
+
+#[test]
+fn the_clock_says_what_it_said_when_the_plan_was_made() {
+    let planned = Planned::new("let file = now();\nhook(\"local\", `echo ${file} >>log`);\n");
+    planned.plan(&[]);
+    let text = fs::read_to_string(planned.0.path().join("release.plan")).expect("it is saved");
+    let plan: Value = serde_json::from_str(&text).expect("it is JSON");
+    let then = plan["calls"][0]["answer"].as_str().expect("a time").to_owned();
+    // Whole seconds: the next one is another.
+    until("the clock goes on", || {
+        fs::metadata(planned.0.path().join("release.plan"))
+            .expect("it is there")
+            .modified()
+            .expect("a time")
+            .elapsed()
+            .is_ok_and(|age| age.as_millis() > 1_001)
+    });
+    planned.follow(0, &[]);
+    assert_eq!(planned.log(), format!("{then}\n"));
+}
+
+#[test]
+fn an_import_whose_name_is_made_is_held_to_by_what_it_does() {
+    let planned = Planned::new("let name = \"lib/greet\";\nimport name as greet;\nhook(\"local\", greet::command());\n");
+    let module = |text: &str| planned.0.write("lib/greet.rhai", &format!("/// The command.\nfn command() {{ \"echo {text} >>log\" }}\n"));
+    module("one");
+    planned.plan(&[]);
+    module("two");
+    planned.follow(3, &["the run would leave its plan at call 1", "echo one", "echo two", "nothing was changed"]);
+    module("one");
+    planned.follow(0, &[]);
+    assert_eq!(planned.log(), "one\n");
+}
+
+#[test]
+fn an_old_plan_whose_run_may_be_forgotten_is_not_done_again() {
+    let planned = Planned::new("hook(\"local\", \"echo done >>log\");\n");
+    planned.plan(&[]);
+    planned.follow(0, &[]);
+    let runs = planned.0.path().join(".podlift/runs");
+    let first = fs::read_dir(&runs).expect("it is there").next().expect("a run").expect("reads").path();
+    for number in 0..50 {
+        let run = runs.join(format!("29990101-000000-{number:06}"));
+        fs::create_dir(&run).expect("a folder");
+        fs::copy(first.join("journal.jsonl"), run.join("journal.jsonl")).expect("copies");
+    }
+    fs::remove_dir_all(&first).expect("it is forgotten");
+    planned.follow(3, &["may have begun before: what is planned is done once"]);
+    assert_eq!(planned.log(), "done\n");
+}
+
+#[test]
+fn the_next_command_has_the_options_of_this_one_and_does_no_more() {
+    let planned = Planned::new("hook(\"local\", \"true\");\n");
+    planned.0.write("ssh", "");
+    let plan = ["plan", "deploy.rhai", "--allow-older", "--ssh-config", "ssh"];
+    planned.says(&plan, 0, &["`podlift run deploy.rhai --allow-older --ssh-config ssh` does it"]);
+    planned.says(&[&plan[..], &["-o", "."]].concat(), 2, &[". cannot be written: it is a folder"]);
+    let output = planned.0.podlift(&["plan", "deploy.rhai", "-o", "/dev/full", "--json"]);
+    let result: Value = serde_json::from_str(output.stdout.lines().last().expect("a result")).expect("it is JSON");
+    assert!(result["diagnostics"][0]["message"].as_str().is_some_and(|why| why.contains("/dev/full")), "{result}");
 }

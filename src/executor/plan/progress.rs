@@ -1,0 +1,220 @@
+//! Where a run is in its plan.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::Value;
+
+use super::PlannedCall;
+use crate::{
+    failure::{Failure, FailureKind},
+    journal::Recorded,
+    model::{Key, RunInfo, Token},
+    op::Op,
+};
+
+/// What has been done of a plan, and where the run is in it.
+///
+/// A plan knows no failures: `retry` tries once in it, and nothing is said of what a script does about one. So once a planned call has
+/// failed a block of calls may be tried again, and what changes nothing that serves may come in between; both count the calls behind
+/// them on.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// The planned calls that were made.
+    made: HashSet<Key>,
+    /// The first planned call that has failed, and why.
+    failed: Option<(Key, Failure)>,
+    /// The calls, by the block that they are in, in or at which one has failed.
+    trouble: BTreeMap<String, Vec<u64>>,
+    /// By block and from which call on: how many calls more there were than the plan has.
+    shifts: BTreeMap<String, BTreeMap<u64, u64>>,
+    /// The marks of what calls behind such a shift have made, with those that the plan has in their place.
+    marks: Vec<(Token, Token)>,
+    /// Whether a host was left out because of what has failed.
+    leaves_out: bool,
+}
+
+/// The calls of a plan, in the script's order.
+#[derive(Debug)]
+pub(super) struct Calls {
+    list: Vec<PlannedCall>,
+    places: HashMap<Key, usize>,
+    /// Who made the plan: commands are told.
+    pub(super) by: String,
+}
+
+impl Calls {
+    pub(super) fn new(list: Vec<PlannedCall>, by: String) -> Self {
+        let places = list.iter().enumerate().map(|(place, call)| (call.key.clone(), place)).collect();
+        Self { list, places, by }
+    }
+
+    pub(super) fn at(&self, key: &Key) -> Option<&PlannedCall> {
+        self.places.get(key).map(|place| &self.list[*place])
+    }
+
+    /// Whether a planned backfill goes on with it: how often it asks its throttle, waits and does a part no plan knows.
+    fn goes_on(&self, key: &Key, op: &Op, asked: &Value) -> bool {
+        let Some(series) = key.block().strip_suffix("[0].") else { return false };
+        let planned = self.list.iter().find(|planned| planned.key.is_in(key.block()) && planned.op["series"] == series);
+        planned.is_some_and(|planned| !op.class().changes() || planned.op == *asked)
+    }
+}
+
+impl Progress {
+    /// What is known of a run from the records of its earlier processes.
+    pub(super) fn of(calls: &Calls, records: &[Recorded], run: &RunInfo) -> Self {
+        let mut progress = Self::default();
+        for record in records.iter().filter(|record| !record.key.is_undo() && !record.key.is_aside()) {
+            // What was left out of its plan then was told then.
+            let _ = progress.find(calls, &record.key, &record.op, run);
+            if let Err(failure) = &record.result {
+                progress.fails(&record.key, failure);
+            }
+        }
+        progress
+    }
+
+    /// The planned call that this one is, and takes note that it is made; `None` where it may be made though it is not in the plan.
+    ///
+    /// # Errors
+    /// Where it may not be made: the planned call in whose place it is asked for, if there is one.
+    pub(super) fn find<'a>(
+        &mut self,
+        calls: &'a Calls,
+        key: &Key,
+        op: &Op,
+        run: &RunInfo,
+    ) -> Result<Option<&'a PlannedCall>, Option<&'a PlannedCall>> {
+        let asked = without_operator(op.canonical(), &run.operator);
+        let at = self.translated(key);
+        let planned = calls.at(&at);
+        if let Some(planned) = planned.filter(|planned| self.is_same(calls, planned, &asked)) {
+            self.makes(planned, key, run);
+            return Ok(Some(planned));
+        }
+        if calls.goes_on(key, op, &asked) {
+            return Ok(None);
+        }
+        if self.failed.is_none() {
+            return Err(planned);
+        }
+        for again in self.tries_again(key) {
+            let at = again.translated(key);
+            if let Some(planned) = calls.at(&at).filter(|planned| self.is_same(calls, planned, &asked)) {
+                self.shifts = again.shifts;
+                self.makes(planned, key, run);
+                return Ok(Some(planned));
+            }
+        }
+        if may_be_done_about_a_failure(op) {
+            self.leaves_out |= matches!(op, Op::LeaveOut(_));
+            let (block, number) = last(key);
+            let shift = self.shift(block, number);
+            self.shifts.entry(block.to_owned()).or_default().insert(number + 1, shift + 1);
+            return Ok(None);
+        }
+        Err(planned)
+    }
+
+    /// Takes note that a call has failed.
+    pub(super) fn fails(&mut self, key: &Key, failure: &Failure) {
+        if failure.kind == FailureKind::Interrupted {
+            return;
+        }
+        self.failed.get_or_insert_with(|| (key.clone(), failure.clone()));
+        for (block, number) in levels(key) {
+            self.trouble.entry(block.to_owned()).or_default().push(number);
+        }
+    }
+
+    /// The first planned call that has failed, and why.
+    pub(super) const fn failed(&self) -> Option<&(Key, Failure)> {
+        self.failed.as_ref()
+    }
+
+    /// The first planned call that was not made, with how many were. What comes of a host that was left out is not missed.
+    pub(super) fn unmade<'a>(&self, calls: &'a Calls) -> Option<(&'a PlannedCall, usize, usize)> {
+        let first = calls.list.iter().find(|call| !self.made.contains(&call.key))?;
+        (!self.leaves_out).then(|| (first, self.made.len(), calls.list.len()))
+    }
+
+    fn makes(&mut self, planned: &PlannedCall, key: &Key, run: &RunInfo) {
+        self.made.insert(planned.key.clone());
+        if planned.key != *key {
+            self.marks.push((key.token(&run.id), planned.key.token(&run.id)));
+        }
+    }
+
+    /// Whether what is asked for is what was planned, whoever runs it, and whatever marks it has behind a shift.
+    fn is_same(&self, calls: &Calls, planned: &PlannedCall, asked: &Value) -> bool {
+        let planned = without_operator(planned.op.clone(), &calls.by);
+        if planned == *asked {
+            return true;
+        }
+        if self.marks.is_empty() {
+            return false;
+        }
+        let marked = |text: String, (now, then): &(Token, Token)| text.replace(now.as_str(), then.as_str());
+        self.marks.iter().fold(asked.to_string(), marked) == planned.to_string()
+    }
+
+    /// The key that a call has in the plan.
+    fn translated(&self, key: &Key) -> Key {
+        if self.shifts.is_empty() {
+            return key.clone();
+        }
+        let planned = levels(key).map(|(block, number)| {
+            let level = key.as_str()[block.len()..].split_inclusive('.').next().unwrap_or_default();
+            let part = level.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            format!("{}{part}", number.saturating_sub(self.shift(block, number)))
+        });
+        planned.collect::<String>().into()
+    }
+
+    fn shift(&self, block: &str, number: u64) -> u64 {
+        let behind = self.shifts.get(block).and_then(|shifts| shifts.range(..=number).next_back());
+        behind.map_or(0, |(_, shift)| *shift)
+    }
+
+    /// What would be so if this call, or a block that it is in, were one that has failed, tried again: at each level at which one has.
+    fn tries_again(&self, key: &Key) -> Vec<Self> {
+        let again = |(block, number): (&str, u64)| {
+            let failed = self.trouble.get(block)?.iter().copied().filter(|failed| *failed < number).max()?;
+            let mut shifts = self.shifts.clone();
+            shifts.entry(block.to_owned()).or_default().insert(number, number - failed + self.shift(block, failed));
+            Some(Self { shifts, ..Self::default() })
+        };
+        levels(key).filter_map(again).collect()
+    }
+}
+
+/// What changes nothing that serves: reads and waits, what is told to somebody, what is left out, and that all until then is to stay.
+const fn may_be_done_about_a_failure(op: &Op) -> bool {
+    !op.class().changes() || matches!(op, Op::Notify(_) | Op::LeaveOut(_) | Op::Commit(_))
+}
+
+/// An op as it is whoever runs it: commands are told who does.
+pub(super) fn without_operator(mut op: Value, operator: &str) -> Value {
+    const NAME: &str = "PODLIFT_OPERATOR";
+    if let Some(env) = op.get_mut("env").and_then(Value::as_object_mut).filter(|env| env.get(NAME).is_some_and(|who| who == operator)) {
+        env.remove(NAME);
+    }
+    op
+}
+
+/// The blocks that a call is in, from the outermost, each with its number there.
+fn levels(key: &Key) -> impl Iterator<Item = (&str, u64)> {
+    let text = key.as_str();
+    let mut begin = 0;
+    text.split_inclusive('.').map(move |level| {
+        let block = &text[..begin];
+        begin += level.len();
+        let digits = level.find(|digit: char| !digit.is_ascii_digit()).map_or(level, |end| &level[..end]);
+        (block, digits.parse().unwrap_or(0))
+    })
+}
+
+/// The innermost block, and the call's number there.
+fn last(key: &Key) -> (&str, u64) {
+    levels(key).last().unwrap_or_default()
+}
