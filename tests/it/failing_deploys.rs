@@ -136,3 +136,19 @@ fn a_failing_run_and_its_dry_run_fail_alike() {
     assert!(run.records().iter().any(|record| record.contains("failed")), "{:#?}", run.records());
     assert_eq!((plan.output.code, run.output.code), (3, 3), "{}\n{}", plan.output.stderr, run.output.stderr);
 }
+
+/// An engine that is about to start a container again cannot change it; whoever takes back a release whose containers end at once
+/// meets that more often than not.
+#[test]
+fn a_first_release_whose_containers_end_at_once_is_taken_back() {
+    let rig = Rig::up(RigOptions::default());
+    let project = Project::on(&rig);
+    project.write("deploy.rhai", &DEPLOY.replace("replicas: 2", "replicas: 3").replace("HEALTH_STATUS: `${p.health}`", "PORT: \"none\""));
+    let before = rig.snapshot(1);
+    for _ in 0..4 {
+        let failed = project.podlift(&["run", "deploy.rhai"]);
+        assert_eq!(failed.code, 4, "{}", failed.stderr);
+        let left: Vec<String> = rig.snapshot(1).into_iter().filter(|line| !before.contains(line)).collect();
+        assert!(left.iter().all(|line| line.starts_with("image ")), "more than the image is left: {left:?}");
+    }
+}

@@ -131,15 +131,24 @@ pub async fn stop(connection: &Connection, op: &Stop, may_be_gone: bool) -> Resu
             let failed = |error| engine_failure(&format!("{name} could not be stopped on {}", op.host.name), &error);
             let policy = configuration::restart_policy("no")?;
             let update = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
-            let is_there = unless_gone(docker.update_container(name.as_str(), update).await, may_be_gone).map_err(failed)?;
-            if !is_there {
-                return Ok(Some(name.clone()));
-            }
+            let updated = unless_gone(docker.update_container(name.as_str(), update.clone()).await, may_be_gone).map_err(failed);
+            // An engine cannot change one that is between an end and its next start: that waits until it has stopped for good.
+            let is_to_be_updated = match updated {
+                Ok(true) => false,
+                Ok(false) => return Ok(Some(name.clone())),
+                Err(failure) if failure.is_uncertain() => return Err(failure),
+                Err(_) => true,
+            };
             let options = StopContainerOptionsBuilder::default().t(seconds).build();
             let stopped = tokio::time::timeout(patience, docker.stop_container(name.as_str(), Some(options))).await;
             let late =
                 || Failure::new(FailureKind::Timeout, format!("{name} was still not stopped on {} after {}", op.host.name, op.timeout));
             let is_there = unless_gone(unless_already(stopped.map_err(|_| late())?), may_be_gone).map_err(failed)?;
+            let is_there = if is_there && is_to_be_updated {
+                unless_gone(docker.update_container(name.as_str(), update).await, may_be_gone).map_err(failed)?
+            } else {
+                is_there
+            };
             Ok((!is_there).then(|| name.clone()))
         }
     });
