@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     executor::{
         Outcome, Recorded,
-        pending::{Containers, commits, done, gone, is_final, made, on_what_is_there, since_commit, started_again},
+        pending::{Containers, commits, done, gone, is_final, made, since_commit, started_again, to_do},
     },
     failure::FailureKind,
     journal::{Asked, Intent},
@@ -96,7 +96,7 @@ impl Counts {
                 *count += 1;
                 continue;
             }
-            let left = inverse.iter().enumerate().filter(|(_, op)| on_what_is_there(op, &gone).is_some());
+            let left = inverse.iter().enumerate().filter(|(_, op)| to_do(op, &gone, &made).is_some());
             let undone = left.map(|(index, _)| record.key.undo(index)).all(|key| done.contains(key.as_str()));
             let undone = undone || again.contains(record.key.as_str());
             let stands =
@@ -105,7 +105,10 @@ impl Counts {
             *count += usize::from(stands);
         }
         counts.commands = counts.kept + failed(records).count();
-        let is_left = |record: &Recorded| (0..record.inverse().len()).any(|index| !done.contains(record.key.undo(index).as_str()));
+        let is_left = |record: &Recorded| {
+            let mut inverse = record.inverse().iter().enumerate();
+            inverse.any(|(index, op)| to_do(op, &gone, &made).is_some() && !done.contains(record.key.undo(index).as_str()))
+        };
         counts.can_be_undone = counts.doubtful > 0 || pending.iter().any(|record| is_left(record));
         counts
     }

@@ -70,8 +70,18 @@ pub fn made<'a>(pending: &[&'a Recorded]) -> Containers<'a> {
 /// Containers by host.
 pub type Containers<'a> = BTreeSet<(&'a HostName, &'a ContainerName)>;
 
+/// What an inverse has to do: nothing with containers that are gone, and none of those that the same undo deletes, because the run has
+/// made them, has to run for that. `None` where nothing is left to do.
+pub fn to_do(inverse: &Op, gone: &Containers<'_>, made: &Containers<'_>) -> Option<Op> {
+    let op = on_what_is_there(inverse, gone)?;
+    match op {
+        Op::StartAgain(_) | Op::Healthcheck(_) => on_what_is_there(&op, made),
+        _ => Some(op),
+    }
+}
+
 /// The op without the containers that are gone; `None` where nothing is left to do.
-pub fn on_what_is_there(op: &Op, gone: &Containers<'_>) -> Option<Op> {
+fn on_what_is_there(op: &Op, gone: &Containers<'_>) -> Option<Op> {
     let mut op = op.clone();
     let host = op.host().map(|host| host.name.clone());
     let (Some(host), Some(containers)) = (host, op.containers_mut()) else { return Some(op) };
