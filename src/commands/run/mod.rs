@@ -179,8 +179,8 @@ impl Prepared {
         let header = journaling::header(&self.place, &self.script, &options.arguments, &run, self.outside.executor().as_ref());
         let header = Header { planned: self.plan.is_some(), ..header };
         let journal = mode.journal(&header, &self.outside).and_then(|journal| {
-            let kept = self.plan.iter().filter(|_| mode == Mode::Live);
-            kept.map(|plan| plan.write(&journaling::runs().plan(&run.id))).collect::<Result<(), Failure>>()?;
+            let mut kept = self.plan.iter().filter(|_| mode == Mode::Live);
+            kept.try_for_each(|plan| plan.write(&journaling::runs().plan(&run.id)))?;
             Ok(Arc::new(journal))
         });
         let journal = match journal {

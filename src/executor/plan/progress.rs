@@ -135,7 +135,7 @@ impl Progress {
     /// The first planned call that was not made, with how many were. What comes of a host that was left out is not missed.
     pub(super) fn unmade<'a>(&self, calls: &'a Calls) -> Option<(&'a PlannedCall, usize, usize)> {
         let first = calls.list.iter().find(|call| !self.made.contains(&call.key))?;
-        (!self.leaves_out).then(|| (first, self.made.len(), calls.list.len()))
+        (!self.leaves_out).then_some((first, self.made.len(), calls.list.len()))
     }
 
     fn makes(&mut self, planned: &PlannedCall, key: &Key, run: &RunInfo) {
@@ -155,7 +155,8 @@ impl Progress {
             return false;
         }
         let marked = |text: String, (now, then): &(Token, Token)| text.replace(now.as_str(), then.as_str());
-        self.marks.iter().fold(asked.to_string(), marked) == planned.to_string()
+        let asked = self.marks.iter().fold(asked.to_string(), marked);
+        serde_json::from_str::<Value>(&asked).is_ok_and(|asked| asked == planned)
     }
 
     /// The key that a call has in the plan.
