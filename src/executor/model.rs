@@ -8,8 +8,8 @@ use std::{
 use super::{Call, Executor, Outcome};
 use crate::{
     failure::{Failure, FailureKind},
-    model::{Host, HostState, Lease, ProjectName},
-    op::{Build, HttpTarget, Lock, Locking, Op, ReadLeases, Survey},
+    model::{Container, ContainerName, Host, HostState, Lease, ProjectName},
+    op::{Build, HttpTarget, Invocation, Lock, Locking, Op, Place, ReadLeases, Survey},
     world::World,
 };
 
@@ -148,6 +148,9 @@ impl<S: Source> Model<S> {
             Op::Git(_) | Op::CompareVersions(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_) => true,
             Op::Resolve(op) => !world.was_pushed(&op.reference),
             Op::Logs(op) => op.containers.iter().all(|container| !world.was_changed(&op.host.name, container)),
+            // Whether what was found is healthy only the fleet knows.
+            Op::CheckNow(op) => is_as_found(&world, &op.host, &op.containers),
+            Op::Healthcheck(op) => is_as_found(&world, &op.host, &op.containers),
             Op::HttpGet(op) => match &op.target {
                 HttpTarget::Container { host, container, .. } => !world.was_changed(&host.name, container),
                 HttpTarget::Url { .. } => !world.was_changed_at_all(),
@@ -179,13 +182,25 @@ impl<S: Source> Executor for Model<S> {
     }
 }
 
-/// Whether an op's answer depends on hosts' states. Commands and pages are assumed, so their hosts need not be read.
+/// Whether all of these containers are there as they really are, and run.
+fn is_as_found(world: &World, host: &Host, containers: &[ContainerName]) -> bool {
+    let Some(state) = world.state(&host.name) else { return false };
+    let runs = |name: &ContainerName| state.containers.get(name).is_some_and(Container::is_running);
+    !containers.is_empty() && containers.iter().all(|name| runs(name) && !world.was_changed(&host.name, name))
+}
+
+/// Whether an op's answer depends on hosts' states. Commands and pages are assumed, so their hosts need not be read, unless they are
+/// containers' own.
 fn needs_state(op: &Op) -> bool {
+    let is_contained = |invocation: &Invocation| matches!(invocation.place, Place::Container { .. } | Place::OneOff { .. });
+    match op {
+        Op::Hook(op) => return is_contained(&op.invocation),
+        Op::Probe(op) => return is_contained(&op.invocation),
+        _ => {}
+    }
     !matches!(
         op,
-        Op::Hook(_)
-            | Op::Probe(_)
-            | Op::HttpGet(_)
+        Op::HttpGet(_)
             | Op::Logs(_)
             | Op::Build(_)
             | Op::CompareVersions(_)

@@ -1,12 +1,12 @@
 //! What a model takes for granted, and how long it takes.
 
-use super::{World, changed};
+use super::{World, changed, images};
 use crate::{
     failure::Failure,
     model::{ContainerName, HostName, Period, Token},
     op::{
-        CommandLine, CommandOutput, Hook, HttpGet, HttpResponse, HttpTarget, Invocation, LogText, Measure, Measured, Op, Outcome, Place,
-        Series, TrafficCount,
+        CommandLine, CommandOutput, Hook, HttpGet, HttpResponse, HttpTarget, Invocation, LogText, Logs, Measure, Measured, Op, Outcome,
+        Place, Probe, Series, TrafficCount,
     },
 };
 
@@ -26,6 +26,7 @@ impl World {
     /// As a failed command where the exit code that the script says is one. Also such a command may have changed something.
     pub(super) fn command(&mut self, op: &Hook, token: &Token) -> Result<Outcome, Failure> {
         let Invocation { place, command, .. } = &op.invocation;
+        self.can_run(place)?;
         self.changed = true;
         self.changed_here |= *place == Place::Local;
         match place.host() {
@@ -42,6 +43,47 @@ impl World {
             self.commands.remove(index);
         }
         Ok(answer.undone_by(op.inverse()))
+    }
+
+    /// A command that only reads.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    pub(super) fn probe(&self, op: &Probe) -> Result<Outcome, Failure> {
+        self.can_run(&op.invocation.place)?;
+        assumed(&op.invocation)
+    }
+
+    /// Refuses, as live, a command in a container that does not run, and one in a container of its own whose image is not there. Of
+    /// hosts that were not looked at nothing is known.
+    fn can_run(&self, place: &Place) -> Result<(), Failure> {
+        let Some(known) = place.host().and_then(|host| self.hosts.get(&host.name)) else { return Ok(()) };
+        match place {
+            _ if known.unreachable.is_some() => Ok(()),
+            Place::Container { container, .. } if !known.runs(container) => {
+                let state = known.state.containers.get(container).map_or("not there", |container| container.state.word());
+                Err(Failure::failed(format!("the command could not be run in {container}")).detail("why", format!("it is {state}")))
+            }
+            Place::OneOff { host, reference, .. } if images::find(&known.state.images, reference).is_none() => {
+                Err(images::none(&host.name, reference))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The last log lines of containers: new ones have written nothing yet.
+    ///
+    /// # Errors
+    /// As live where one was deleted.
+    pub(super) fn logs(&self, op: &Logs) -> Result<Outcome, Failure> {
+        let known = self.hosts.get(&op.host.name);
+        let is_gone =
+            |name: &&ContainerName| known.is_some_and(|host| host.changed.contains(*name) && !host.state.containers.contains_key(*name));
+        if let Some(gone) = op.containers.iter().find(is_gone) {
+            return Err(Failure::failed(format!("{} has no container {gone}", op.host.name)));
+        }
+        let text = |container: &ContainerName| LogText { container: container.clone(), text: String::new() };
+        Ok(Outcome::of(op.containers.iter().map(text).collect::<Vec<_>>()))
     }
 
     /// A command here, or a person, may have ended what listens on hosts, those that come up later too.
@@ -121,9 +163,4 @@ pub(super) fn assumed_value(op: &Measure) -> Outcome {
     let value = op.assume.unwrap_or_default().to_string();
     let words = format!("the value is {value}");
     Outcome::of(Measured { count: 1, series: vec![Series { labels: "{}".into(), value }] }).assuming(words)
-}
-
-/// New containers have written nothing yet.
-pub(super) fn no_logs(containers: &[ContainerName]) -> Outcome {
-    Outcome::of(containers.iter().map(|container| LogText { container: container.clone(), text: String::new() }).collect::<Vec<_>>())
 }

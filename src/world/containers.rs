@@ -29,6 +29,9 @@ impl ModelledHost {
     ) -> Result<Vec<Container>, Failure> {
         let there = &self.state.containers;
         let mut ports: BTreeSet<u16> = there.values().filter_map(|container| container.port).collect();
+        // On a host what any container publishes is left alone, and another port is tried where a process has one.
+        let has = |taken: &&TakenPort| taken.container.is_some() || share_a_port(&taken.address, &op.host.bind);
+        ports.extend(self.state.taken_ports.iter().filter(has).map(|taken| taken.port));
         let mut started: Vec<Container> = Vec::new();
         for replica in 1..=op.replicas {
             let name = Container::name_for(&op.project, &op.service.name, &op.version, token, replica);
@@ -119,9 +122,16 @@ impl World {
         let deployed_at = self.moment(run);
         let host = self.at_mut(&op.host)?;
         let Some(image) = images::find(&host.state.images, &op.reference) else {
-            return Err(Failure::failed(format!("{} has no image {}", op.host.name, op.reference)).hint("`ship` it there first"));
+            return Err(images::none(&op.host.name, &op.reference));
         };
         let digest = image.digest.clone();
+        if !op.digest.is_empty() && !digest.is_empty() && op.digest != digest {
+            return Err(Failure::new(
+                FailureKind::Conflict,
+                format!("{} on {} is another image than the one that was built", op.reference, op.host.name),
+            )
+            .hint("`ship` the image to this host, or build it under another tag: two builds share this one"));
+        }
         let health = copied.map_or_else(|| op.service.health.clone(), |copied| copied.health.clone());
         let declared = |name: &ContainerName, replica: u32, port: Option<u16>| -> Container {
             ContainerFacts {
@@ -151,6 +161,9 @@ impl World {
             host.state.containers.retain(|_, container| container.token != *token);
         })?;
         for container in &started {
+            if op.service.restart == "no" {
+                host.stays_down.insert(container.name.clone());
+            }
             if host.state.containers.insert(container.name.clone(), container.clone()).is_none() {
                 host.changed.insert(container.name.clone());
             }
@@ -193,8 +206,11 @@ impl World {
     }
 
     pub(super) fn start_again(&mut self, op: &StartAgain) -> Result<Outcome, Failure> {
-        let host = self.at(&op.host)?;
+        let ran = self.those(&op.host, &op.containers, Container::is_up)?;
+        let mut started = Vec::new();
+        // One after the other, as on a host: those before one that cannot be started run.
         for name in &op.containers {
+            let host = self.at(&op.host)?;
             let container = container(host, &op.host.name, name)?;
             let other = || has_its_port(host.state.containers.values(), container).or_else(|| host.taken_by_others(container));
             if !container.is_running()
@@ -202,14 +218,14 @@ impl World {
             {
                 let message = format!("{name} could not be started again on {}", op.host.name);
                 let port = container.port.unwrap_or_default();
-                return Err(Failure::failed(message).detail("why", format!("port {port} is taken by {other}")));
+                let failure = Failure::failed(message).detail("why", format!("port {port} is taken by {other}"));
+                return Err(failure.undone_by(op.inverse(&ran)));
             }
+            started.extend(self.change(&op.host, std::slice::from_ref(name), |container| {
+                container.state = ContainerState::Running;
+                container.exit_code = None;
+            })?);
         }
-        let ran = self.those(&op.host, &op.containers, Container::is_up)?;
-        let started = self.change(&op.host, &op.containers, |container| {
-            container.state = ContainerState::Running;
-            container.exit_code = None;
-        })?;
         Ok(Outcome::of(started).undone_by(op.inverse(&ran)))
     }
 

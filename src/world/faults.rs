@@ -59,14 +59,16 @@ impl World {
         leases.into_iter().find(|lease| lease.run != *run)
     }
 
-    /// Brings a host back that was cut off or had no power until then. What ran there runs again, by its restart policy; what was stopped
-    /// stays so.
+    /// Brings a host back that was cut off or had no power until then. What ran there runs again, where its restart policy does not say
+    /// `no`; what was stopped stays so.
     pub fn bring_back(&mut self, host: &HostName, then: Period) {
         self.count(|name| name == host, then);
         if let Some(known) = self.host_mut(host) {
             known.unreachable = None;
             known.has_no_power = false;
-            for container in known.state.containers.values_mut().filter(|container| container.state == ContainerState::Restarting) {
+            let stays_down = &known.stays_down;
+            let is_down = |container: &Container| container.state == ContainerState::Restarting && !stays_down.contains(&container.name);
+            for container in known.state.containers.values_mut().filter(|container| is_down(container)) {
                 container.state = ContainerState::Running;
             }
         }

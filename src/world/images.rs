@@ -3,7 +3,7 @@
 use super::World;
 use crate::{
     failure::Failure,
-    model::{Host, Image, StoredImage},
+    model::{Host, HostName, Image, StoredImage},
     op::{Build, OldImage, Outcome, Prune, Pruned, Pull, Pulled, Push, Resolve, Ship, Shipped},
 };
 
@@ -48,6 +48,11 @@ impl World {
     pub(super) fn resolve(&self, op: &Resolve) -> Outcome {
         let outcome = Outcome::of("");
         if self.was_pushed(&op.reference) { outcome } else { outcome.assuming(format!("there is {}", op.reference)) }
+    }
+
+    /// Whether this host has built it.
+    pub(super) fn built_on(&self, host: &HostName, reference: &str) -> bool {
+        self.built.contains_key(&(host.clone(), reference.to_owned()))
     }
 
     /// Whether this reference was pushed in the model, so that the real registry cannot tell what it is.
@@ -118,6 +123,11 @@ fn runs_on(image: &StoredImage, reference: &str, host: &Host, platform: &str) ->
     }
     Err(Failure::refused(format!("{reference} is built for {}, and {} is {platform}", image.platform, host.name))
         .hint(format!("build it with `platform: \"{platform}\"`")))
+}
+
+/// The refusal to start what a host does not have.
+pub(super) fn none(host: &HostName, reference: &str) -> Failure {
+    Failure::failed(format!("{host} has no image {reference}")).hint("`ship` it there first")
 }
 
 /// The image that has this reference.

@@ -62,6 +62,8 @@ struct ModelledHost {
     has_no_power: bool,
     /// Containers that fail their health checks.
     sick: BTreeSet<ContainerName>,
+    /// Containers that their engine does not start again, by their restart policy.
+    stays_down: BTreeSet<ContainerName>,
     /// Containers that are no longer what they really are.
     changed: BTreeSet<ContainerName>,
     /// Whose history each service's is.
@@ -234,10 +236,10 @@ impl World {
             Op::Remove(op) => self.remove(op),
             Op::Prune(op) => self.prune(op),
             Op::Hook(op) => self.command(op, token),
-            Op::Probe(op) => commands::assumed(&op.invocation),
+            Op::Probe(op) => self.probe(op),
             Op::HttpGet(op) => Ok(commands::assumed_page(op)),
             Op::Traffic(op) => Ok(commands::assumed_traffic(op.assume.as_ref())),
-            Op::Logs(op) => Ok(commands::no_logs(&op.containers)),
+            Op::Logs(op) => self.logs(op),
             Op::Query(op) => Ok(databases::rows(op)),
             Op::Measure(op) => Ok(commands::assumed_value(op)),
             Op::Sessions(_) => Ok(databases::sessions()),

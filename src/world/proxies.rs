@@ -10,9 +10,7 @@ use crate::{
 impl World {
     pub(super) fn test_weights(&self, op: &TestWeights, token: &Token) -> Result<Outcome, Failure> {
         let host = self.at(&op.proxy)?;
-        if let Some(problem) = &host.state.proxy_problem {
-            return Err(Failure::failed(problem.clone()));
-        }
+        can_be_used(&host.state, &op.proxy)?;
         let known = host.state.routes.get(&op.service).cloned();
         let table = known.unwrap_or_else(|| RouteTable::empty(&op.project, &op.service, &op.front, token));
         all_are_reached(&host.state, &op.proxy, &table.with(&op.changes))?;
@@ -21,9 +19,7 @@ impl World {
 
     pub(super) fn set_weights(&mut self, op: &SetWeights, token: &Token) -> Result<Outcome, Failure> {
         let host = self.at_mut(&op.proxy)?;
-        if let Some(problem) = &host.state.proxy_problem {
-            return Err(Failure::failed(problem.clone()));
-        }
+        can_be_used(&host.state, &op.proxy)?;
         let before = host.state.routes.get(&op.service).cloned();
         let table = before.clone().unwrap_or_else(|| RouteTable::empty(&op.project, &op.service, &op.front, token));
         let after = RouteTable { front: op.front.clone(), ..table.with(&op.changes) };
@@ -52,6 +48,7 @@ impl World {
             if after.routes_like(&table) {
                 continue;
             }
+            can_be_used(&known.state, proxy).map_err(|failure| failure.undone_by(inverse.clone()))?;
             all_are_reached(&known.state, proxy, &after).map_err(|failure| failure.undone_by(inverse.clone()))?;
             if after.shares != table.shares {
                 inverse.push(op.inverse(proxy, &table));
@@ -64,9 +61,7 @@ impl World {
 
     pub(super) fn preview(&mut self, op: &Preview, token: &Token) -> Result<Outcome, Failure> {
         let host = self.at_mut(&op.proxy)?;
-        if let Some(problem) = &host.state.proxy_problem {
-            return Err(Failure::failed(problem.clone()));
-        }
+        can_be_used(&host.state, &op.proxy)?;
         let before = host.state.routes.get(&op.service).cloned();
         let table = before.clone().unwrap_or_else(|| RouteTable::empty(&op.project, &op.service, &op.front, token));
         let after = table.previewing(&op.mark, &op.changes);
@@ -78,6 +73,14 @@ impl World {
         host.state.routes.insert(op.service.clone(), after.clone());
         Ok(Outcome::of(after).undone_by([op.inverse(before.as_ref())]))
     }
+}
+
+/// Refuses a proxy that cannot be used, as live.
+fn can_be_used(state: &HostState, proxy: &Host) -> Result<(), Failure> {
+    let Some(problem) = &state.proxy_problem else { return Ok(()) };
+    // What the proxy itself says stands behind it.
+    let (problem, said) = problem.strip_suffix(')').and_then(|text| text.split_once(" (")).unwrap_or((problem, ""));
+    Err(Failure::refused(format!("the proxy on {} cannot be used: {problem}", proxy.name)).on(&proxy.name).detail("nginx", said))
 }
 
 /// A proxy with a network of its own takes no table with a container that it cannot reach. A table that stays as it is is not sent

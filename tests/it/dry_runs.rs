@@ -442,3 +442,47 @@ fn a_proxy_that_may_not_be_looked_at_is_planned_to_be_refused() {
     off.fails("rolling::deploy(web, built(web, \"v1\", h1), [h1]);", &[], 3, "nginx is not running");
     off.succeeds("let job = service(\"job\", #{ port: 8000, balancer: \"none\", health: http(\"/health\") }); rolling::deploy(job, built(job, \"v1\", h1), [h1]);", &[]);
 }
+
+/// What scripts that were put together at random met on hosts, and the model did not know. Each stays here.
+#[test]
+fn what_hosts_were_found_to_do_otherwise_is_planned_as_it_goes() {
+    let plan = Rehearsal::two_hosts();
+    // Another project has the first port that would be picked.
+    let blog = PRELUDE.replace("\"shop\"", "\"blog\"").replace("port: 8000,", "port: 8000, listen: 8081,");
+    plan.project.write("blog.rhai", &format!("{blog}rolling::deploy(web, built(web, \"v1\", h1), h1);"));
+    let blog = plan.project.podlift(&["run", "blog.rhai"]);
+    assert_eq!(blog.code, 0, "{}", blog.stderr);
+    plan.succeeds("let next = start(web, built(web, \"v1\", h1), h1);\nstop(next);\nstart(next);\nstop(next);\nremove(next);", &[]);
+    // Two containers of one fixed port do not run side by side, and what the undo deletes it need not start.
+    let fixed = "let fixed = service(\"fixed\", #{ port: 8000, publish: 21117, balancer: \"none\", image: \"shop-web\", health: http(\"/health\") });\n";
+    plan.fails(
+        &format!(
+            "{fixed}let img = built(web, \"v1\", h1);\nfor n in 0..2 {{ stop(start(fixed, img, h1)); }}\nstart(releases(fixed, h1)[0]);"
+        ),
+        &[],
+        4,
+        "could not be started",
+    );
+    // An image that is not there, for a command in a container of its own; and a command in one that has stopped.
+    plan.fails("let img = build(web, #{ tag: \"v9\" });\nhook([web, img, h1], [\"/app\"]);", &[], 1, "h1 has no image shop-web:v9");
+    let stopped = "let next = start(web, built(web, \"v1\", h1), h1);\nstop(next);\n";
+    for then in ["hook(next, [\"/app\"]);", "probe(next, [\"/app\"]);"] {
+        plan.fails(&format!("{stopped}{then}"), &[], 4, "the command could not be run in shop-web-v1-");
+    }
+    plan.fails(&format!("{stopped}remove(next);\nlogs(next, 3);"), &["replicas=1"], 4, "h1 has no container shop-web-v1-");
+    // What runs and is not healthy.
+    plan.succeeds("start(web, built(web, \"v1\", h2), h2);", &["health=503"]);
+    plan.fails("healthcheck(releases(web, h2)[0], #{ timeout: \"2s\" });", &[], 1, "did not become healthy");
+    plan.fails("set_weights([[releases(web, h2)[0], 100]]);", &[], 3, "must not get traffic: they are not healthy");
+    plan.succeeds("let sick = releases(web, h2)[0];\nstop(sick);\ncommit();\nremove(sick);", &[]);
+    // A tag that stands for another image by now.
+    plan.succeeds("rolling::deploy(web, built(web, \"v1\", fleet), fleet);", &["replicas=1"]);
+    plan.project.write("other.rhai", &format!("{PRELUDE}ship(build(web, #{{ tag: \"v1\", args: #{{ VERSION: \"other\" }} }}), h2);"));
+    let other = plan.project.podlift(&["run", "other.rhai"]);
+    assert_eq!(other.code, 0, "{}", other.stderr);
+    plan.fails("import \"std/restart\" as restart;\nrestart::one_by_one(web, h2);", &[], 1, "is another image than the one that was built");
+    // A proxy whose configuration somebody else has broken.
+    plan.rig.exec(1, &["sh", "-c", "echo 'broken on;' >/etc/nginx/conf.d/broken.conf"]).text();
+    plan.fails("rolling::retire(web, h1, #{ allow_downtime: true });", &[], 3, "the proxy on h1 cannot be used: ");
+    plan.fails("set_weights([[releases(web, h1)[0], 0]], #{ allow_downtime: true });", &[], 3, "the proxy on h1 cannot be used: ");
+}
