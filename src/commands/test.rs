@@ -118,7 +118,8 @@ fn examine(options: &cli::Test, subject: &Subject, phases: &Phases, printer: &Pr
 fn notes(proof: &Proof, findings: &[Finding], style: Style) -> Vec<String> {
     let idle = (!proof.idle.is_empty()).then(|| format!("this runs in the end without traffic: {}", proof.idle.join(", ")));
     let nothing = (!proof.changes).then(|| "everything is in the end as it was: nothing is deployed".to_owned());
-    idle.into_iter().chain(nothing).chain(downtime(proof, findings, style)).collect()
+    let bare = (!proof.bare.is_empty()).then(|| format!("an image is there in vain, and no container of it: {}", proof.bare.join(", ")));
+    idle.into_iter().chain(bare).chain(nothing).chain(downtime(proof, findings, style)).collect()
 }
 
 /// The requests that the script itself loses, where that breaks no rule.
@@ -355,7 +356,7 @@ fn as_json(options: &cli::Test, proof: Option<&Proof>, findings: &[Finding], exi
     };
     let extent = proof.map(|proof| {
         json!({
-            "stories": proof.stories, "stopped": proof.is_stopped, "missed": proof.missed, "broken": proof.broken, "by_rule": proof.by_rule, "idle": proof.idle, "changes": proof.changes, "by_faults": proof.by_faults, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
+            "stories": proof.stories, "stopped": proof.is_stopped, "missed": proof.missed, "broken": proof.broken, "by_rule": proof.by_rule, "idle": proof.idle, "bare": proof.bare, "changes": proof.changes, "by_faults": proof.by_faults, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
             "all_single": proof.all_single, "all_pairs": proof.all_pairs, "exits": proof.exits, "seed": options.seed,
             "services": proof::traffic_json(&proof.traffic, &proof.capacity, proof.start),
         })

@@ -23,11 +23,20 @@ pub enum Branches {
     },
     /// One after the other: for a dry run and for stepping.
     InOrder,
+    /// Branches of a script side by side, each time in the same order; hosts one after the other: for tests.
+    InTurns,
+}
+
+impl Branches {
+    /// The most at once where nothing is said.
+    pub const fn most() -> usize {
+        8
+    }
 }
 
 impl Default for Branches {
     fn default() -> Self {
-        Self::Parallel { max: 8 }
+        Self::Parallel { max: Self::most() }
     }
 }
 
@@ -41,7 +50,7 @@ pub fn each<T: Sync, R: Send>(
 ) -> Vec<Option<R>> {
     let workers = match branches {
         Branches::Parallel { max } => max.clamp(1, items.len().max(1)),
-        Branches::InOrder => 1,
+        Branches::InOrder | Branches::InTurns => 1,
     };
     let next = AtomicUsize::new(0);
     let ended = AtomicBool::new(false);
@@ -76,7 +85,7 @@ pub fn each<T: Sync, R: Send>(
 pub fn all<T: Send, R: Send>(branches: Branches, items: impl IntoIterator<Item = T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let work = &work;
     match branches {
-        Branches::InOrder => items.into_iter().map(work).collect(),
+        Branches::InOrder | Branches::InTurns => items.into_iter().map(work).collect(),
         Branches::Parallel { .. } => thread::scope(|scope| {
             let running: Vec<_> = items.into_iter().map(|item| scope.spawn(move || work(item))).collect();
             running.into_iter().map(|thread| thread.join().unwrap_or_else(|payload| panic::resume_unwind(payload))).collect()

@@ -25,6 +25,7 @@ pub mod regain;
 pub mod settle;
 pub mod simulated;
 pub mod step;
+pub mod turns;
 pub mod undo;
 pub mod whole;
 

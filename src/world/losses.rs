@@ -78,9 +78,15 @@ impl Losses {
         }
     }
 
-    /// Takes note of a drain that ended: what it drained is at no request any more, and what it cut is lost.
+    /// Takes note of a drain that ended: what it drained is at no request any more, and what it cut is lost, as is what takes longer
+    /// than it may.
     pub fn drained(&mut self, drain: &Drain, drained: &Drained) {
-        self.ebbing.retain(|(host, container), _| *host != drain.host.name || !drain.containers.contains(container));
+        let is_its = |(host, container): &Place| *host == drain.host.name && drain.containers.contains(container);
+        let (over, ebbing) = std::mem::take(&mut self.ebbing).into_iter().partition(|(place, _)| is_its(place));
+        self.ebbing = ebbing;
+        for (_, flow) in BTreeMap::into_values(over) {
+            self.drop(&flow.service, in_flight(flow.rate, drain.timeout));
+        }
         #[expect(clippy::cast_precision_loss, reason = "a count of connections")]
         self.drop(&drain.service, drained.cut as f64);
     }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::World;
-use crate::model::{Container, ContainerState, HostName, HostState, ProjectName, RouteTable, RunId, ServiceName, Version};
+use super::{ModelledHost, World};
+use crate::model::{Check, Container, ContainerState, HostName, HostState, ProjectName, RouteTable, RunId, ServiceName, Version};
 
 /// What there is of a project's services on each host, and of what the script has done to a database or by a command, a line each, in
 /// order; places with nothing are left out.
@@ -22,10 +22,29 @@ impl World {
         shape
     }
 
-    /// Of each service of which releases that this run has made serve beside other versions: which serves where. One without a proxy
-    /// serves where its containers run.
-    pub fn mixed(&self, run: &RunId) -> Vec<String> {
-        let mut services: BTreeMap<(&ProjectName, &ServiceName), Serving<'_>> = BTreeMap::new();
+    /// Of each service of which releases that this run has made serve beside other versions: which serves where. So it is told where
+    /// one version served in `before` and the run has brought another one back beside it. A service without a proxy serves where its
+    /// containers run.
+    pub fn mixed(&self, run: &RunId, before: &Self) -> Vec<String> {
+        // A host that joins gets what the others have: that is one version.
+        let versions = |serving: &Serving<'_>| serving.keys().map(|(_, version)| *version).collect::<BTreeSet<_>>().len();
+        let was = before.serving(run);
+        let was_one = |service: &Service<'_>| was.get(service).is_some_and(|serving| versions(serving) == 1);
+        let is_mixed = |(service, serving): &(Service<'_>, Serving<'_>)| {
+            versions(serving) > 1 && (serving.keys().any(|(is_new, _)| *is_new) || was_one(service))
+        };
+        let names = |hosts: &BTreeSet<&HostName>| hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let told = |serving: Serving<'_>| {
+            let each = serving.iter().rev().map(|((_, version), hosts)| format!("{version} serves on {}", names(hosts)));
+            each.collect::<Vec<_>>().join("; ")
+        };
+        let mixed = self.serving(run).into_iter().filter(is_mixed);
+        mixed.map(|((_, service), serving)| format!("{service}: {}", told(serving))).collect()
+    }
+
+    /// What serves of each service, and where.
+    fn serving(&self, run: &RunId) -> BTreeMap<Service<'_>, Serving<'_>> {
+        let mut services: BTreeMap<Service<'_>, Serving<'_>> = BTreeMap::new();
         for table in self.hosts.values().flat_map(|host| host.state.routes.values()) {
             let serving = services.entry((&table.project, &table.service)).or_default();
             for (host, share) in table.shares.iter().flat_map(|(host, shares)| shares.iter().map(move |share| (host, share))) {
@@ -42,16 +61,55 @@ impl World {
                 serving.entry((container.run == *run, &container.version)).or_default().insert(host);
             }
         }
-        // A host that joins gets what the others have: that is one version.
-        let versions = |serving: &Serving<'_>| serving.keys().map(|(_, version)| *version).collect::<BTreeSet<_>>().len();
-        let is_mixed = |serving: &Serving<'_>| serving.keys().any(|(is_new, _)| *is_new) && versions(serving) > 1;
-        let names = |hosts: &BTreeSet<&HostName>| hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let told = |serving: Serving<'_>| {
-            let each = serving.iter().rev().map(|((_, version), hosts)| format!("{version} serves on {}", names(hosts)));
-            each.collect::<Vec<_>>().join("; ")
+        services
+    }
+
+    /// The services without a proxy of which this run has started containers and none runs.
+    pub fn ended(&self, run: &RunId) -> Vec<String> {
+        let (made, run) = (self.working(|_, one| one.run == *run), self.working(|_, one| one.state != ContainerState::Stopped));
+        made.keys().filter(|service| !run.contains_key(*service)).map(|(_, service)| service.to_string()).collect()
+    }
+
+    /// The containers of services without a proxy that this run has started and that do not become healthy.
+    pub fn sick(&self, run: &RunId) -> Vec<Container> {
+        let has_check = |one: &Container| !matches!(one.health.check, Check::None);
+        let is_sick = |host: &ModelledHost, one: &Container| one.run == *run && has_check(one) && host.sick.contains(&one.name);
+        let all = self.workers().filter(|(host, one)| one.is_running() && is_sick(host, one));
+        all.map(|(_, one)| one.clone()).collect()
+    }
+
+    /// How many containers of each service without a proxy are so.
+    pub(super) fn working(&self, are: impl Fn(&ModelledHost, &Container) -> bool) -> BTreeMap<Service<'_>, usize> {
+        let mut counts = BTreeMap::new();
+        for (_, one) in self.workers().filter(|(host, one)| are(host, one)) {
+            *counts.entry((&one.project, &one.service)).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The containers of services that no proxy knows, but for dependencies.
+    fn workers(&self) -> impl Iterator<Item = (&ModelledHost, &Container)> {
+        let tables = self.hosts.values().flat_map(|host| host.state.routes.values());
+        let routed: BTreeSet<Service<'_>> = tables.map(|table| (&table.project, &table.service)).collect();
+        let all = self.hosts.values().flat_map(|host| host.state.containers.values().map(move |one| (&**host, one)));
+        all.filter(move |(_, one)| !one.dependency && !routed.contains(&(&one.project, &one.service)))
+    }
+
+    /// Hosts that this run has given an image of which containers run on others, and none there.
+    pub fn bare(&self, run: &RunId) -> Vec<String> {
+        let of_run = |host: &ModelledHost| {
+            let made = host.state.containers.values().filter(|one| one.run == *run && !one.dependency);
+            made.map(|one| one.image.clone()).collect::<BTreeSet<String>>()
         };
-        let mixed = services.into_iter().filter(|(_, serving)| is_mixed(serving));
-        mixed.map(|((_, service), serving)| format!("{service}: {}", told(serving))).collect()
+        let used: BTreeSet<String> = self.hosts.values().flat_map(|host| of_run(host)).collect();
+        let has = |host: &ModelledHost, reference: &String| host.state.images.iter().any(|image| image.references.contains(reference));
+        let is_bare = |name: &HostName, host: &ModelledHost, reference: &String| {
+            !host.state.containers.values().any(|one| one.image == *reference) && has(host, reference) && !self.built_on(name, reference)
+        };
+        let bare = self.hosts.iter().flat_map(|(name, host)| {
+            used.iter().filter(move |reference| is_bare(name, host, reference)).map(move |reference| format!("{reference} on {name}"))
+        });
+        bare.collect()
     }
 
     /// Containers of services with a proxy that run and get no traffic, by host and release.
@@ -72,6 +130,9 @@ impl World {
         idle.into_iter().map(told).collect()
     }
 }
+
+/// A service of a project.
+type Service<'a> = (&'a ProjectName, &'a ServiceName);
 
 /// The releases that serve, by whether the run has made them, and where.
 type Serving<'a> = BTreeMap<(bool, &'a Version), BTreeSet<&'a HostName>>;

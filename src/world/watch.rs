@@ -113,6 +113,8 @@ pub struct Watch {
     busy: BTreeMap<Place, Period>,
     /// How many containers of each service served in the beginning.
     capacity: BTreeMap<Service, usize>,
+    /// The same of each service without a proxy: how many healthy ones ran in the beginning, and at the last look.
+    workers: BTreeMap<Service, (usize, usize)>,
     /// The fronts that served in the beginning.
     fronts: BTreeSet<(HostName, Service)>,
     /// What was contracted in the beginning.
@@ -235,7 +237,8 @@ impl Watch {
         let before = Seen::of(world, &Seen::default());
         let capacity = before.services().into_iter().map(|service| (service.clone(), before.capacity(service))).collect();
         let (fronts, contracted) = (before.fronts(), before.contracted.iter().cloned().collect());
-        Self { rules, before, busy: BTreeMap::new(), capacity, fronts, contracted }
+        let workers = workers(world).into_iter().map(|(service, count)| (service, (count, count))).collect();
+        Self { rules, before, busy: BTreeMap::new(), capacity, workers, fronts, contracted }
     }
 
     /// The rules.
@@ -251,13 +254,15 @@ impl Watch {
     /// Why a script cannot be held to these rules: no service has as many containers in the beginning as are the least.
     pub fn never_met(&self) -> Option<String> {
         let least = self.rules.min_capacity?;
-        let mut serving = self.capacity.iter().filter(|(_, count)| **count > 0);
-        let (service, count) = serving.clone().max_by_key(|(_, count)| **count)?;
-        if serving.any(|(_, count)| *count >= least.of(*count)) {
+        let with_traffic = self.capacity.iter().map(|(service, count)| (service, *count, " with traffic"));
+        let workers = self.workers.iter().map(|(service, (count, _))| (service, *count, ""));
+        let serving: Vec<_> = with_traffic.chain(workers).filter(|(_, count, _)| *count > 0).collect();
+        let (service, count, how) = serving.iter().max_by_key(|(_, count, _)| *count)?;
+        if serving.iter().any(|(_, count, _)| *count >= least.of(*count)) {
             return None;
         }
         let least = least.of(*count);
-        Some(format!("{} has {count} healthy containers with traffic in the beginning, and `min_capacity` wants {least}", service.1))
+        Some(format!("{} has {count} healthy containers{how} in the beginning, and `min_capacity` wants {least}", service.1))
     }
 
     /// Takes note of what befell the world from outside: that is nobody's fault.
@@ -265,6 +270,24 @@ impl Watch {
         let now = Seen::of(world, &self.before);
         self.busy.retain(|place, _| now.runs(place));
         self.before = now;
+        self.count_workers(world);
+    }
+
+    /// Counts the workers, where somebody asks for them; returns those services of which fewer run than at the last look.
+    fn count_workers(&mut self, world: &World) -> Vec<(ServiceName, usize, usize)> {
+        let mut fewer = Vec::new();
+        if self.rules.min_capacity.is_none() || self.workers.is_empty() {
+            return fewer;
+        }
+        let counts = workers(world);
+        for (service, (in_the_beginning, was)) in &mut self.workers {
+            let is = counts.get(service).copied().unwrap_or(0);
+            if is < *was {
+                fewer.push((service.1.clone(), *in_the_beginning, is));
+            }
+            *was = is;
+        }
+        fewer
     }
 
     /// Looks at the world after an op of this run, and says which rules the op has broken.
@@ -292,6 +315,13 @@ impl Watch {
             breaches.extend(self.too_early(&now));
         }
         breaches.extend(self.too_few(&now));
+        for (service, in_the_beginning, is) in self.count_workers(world) {
+            let least = self.rules.min_capacity.map_or(0, |least| least.of(in_the_beginning));
+            if is < least {
+                let what = format!("{service} has {is} healthy containers, and {least} is the least");
+                breaches.push(Breach::new("min_capacity", what));
+            }
+        }
         if traffic_changed {
             breaches.extend(self.too_many(&now));
         }
@@ -376,6 +406,12 @@ impl Watch {
         self.busy.retain(|place, until| *until > clock && !now.serves(place));
         self.before = now;
     }
+}
+
+/// How many healthy containers run of each service without a proxy.
+fn workers(world: &World) -> BTreeMap<Service, usize> {
+    let counts = world.working(|host, container| host.is_healthy(&container.name));
+    counts.into_iter().map(|((project, service), count)| ((project.clone(), service.clone()), count)).collect()
 }
 
 /// Containers that run, though another version of their service was deployed after theirs.

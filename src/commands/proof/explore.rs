@@ -113,6 +113,8 @@ pub struct Proof {
     pub by_rule: BTreeMap<String, usize>,
     /// What runs in the end without traffic where nothing goes wrong.
     pub idle: Vec<String>,
+    /// Hosts with an image of the run and without a container of it where nothing goes wrong.
+    pub bare: Vec<String>,
     /// Whether the fleet is another one in the end where nothing goes wrong.
     pub changes: bool,
     /// The traffic where nothing goes wrong.
@@ -218,6 +220,7 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
     let stories = search.told.load(Ordering::SeqCst) + 1 - missed;
     let (findings, by_rule) = (findings(subject, &start, &limits, &search.names, &search.broken), by_rule(&search.broken));
     let (calls, took, idle, changes) = (whole.calls, whole.took, whole.world.idle(), whole.changes(&start));
+    let bare = whole.bare();
     let (traffic, capacity) = whole.traffic;
     Ok(Proof {
         stories,
@@ -234,6 +237,7 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
         broken,
         by_rule,
         idle,
+        bare,
         changes,
         traffic,
         capacity,

@@ -33,9 +33,15 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
         fleet.breach(Breach::new("schema", what));
     }
     if rules.mixed && end.exit == Exit::Done {
-        for service in world.mixed(run) {
+        for service in world.mixed(run, end.start) {
             let what = format!("the run says that it is done, and the fleet is mixed: {service}");
             fleet.breach(Breach::new("mixed", what));
+        }
+    }
+    if rules.healthy && end.exit == Exit::Done {
+        for container in fleet.never_healthy(run) {
+            let what = format!("the run says that it is done, and {} on {} has not become healthy", container.name, container.host);
+            fleet.breach(Breach::new("healthy", what));
         }
     }
     if !rules.ending {
@@ -50,9 +56,18 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
     let broken = |what: String, differences: &[Difference]| fleet.breach(Breach::new("ending", what).differing(differences));
     match exit {
         Exit::Done => {
+            for service in world.ended(run) {
+                broken(format!("the run says that it is done, and no container of {service} runs"), &[]);
+            }
             let Some(new) = &limits.new else { return };
             let missing = but_for(&deleted, differences(&found, new));
-            if !missing.is_empty() && !left.is_empty() {
+            if missing.is_empty() || left.is_empty() {
+                return;
+            }
+            // Whichever it is nearer to is what it was to be.
+            if left.len() < missing.len() {
+                broken("the run says that it is done, has not made what it makes where nothing goes wrong, and what there is differs from before".into(), &left);
+            } else {
                 broken(
                     "the run says that it is done, and what there is differs from what it makes where nothing goes wrong".into(),
                     &missing,

@@ -26,6 +26,7 @@ use crate::{
         Branches, Cancellation, Executor, Model, Narrator, Recorded, RunInfo, Terms,
         faults::{Death, Faults, Met, Mortal, Noted, Planned, Step, Story, Then},
         record::{Answer, Decide, in_script_order},
+        turns::InTurns,
     },
     journal::{Chain, How, Intent, Journal},
     model::{Period, RunId},
@@ -103,6 +104,11 @@ impl Told {
     /// The fleet's shape at the end.
     pub fn shape(&self) -> Shape {
         self.world.shape(&id(TESTED))
+    }
+
+    /// Hosts with an image of the run and without a container of it.
+    pub fn bare(&self) -> Vec<String> {
+        self.world.bare(&id(TESTED))
     }
 
     /// Whether the fleet is another than in the beginning.
@@ -402,10 +408,10 @@ impl<'a> Tale<'a> {
         let tested: Arc<dyn Tested> = self.test.clone();
         let run = ScriptRun {
             arguments: self.subject.arguments.clone(),
-            executor: work.stack.executor(),
+            executor: Arc::new(InTurns(work.stack.executor())),
             narrator: self.narrator.clone(),
             run: self.run.clone(),
-            branches: work.stack.branches(),
+            branches: Branches::InTurns,
             cancellation: cancellation.clone(),
             secrets: self.subject.secrets.clone(),
         };

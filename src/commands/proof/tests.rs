@@ -6,6 +6,7 @@ mod search;
 mod strategies;
 mod together;
 mod traffic;
+mod workers;
 
 use std::{ops::ControlFlow, path::Path, sync::Arc};
 

@@ -105,6 +105,9 @@ impl<S: Source> Faults<S> {
             shape.retain(|_, lines| !lines.is_empty());
             self.lock().committed = Some(shape);
         }
+        if let (Op::Healthcheck(op), Ok(_)) = (&*call.op, &result) {
+            self.lock().proven.extend(op.containers.iter().cloned());
+        }
         if !call.op.class().changes() && !matches!(*call.op, Op::Healthcheck(_) | Op::Pause(_)) {
             return result;
         }

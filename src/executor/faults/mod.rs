@@ -9,7 +9,7 @@ mod mortal;
 mod story;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -126,6 +126,8 @@ struct Going {
     ill: Vec<(Period, HostName, Vec<ContainerName>)>,
     /// Containers that somebody else has deleted.
     deleted: Vec<Container>,
+    /// Containers that were found healthy.
+    proven: BTreeSet<ContainerName>,
     /// Leases that another run has, and until when.
     others: Vec<(Period, HostName, ServiceName)>,
     calls: usize,
@@ -159,6 +161,7 @@ impl<S: Source> Faults<S> {
             back: BTreeMap::new(),
             ill: Vec::new(),
             deleted: Vec::new(),
+            proven: BTreeSet::new(),
             others: Vec::new(),
             calls: 0,
             most,
@@ -287,6 +290,15 @@ impl<S: Source> Faults<S> {
     /// The containers that somebody else has deleted.
     pub fn deleted(&self) -> Vec<Container> {
         self.lock().deleted.clone()
+    }
+
+    /// The containers of services without a proxy that this run has started, that run and have not become healthy. One that was found
+    /// healthy and falls ill afterwards is nobody's fault.
+    pub fn never_healthy(&self, run: &RunId) -> Vec<Container> {
+        let going = self.lock();
+        let mut sick = self.model.with(|world| world.sick(run));
+        sick.retain(|container| !going.proven.contains(&container.name));
+        sick
     }
 
     /// Whether the command of this key was done, though nobody heard of it.

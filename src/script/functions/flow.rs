@@ -13,7 +13,7 @@ use rhai::{Array, Dynamic, EvalAltResult, FnPtr, FuncArgs, FuncRegistration, Imm
 
 use super::{Arguments, Caller, Function, Trouble, set, starting::by_host};
 use crate::{
-    executor::{Branches, Event, Level, branches::each, lease::locked},
+    executor::{Branches, Event, Level, branches::each, lease::locked, turns::each_in_turns},
     failure::{Failure, FailureKind},
     model::{Container, Host, Period},
     op,
@@ -97,7 +97,13 @@ fn branches(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, T
         }
         result
     };
-    let results = each(how, &sessions, work, ends_the_others);
+    let results = match how {
+        Branches::InTurns => {
+            let most = options.whole("max").unwrap_or_else(Branches::most);
+            each_in_turns(most, &sessions, work, ends_the_others)
+        }
+        how => each(how, &sessions, work, ends_the_others),
+    };
     for ((_, _, session), result) in sessions.iter().zip(&results) {
         if result.as_ref().is_some_and(Result::is_ok) {
             caller.session.take_over_from(session);

@@ -44,7 +44,7 @@ fn a_script_with_a_mistake_is_told_with_the_command_that_tells_it_again() {
     assert!(web["requests"]["answered"].is_object() && web["requests"]["refused"].is_u64(), "{web}");
     assert_eq!(web["capacity"][0], serde_json::json!({ "milliseconds": 0, "containers": 1 }));
     let differences = result["stories"][0]["breaches"][0]["differences"].as_array().expect("what differs");
-    assert!(differences.iter().any(|line| line.as_str().is_some_and(|line| line.starts_with("- h1: web v2 (new)"))), "{differences:?}");
+    assert!(differences.iter().any(|line| line.as_str().is_some_and(|line| line == "+ h1: web v2 (new) running")), "{differences:?}");
     let story = result["stories"][0]["story"].as_str().expect("a story");
     let told = project.podlift(&["test", "deploy.rhai", "--story", story]);
     assert_eq!(told.code, 2, "{}{}", told.stdout, told.stderr);
@@ -144,7 +144,7 @@ fn a_script_that_does_not_hold_says_how_often_each_rule_is_broken_and_what_diffe
     project.write("deploy.rhai", &leaks.replace("\nstop(old);", ""));
     let output = project.podlift(&["test", "deploy.rhai", "--faults", "1"]);
     assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
-    for told in ["\n    - h1: web v2 (new)", "  not healthy\n"] {
+    for told in ["\n    + h1: web v2 (new) running\n", "  not healthy\n"] {
         assert!(output.stdout.contains(told), "{told}: {}", output.stdout);
     }
     assert!(output.stderr.contains("ending in ") && output.stderr.contains("the shortest stories are told above"), "{}", output.stderr);
@@ -163,6 +163,23 @@ fn a_script_that_deploys_nothing_is_told_so() {
     project.write("deploy.rhai", SCRIPT);
     let output = project.podlift(&["test", "deploy.rhai", "--faults", "1"]);
     assert!(!output.stderr.contains("nothing is deployed"), "{}", output.stderr);
+}
+
+#[test]
+fn a_host_that_is_forgotten_is_told() {
+    let project = Project::new();
+    let two = SCRIPT.replace("[host(\"h1\")]", "hosts([\"h1\", \"h2\"])");
+    project.write(
+        "deploy.rhai",
+        &two.replace("running(web, fleet)", "running(web, fleet[0])").replace("start(web, img, fleet)", "start(web, img, fleet[0])"),
+    );
+    let output = project.podlift(&["test", "deploy.rhai", "--faults", "1"]);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let note = "! where nothing goes wrong, an image is there in vain, and no container of it: shop-web:v2 on h2";
+    assert!(output.stderr.contains(note), "{}", output.stderr);
+    project.write("deploy.rhai", &two);
+    let output = project.podlift(&["test", "deploy.rhai", "--faults", "1"]);
+    assert!(!output.stderr.contains("in vain"), "{}", output.stderr);
 }
 
 #[test]
