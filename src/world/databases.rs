@@ -24,6 +24,8 @@ pub(super) struct Schema {
     made: BTreeSet<String>,
     /// What the script makes where nothing goes wrong: it was not there before.
     expected: BTreeSet<String>,
+    /// Statements that contract and make or take nothing that has a name, such as one that drops a default, with what takes each back.
+    contractions: BTreeMap<String, Option<Text>>,
     /// Whether a statement may have made what its text does not tell.
     is_opaque: bool,
     /// What is done of each call: the database itself keeps that, so no statement is done twice.
@@ -54,6 +56,11 @@ impl Schema {
     fn run(&mut self, statement: &str, phase: Phase, op: &Sql) {
         let effects = sql::effects(statement);
         self.is_opaque |= !op.is_undo && effects.is_empty() && sql::is_opaque(statement);
+        if op.is_undo {
+            self.contractions.retain(|_, undo| undo.as_ref() != Some(&op.text));
+        } else if effects.is_empty() && phase == Phase::Contract {
+            self.contractions.insert(short(statement), op.undo.clone());
+        }
         // What is renamed keeps what goes with it.
         let is_rename = effects.iter().any(|effect| matches!(effect, Effect::Makes(_)));
         for effect in effects {
@@ -140,6 +147,7 @@ impl Schema {
 
     /// Takes what there is now for the beginning.
     fn settle(&mut self) {
+        self.contractions.clear();
         let (there, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.changes).into_iter().partition(|(_, change)| change.is_there);
         self.known.extend(there.into_iter().map(|(words, change)| (words, change.item)));
         for (words, change) in gone {
@@ -212,7 +220,8 @@ impl World {
                 .filter(move |(_, change)| change.contracts && change.is_there == is_there)
                 .map(move |(item, _)| format!("{item} is {word}"))
         };
-        told(false).chain(told(true)).collect()
+        let nameless = self.databases.values().flat_map(|schema| schema.contractions.keys());
+        told(false).chain(told(true)).chain(nameless.map(|statement| format!("`{statement}` is done"))).collect()
     }
 
     /// Takes every schema for what was there before anything was done to it.
@@ -233,6 +242,13 @@ impl World {
             known.is_opaque = schema.is_opaque;
         }
     }
+}
+
+/// A statement in a line of at most 80 characters.
+fn short(statement: &str) -> String {
+    const MOST: usize = 80;
+    let line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= MOST { line } else { line.chars().take(MOST - 1).chain(['…']).collect() }
 }
 
 /// The rows that the script said, else none.

@@ -43,6 +43,23 @@ fn a_migration_whose_connection_breaks_between_two_statements_goes_on_behind_the
 }
 
 #[test]
+fn a_contraction_that_takes_nothing_with_a_name_is_one_all_the_same() {
+    for (statement, undo) in [
+        ("ALTER TABLE users ALTER COLUMN state DROP DEFAULT", "ALTER TABLE users ALTER COLUMN state SET DEFAULT 'new'"),
+        ("REVOKE SELECT ON users FROM app", "GRANT SELECT ON users TO app"),
+    ] {
+        let found = proof(&migrated(statement, undo));
+        let first = found.findings.first().unwrap_or_else(|| panic!("{statement} is taken for harmless"));
+        assert_eq!((first.breaches[0].rule.as_str(), first.story.faults.len()), ("schema", 0), "{:?}", first.breaches);
+        assert!(first.breaches[0].what.contains(&format!("`{statement}` is done")), "{:?}", first.breaches);
+        // Behind the deploy it harms nobody, and it is taken back with what comes behind it.
+        let behind = format!("{DATABASE}{}db.sql(\"{statement}\", #{{ undo: \"{undo}\" }});\nhook(fleet[0], \"true\");", on_one_host());
+        let held = proof(&subject(&behind));
+        assert!(held.findings.is_empty(), "{}", told(&held));
+    }
+}
+
+#[test]
 fn an_undo_that_does_not_take_its_migration_back_is_found() {
     for (statement, undo, left) in [
         ("ALTER TABLE users ADD COLUMN mail text", "ALTER TABLE users DROP COLUMN IF EXISTS email", "column users.mail is there"),
