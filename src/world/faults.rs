@@ -90,11 +90,14 @@ impl World {
         }
     }
 
-    /// Makes every container of a host pass its health checks again.
+    /// Makes every container of a host pass its health checks again, and has somebody start what its restart policy left down.
     pub fn cure_all(&mut self, host: &HostName) {
         self.count(|name| name == host, self.clock);
         if let Some(known) = self.host_mut(host) {
             known.sick.clear();
+            for container in known.state.containers.values_mut().filter(|container| container.state == ContainerState::Restarting) {
+                container.state = ContainerState::Running;
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     failure::{Failure, FailureKind},
     model::{Container, ContainerName, Host, HostName, Lease, Period, RunId},
     op::{CommandOutput, Drained, HttpResponse, Measured, OnTimeout, Op, Series, Sql, TrafficCount},
-    world::{World, databases::first_of},
+    world::{World, databases::first_of, shape::Shape},
 };
 
 /// How long a host is away that comes back: shorter than podlift is patient.
@@ -96,14 +96,8 @@ impl<S: Source> Faults<S> {
             Some(failure) if !matches!(*call.op, Op::Reachable(_)) => Err(failure),
             _ => self.model.perform(call),
         };
-        // A commit within a branch or an attempt is one of its own ops only, and of the rest of the fleet nothing.
-        if matches!(*call.op, Op::Commit(_)) && result.is_ok() && call.key.block().is_empty() {
-            let mut shape = self.model.with(|world| world.shape(&call.run.id));
-            for lines in shape.values_mut() {
-                lines.retain(|line| !line.ends_with(" is leased"));
-            }
-            shape.retain(|_, lines| !lines.is_empty());
-            self.lock().committed = Some(shape);
+        if matches!(*call.op, Op::Commit(_)) && result.is_ok() {
+            self.commit(call);
         }
         if let (Op::Healthcheck(op), Ok(_)) = (&*call.op, &result) {
             self.lock().proven.extend(op.containers.iter().cloned());
@@ -112,6 +106,10 @@ impl<S: Source> Faults<S> {
             return result;
         }
         let mut going = self.lock();
+        if call.op.class().changes() && !call.key.block().is_empty() {
+            let hosts = call.op.hosts().into_iter().map(|host| host.name.to_string()).collect();
+            going.changed.push((call.key.clone(), hosts));
+        }
         if matches!(*call.op, Op::Hook(_)) && result.is_ok() {
             going.done.push(call.key.to_string());
         }
@@ -131,6 +129,31 @@ impl<S: Source> Faults<S> {
             going.breached(at, Some(call), breach);
         }
         result
+    }
+
+    /// Takes note of what is final from now on: all there is, or where it is said in a branch or an attempt, what is on the hosts that
+    /// this has changed, and of the rest of the fleet nothing.
+    fn commit(&self, call: &Call) {
+        let (block, run) = (call.key.block(), &call.run.id);
+        let now = self.model.with(|world| world.shape(run));
+        let mut going = self.lock();
+        let shape = if block.is_empty() {
+            now
+        } else {
+            let mut shape = going.committed.take().unwrap_or_else(|| going.start.shape(run));
+            let within = going.changed.iter().filter(|(key, _)| key.is_in(block)).flat_map(|(_, hosts)| hosts.clone());
+            for host in within.collect::<Vec<String>>() {
+                let lines = now.get(&host).cloned().unwrap_or_default();
+                shape.insert(host, lines);
+            }
+            shape
+        };
+        let mut shape: Shape = shape;
+        for lines in shape.values_mut() {
+            lines.retain(|line| !line.ends_with(" is leased"));
+        }
+        shape.retain(|_, lines| !lines.is_empty());
+        going.committed = Some(shape);
     }
 
     /// The host is gone, for a while or for good.

@@ -141,6 +141,10 @@ struct Going {
     /// Whether the run was left for another process to go on with.
     was_left: bool,
     committed: Option<Shape>,
+    /// The fleet in the beginning.
+    start: World,
+    /// Changes in branches and attempts, each with its hosts.
+    changed: Vec<(Key, Vec<String>)>,
     /// What the fleet was after each change, where somebody looks at it.
     looks: Option<Vec<Value>>,
     /// How many records the journal has.
@@ -172,6 +176,8 @@ impl<S: Source> Faults<S> {
             is_calm: false,
             was_left: false,
             committed: None,
+            start: model.world(),
+            changed: Vec::new(),
             looks: None,
             written: 0,
         };

@@ -120,3 +120,11 @@ fn branches_of_a_script_are_told_side_by_side() {
     assert!(first.findings.is_empty(), "{}", told(&first));
     assert_eq!((first.stories, first.exits), (second.stories, second.exits));
 }
+
+#[test]
+fn what_a_branch_has_made_final_is_there_in_the_end_and_the_rest_is_as_it_was() {
+    let subject = subject("parallel(fleet, |one| { rolling::deploy(web, img, one); commit(); });");
+    let proof = proof(&subject);
+    assert!(proof.findings.is_empty(), "{}", told(&proof));
+    assert!(proof.exits["undone"] > 0, "{:?}", proof.exits);
+}
