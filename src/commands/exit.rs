@@ -115,7 +115,7 @@ impl Exit {
             Self::Error => "an error; nothing was changed",
             Self::Bad => "the script, its arguments or a check are bad",
             Self::Refused => "refused before any change",
-            Self::Undone => "failed, and what was done was undone, but for commands without `undo`",
+            Self::Undone => "failed, and what was done since the last commit was undone, but for commands without `undo`",
             Self::Unreachable => "a host could not be reached; nothing was changed",
             Self::Mixed => "failed, and the fleet is mixed",
             Self::Interrupted => "interrupted",

@@ -138,7 +138,9 @@ fn ended(exit: Exit, remains: Remains, counts: &Counts, next: &Next<'_>, mode: M
             (true, false) => format!("`{again}` would end the same way"),
             (false, _) => simulate(),
         };
-        return (format!("{}; nothing was touched", modelled(*is_assumed)), next);
+        // What the undo of the model could not take back.
+        let mixed = if counts.standing > 0 { ", which would leave the fleet mixed" } else { "" };
+        return (format!("{}{mixed}; nothing was touched", modelled(*is_assumed)), next);
     }
     let standing = words::count(counts.standing, "change");
     let undone = if counts.committed > 0 { "everything since the last commit" } else { "everything" };
@@ -231,6 +233,9 @@ mod tests {
         assert_eq!(then, "correct deploy.rhai, or say with `assume` what to go by, and simulate it again");
         let (end, _) = failed(Exit::Error, Remains::Nothing, &Counts::default(), &next, Mode::Live);
         assert_eq!(end, "failed; nothing was changed");
+        let counts = Counts { changes: 2, standing: 1, ..Counts::default() };
+        let (end, _) = failed(Exit::Error, Remains::Nothing, &counts, &NEXT, Mode::Plan);
+        assert_eq!(end, "failed, as a run would, which would leave the fleet mixed; nothing was touched");
     }
 
     #[test]
