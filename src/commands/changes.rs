@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     executor::{
         Outcome, Recorded,
-        pending::{Containers, commits, done, gone, is_final, made, since_commit, started_again, to_do},
+        pending::{Containers, commits, done, gone, is_final, made, passing, since_commit, started_again, to_do},
     },
     failure::FailureKind,
     journal::{Asked, Intent},
@@ -68,7 +68,7 @@ impl Counts {
     pub fn of(records: &[Recorded]) -> Self {
         let (done, gone, commits) = (done(records), gone(records), commits(records));
         let pending = since_commit(records, "");
-        let (again, made) = (started_again(&pending), made(&pending));
+        let (again, made, passing) = (started_again(&pending), made(&pending), passing(&pending));
         let mut counts = Self { calls: records.len(), left_out: left_out(records), ..Self::default() };
         for record in records {
             let was_sent = record.result.as_ref().err().is_none_or(|failure| !failure.not_sent);
@@ -96,7 +96,7 @@ impl Counts {
                 *count += 1;
                 continue;
             }
-            let left = inverse.iter().enumerate().filter(|(_, op)| to_do(op, &gone, &made).is_some());
+            let left = inverse.iter().enumerate().filter(|(_, op)| to_do(op, &gone, &passing).is_some());
             let undone = left.map(|(index, _)| record.key.undo(index)).all(|key| done.contains(key.as_str()));
             let undone = undone || again.contains(record.key.as_str());
             let stands =
@@ -107,7 +107,7 @@ impl Counts {
         counts.commands = counts.kept + failed(records).count();
         let is_left = |record: &Recorded| {
             let mut inverse = record.inverse().iter().enumerate();
-            inverse.any(|(index, op)| to_do(op, &gone, &made).is_some() && !done.contains(record.key.undo(index).as_str()))
+            inverse.any(|(index, op)| to_do(op, &gone, &passing).is_some() && !done.contains(record.key.undo(index).as_str()))
         };
         counts.can_be_undone = counts.doubtful > 0 || pending.iter().any(|record| is_left(record));
         counts

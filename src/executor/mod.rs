@@ -67,6 +67,9 @@ pub trait Executor: Send + Sync {
     /// Takes note of a call that an earlier process of the run did: what it learned then it has to know now.
     fn recall(&self, _call: &Call, _outcome: &Outcome) {}
 
+    /// Takes note that a person leaves a call out: it is not done, and whoever holds the run to a plan does not miss it.
+    fn leave_out(&self, _call: &Call) {}
+
     /// Takes note that a call, or a branch, is not made because another branch has failed: so it is when the run is resumed,
     /// whichever branch is faster then.
     fn forgo(&self, _key: &Key) {}
@@ -90,6 +93,10 @@ impl<E: Executor + ?Sized> Executor for std::sync::Arc<E> {
 
     fn recall(&self, call: &Call, outcome: &Outcome) {
         self.as_ref().recall(call, outcome);
+    }
+
+    fn leave_out(&self, call: &Call) {
+        self.as_ref().leave_out(call);
     }
 
     fn forgo(&self, key: &Key) {

@@ -148,9 +148,9 @@ impl<S: Source> Model<S> {
             Op::Git(_) | Op::CompareVersions(_) | Op::ReadEnv(_) | Op::ReadFile(_) | Op::Now(_) => true,
             Op::Resolve(op) => !world.was_pushed(&op.reference),
             Op::Logs(op) => op.containers.iter().all(|container| !world.was_changed(&op.host.name, container)),
-            // Whether what was found is healthy only the fleet knows.
-            Op::CheckNow(op) => is_as_found(&world, &op.host, &op.containers),
-            Op::Healthcheck(op) => is_as_found(&world, &op.host, &op.containers),
+            // Whether what was found is healthy only the fleet knows, as long as nothing was done that may change that.
+            Op::CheckNow(op) => !world.may_have_cured() && is_as_found(&world, &op.host, &op.containers),
+            Op::Healthcheck(op) => !world.may_have_cured() && is_as_found(&world, &op.host, &op.containers),
             Op::HttpGet(op) => match &op.target {
                 HttpTarget::Container { host, container, .. } => !world.was_changed(&host.name, container),
                 HttpTarget::Url { .. } => !world.was_changed_at_all(),

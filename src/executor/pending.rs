@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Recorded;
 use crate::{
     model::{ContainerName, HostName, Key},
-    op::Op,
+    op::{Hook, Invocation, Op, Place},
 };
 
 /// The records of a block since its last commit, in the script's order. A commit makes final what its own block did before it,
@@ -70,12 +70,32 @@ pub fn made<'a>(pending: &[&'a Recorded]) -> Containers<'a> {
 /// Containers by host.
 pub type Containers<'a> = BTreeSet<(&'a HostName, &'a ContainerName)>;
 
-/// What an inverse has to do: nothing with containers that are gone, and none of those that the same undo deletes, because the run has
-/// made them, has to run for that. `None` where nothing is left to do.
-pub fn to_do(inverse: &Op, gone: &Containers<'_>, made: &Containers<'_>) -> Option<Op> {
+/// The containers that pending records have made, which the same undo deletes and nothing of it needs to run: no command is taken back
+/// in them, and no proxy gives them traffic in the end.
+pub fn passing<'a>(pending: &[&'a Recorded]) -> Containers<'a> {
+    let mut passing = made(pending);
+    for op in pending.iter().flat_map(|record| record.inverse()) {
+        match op {
+            Op::Hook(Hook { invocation: Invocation { place: Place::Container { host, container }, .. }, .. }) => {
+                passing.remove(&(&host.name, container));
+            }
+            Op::SetWeights(op) => {
+                for (host, share) in op.changes.iter().flat_map(|(host, shares)| shares.iter().map(move |share| (host, share))) {
+                    passing.retain(|(on, name)| *on != host || share.containers.iter().all(|at| at.container != **name));
+                }
+            }
+            _ => {}
+        }
+    }
+    passing
+}
+
+/// What an inverse has to do: nothing with containers that are gone, and none of those that are [`passing`] has to run for that. `None`
+/// where nothing is left to do.
+pub fn to_do(inverse: &Op, gone: &Containers<'_>, passing: &Containers<'_>) -> Option<Op> {
     let op = on_what_is_there(inverse, gone)?;
     match op {
-        Op::StartAgain(_) | Op::Healthcheck(_) => on_what_is_there(&op, made),
+        Op::StartAgain(_) | Op::Healthcheck(_) => on_what_is_there(&op, passing),
         _ => Some(op),
     }
 }

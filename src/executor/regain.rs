@@ -90,6 +90,10 @@ impl<E: Executor> Executor for Yielding<E> {
         self.0.recall(call, outcome);
     }
 
+    fn leave_out(&self, call: &Call) {
+        self.0.leave_out(call);
+    }
+
     fn reach_again(&self) {
         self.0.reach_again();
     }

@@ -73,10 +73,7 @@ impl<E: Executor, S: Steps> Executor for Step<E, S> {
                 Answer::Do => self.inner.perform(call),
                 Answer::Instead(op) => self.inner.perform(&Call { op: (*op).into(), ..call.clone() }),
                 Answer::Skip(outcome) => {
-                    // Whoever goes by what was done counts it. A lease that is left out is not to be taken later.
-                    if !matches!(&*call.op, Op::Lock(_)) {
-                        self.inner.recall(call, &outcome);
-                    }
+                    self.inner.leave_out(call);
                     return Ok(*outcome);
                 }
                 Answer::Fail(failure) => return Err(*failure),

@@ -8,7 +8,7 @@ use std::{
 use super::{
     Branches, Call, Cancellation, Executor, Recorded, Urgency,
     branches::each,
-    pending::{Containers, done, gone, made, since_commit, started_again, to_do},
+    pending::{Containers, done, gone, passing, since_commit, started_again, to_do},
 };
 use crate::{
     failure::{Failure, FailureKind},
@@ -52,7 +52,7 @@ impl Undo<'_> {
             undo: self,
             done: done(records),
             gone: gone(records),
-            made: made(&pending),
+            passing: passing(&pending),
             again: started_again(&pending),
             oldest: Oldest::of(&pending),
             pending: &pending,
@@ -106,7 +106,7 @@ struct Undoing<'a> {
     /// Containers that the run itself has deleted.
     gone: Containers<'a>,
     /// Containers that it has made, and that this undo deletes.
-    made: Containers<'a>,
+    passing: Containers<'a>,
     /// The keys of records that started again what the run had stopped: what ran before goes on running.
     again: BTreeSet<&'a str>,
     oldest: Oldest,
@@ -144,7 +144,7 @@ impl<'a> Undoing<'a> {
         }
         for (index, op) in record.inverse().iter().enumerate() {
             let key = record.key.undo(index);
-            let Some(op) = to_do(op, &self.gone, &self.made).filter(|_| !self.done.contains(key.as_str())) else { continue };
+            let Some(op) = to_do(op, &self.gone, &self.passing).filter(|_| !self.done.contains(key.as_str())) else { continue };
             if self.undo.cancellation.urgency() > Urgency::None {
                 let message = format!("the undo of call {} was interrupted", record.key);
                 self.leave(record, Failure::new(FailureKind::Interrupted, message));

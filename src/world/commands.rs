@@ -64,7 +64,9 @@ impl World {
                 let state = known.state.containers.get(container).map_or("not there", |container| container.state.word());
                 Err(Failure::failed(format!("the command could not be run in {container}")).detail("why", format!("it is {state}")))
             }
-            Place::OneOff { host, reference, .. } if images::find(&known.state.images, reference).is_none() => {
+            Place::OneOff { host, reference, .. }
+                if images::find(&known.state.images, reference).is_none() && !self.built_on(&host.name, reference) =>
+            {
                 Err(images::none(&host.name, reference))
             }
             _ => Ok(()),

@@ -62,6 +62,7 @@ impl World {
 
     pub(super) fn pull(&mut self, op: &Pull) -> Result<Outcome, Failure> {
         let pushed = self.pushed.get(&op.reference).cloned();
+        let was_pushed = pushed.is_some();
         let host = self.at_mut(&op.host)?;
         let known = pushed.or_else(|| find(&host.state.images, &op.reference).cloned());
         let is_known = known.is_some();
@@ -72,8 +73,10 @@ impl World {
             layers: Vec::new(),
         });
         runs_on(&image, &op.reference, &op.host, &host.state.engine.platform)?;
-        let outcome = Outcome::of(Pulled { digest: image.digest.clone() });
-        store(&mut host.state.images, StoredImage { references: vec![op.reference.clone()], ..image });
+        // Which image a tag stands for only its registry knows.
+        let digest = if was_pushed || !op.digest.is_empty() { image.digest.clone() } else { String::new() };
+        let outcome = Outcome::of(Pulled { digest: digest.clone() });
+        store(&mut host.state.images, StoredImage { references: vec![op.reference.clone()], digest, ..image });
         Ok(if is_known { outcome } else { outcome.assuming(format!("{} can be pulled", op.reference)) })
     }
 

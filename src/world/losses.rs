@@ -80,12 +80,13 @@ impl Losses {
 
     /// Takes note of a drain that ended: what it drained is at no request any more, and what it cut is lost, as is what takes longer
     /// than it may.
-    pub fn drained(&mut self, drain: &Drain, drained: &Drained) {
+    pub fn drained(&mut self, drain: &Drain, drained: &Drained, now: Period) {
         let is_its = |(host, container): &Place| *host == drain.host.name && drain.containers.contains(container);
         let (over, ebbing) = std::mem::take(&mut self.ebbing).into_iter().partition(|(place, _)| is_its(place));
         self.ebbing = ebbing;
-        for (_, flow) in BTreeMap::into_values(over) {
-            self.drop(&flow.service, in_flight(flow.rate, drain.timeout));
+        for (since, flow) in BTreeMap::into_values(over) {
+            let over = now.as_milliseconds().saturating_sub(since.as_milliseconds()) + drain.timeout.as_milliseconds();
+            self.drop(&flow.service, in_flight(flow.rate, Period::milliseconds(over)));
         }
         #[expect(clippy::cast_precision_loss, reason = "a count of connections")]
         self.drop(&drain.service, drained.cut as f64);

@@ -33,6 +33,7 @@ use crate::{
 
 /// A modelled fleet.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct World {
     /// Copies of a world share the hosts that none of them has changed since.
     hosts: BTreeMap<HostName, Arc<ModelledHost>>,
@@ -46,6 +47,8 @@ pub struct World {
     commands: Vec<commands::Standing>,
     /// Whether a command was done on the operator's machine.
     changed_here: bool,
+    /// Whether something was done by which containers that are ill may have become well: a command, statements, a dependency.
+    may_have_cured: bool,
     /// Whether something may have ended what listened on hosts when they were found: they have room for what publishes a port.
     has_room: bool,
     /// When each run did something last: in a model there is no background that renews its leases.
@@ -183,6 +186,11 @@ impl World {
         self.changed
     }
 
+    /// Whether containers that were ill may be well by now.
+    pub const fn may_have_cured(&self) -> bool {
+        self.may_have_cured
+    }
+
     /// Whether a command may have changed files of the operator's machine.
     pub const fn was_changed_here(&self) -> bool {
         self.changed_here
@@ -201,6 +209,8 @@ impl World {
         }
         let outcome = self.apply_op(op, token, run)?;
         self.changed |= op.class().changes();
+        self.may_have_cured |=
+            matches!(op, Op::Hook(_) | Op::Sql(_) | Op::Backfill(_) | Op::Depend(_) | Op::StartAgain(_) | Op::Confirm(_));
         self.pass(commands::duration(op));
         self.is_active(&run.id);
         Ok(outcome)

@@ -64,10 +64,14 @@ impl World {
         services
     }
 
-    /// The services without a proxy of which this run has started containers and none runs.
+    /// The services without a proxy of which this run has started containers, and noted the deploy, and none runs.
     pub fn ended(&self, run: &RunId) -> Vec<String> {
-        let (made, run) = (self.working(|_, one| one.run == *run), self.working(|_, one| one.state != ContainerState::Stopped));
-        made.keys().filter(|service| !run.contains_key(*service)).map(|(_, service)| service.to_string()).collect()
+        let (made, up) = (self.working(|_, one| one.run == *run), self.working(|_, one| one.state != ContainerState::Stopped));
+        let is_noted = |service: &ServiceName| {
+            let histories = self.hosts.values().filter_map(|host| host.state.history.get(service));
+            histories.flatten().any(|entry| entry.run == *run)
+        };
+        made.keys().filter(|service| !up.contains_key(*service) && is_noted(service.1)).map(|(_, service)| service.to_string()).collect()
     }
 
     /// The containers of services without a proxy that this run has started and that do not become healthy.

@@ -280,6 +280,9 @@ impl Watch {
             return fewer;
         }
         let counts = workers(world);
+        // One that has come behind a proxy is counted by its traffic from then on.
+        let routed: BTreeSet<Service> = self.before.services().into_iter().cloned().collect();
+        self.workers.retain(|service, _| !routed.contains(service));
         for (service, (in_the_beginning, was)) in &mut self.workers {
             let is = counts.get(service).copied().unwrap_or(0);
             if is < *was {

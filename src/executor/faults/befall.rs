@@ -237,7 +237,8 @@ impl<S: Source> Faults<S> {
             return Err(Failure::new(FailureKind::Timeout, message).undone_by(outcome.inverse));
         }
         let drained = Drained { waited: 0.0, cut: 1 };
-        self.lock().losses.iter_mut().for_each(|losses| losses.drained(op, &drained));
+        let now = self.model.with(|world| world.clock());
+        self.lock().losses.iter_mut().for_each(|losses| losses.drained(op, &drained, now));
         Ok(Outcome { inverse: outcome.inverse, ..Outcome::of(drained) })
     }
 
@@ -295,7 +296,7 @@ impl Going {
         let Some(losses) = &mut self.losses else { return };
         losses.look(world, world.clock());
         if let (Op::Drain(drain), Some(outcome)) = (&*call.op, outcome) {
-            losses.drained(drain, &outcome.value.read().unwrap_or_default());
+            losses.drained(drain, &outcome.value.read().unwrap_or_default(), world.clock());
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     panic,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -11,7 +11,7 @@ use super::{Fingerprint, Surveyed};
 use crate::{
     executor::{Call, Executor, Outcome},
     failure::{Failure, FailureKind},
-    model::{HostName, HostState, ProjectName, ServiceName},
+    model::{Host, HostName, HostState, ProjectName, ServiceName},
     op::{Locking, Op, Survey},
 };
 
@@ -93,26 +93,29 @@ impl<E: Executor> Unchanged<E> {
     }
 
     fn compare(&self, call: &Call) -> Result<(), Failure> {
-        let (Some(fleet), Some((project, service, _))) = (&self.fleet, call.op.leased()) else { return Ok(()) };
-        let mut compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_meant = |leased: &(HostName, ProjectName, ServiceName)| leased.1 == *project && leased.2 == *service;
-        let hosts = fleet.0.iter().filter(|known| {
-            known.project == *project
-                && !compared.changed.contains(&known.host.name)
-                && compared.leased.iter().any(|leased| is_meant(leased) && leased.0 == known.host.name)
-        });
-        is_unchanged(&self.inner, call, hosts.collect(), Some(service))?;
-        compared.leased.retain(|leased| !is_meant(leased));
-        Ok(())
+        let (Some(fleet), Some((project, service, needed))) = (&self.fleet, call.op.leased()) else { return Ok(()) };
+        let place = |host: &Host| (host.name.clone(), project.clone(), service.clone());
+        // Each is compared once, by the call that needs it first; others go on meanwhile.
+        let hosts: Vec<&Host> = {
+            let mut compared = self.lock();
+            let mine: Vec<&Host> = needed.into_iter().filter(|host| compared.leased.remove(&place(host))).collect();
+            mine.into_iter().filter(|host| !compared.changed.contains(&host.name)).collect()
+        };
+        let is_meant = |known: &&Surveyed| known.project == *project && hosts.iter().any(|host| host.name == known.host.name);
+        is_unchanged(&self.inner, call, fleet.0.iter().filter(is_meant).collect(), Some(service))
     }
 
-    fn note(&self, op: &Op, outcome: &Outcome) {
+    fn lock(&self) -> MutexGuard<'_, Compared> {
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, op: &Op, result: &Result<Outcome, Failure>) {
         if self.fleet.is_none() {
             return;
         }
-        let mut compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut compared = self.lock();
         match op {
-            Op::Lock(op) if matches!(outcome.value.read(), Ok(Locking::Taken)) => {
+            Op::Lock(op) if result.as_ref().is_ok_and(|outcome| matches!(outcome.value.read(), Ok(Locking::Taken))) => {
                 compared.leased.extend(op.hosts.iter().map(|host| (host.name.clone(), op.project.clone(), op.service.clone())));
             }
             Op::Hook(_) | Op::Depend(_) | Op::Backup(_) => compared.changed.extend(op.hosts().into_iter().map(|host| host.name.clone())),
@@ -126,7 +129,9 @@ impl<E: Executor> Executor for Unchanged<E> {
         if !call.key.is_undo() {
             self.compare(call).map_err(|failure| call.unsent(failure))?;
         }
-        self.inner.perform(call).inspect(|outcome| self.note(&call.op, outcome))
+        let result = self.inner.perform(call);
+        self.note(&call.op, &result);
+        result
     }
 
     fn recall(&self, call: &Call, outcome: &Outcome) {
@@ -152,7 +157,7 @@ mod tests {
     use crate::{
         executor::{Key, Leased, Terms},
         failure::Origin,
-        model::{HistoryEntry, Host, Period, RunId, RunInfo, Shared, Version},
+        model::{HistoryEntry, Period, RunId, RunInfo, Shared, Version},
         op::{CommandLine, Hook, Invocation, Lock, Place, Record},
     };
 
@@ -221,7 +226,9 @@ mod tests {
         others.deployed.store(true, Ordering::SeqCst);
         let failure = fleet.perform(&call(note("h1"), Key::call("", 2))).expect_err("it is not as it was");
         assert_eq!((failure.kind, failure.not_sent), (FailureKind::Unplanned, true));
-        assert_eq!(failure.details[0].text, "h1: the history of web\nh2: the history of web");
+        assert_eq!(failure.details[0].text, "h1: the history of web");
+        let failure = fleet.perform(&call(note("h2"), Key::call("", 3))).expect_err("nor is that");
+        assert_eq!(failure.details[0].text, "h2: the history of web");
         // Whoever takes back what was done is not held up.
         fleet.perform(&call(note("h1"), Key::call("", 2).undo(0))).expect("it is no part of the plan");
     }

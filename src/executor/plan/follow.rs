@@ -119,9 +119,15 @@ impl<E: Executor> Executor for Follow<E> {
     }
 
     fn recall(&self, call: &Call, outcome: &Outcome) {
-        // One that is not in the plan was let through when it was made.
-        let _ = self.lock().progress.find(&self.calls, &call.key, &call.op, &call.run);
         self.inner.recall(call, outcome);
+    }
+
+    fn leave_out(&self, call: &Call) {
+        if !call.key.is_undo() && !call.key.is_aside() {
+            // A person who leaves a call out has decided that, also of one that is not in the plan.
+            let _ = self.lock().progress.find(&self.calls, &call.key, &call.op, &call.run);
+        }
+        self.inner.leave_out(call);
     }
 
     fn reach_again(&self) {

@@ -28,7 +28,7 @@ pub(super) struct Progress {
     /// By block and from which call on: how many calls more there were than the plan has.
     shifts: BTreeMap<String, BTreeMap<u64, u64>>,
     /// The marks of what calls behind such a shift have made, with those that the plan has in their place.
-    marks: Vec<(Token, Token)>,
+    marks: BTreeMap<Token, Token>,
     /// Whether a host was left out because of what has failed.
     leaves_out: bool,
 }
@@ -141,7 +141,7 @@ impl Progress {
     fn makes(&mut self, planned: &PlannedCall, key: &Key, run: &RunInfo) {
         self.made.insert(planned.key.clone());
         if planned.key != *key {
-            self.marks.push((key.token(&run.id), planned.key.token(&run.id)));
+            self.marks.insert(key.token(&run.id), planned.key.token(&run.id));
         }
     }
 
@@ -154,9 +154,20 @@ impl Progress {
         if self.marks.is_empty() {
             return false;
         }
-        let marked = |text: String, (now, then): &(Token, Token)| text.replace(now.as_str(), then.as_str());
-        let asked = self.marks.iter().fold(asked.to_string(), marked);
-        serde_json::from_str::<Value>(&asked).is_ok_and(|asked| asked == planned)
+        serde_json::from_str::<Value>(&self.as_planned(&asked.to_string())).is_ok_and(|asked| asked == planned)
+    }
+
+    /// A text with the plan's marks in place of the run's own. They are replaced all at once: one may be the other of another.
+    fn as_planned(&self, text: &str) -> String {
+        let mut planned = String::new();
+        let mut rest = text;
+        loop {
+            let found = self.marks.iter().filter_map(|(now, then)| Some((rest.find(now.as_str())?, now, then)));
+            let Some((place, now, then)) = found.min_by_key(|(place, ..)| *place) else { return planned + rest };
+            planned += &rest[..place];
+            planned += then.as_str();
+            rest = &rest[place + now.as_str().len()..];
+        }
     }
 
     /// The key that a call has in the plan.
@@ -218,4 +229,88 @@ fn levels(key: &Key) -> impl Iterator<Item = (&str, u64)> {
 /// The innermost block, and the call's number there.
 fn last(key: &Key) -> (&str, u64) {
     levels(key).last().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        failure::Origin,
+        model::RunId,
+        op::{CommandLine, Hook, Invocation, Pause, Place},
+    };
+
+    fn run() -> RunInfo {
+        RunInfo { id: RunId::new("r1").expect("valid"), operator: "me@here".into(), started: String::new() }
+    }
+
+    fn key(text: &str) -> Key {
+        serde_json::from_value(text.into()).expect("a key is text")
+    }
+
+    fn origin() -> Origin {
+        Origin { file: "deploy.rhai".into(), line: 1, column: 1 }
+    }
+
+    /// A command that names what the call of this key has made.
+    fn about(made: &str) -> Op {
+        let invocation = Invocation {
+            place: Place::Local,
+            command: CommandLine::Shell(format!("look web-{}-1", key(made).token(&run().id).as_str()).into()),
+            env: BTreeMap::new(),
+            stdin: None,
+            name: None,
+            check: true,
+            timeout: crate::model::Period::seconds(1),
+            assume: None,
+        };
+        Hook { invocation, undo: None, lease: None }.into()
+    }
+
+    fn planned(text: &str, op: &Op) -> PlannedCall {
+        PlannedCall { key: key(text), words: String::new(), op: op.canonical(), origin: origin(), assumed: None, answer: None }
+    }
+
+    /// Two blocks that are tried, each of which makes something and looks at it.
+    fn calls() -> Calls {
+        let list = ["1[0].1", "2[0].1"]
+            .into_iter()
+            .flat_map(|made| [planned(made, &about("0")), planned(&made.replace(".1", ".2"), &about(made))]);
+        Calls::new(list.collect(), "me@here".into())
+    }
+
+    #[test]
+    fn a_block_that_is_tried_again_is_the_planned_one_also_when_it_is_gone_on_with() {
+        let calls = calls();
+        let mut progress = Progress::default();
+        let mut records = Vec::new();
+        let mut made = |progress: &mut Progress, text: &str, op: Op, fails: bool| {
+            let found = progress.find(&calls, &key(text), &op, &run());
+            assert!(matches!(found, Ok(Some(_))), "{text}: {found:?}");
+            let result = if fails { Err(Failure::failed("no")) } else { Ok(crate::op::Outcome::of(())) };
+            result.as_ref().err().into_iter().for_each(|failure| progress.fails(&key(text), failure));
+            records.push(Recorded { key: key(text), op: op.into(), origin: origin(), result, seconds: 0.0 });
+        };
+        made(&mut progress, "1[0].1", about("0"), false);
+        made(&mut progress, "1[0].2", about("1[0].1"), true);
+        made(&mut progress, "2[0].1", about("0"), false);
+        made(&mut progress, "2[0].2", about("2[0].1"), false);
+        made(&mut progress, "3[0].1", about("0"), false);
+        let mut again = Progress::of(&calls, &records, &run());
+        for progress in [&mut progress, &mut again] {
+            assert!(matches!(progress.find(&calls, &key("3[0].2"), &about("3[0].1"), &run()), Ok(Some(_))));
+            assert!(progress.unmade(&calls).is_none());
+        }
+    }
+
+    #[test]
+    fn nothing_is_let_through_before_something_has_failed_nor_a_change_behind_it() {
+        let calls = calls();
+        let mut progress = Progress::default();
+        let pause: Op = Pause { period: crate::model::Period::seconds(1) }.into();
+        assert!(progress.find(&calls, &key("1[0].2"), &pause, &run()).is_err());
+        progress.fails(&key("1[0].1"), &Failure::failed("no"));
+        assert!(matches!(progress.find(&calls, &key("1[0].2"), &pause, &run()), Ok(None)));
+        assert!(progress.find(&calls, &key("1[0].3"), &about("9"), &run()).is_err());
+    }
 }

@@ -1,6 +1,6 @@
 //! Services without a proxy, releases that are brought back, and what a script does with what it has made before it fails.
 
-use super::{QUIETLY, SINGLE, broken, proof, subject, told};
+use super::{Bounds, QUIETLY, SINGLE, broken, proof, subject, told};
 use crate::{
     commands::proof::{Unprovable, prove, retell},
     world::watch::{Least, Rules},
@@ -127,4 +127,35 @@ fn what_a_branch_has_made_final_is_there_in_the_end_and_the_rest_is_as_it_was() 
     let proof = proof(&subject);
     assert!(proof.findings.is_empty(), "{}", told(&proof));
     assert!(proof.exits["undone"] > 0, "{:?}", proof.exits);
+}
+
+#[test]
+fn a_command_is_taken_back_in_the_container_that_it_was_done_in() {
+    let subject = subject(&format!(
+        "{MAILER}let next = start(mailer, img, fleet[0]); healthcheck(next); hook(next, [\"app\", \"quiet\"], #{{ undo: [\"app\", \"loud\"] }});\n\
+         stop(next); hook(fleet[0], \"true\"); stop(old); let other = start(mailer, img, fleet); healthcheck(other); record(other);"
+    ));
+    let proof = proof(&subject);
+    assert!(proof.findings.is_empty(), "{}", told(&proof));
+}
+
+#[test]
+fn branches_that_ask_what_a_tag_stands_for_do_not_wait_for_each_other() {
+    let begun = std::time::Instant::now();
+    let subject =
+        subject("parallel(fleet, |one| { let img = pull(image(\"ghcr.io/team/web:v2\"), one); rolling::deploy(web, img, one); });");
+    let proof = prove(&subject, &Bounds { faults: 0, runs: 1, ..SINGLE }, QUIETLY).expect("it works where nothing goes wrong");
+    assert_eq!(proof.stories, 1);
+    // A turn that nobody gives on is waited for half a minute.
+    assert!(begun.elapsed().as_secs() < 25);
+}
+
+#[test]
+fn a_helper_that_ends_and_a_command_of_its_own_where_it_was_built_hold() {
+    let helper = format!("{MAILER}stop(old); let next = start(mailer, img, fleet); healthcheck(next); stop(next);");
+    let built = "let here = build(web, #{ tag: \"v3\", on: fleet[0] }); hook([web, here, fleet[0]], [\"app\", \"check\"]);\nrolling::deploy(web, img, fleet);";
+    for script in [helper.as_str(), built] {
+        let proof = proof(&subject(script));
+        assert!(!proof.findings.iter().any(|finding| finding.story.faults.is_empty()), "{}", told(&proof));
+    }
 }
