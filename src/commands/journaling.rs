@@ -60,7 +60,11 @@ pub fn header(
 /// A new run's journal on the disk, with copies on its hosts.
 pub fn begin(header: &Header, copies: Copies) -> Result<Journal, Failure> {
     let (id, chain) = (&header.run.id, Chain::default());
-    let journal = runs().begin(id, |file| store(copies.over(file, id.clone(), &chain)))?;
+    let runs = runs();
+    if header.planned {
+        runs.is_known(id)?;
+    }
+    let journal = runs.begin(id, |file| store(copies.over(file, id.clone(), &chain)))?;
     journal.append(Entry::Header(header.clone()))?;
     began(&journal, How::Run)?;
     Ok(journal)

@@ -108,15 +108,15 @@ impl Runs {
     /// Refused where the run has begun before, as that of a plan may have: only one that ended before it asked for any change is
     /// begun anew.
     pub fn begin(&self, id: &RunId, wrap: impl FnOnce(Locked) -> Box<dyn Store>) -> Result<Journal, Failure> {
-        if !self.file(id).exists() {
-            self.may_be_forgotten(id)?;
-        }
         self.tidy();
         let (mut file, known) = self.lock(id)?;
         let chain = Chain::read(&known)?;
         let is_untouched = State::of(&chain, false) == State::Failed && !chain.entries().iter().any(Entry::is_change);
         if !chain.entries().is_empty() && !is_untouched {
             let refused = Failure::refused(format!("run {id} has begun before: what is planned is done once"));
+            if State::of(&chain, false).is_open() {
+                return Err(refused.hint(format!("`podlift resume {id}` goes on with it, `podlift undo {id}` takes it back")));
+            }
             return Err(refused.hint(format!("`podlift show {id}` tells what became of it; make a new plan for what is still to be done")));
         }
         file.replace("").map_err(|error| unusable(&self.file(id), &error))?;
@@ -173,8 +173,14 @@ impl Runs {
         self.0.join(id.as_str()).join(PLAN)
     }
 
-    /// Refuses a run that may have begun and been forgotten since, as that of an old plan may: ids are in the order of time.
-    fn may_be_forgotten(&self, id: &RunId) -> Result<(), Failure> {
+    /// Refuses a plan's run that may have begun and been forgotten since: ids are in the order of time.
+    ///
+    /// # Errors
+    /// Refused where as many runs as are kept are younger.
+    pub fn is_known(&self, id: &RunId) -> Result<(), Failure> {
+        if self.file(id).exists() {
+            return Ok(());
+        }
         let runs = self.list().unwrap_or_default();
         let Some(oldest) = runs.first().filter(|oldest| runs.len() >= KEPT && *id < oldest.id) else { return Ok(()) };
         let refused = Failure::refused(format!("run {id} may have begun before: what is planned is done once"));

@@ -360,6 +360,7 @@ impl Prepared {
         let Finished { exit, remains, records, counts, ending, .. } = finished;
         let (exit, remains, ending) = (*exit, *remains, ending.as_ref());
         let (again, look) = (again(options, &script), look(options, &script));
+        let is_planned = self.plan.is_some();
         if ended.is_ok() {
             let failed: Vec<Recorded> = changes::failed(records).cloned().collect();
             tell_left(options, teller, run, exit, None, &failed);
@@ -367,6 +368,7 @@ impl Prepared {
         match ended {
             Ok(()) if exit == Exit::Mixed => {
                 let (end, next) = incomplete(counts, &again, &look);
+                let next = if is_planned { format!("{look}; {}", new_plan(options, &script)) } else { next };
                 teller.conclude(exit, end, Some(next), counts, ending, &[]);
             }
             Ok(()) => {
@@ -387,12 +389,12 @@ impl Prepared {
                 let (end, next) = failed(exit, remains, counts, &next, mode);
                 // What is planned is done once.
                 let is_over = || kind == Some(FailureKind::Unplanned) || !mode.is_modelled() && changes::is_begun(records);
-                let next = match &options.plan {
-                    Some(plan) if !matches!(exit, Exit::Interrupted | Exit::Mixed) && is_over() => {
+                let next = match is_planned {
+                    true if !matches!(exit, Exit::Interrupted | Exit::Mixed) && is_over() => {
                         let look = if counts.commands > 0 && !mode.is_modelled() { "see what it did; " } else { "" };
-                        format!("{look}{}", new_plan(options, &script, plan))
+                        format!("{look}{}", new_plan(options, &script))
                     }
-                    None if exit == Exit::Interrupted && mode.is_plan() => {
+                    false if exit == Exit::Interrupted && mode.is_plan() => {
                         format!("`{}` tries again", planning(options, &script, self.save.as_deref()))
                     }
                     _ => next,

@@ -42,8 +42,8 @@ pub(super) fn follow(options: &cli::Run, plan: &Path) -> String {
 }
 
 /// What to do where a plan does not fit any more.
-pub(super) fn new_plan(options: &cli::Run, script: &str, plan: &Path) -> String {
-    format!("`{}` makes a new plan, to look at", planning(options, script, Some(plan)))
+pub(super) fn new_plan(options: &cli::Run, script: &str) -> String {
+    format!("`{}` makes a new plan, to look at", planning(options, script, options.plan.as_deref()))
 }
 
 /// The command that plans, and saves the plan where a file is named.

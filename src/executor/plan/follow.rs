@@ -1,18 +1,21 @@
 //! Holds a run to its plan.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use super::{
     Fleet, PlanFile,
     differences::differences,
     progress::{Calls, Progress, without_operator},
-    words,
+    taken_back, words,
 };
 use crate::{
     executor::{Call, Executor, Outcome},
     failure::{Failure, FailureKind},
     journal::Recorded,
-    model::RunInfo,
+    model::{Key, RunInfo},
 };
 
 /// Lets a call through that the plan has, and stops the run at the first one that differs. Before the first, it looks whether the
@@ -24,6 +27,8 @@ pub struct Follow<E> {
     inner: E,
     fleet: Fleet,
     calls: Calls,
+    /// What the script takes back in the plan.
+    undone: BTreeSet<Key>,
     state: Mutex<State>,
 }
 
@@ -31,6 +36,8 @@ pub struct Follow<E> {
 struct State {
     fleet_was_checked: bool,
     progress: Progress,
+    /// What was taken back.
+    undone: BTreeSet<Key>,
     /// Why the run must not go on, once that is known.
     stopped: Option<Failure>,
 }
@@ -38,20 +45,25 @@ struct State {
 impl<E: Executor> Follow<E> {
     /// Holds what is asked of `inner` to this plan.
     pub fn new(inner: E, plan: PlanFile) -> Self {
-        let PlanFile { fleet, calls, by, .. } = plan;
-        Self { inner, fleet: Fleet::new(fleet), calls: Calls::new(calls, by), state: Mutex::default() }
+        let PlanFile { fleet, calls, by, undone, .. } = plan;
+        let (fleet, calls, undone) = (Fleet::new(fleet), Calls::new(calls, by), undone.into_iter().collect());
+        Self { inner, fleet, calls, undone, state: Mutex::default() }
     }
 
     /// The same, of a run whose earlier processes have left these records. The fleet is not as the plan found it any more.
     #[must_use]
     pub fn behind(self, records: &[Recorded], run: &RunInfo) -> Self {
         let progress = Progress::of(&self.calls, records, run);
-        Self { state: Mutex::new(State { fleet_was_checked: true, progress, stopped: None }), ..self }
+        let undone = taken_back(records).cloned().collect();
+        Self { state: Mutex::new(State { fleet_was_checked: true, progress, undone, stopped: None }), ..self }
     }
 
     /// The failure of a run that ended before it did all that was planned.
     pub fn unmade(&self) -> Option<Failure> {
         let state = self.lock();
+        if let Some(failure) = self.undone_otherwise(&state, true) {
+            return Some(failure);
+        }
         let (first, made, all) = state.progress.unmade(&self.calls)?;
         let message = format!("the script ended before it did all that was planned: {made} of {all} calls");
         let failure = Failure::new(FailureKind::Unplanned, message).from(&first.origin).detail("the first that is missing", &first.words);
@@ -60,6 +72,22 @@ impl<E: Executor> Follow<E> {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The failure of a run that has taken back what the plan keeps, or in the end keeps what the plan takes back, though no call has
+    /// failed.
+    fn undone_otherwise(&self, state: &State, is_end: bool) -> Option<Failure> {
+        if state.progress.has_failed() {
+            return None;
+        }
+        let (key, how) = match state.undone.difference(&self.undone).next() {
+            Some(key) => (key, "has taken back what the plan keeps"),
+            None => (self.undone.difference(&state.undone).next().filter(|_| is_end)?, "has not taken back what it takes back in the plan"),
+        };
+        let failure = Failure::new(FailureKind::Unplanned, format!("the script {how}"));
+        let taken = self.calls.undone_by(key);
+        let failure = taken.iter().fold(failure, |failure, call| failure.from(&call.origin).detail("the call", &call.words));
+        Some(failure.hint("make a new plan with `podlift plan`, and look at it"))
     }
 
     /// What the call is answered with where the plan has the answer, if it may be made at all; once one may not, none may.
@@ -71,6 +99,9 @@ impl<E: Executor> Follow<E> {
         if !state.fleet_was_checked {
             self.fleet.is_unchanged(&self.inner, call).inspect_err(|failure| state.stopped = Some(failure.clone()))?;
             state.fleet_was_checked = true;
+        }
+        if let Some(failure) = self.undone_otherwise(&state, false) {
+            return Err(state.stopped.insert(failure).clone());
         }
         let found = state.progress.find(&self.calls, &call.key, &call.op, &call.run);
         let answer = found.map(|planned| planned.and_then(|planned| planned.answer.clone()).map(Outcome::of));
@@ -103,7 +134,9 @@ fn because(failure: Failure, progress: &Progress) -> Failure {
 impl<E: Executor> Executor for Follow<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
         if call.key.is_undo() {
-            return self.inner.perform(call);
+            let outcome = self.inner.perform(call)?;
+            self.lock().undone.insert(call.key.clone());
+            return Ok(outcome);
         }
         if call.key.is_aside() {
             if !call.op.class().changes() {
@@ -115,7 +148,14 @@ impl<E: Executor> Executor for Follow<E> {
         if let Some(planned) = self.allow(call).map_err(|failure| call.unsent(failure))? {
             return Ok(planned);
         }
-        self.inner.perform(call).inspect_err(|failure| self.lock().progress.fails(&call.key, failure))
+        let result = self.inner.perform(call);
+        let mut state = self.lock();
+        match &result {
+            Ok(_) => state.progress.succeeds(&call.key),
+            Err(failure) => state.progress.fails(&call.key, failure),
+        }
+        drop(state);
+        result
     }
 
     fn recall(&self, call: &Call, outcome: &Outcome) {

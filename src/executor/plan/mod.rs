@@ -53,6 +53,9 @@ pub struct PlanFile<Calls = Vec<PlannedCall>> {
     pub fleet: Vec<Surveyed>,
     /// What the run is to do.
     pub calls: Calls,
+    /// What of it the script itself is to take back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undone: Vec<Key>,
 }
 
 /// A text of the script, by its hash.
@@ -128,6 +131,11 @@ impl PlannedCall {
     }
 }
 
+/// The keys of what was done to take something back.
+fn taken_back(records: &[Recorded]) -> impl Iterator<Item = &Key> {
+    records.iter().filter(|record| record.key.is_undo() && record.result.is_ok()).map(|record| &record.key)
+}
+
 /// A file whose text no plan begins with, or whose end is missing.
 fn no_plan(file: &Path, error: &serde_json::Error) -> Failure {
     let shown = file.display();
@@ -170,6 +178,7 @@ impl<'r> PlanFile<Made<'r>> {
             simulated: false,
             fleet,
             calls: Made(records),
+            undone: taken_back(records).cloned().collect(),
         }
     }
 }
@@ -307,10 +316,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("release.plan");
         made.write(&file).expect("writes");
-        let PlanFile { format, podlift, run, made, by, script, arguments, sources, simulated, fleet, calls: _ } = made;
+        let PlanFile { format, podlift, run, made, by, script, arguments, sources, simulated, fleet, calls: _, undone } = made;
         // What undoes is no part of it.
         let calls = vec![PlannedCall::of(&records[0])];
-        let plan = PlanFile { format, podlift, run, made, by, script, arguments, sources, simulated, fleet, calls };
+        let plan = PlanFile { format, podlift, run, made, by, script, arguments, sources, simulated, fleet, calls, undone };
         assert_eq!(PlanFile::read(&file).expect("reads"), plan);
         assert_eq!((plan.calls[0].words.as_str(), plan.calls[0].assumed.as_deref()), ("pause 1s", Some("it takes a second")));
     }

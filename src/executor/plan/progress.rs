@@ -21,8 +21,8 @@ use crate::{
 pub(super) struct Progress {
     /// The planned calls that were made.
     made: HashSet<Key>,
-    /// The first planned call that has failed, and why.
-    failed: Option<(Key, Failure)>,
+    /// The calls that have failed and were not done since: that of the plan, its own key, and why.
+    failed: Vec<(Key, Key, Failure)>,
     /// The calls, by the block that they are in, in or at which one has failed.
     trouble: BTreeMap<String, Vec<u64>>,
     /// By block and from which call on: how many calls more there were than the plan has.
@@ -52,6 +52,12 @@ impl Calls {
         self.places.get(key).map(|place| &self.list[*place])
     }
 
+    /// The planned call that this key takes back.
+    pub(super) fn undone_by(&self, key: &Key) -> Option<&PlannedCall> {
+        let of = key.as_str().strip_prefix("undo/")?.rsplit_once('.')?.0;
+        self.list.iter().find(|planned| planned.key.as_str() == of)
+    }
+
     /// Whether a planned backfill goes on with it: how often it asks its throttle, waits and does a part no plan knows.
     fn goes_on(&self, key: &Key, op: &Op, asked: &Value) -> bool {
         let Some(series) = key.block().strip_suffix("[0].") else { return false };
@@ -67,8 +73,9 @@ impl Progress {
         for record in records.iter().filter(|record| !record.key.is_undo() && !record.key.is_aside()) {
             // What was left out of its plan then was told then.
             let _ = progress.find(calls, &record.key, &record.op, run);
-            if let Err(failure) = &record.result {
-                progress.fails(&record.key, failure);
+            match &record.result {
+                Ok(_) => progress.succeeds(&record.key),
+                Err(failure) => progress.fails(&record.key, failure),
             }
         }
         progress
@@ -95,7 +102,7 @@ impl Progress {
         if calls.goes_on(key, op, &asked) {
             return Ok(None);
         }
-        if self.failed.is_none() {
+        if !self.has_failed() {
             return Err(planned);
         }
         for again in self.tries_again(key) {
@@ -121,15 +128,28 @@ impl Progress {
         if failure.kind == FailureKind::Interrupted {
             return;
         }
-        self.failed.get_or_insert_with(|| (key.clone(), failure.clone()));
+        self.failed.push((self.translated(key), key.clone(), failure.clone()));
         for (block, number) in levels(key) {
             self.trouble.entry(block.to_owned()).or_default().push(number);
         }
     }
 
-    /// The first planned call that has failed, and why.
-    pub(super) const fn failed(&self) -> Option<&(Key, Failure)> {
-        self.failed.as_ref()
+    /// Takes note that a call was done: what it had failed by is over.
+    pub(super) fn succeeds(&mut self, key: &Key) {
+        if self.has_failed() {
+            let at = self.translated(key);
+            self.failed.retain(|(planned, ..)| *planned != at);
+        }
+    }
+
+    /// Whether a call has failed, whatever became of it since.
+    pub(super) fn has_failed(&self) -> bool {
+        !self.trouble.is_empty()
+    }
+
+    /// The first call that has failed and was not done since, and why.
+    pub(super) fn failed(&self) -> Option<(&Key, &Failure)> {
+        self.failed.first().map(|(_, key, failure)| (key, failure))
     }
 
     /// The first planned call that was not made, with how many were. What comes of a host that was left out is not missed.

@@ -430,3 +430,39 @@ fn the_next_command_has_the_options_of_this_one_and_does_no_more() {
     let result: Value = serde_json::from_str(output.stdout.lines().last().expect("a result")).expect("it is JSON");
     assert!(result["diagnostics"][0]["message"].as_str().is_some_and(|why| why.contains("/dev/full")), "{result}");
 }
+
+#[test]
+fn what_the_script_itself_takes_back_is_planned_too() {
+    let script = "hook(\"local\", \"echo a >>log\", #{ undo: \"echo back >>log\" });\n\
+                  if read_file(\"flag\").contains(\"bad\") { undo(); }\nhook(\"local\", \"echo c >>log\", #{ undo: \"true\" });\n";
+    for (planned_as, is, words) in [
+        ("good", "bad", "the script has taken back what the plan keeps"),
+        ("bad", "good", "the script has not taken back what it takes back in the plan"),
+    ] {
+        let planned = Planned::new(script);
+        planned.0.write("flag", planned_as);
+        planned.plan(&[]);
+        planned.0.write("flag", is);
+        planned.follow(4, &[words, "echo a >>log"]);
+    }
+    let planned = Planned::new(script);
+    planned.0.write("flag", "bad");
+    planned.plan(&[]);
+    planned.follow(0, &[]);
+    assert_eq!(planned.log(), "a\nback\nc\n");
+}
+
+#[test]
+fn a_failure_that_is_over_is_not_blamed_and_what_comes_next_is_what_can_be_done() {
+    let script = "retry(2, \"1ms\", || { hook(\"local\", \"test -e ready || { touch ready; exit 1; }\"); });\n\
+                  confirm(\"go on?\");\nlet version = read_file(\"version\"); version.trim();\nhook(\"local\", `echo ${version}`);\n";
+    let planned = Planned::new(script);
+    planned.0.write("version", "v1");
+    planned.plan(&[]);
+    planned.follow(7, &[]);
+    planned.follow(3, &["has begun before", "`podlift resume "]);
+    planned.0.write("version", "v2");
+    let output = planned.0.podlift(&["resume", "--yes"]);
+    assert!(!output.stderr.contains("because call"), "{}", output.stderr);
+    assert!(output.stderr.contains("`podlift plan deploy.rhai` makes a new plan, to look at"), "{}", output.stderr);
+}
