@@ -52,20 +52,8 @@ pub fn each<T: Sync, R: Send>(
         Branches::Parallel { max } => max.clamp(1, items.len().max(1)),
         Branches::InOrder | Branches::InTurns => 1,
     };
-    let next = AtomicUsize::new(0);
-    let ended = AtomicBool::new(false);
-    let results: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
-    let worker = || {
-        while !ended.load(Ordering::SeqCst) {
-            let index = next.fetch_add(1, Ordering::SeqCst);
-            let Some(item) = items.get(index) else { return };
-            let result = work(index, item);
-            if is_last(&result) {
-                ended.store(true, Ordering::SeqCst);
-            }
-            results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(result);
-        }
-    };
+    let queue = Queue::of(items);
+    let worker = || queue.work_off(&work, &is_last);
     if workers == 1 {
         worker();
     } else {
@@ -78,7 +66,40 @@ pub fn each<T: Sync, R: Send>(
             }
         });
     }
-    results.into_inner().unwrap_or_else(PoisonError::into_inner)
+    queue.results()
+}
+
+/// Items that several workers take one by one, until a result is the last.
+pub(super) struct Queue<'a, T, R> {
+    items: &'a [T],
+    next: AtomicUsize,
+    ended: AtomicBool,
+    results: Mutex<Vec<Option<R>>>,
+}
+
+impl<'a, T, R> Queue<'a, T, R> {
+    pub(super) fn of(items: &'a [T]) -> Self {
+        let results = Mutex::new(items.iter().map(|_| None).collect());
+        Self { items, next: AtomicUsize::new(0), ended: AtomicBool::new(false), results }
+    }
+
+    /// What one of the workers does.
+    pub(super) fn work_off(&self, work: &impl Fn(usize, &T) -> R, is_last: &impl Fn(&R) -> bool) {
+        while !self.ended.load(Ordering::SeqCst) {
+            let index = self.next.fetch_add(1, Ordering::SeqCst);
+            let Some(item) = self.items.get(index) else { return };
+            let result = work(index, item);
+            if is_last(&result) {
+                self.ended.store(true, Ordering::SeqCst);
+            }
+            self.results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(result);
+        }
+    }
+
+    /// The results in the items' order; none of items that had not begun.
+    pub(super) fn results(self) -> Vec<Option<R>> {
+        self.results.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Does `work` for all items at once, however many they are: for what only waits for hosts. In order, one after the other.

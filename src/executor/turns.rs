@@ -2,19 +2,16 @@
 
 use std::{
     cell::RefCell,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError},
     thread,
     time::Duration,
 };
 
-use super::{Call, Executor, Outcome, branches::STACK};
-use crate::{
-    failure::Failure,
-    model::{HostName, Key},
+use super::{
+    Call, Executor, Outcome,
+    branches::{Queue, STACK},
 };
+use crate::{failure::Failure, model::Key};
 
 /// How long one waits for its turn: whoever has it does one call of a model.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,8 +45,9 @@ impl Turns {
 
     fn wait(&self, number: usize) {
         let is_anothers = |state: &mut State| state.current != number;
-        // Whoever has waited so long goes on: nothing hangs.
-        drop(self.changed.wait_timeout_while(self.lock(), PATIENCE, is_anothers).unwrap_or_else(PoisonError::into_inner));
+        let waited = self.changed.wait_timeout_while(self.lock(), PATIENCE, is_anothers).unwrap_or_else(PoisonError::into_inner);
+        // Whoever has waited so long goes on: nothing hangs. It is a mistake all the same: somebody waits for what another one has.
+        debug_assert!(!waited.1.timed_out(), "a turn was not given on");
     }
 
     /// Gives the turn to the next that works, behind this one.
@@ -77,6 +75,20 @@ fn pass() {
     }
 }
 
+/// Locks what a thread may hold while it makes a call: another one that takes turns with it lets it have its own meanwhile.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    if GROUPS.with_borrow(Vec::is_empty) {
+        return mutex.lock().unwrap_or_else(PoisonError::into_inner);
+    }
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return guard,
+            Err(TryLockError::Poisoned(error)) => return error.into_inner(),
+            Err(TryLockError::WouldBlock) => pass(),
+        }
+    }
+}
+
 /// Does `work` for each item, `workers` at once, of which one after the other comes to its next call; returns the results in the items'
 /// order. After a result that `is_last`, items that have not begun are left out.
 pub fn each_in_turns<T: Sync, R: Send>(
@@ -86,23 +98,14 @@ pub fn each_in_turns<T: Sync, R: Send>(
     is_last: impl Fn(&R) -> bool + Sync,
 ) -> Vec<Option<R>> {
     let workers = workers.clamp(1, items.len().max(1));
-    let (next, ended) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let results: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
+    let queue = Queue::of(items);
     let turns = Arc::new(Turns::of(workers));
     let outer = GROUPS.with_borrow(Clone::clone);
     let worker = |number: usize| {
         GROUPS.set(outer.iter().cloned().chain([(turns.clone(), number)]).collect());
         let _ends = Ends(&turns, number);
         turns.wait(number);
-        while !ended.load(Ordering::SeqCst) {
-            let index = next.fetch_add(1, Ordering::SeqCst);
-            let Some(item) = items.get(index) else { break };
-            let result = work(index, item);
-            if is_last(&result) {
-                ended.store(true, Ordering::SeqCst);
-            }
-            results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(result);
-        }
+        queue.work_off(&work, &is_last);
     };
     let worker = &worker;
     thread::scope(|scope| {
@@ -111,7 +114,7 @@ pub fn each_in_turns<T: Sync, R: Send>(
             spawned.expect("a thread can be had: a run has several too");
         }
     });
-    results.into_inner().unwrap_or_else(PoisonError::into_inner)
+    queue.results()
 }
 
 /// Gives the turn on when its thread ends, however it does.
@@ -146,10 +149,6 @@ impl<E: Executor> Executor for InTurns<E> {
 
     fn forgo(&self, key: &Key) {
         self.0.forgo(key);
-    }
-
-    fn give_up(&self, host: &HostName) {
-        self.0.give_up(host);
     }
 }
 
@@ -196,6 +195,19 @@ mod tests {
         let first_of = |outer: char| said.iter().position(|text| text.starts_with(outer)).expect("it says something");
         let last_of = |outer: char| said.iter().rposition(|text| text.starts_with(outer)).expect("it says something");
         assert!(first_of('1') < last_of('0') && first_of('0') < last_of('1'), "{said:?}");
+    }
+
+    #[test]
+    fn what_one_holds_over_its_turn_is_waited_for_by_turns() {
+        let (held, said) = (Mutex::new(0), Mutex::new(Vec::new()));
+        let work = |_: usize, number: &usize| {
+            let mut count = lock(&held);
+            pass();
+            *count += 1;
+            said.lock().expect("says").push(*number);
+        };
+        each_in_turns(3, &[0, 1, 2], work, |()| false);
+        assert_eq!((held.into_inner().expect("counted"), said.into_inner().expect("said").len()), (3, 3));
     }
 
     #[test]

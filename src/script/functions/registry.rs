@@ -1,15 +1,14 @@
 //! `registry`, `push`, `pull`.
 
-use std::collections::BTreeMap;
-
 use rhai::Dynamic;
 
 use super::{Arguments, Caller, Function, Trouble};
 use crate::{
+    executor::turns,
     failure::Failure,
     model::{Host, Image, Registry, registry::split},
     op,
-    script::{Branches, options::Options, session::lock},
+    script::{options::Options, session::lock},
 };
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -113,17 +112,11 @@ fn pull(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Troub
 
 /// What a tag stands for: asked once a run. Branches wait for each other, so that they take the same answer.
 fn resolve(caller: &Caller<'_>, on: &Host, image: &Image, registry: Option<&Registry>) -> Result<String, Trouble> {
-    let circumstances = caller.session.circumstances();
-    // Where branches take turns none waits for another: each that asks meanwhile takes the answer that came first.
-    let waits = circumstances.branches != Branches::InTurns;
-    let mut asking = waits.then(|| lock(&circumstances.resolved));
-    let of = |resolved: &BTreeMap<String, String>| resolved.get(&image.reference).filter(|digest| !digest.is_empty()).cloned();
-    let known = asking.as_ref().map_or_else(|| of(&lock(&circumstances.resolved)), |resolved| of(resolved));
+    let mut resolved = turns::lock(&caller.session.circumstances().resolved);
+    let known = resolved.get(&image.reference).filter(|digest| !digest.is_empty()).cloned();
     let (on, reference) = (on.clone(), image.reference.clone());
     let digest = caller.perform(op::Resolve { on, reference, registry: registry.cloned(), known: known.clone() })?;
-    let resolved = asking.take();
-    let mut resolved = resolved.unwrap_or_else(|| lock(&circumstances.resolved));
-    let digest = known.or_else(|| of(&resolved)).unwrap_or(digest);
+    let digest = known.unwrap_or(digest);
     if !digest.is_empty() {
         resolved.insert(image.reference.clone(), digest.clone());
     }
