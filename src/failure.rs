@@ -179,6 +179,17 @@ impl Failure {
             .hint("stop what listens there, or choose another `publish`")
     }
 
+    /// The host does not have the image that is to be started.
+    pub fn no_image(host: &HostName, reference: &str) -> Self {
+        Self::failed(format!("{host} has no image {reference}")).hint("`ship` it there first")
+    }
+
+    /// On the host the reference stands for another image than the one that is to be started.
+    pub fn another_image(host: &HostName, reference: &str) -> Self {
+        Self::new(FailureKind::Conflict, format!("{reference} on {host} is another image than the one that was built"))
+            .hint("`ship` the image to this host, or build it under another tag: two builds share this one")
+    }
+
     /// The host has no port left that podlift may pick.
     pub fn no_port() -> Self {
         Self::failed("no port from 20000 to 29999 is free").hint("`prune` deletes old containers, which keep theirs")

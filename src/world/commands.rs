@@ -67,7 +67,7 @@ impl World {
             Place::OneOff { host, reference, .. }
                 if images::find(&known.state.images, reference).is_none() && !self.built_on(&host.name, reference) =>
             {
-                Err(images::none(&host.name, reference))
+                Err(Failure::no_image(&host.name, reference))
             }
             _ => Ok(()),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ModelledHost, World, images};
+use super::{ModelledHost, World, images, proxies::can_be_used};
 use crate::{
     failure::{Failure, FailureKind},
     model::{
@@ -86,13 +86,10 @@ impl World {
             let state = &self.at(proxy)?.state;
             let Some(table) = state.routes.get(&op.service) else {
                 // A table that cannot be looked for is not taken for none.
-                match (&state.proxy_folder, &state.proxy_problem) {
-                    (None, Some(problem)) => {
-                        let message = format!("the proxy on {} cannot be used: {problem}", proxy.name);
-                        return Err(Failure::refused(message).on(&proxy.name));
-                    }
-                    _ => continue,
+                if state.proxy_folder.is_none() {
+                    can_be_used(state, proxy)?;
                 }
+                continue;
             };
             found.note(table, &op.host.name);
         }
@@ -122,15 +119,11 @@ impl World {
         let deployed_at = self.moment(run);
         let host = self.at_mut(&op.host)?;
         let Some(image) = images::find(&host.state.images, &op.reference) else {
-            return Err(images::none(&op.host.name, &op.reference));
+            return Err(Failure::no_image(&op.host.name, &op.reference));
         };
         let digest = image.digest.clone();
         if !op.digest.is_empty() && !digest.is_empty() && op.digest != digest {
-            return Err(Failure::new(
-                FailureKind::Conflict,
-                format!("{} on {} is another image than the one that was built", op.reference, op.host.name),
-            )
-            .hint("`ship` the image to this host, or build it under another tag: two builds share this one"));
+            return Err(Failure::another_image(&op.host.name, &op.reference));
         }
         let health = copied.map_or_else(|| op.service.health.clone(), |copied| copied.health.clone());
         let declared = |name: &ContainerName, replica: u32, port: Option<u16>| -> Container {

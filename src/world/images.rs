@@ -128,11 +128,6 @@ fn runs_on(image: &StoredImage, reference: &str, host: &Host, platform: &str) ->
         .hint(format!("build it with `platform: \"{platform}\"`")))
 }
 
-/// The refusal to start what a host does not have.
-pub(super) fn none(host: &HostName, reference: &str) -> Failure {
-    Failure::failed(format!("{host} has no image {reference}")).hint("`ship` it there first")
-}
-
 /// The image that has this reference.
 pub(super) fn find<'a>(images: &'a [StoredImage], reference: &str) -> Option<&'a StoredImage> {
     images.iter().find(|image| image.references.iter().any(|known| known == reference))

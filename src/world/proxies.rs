@@ -76,7 +76,7 @@ impl World {
 }
 
 /// Refuses a proxy that cannot be used, as live.
-fn can_be_used(state: &HostState, proxy: &Host) -> Result<(), Failure> {
+pub(super) fn can_be_used(state: &HostState, proxy: &Host) -> Result<(), Failure> {
     let Some(problem) = &state.proxy_problem else { return Ok(()) };
     // What the proxy itself says stands behind it.
     let (problem, said) = problem.strip_suffix(')').and_then(|text| text.split_once(" (")).unwrap_or((problem, ""));

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     executor::Progress,
-    failure::{Failure, FailureKind},
+    failure::Failure,
     fleet::{
         Connection, Secrets,
         health::no_healthcheck,
@@ -134,15 +134,11 @@ struct Found {
 async fn image(docker: &Docker, op: &Start) -> Result<Found, Failure> {
     let host = &op.host.name;
     let Some(image) = inspect(docker, &op.reference).await? else {
-        return Err(Failure::failed(format!("{host} has no image {}", op.reference)).hint("`ship` it there first"));
+        return Err(Failure::no_image(host, &op.reference));
     };
     let digest = content_digest(&image);
     if !op.digest.is_empty() && digest != op.digest {
-        return Err(Failure::new(
-            FailureKind::Conflict,
-            format!("{} on {host} is another image than the one that was built", op.reference),
-        )
-        .hint("`ship` the image to this host, or build it under another tag: two builds share this one"));
+        return Err(Failure::another_image(host, &op.reference));
     }
     if op.copy.is_none() && op.service.health.check == Check::Docker && !has_healthcheck(&image) {
         return Err(no_healthcheck(&op.reference));
@@ -310,7 +306,7 @@ pub async fn one_off(
     let docker = connection.docker().await?;
     let host = &connection.host().name;
     let image = inspect(&docker, reference).await?;
-    let image = image.ok_or_else(|| Failure::failed(format!("{host} has no image {reference}")).hint("`ship` it there first"))?;
+    let image = image.ok_or_else(|| Failure::no_image(host, reference))?;
     if let Some(network) = &service.network {
         ensure_network(&docker, network).await?;
     }
