@@ -220,13 +220,13 @@ fn needs_state(op: &Op) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{collections::BTreeMap, sync::Arc};
 
     use super::*;
     use crate::{
         failure::Origin,
-        model::{Container, Key, RunId, RunInfo, ServiceName, Shared},
-        op::{Drain, Remove, Start, Stop},
+        model::{Key, Period, RunId, RunInfo, ServiceName, Shared},
+        op::{CheckNow, CheckedContainer, CommandLine, Drain, Hook, Remove, Start, Stop},
     };
 
     /// Hosts of which `bare` has no engine; on each somebody may have the lease of web.
@@ -330,5 +330,49 @@ mod tests {
             let outcome = model.perform(&Call { is_in_doubt: true, ..call }).expect("somebody else may have ended it");
             assert_eq!(outcome.gone, [containers[0].name.clone()], "{}", op.verb());
         }
+    }
+
+    /// A fleet whose one container is ill.
+    struct Ill(HostState);
+
+    impl Source for Ill {
+        fn survey(&self, _: &Call, _: &Host, _: &ProjectName) -> Result<HostState, Failure> {
+            Ok(self.0.clone())
+        }
+
+        fn read(&self, call: &Call) -> Option<Result<Outcome, Failure>> {
+            let Op::CheckNow(op) = &*call.op else { return None };
+            let ill =
+                |name: &ContainerName| CheckedContainer { container: name.clone(), state: None, healthy: false, answer: "503".into() };
+            Some(Ok(Outcome::of(op.containers.iter().map(ill).collect::<Vec<_>>())))
+        }
+    }
+
+    #[test]
+    fn what_was_found_is_as_healthy_as_it_really_is_until_something_may_have_cured_it() {
+        let (model, _, _, remove, containers) = one_is_gone();
+        let host = remove.host.clone();
+        let found = model.world().state(&host.name).expect("it is known").clone();
+        let model = Model::new(World::default(), Ill(found));
+        let check = CheckNow { host, project: remove.project.clone(), containers: vec![containers[1].name.clone()] };
+        let survey = Survey { host: check.host.clone(), project: check.project.clone() };
+        model.perform(&call(survey, Key::call("", 1))).expect("it answers");
+        let is_healthy = |number: usize| {
+            let outcome = model.perform(&call(check.clone(), Key::call("", number))).expect("an answer");
+            outcome.value.read::<Vec<CheckedContainer>>().expect("an answer")[0].healthy
+        };
+        assert!(!is_healthy(2));
+        let invocation = Invocation {
+            place: Place::Local,
+            command: CommandLine::Shell("repair".into()),
+            env: BTreeMap::new(),
+            stdin: None,
+            timeout: Period::seconds(1),
+            check: true,
+            name: None,
+            assume: None,
+        };
+        model.perform(&call(Hook { invocation, undo: None, lease: None }, Key::call("", 3))).expect("it is assumed");
+        assert!(is_healthy(4));
     }
 }

@@ -269,19 +269,19 @@ impl Watch {
     pub fn excuse(&mut self, world: &World) {
         let now = Seen::of(world, &self.before);
         self.busy.retain(|place, _| now.runs(place));
+        self.count_workers(world, &now);
         self.before = now;
-        self.count_workers(world);
     }
 
     /// Counts the workers, where somebody asks for them; returns those services of which fewer run than at the last look.
-    fn count_workers(&mut self, world: &World) -> Vec<(ServiceName, usize, usize)> {
+    fn count_workers(&mut self, world: &World, now: &Seen) -> Vec<(ServiceName, usize, usize)> {
         let mut fewer = Vec::new();
         if self.rules.min_capacity.is_none() || self.workers.is_empty() {
             return fewer;
         }
         let counts = workers(world);
         // One that has come behind a proxy is counted by its traffic from then on.
-        let routed: BTreeSet<Service> = self.before.services().into_iter().cloned().collect();
+        let routed = now.services();
         self.workers.retain(|service, _| !routed.contains(service));
         for (service, (in_the_beginning, was)) in &mut self.workers {
             let is = counts.get(service).copied().unwrap_or(0);
@@ -318,7 +318,7 @@ impl Watch {
             breaches.extend(self.too_early(&now));
         }
         breaches.extend(self.too_few(&now));
-        for (service, in_the_beginning, is) in self.count_workers(world) {
+        for (service, in_the_beginning, is) in self.count_workers(world, &now) {
             let least = self.rules.min_capacity.map_or(0, |least| least.of(in_the_beginning));
             if is < least {
                 let what = format!("{service} has {is} healthy containers, and {least} is the least");

@@ -65,14 +65,12 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
                 return;
             }
             // Whichever it is nearer to is what it was to be.
-            if left.len() < missing.len() {
-                broken("the run says that it is done, has not made what it makes where nothing goes wrong, and what there is differs from before".into(), &left);
+            let (what, differences) = if left.len() < missing.len() {
+                ("has not made what it makes where nothing goes wrong, and what there is differs from before", &left)
             } else {
-                broken(
-                    "the run says that it is done, and what there is differs from what it makes where nothing goes wrong".into(),
-                    &missing,
-                );
-            }
+                ("and what there is differs from what it makes where nothing goes wrong", &missing)
+            };
+            broken(format!("the run says that it is done, {what}"), differences);
         }
         Exit::Error | Exit::Bad | Exit::Refused | Exit::Undone | Exit::Unreachable if !left.is_empty() => {
             broken(format!("the run says that it left nothing ({}), and what there is differs from before", exit.word()), &left);

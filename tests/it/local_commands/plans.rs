@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::{podlift::Project, until::until};
+use crate::{podlift::Project, rig::output, until::until};
 
 const SCRIPT: &str = r#"
 import "std/rolling" as rolling;
@@ -465,4 +465,35 @@ fn a_failure_that_is_over_is_not_blamed_and_what_comes_next_is_what_can_be_done(
     let output = planned.0.podlift(&["resume", "--yes"]);
     assert!(!output.stderr.contains("because call"), "{}", output.stderr);
     assert!(output.stderr.contains("`podlift plan deploy.rhai` makes a new plan, to look at"), "{}", output.stderr);
+}
+
+#[test]
+fn who_steps_through_a_planned_run_may_read_and_leave_calls_out_and_change_nothing_else() {
+    let planned =
+        Planned::new("hook(\"local\", \"echo a >>log\", #{ undo: \"true\" });\nhook(\"local\", \"echo b >>log\", #{ undo: \"true\" });\n");
+    planned.0.write("data", "known");
+    planned.plan(&[]);
+    let lines = "read_file(\"data\")\nhook(\"local\", \"echo typed >>log\")\ny\nskip\nstep\n";
+    let stepped = output(&mut planned.0.command(&["run", "--plan", "release.plan", "--step"]), lines);
+    assert_eq!(stepped.code, 0, "{}{}", stepped.stdout, stepped.stderr);
+    assert!(format!("{}{}", stepped.stdout, stepped.stderr).contains("known"), "{}{}", stepped.stdout, stepped.stderr);
+    assert!(stepped.stderr.contains("what is typed may only read"), "{}{}", stepped.stdout, stepped.stderr);
+    assert_eq!(planned.log(), "b\n");
+}
+
+#[test]
+fn a_plan_that_was_interrupted_is_made_again_and_not_done() {
+    let planned = Planned::new("loop { pause(\"1s\"); }\n");
+    let mut running = planned.0.start(&["plan", "deploy.rhai", "-o", "release.plan"]);
+    let process = running.id().to_string();
+    until("the script is run", || {
+        let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok()).any(|name| name.trim() == "script")
+    });
+    output(std::process::Command::new("kill").args(["-INT", &process]), "");
+    until("it has ended", || running.try_wait().expect("it can be waited for").is_some());
+    let ended = running.wait_with_output().expect("it can be read");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(7), "{said}");
+    assert!(said.contains("`podlift plan deploy.rhai -o release.plan` tries again"), "{said}");
 }

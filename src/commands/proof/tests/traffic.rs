@@ -81,3 +81,13 @@ fn an_invariant_is_about_requests_too() {
     assert_eq!(broken.breaches.iter().map(|breach| breach.rule.as_str()).collect::<Vec<_>>(), ["few are lost"]);
     assert!(told(&script, "5:healthcheck:unhealthy").breaches.is_empty());
 }
+
+#[test]
+fn a_drain_that_may_take_less_than_the_longest_request_loses_what_is_still_in_flight() {
+    let script = |pause: &str, timeout: &str| {
+        on_one_host().replace("drain(old);", &format!("pause(\"{pause}\"); drain(old, #{{ timeout: \"{timeout}\" }});"))
+    };
+    let dropped = |pause: &str, timeout: &str| lost(&told(&script(pause, timeout), ""))[0];
+    assert!(dropped("1ms", "1s") > 0);
+    assert_eq!((dropped("1ms", "30s"), dropped("11s", "1s"), dropped("6s", "5s")), (0, 0, 0));
+}
