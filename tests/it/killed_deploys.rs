@@ -35,8 +35,10 @@ HOW
 pub struct Strategy {
     service: &'static str,
     how: &'static str,
-    /// How many points one of its deploys has, at least.
-    points: u64,
+    /// How many changes of images come first, its build and what is shipped. Each change has four points.
+    images: u64,
+    /// How many changes of the hosts come then.
+    changes: u64,
     /// Whether there is no moment without a release that serves.
     is_seamless: bool,
     serves: bool,
@@ -46,7 +48,8 @@ const SERVICE: &str = "#{ port: 8000, replicas: 1, health: http(\"/health\") }";
 pub const ROLLING: Strategy = Strategy {
     service: SERVICE,
     how: "rolling::deploy(web, image(web, p.version, fleet), fleet);",
-    points: 52,
+    images: 3,
+    changes: 10,
     is_seamless: true,
     serves: true,
 };
@@ -55,10 +58,12 @@ const BLUE_GREEN: Strategy = Strategy {
         preview: #{ header: \"X-Preview: green\" }, soak: \"1s\",
         test: |green| for page in http_get([green, \"/version\"]) { ensure(page.code == 200, page.body) },
     });",
+    changes: 12,
     ..ROLLING
 };
 const CANARY: Strategy = Strategy {
     how: "canary::deploy(web, image(web, p.version, fleet), fleet, #{ steps: [20, 100], pause: \"1s\", sticky: \"seat\", gates: [] });",
+    changes: 12,
     ..ROLLING
 };
 const RECREATE: Strategy = Strategy { how: "recreate::deploy(web, image(web, p.version, fleet), fleet);", is_seamless: false, ..ROLLING };
@@ -69,11 +74,13 @@ const WHOLE: Strategy = Strategy {
 const ROLLBACK: Strategy = Strategy {
     // Two releases first, then from one to the other.
     how: "if releases(web, fleet).len < 2 { rolling::deploy(web, image(web, p.version, fleet), fleet) } else { rollback::to(web, fleet, p.version) }",
+    images: 0,
     ..ROLLING
 };
 const WORKERS: Strategy = Strategy {
     service: "#{ replicas: 1, health: no_health() }",
     how: "workers::deploy(web, image(web, p.version, fleet), fleet, #{ watch: \"1s\" });",
+    changes: 6,
     serves: false,
     is_seamless: false,
     ..ROLLING
@@ -124,6 +131,8 @@ impl Serving {
             println!("{}", settled.stderr);
             pruned = settled.stderr.lines().filter(|line| line.starts_with("! ") && line.contains("pruned")).collect();
             assert_eq!(settled.code, 0, "{how}: {}{}", settled.stdout, settled.stderr);
+            let all = format!("done: {} changes", self.strategy.changes);
+            assert!(is_undo || settled.stderr.contains(&all), "{how}: {all}: {}", settled.stderr);
         }
         let summary = load.map(Load::finish);
         summary.iter().for_each(crate::load::Summary::assert_nothing_lost);
@@ -291,8 +300,8 @@ fn survives(strategy: &'static Strategy, samples: u64) {
     let seed = setting("PODLIFT_SEED").unwrap_or(1);
     let mut random = Random(seed);
     // One in each part of a deploy behind its build, or all from one on until the deploy survives.
-    let part = (strategy.points - 12) / samples;
-    let sample = (0..samples).map(|sample| usize::try_from(12 + sample * part + random.below(part)).expect("it is small"));
+    let (images, part) = (4 * strategy.images, 4 * strategy.changes / samples);
+    let sample = (0..samples).map(|sample| usize::try_from(images + sample * part + random.below(part)).expect("it is small"));
     let sample: Vec<usize> = sample.collect();
     let first: Option<usize> = setting("PODLIFT_KILL_FROM");
     let last = setting("PODLIFT_KILL_TO").unwrap_or(usize::MAX);
