@@ -13,12 +13,16 @@ use super::{
     Call, Executor, Outcome,
     ages::Ages,
     departures::{Departing, Departures},
+    fronts::Fronts,
     needed::Needed,
 };
 use crate::{
     failure::Failure,
-    model::{Container, ContainerName, Host, HostName, HostState, OwnNetwork, ProjectName, RouteTable, Service, ServiceName, Share},
-    op::{CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, Preview, Prune, Remove, SetWeights, Sought, Start, Stop, Survey},
+    model::{Container, ContainerName, Front, Host, HostName, HostState, OwnNetwork, ProjectName, RouteTable, ServiceName, Share},
+    op::{
+        CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, Preview, Prune, Remove, SetWeights, Sought, Start, Stop, Survey,
+        TestWeights,
+    },
 };
 
 /// Checks every changing op before the executor within does it.
@@ -28,8 +32,7 @@ pub struct Guard<E> {
     undrained: Mutex<BTreeSet<(HostName, ContainerName)>>,
     /// Containers that this run has started and not health-checked since.
     unchecked: Mutex<BTreeSet<(HostName, ContainerName)>>,
-    /// Fronts that were found free, by proxy and service, with the proxy's network where it is its own.
-    free_fronts: Mutex<BTreeMap<(HostName, ServiceName), Option<OwnNetwork>>>,
+    fronts: Fronts,
     departures: Departures,
     needed: Needed,
     /// How old versions are, compared with others.
@@ -43,7 +46,7 @@ impl<E: Executor> Guard<E> {
             inner,
             undrained: Mutex::new(BTreeSet::new()),
             unchecked: Mutex::new(BTreeSet::new()),
-            free_fronts: Mutex::new(BTreeMap::new()),
+            fronts: Fronts::default(),
             departures: Departures::default(),
             needed: Needed::default(),
             ages: Ages::default(),
@@ -86,47 +89,22 @@ impl<E: Executor> Guard<E> {
         self.read(call, op)
     }
 
-    /// A service's front must not be another's: the proxy would load the file and one of the two would be dead.
-    fn front_is_free(&self, call: &Call, host: &Host, project: &ProjectName, service: &Service) -> Result<(), Failure> {
-        for proxy in service.proxies(std::slice::from_ref(host)) {
-            let known = (proxy.name.clone(), service.name.clone());
-            if lock(&self.free_fronts).contains_key(&known) {
-                continue;
-            }
-            let state = self.survey(call, proxy, project)?;
-            if let Some(problem) = state.proxy_problem {
-                return Err(Failure::refused(format!("{} cannot be served on {}: {problem}", service.name, proxy.name))
-                    .on(&proxy.name)
-                    .hint("put that right there first: `nginx -t` and `systemctl status nginx` say how it is"));
-            }
-            let file = state
-                .fronts
-                .iter()
-                .find(|front| service.server && front.listen == service.listen && front.domain == service.domain)
-                .map(|front| front.file.clone());
-            let sibling = state
-                .routes
-                .values()
-                .find(|table| {
-                    table.service != service.name
-                        && table.front.server
-                        && service.server
-                        && table.front.listen == service.listen
-                        && table.front.domain == service.domain
-                })
-                .map(|table| format!("the service {} of this project", table.service));
-            if let Some(taken) = file.or(sibling) {
-                let front = match &service.domain {
-                    Some(domain) => format!("{domain} on port {}", service.listen),
-                    None => format!("the default server of port {}", service.listen),
-                };
-                return Err(Failure::refused(format!("{} cannot be {front} on {}: that is {taken} already", service.name, proxy.name))
-                    .on(&proxy.name)
-                    .hint(format!("give {} a `domain` or another `listen` port, or take that file away from the proxy", service.name)));
-            }
-            lock(&self.free_fronts).insert(known, state.proxy_network);
+    /// What is assumed about a service's fronts, where none is another's.
+    fn fronts_are_free(&self, call: &Call, op: &Start) -> Result<Option<String>, Failure> {
+        let mut assumed = None;
+        for proxy in op.service.proxies(std::slice::from_ref(&op.host)) {
+            let survey = || self.survey(call, proxy, &op.project);
+            assumed = assumed.or(self.fronts.are_free(proxy, &op.service.name, &op.service.front(), survey)?);
         }
-        Ok(())
+        Ok(assumed)
+    }
+
+    /// The same for a service whose traffic is changed: what is to have none at a proxy takes no front there.
+    fn front_is_free<S>(&self, call: &Call, op: &Switch<'_, S>) -> Result<Option<String>, Failure> {
+        if op.changes.values().all(Vec::is_empty) {
+            return Ok(None);
+        }
+        self.fronts.are_free(op.proxy, op.service, op.front, || self.survey(call, op.proxy, op.project))
     }
 
     /// A proxy in a container that has a network of its own reaches nothing on the host's loopback addresses.
@@ -135,9 +113,7 @@ impl<E: Executor> Guard<E> {
         if OwnNetwork::reaches(&host.bind) {
             return Ok(());
         }
-        let fronts = lock(&self.free_fronts);
-        let mut proxies = service.proxies(std::slice::from_ref(host)).iter();
-        let network = proxies.find_map(|proxy| fronts.get(&(proxy.name.clone(), service.name.clone()))?.as_ref());
+        let network = self.fronts.network(service.proxies(std::slice::from_ref(host)), &service.name);
         network.map_or(Ok(()), |network| {
             let message = format!(
                 "nginx in the container {} could not reach {} on {}: its containers would listen on {}",
@@ -160,9 +136,9 @@ impl<E: Executor> Guard<E> {
             .on(&op.host.name)
             .hint("`dependency` finds it and starts it again; to replace it, `stop` and `remove` it with `allow_downtime: true` first"));
         }
-        self.front_is_free(call, &op.host, &op.project, &op.service)?;
+        let assumed = self.fronts_are_free(call, op)?;
         self.own_networks_reach(op)?;
-        self.ages.is_not_older(op, &found, |compare| self.read(call, compare))
+        Ok(assumed.or(self.ages.is_not_older(op, &found, |compare| self.read(call, compare))?))
     }
 
     /// Traffic goes only to containers that are healthy now, and a proxy keeps at least one.
@@ -338,8 +314,19 @@ impl<E: Executor> Executor for Guard<E> {
         let (mut departing, mut assumed) = (None, None);
         match &*call.op {
             Op::Start(op) => assumed = self.start(call, op)?,
-            Op::SetWeights(op) => departing = self.set_weights(call, op)?,
-            Op::Preview(op) => self.preview(call, op)?,
+            Op::TestWeights(TestWeights { proxy, project, service, front, changes }) => {
+                assumed = self.front_is_free(call, &Switch { proxy, project, service, front, changes })?;
+            }
+            Op::SetWeights(op) => {
+                let SetWeights { proxy, project, service, front, changes, .. } = op;
+                assumed = self.front_is_free(call, &Switch { proxy, project, service, front, changes })?;
+                departing = self.set_weights(call, op)?;
+            }
+            Op::Preview(op) => {
+                let Preview { proxy, project, service, front, changes, .. } = op;
+                assumed = self.front_is_free(call, &Switch { proxy, project, service, front, changes })?;
+                self.preview(call, op)?;
+            }
             Op::Drain(op) => departing = self.drain(call, op)?,
             Op::Stop(Stop { host, project, service, containers, proxies, allow_downtime, .. })
             | Op::Remove(Remove { host, project, service, containers, proxies, allow_downtime }) => {
@@ -401,6 +388,15 @@ fn reachable_from_its_proxies(op: &Start) -> Result<(), Failure> {
         .hint(format!("say on which private address they listen: host(\"{}\", #{{ bind: \"10.0.0.11\" }})", host.address()))),
         None => Ok(()),
     }
+}
+
+/// What `set_weights` and `preview` have in common.
+struct Switch<'a, S> {
+    proxy: &'a Host,
+    project: &'a ProjectName,
+    service: &'a ServiceName,
+    front: &'a Front,
+    changes: &'a BTreeMap<HostName, Vec<S>>,
 }
 
 /// What `stop` and `remove` have in common.

@@ -10,6 +10,7 @@ pub mod doubts;
 pub mod ending;
 pub mod event;
 pub mod faults;
+pub mod fronts;
 pub mod guard;
 pub mod intend;
 pub mod lease;

@@ -34,6 +34,7 @@ pub async fn survey(connection: &Connection, project: &ProjectName) -> Result<Ho
         proxy_network: nginx.network,
         proxy_problem: nginx.problem,
         user: Some(user.name.clone()).filter(|_| !user.is_root),
+        may_differ: false,
     })
 }
 

@@ -72,6 +72,13 @@ pub struct Front {
     pub sticky: Option<String>,
 }
 
+impl Front {
+    /// Whether clients that reach this one by its server block would reach the other one by its own.
+    pub fn is_reached_like(&self, other: &Self) -> bool {
+        self.server && other.server && (self.listen, &self.domain) == (other.listen, &other.domain)
+    }
+}
+
 /// One line of an upstream: an endpoint and its weight against all others of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server<'a> {

@@ -9,6 +9,7 @@ use super::{
     host::Host,
     name::{ServiceName, Version},
     quantity::{Bytes, Period},
+    route::Front,
     shared::Shared,
     text::Text,
 };
@@ -86,6 +87,11 @@ impl Service {
             Balancer::Hosts(balancers) => balancers,
             Balancer::None => &[],
         }
+    }
+
+    /// What clients reach it by at its proxies, whichever release a visitor stays with.
+    pub fn front(&self) -> Front {
+        Front { domain: self.domain.clone(), listen: self.listen, tls: self.tls.clone(), server: self.server, sticky: None }
     }
 
     /// What its containers of a version call themselves in a database, unless they say otherwise: `SERVICE@VERSION`, cut to

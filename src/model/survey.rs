@@ -52,6 +52,9 @@ pub struct HostState {
     /// Why the host's proxy cannot be used, where it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_problem: Option<String>,
+    /// In a model: whether a command may have put right what is in the way there, of fronts, ports and the proxy.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_differ: bool,
 }
 
 /// A Docker engine.

@@ -30,8 +30,8 @@ impl World {
         self.changed = true;
         self.changed_here |= *place == Place::Local;
         match place.host() {
-            Some(host) => self.may_have_room(|name| *name == host.name),
-            None => self.may_have_room_everywhere(),
+            Some(host) => self.may_differ_on(|name| *name == host.name),
+            None => self.may_differ_everywhere(),
         }
         let answer = assumed(&op.invocation)?;
         if let Some(undo) = &op.undo {
@@ -88,15 +88,15 @@ impl World {
         Ok(Outcome::of(op.containers.iter().map(text).collect::<Vec<_>>()))
     }
 
-    /// A command here, or a person, may have ended what listens on hosts, those that come up later too.
-    pub(super) fn may_have_room_everywhere(&mut self) {
-        self.has_room = true;
-        self.may_have_room(|_| true);
+    /// A command here, or a person, may have put right what is in the way on hosts, those that come up later too.
+    pub(super) fn may_differ_everywhere(&mut self) {
+        self.may_differ = true;
+        self.may_differ_on(|_| true);
     }
 
-    fn may_have_room(&mut self, on: impl Fn(&HostName) -> bool) {
-        let taken = self.hosts.iter_mut().filter(|(name, host)| on(name) && !host.state.taken_ports.is_empty());
-        taken.for_each(|(_, host)| changed(host).state.taken_ports.clear());
+    fn may_differ_on(&mut self, on: impl Fn(&HostName) -> bool) {
+        let others = self.hosts.iter_mut().filter(|(name, host)| on(name) && !host.state.may_differ);
+        others.for_each(|(_, host)| changed(host).state.may_differ = true);
     }
 
     /// The commands that stand, by where they ran.

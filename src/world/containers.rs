@@ -49,7 +49,7 @@ impl ModelledHost {
             };
             let is_adopted = there.contains_key(&name);
             let by = has_its_port(there.values().chain(&started), &container);
-            let by = by.or_else(|| self.taken_by_others(&container).filter(|_| !is_adopted));
+            let by = by.or_else(|| self.taken_by_others(&container).filter(|_| !is_adopted && !self.state.may_differ));
             if let (Some(port), Some(by)) = (container.port, by) {
                 return Err(Failure::port_taken(port, &op.service.name, &op.host.name).detail("why", format!("{by} has it")));
             }
@@ -161,8 +161,10 @@ impl World {
                 host.changed.insert(container.name.clone());
             }
         }
+        let others = started.iter().find_map(|container| Some((container.port?, host.taken_by_others(container)?)));
+        let assumed = others.map(|(port, other)| format!("a command before it has ended {other}, which had port {port}"));
         let inverse = op.inverse(started.iter().map(|container| container.name.clone()).collect());
-        Ok(Outcome::of(started).undone_by(inverse))
+        Ok(Outcome { assumed, ..Outcome::of(started).undone_by(inverse) })
     }
 
     pub(super) fn depend(&mut self, op: &Depend, token: &Token, run: &RunInfo) -> Result<Outcome, Failure> {
@@ -186,7 +188,8 @@ impl World {
             };
             images::store(&mut host.state.images, image);
         }
-        let started: Vec<Container> = self.start(&op.start(), token, run)?.value.read().unwrap_or_default();
+        let Outcome { value, assumed, .. } = self.start(&op.start(), token, run)?;
+        let started: Vec<Container> = value.read().unwrap_or_default();
         let host = self.at_mut(&op.host)?;
         let dependency = |mut container: Container| {
             container.dependency = true;
@@ -194,8 +197,8 @@ impl World {
         };
         let started: Vec<Container> = started.into_iter().map(dependency).collect();
         host.state.containers.extend(started.iter().map(|container| (container.name.clone(), container.clone())));
-        let outcome = Outcome::of(started);
-        Ok(if pulled { outcome.assuming(format!("{} can be pulled", op.reference)) } else { outcome })
+        let assumed = assumed.or_else(|| pulled.then(|| format!("{} can be pulled", op.reference)));
+        Ok(Outcome { assumed, ..Outcome::of(started) })
     }
 
     pub(super) fn start_again(&mut self, op: &StartAgain) -> Result<Outcome, Failure> {
@@ -205,7 +208,8 @@ impl World {
         for name in &op.containers {
             let host = self.at(&op.host)?;
             let container = container(host, &op.host.name, name)?;
-            let other = || has_its_port(host.state.containers.values(), container).or_else(|| host.taken_by_others(container));
+            let others = || host.taken_by_others(container).filter(|_| !host.state.may_differ);
+            let other = || has_its_port(host.state.containers.values(), container).or_else(others);
             if !container.is_running()
                 && let Some(other) = other()
             {

@@ -49,8 +49,8 @@ pub struct World {
     changed_here: bool,
     /// Whether something was done by which containers that are ill may have become well: a command, statements, a dependency.
     may_have_cured: bool,
-    /// Whether something may have ended what listened on hosts when they were found: they have room for what publishes a port.
-    has_room: bool,
+    /// Whether something may have put right what is in the way on hosts, those that are met later too.
+    may_differ: bool,
     /// When each run did something last: in a model there is no background that renews its leases.
     active: BTreeMap<RunId, Period>,
 }
@@ -107,9 +107,7 @@ impl World {
     /// from the beginning: what its fronts got until then counts.
     pub fn insert(&mut self, host: &HostName, project: Option<&ProjectName>, mut state: HostState) {
         let clock = self.clock;
-        if self.has_room {
-            state.taken_ports.clear();
-        }
+        state.may_differ |= self.may_differ;
         let mut histories = BTreeMap::new();
         if let Some(project) = project {
             histories.extend(state.history.keys().map(|service| (service.clone(), project.clone())));
@@ -163,8 +161,9 @@ impl World {
                 let mut state = host.seen_by(project);
                 state.containers.retain(|_, container| container.project == *project);
                 state.routes.retain(|_, table| table.project == *project);
-                // A simulated run that is over has no lease, however it ended.
+                // A simulated run that is over has no lease, however it ended, and what its commands did is done.
                 state.leases.clear();
+                state.may_differ = false;
                 before.projects.entry(project.clone()).or_default().insert(name.clone(), state);
             }
         }
@@ -258,7 +257,7 @@ impl World {
             Op::Backup(op) => Ok(databases::backed_up(op, token)),
             Op::Pause(_) | Op::Commit(_) | Op::Notify(_) | Op::FindContext(_) => Ok(Outcome::of(())),
             Op::Confirm(_) => {
-                self.may_have_room_everywhere();
+                self.may_differ_everywhere();
                 Ok(Outcome::of(true).assuming("the answer is yes"))
             }
             Op::LeaveOut(op) => Ok(Outcome::of(()).undone_by([op.inverse()])),

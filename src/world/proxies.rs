@@ -75,9 +75,9 @@ impl World {
     }
 }
 
-/// Refuses a proxy that cannot be used, as live.
+/// Refuses a proxy that cannot be used, as live, unless a command may have put that right.
 pub(super) fn can_be_used(state: &HostState, proxy: &Host) -> Result<(), Failure> {
-    let Some(problem) = &state.proxy_problem else { return Ok(()) };
+    let Some(problem) = state.proxy_problem.as_ref().filter(|_| !state.may_differ) else { return Ok(()) };
     // What the proxy itself says stands behind it.
     let (problem, said) = problem.strip_suffix(')').and_then(|text| text.split_once(" (")).unwrap_or((problem, ""));
     Err(Failure::refused(format!("the proxy on {} cannot be used: {problem}", proxy.name)).on(&proxy.name).detail("nginx", said))

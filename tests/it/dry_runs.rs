@@ -443,6 +443,38 @@ fn a_proxy_that_may_not_be_looked_at_is_planned_to_be_refused() {
     off.succeeds("let job = service(\"job\", #{ port: 8000, balancer: \"none\", health: http(\"/health\") }); rolling::deploy(job, built(job, \"v1\", h1), [h1]);", &[]);
 }
 
+#[test]
+fn fronts_that_are_not_free_are_planned_to_be_refused() {
+    let plan = Rehearsal::two_hosts();
+    let started = |service: &str, port: &str| {
+        format!(
+            "let {service} = service(\"{service}\", #{{ port: 8000, {port} image: \"shop-web\", replicas: 1, health: http(\"/health\") }});\n\
+             let new_{service} = start({service}, built({service}, \"v1\", h1), h1);\nhealthcheck(new_{service});\n"
+        )
+    };
+    // Two services that want the same front, before either is served, and one that is given the front of another later.
+    let both = format!("{}{}", started("api", ""), started("shop", ""));
+    let served = "set_weights([[new_api, 100]]);\nset_weights([[new_shop, 100]]);";
+    plan.fails(&format!("{both}{served}"), &[], 4, "that is the service api of this project already");
+    plan.succeeds(&format!("{}{}{served}", started("api", ""), started("shop", "listen: 8081,")), &[]);
+    let moved = "let shop = service(\"shop\", #{ port: 8000, image: \"shop-web\", replicas: 1, health: http(\"/health\") });\n";
+    plan.fails(&format!("{moved}set_weights([[releases(shop, h1)[0], 100]]);"), &[], 3, "that is the service api of this project already");
+    // A port that a process has, until a command ends it.
+    plan.rig.exec(1, &["sh", "-c", "busybox httpd -f -p 8082 -h /run >/dev/null 2>&1 & echo $! >/run/httpd.pid"]).text();
+    let late = started("late", "listen: 8082,");
+    plan.fails(&format!("{late}set_weights([[new_late, 100]]);"), &[], 3, "cannot listen on port 8082 for late: a process has it");
+    let end = "hook(h1, \"kill $(cat /run/httpd.pid)\");\n";
+    plan.succeeds(&format!("{end}{late}set_weights([[new_late, 100]]);"), &[]);
+    // A file of another's, until a command takes it away.
+    plan.rig.exec(1, &["sh", "-c", "echo 'server { listen 8083; }' >/etc/nginx/conf.d/other.conf && nginx -s reload"]).text();
+    let last = started("last", "listen: 8083,");
+    plan.fails(&last, &[], 3, "that is /etc/nginx/conf.d/other.conf already");
+    plan.succeeds(
+        &format!("hook(h1, \"rm /etc/nginx/conf.d/other.conf && nginx -s reload\");\n{last}set_weights([[new_last, 100]]);"),
+        &[],
+    );
+}
+
 /// What scripts that were put together at random met on hosts, and the model did not know. Each stays here.
 #[test]
 fn what_hosts_were_found_to_do_otherwise_is_planned_as_it_goes() {

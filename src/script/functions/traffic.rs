@@ -52,7 +52,7 @@ fn set_weights(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic
             .into());
     }
     let (hosts, shares) = shares(&table)?;
-    let front = Front { sticky, ..front(&service) };
+    let front = Front { sticky, ..service.front() };
     let change = |proxy: &Host, hosts: Vec<Host>, changes: BTreeMap<HostName, Vec<Share>>| op::SetWeights {
         proxy: proxy.clone(),
         project: caller.session.project(),
@@ -86,10 +86,6 @@ fn set_weights(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic
     Ok(Dynamic::UNIT)
 }
 
-fn front(service: &Service) -> Front {
-    Front { domain: service.domain.clone(), listen: service.listen, tls: service.tls.clone(), server: service.server, sticky: None }
-}
-
 fn preview(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Trouble> {
     let (release, options) = (arguments.release(0)?, arguments.options()?);
     let mark = match (options.text("header"), options.text("cookie")) {
@@ -115,7 +111,7 @@ fn preview(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Tr
         proxy: proxy.clone(),
         project: caller.session.project(),
         service: service.name.clone(),
-        front: front(service),
+        front: service.front(),
         mark: mark.clone(),
         changes: hosts.iter().map(|host| (host.name.clone(), of_host(host))).collect(),
         hosts: hosts.to_vec(),

@@ -1,0 +1,221 @@
+//! Fronts: what clients reach a service by at a proxy. No two services have the same one, and nothing else has its port.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    failure::Failure,
+    model::{Container, Front, Host, HostName, HostState, OwnNetwork, ServiceName},
+};
+
+/// The fronts that were found free, by proxy and service.
+#[derive(Debug, Default)]
+pub struct Fronts(Mutex<BTreeMap<(HostName, ServiceName), Free>>);
+
+/// A front that was found free.
+#[derive(Clone, Debug)]
+struct Free {
+    front: Front,
+    /// The proxy's network where it is its own.
+    network: Option<OwnNetwork>,
+    /// What is assumed about it.
+    assumed: Option<String>,
+}
+
+impl Fronts {
+    /// Refuses a service's front that another one has, and a proxy that cannot be used, by the proxy's state: that is read where it is
+    /// not known from before. Returns what is assumed: in a model a command that came before may have put right what is in the way.
+    ///
+    /// # Errors
+    /// Refused, as said; and why the state cannot be read.
+    pub fn are_free(
+        &self,
+        proxy: &Host,
+        service: &ServiceName,
+        front: &Front,
+        survey: impl FnOnce() -> Result<HostState, Failure>,
+    ) -> Result<Option<String>, Failure> {
+        if let Some(known) = self.known(&proxy.name, service, front) {
+            return Ok(known.assumed);
+        }
+        let state = survey()?;
+        let refused = usable(&state, proxy, service).and_then(|()| is_free(&state, proxy, service, front));
+        let assumed = match refused {
+            Ok(()) => None,
+            Err(failure) if state.may_differ => Some(format!("a command before it has put right that {}", failure.message)),
+            Err(failure) => return Err(failure),
+        };
+        let free = Free { front: front.clone(), network: state.proxy_network, assumed: assumed.clone() };
+        self.lock().insert((proxy.name.clone(), service.clone()), free);
+        Ok(assumed)
+    }
+
+    /// The network that the first of these proxies which has one of its own has.
+    pub fn network(&self, proxies: &[Host], service: &ServiceName) -> Option<OwnNetwork> {
+        let fronts = self.lock();
+        proxies.iter().find_map(|proxy| fronts.get(&(proxy.name.clone(), service.clone()))?.network.clone())
+    }
+
+    /// A front that was found free, unless another service of the run has been given the same one since: whichever is served first has it.
+    fn known(&self, proxy: &HostName, service: &ServiceName, front: &Front) -> Option<Free> {
+        let fronts = self.lock();
+        let is_same = |known: &Front| (known.server, known.listen, &known.domain) == (front.server, front.listen, &front.domain);
+        let known = fronts.get(&(proxy.clone(), service.clone())).filter(|known| is_same(&known.front))?;
+        let is_anothers =
+            |(at, other): &(HostName, ServiceName), free: &Free| at == proxy && other != service && free.front.is_reached_like(front);
+        (!fronts.iter().any(|(key, free)| is_anothers(key, free))).then(|| known.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(HostName, ServiceName), Free>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn usable(state: &HostState, proxy: &Host, service: &ServiceName) -> Result<(), Failure> {
+    let Some(problem) = &state.proxy_problem else { return Ok(()) };
+    Err(Failure::refused(format!("{service} cannot be served on {}: {problem}", proxy.name))
+        .on(&proxy.name)
+        .hint("put that right there first: `nginx -t` and `systemctl status nginx` say how it is"))
+}
+
+/// A front that is another's would be dead, or its own would: the proxy would load the file.
+fn is_free(state: &HostState, proxy: &Host, service: &ServiceName, front: &Front) -> Result<(), Failure> {
+    if !front.server {
+        return Ok(());
+    }
+    let port = front.listen;
+    let file = state.fronts.iter().find(|taken| taken.listen == port && taken.domain == front.domain);
+    let sibling = state.routes.values().find(|table| table.service != *service && table.front.is_reached_like(front));
+    let taken = file.map(|taken| taken.file.clone());
+    if let Some(taken) = taken.or_else(|| Some(format!("the service {} of this project", sibling?.service))) {
+        let words = match &front.domain {
+            Some(domain) => format!("{domain} on port {port}"),
+            None => format!("the default server of port {port}"),
+        };
+        return Err(Failure::refused(format!("{service} cannot be {words} on {}: that is {taken} already", proxy.name))
+            .on(&proxy.name)
+            .hint(format!("give {service} a `domain` or another `listen` port, or take that file away from the proxy")));
+    }
+    match other_listener(state, port) {
+        Some(other) => {
+            Err(Failure::refused(format!("the proxy on {} cannot listen on port {port} for {service}: {other} has it", proxy.name))
+                .on(&proxy.name)
+                .hint(format!("give {service} another `listen` port, or end what has that one")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What else listens on the port, where the proxy does not yet. One with a network of its own is seen by what its container publishes,
+/// which is nobody else's.
+fn other_listener(state: &HostState, port: u16) -> Option<String> {
+    let listens = state.routes.values().any(|table| table.front.server && table.front.listen == port)
+        || state.fronts.iter().any(|front| front.listen == port);
+    if listens || state.proxy_network.is_some() {
+        return None;
+    }
+    let own = state.containers.values().find(|container: &&Container| container.is_running() && container.port == Some(port));
+    let own = own.map(|container| format!("the container {}", container.name));
+    own.or_else(|| state.taken_ports.iter().find(|taken| taken.port == port).map(ToString::to_string))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::{ProjectName, RouteTable, TakenFront, TakenPort, Token};
+
+    fn front(domain: Option<&str>, listen: u16) -> Front {
+        Front { domain: domain.map(str::to_owned), listen, tls: None, server: true, sticky: None }
+    }
+
+    fn named(name: &str) -> ServiceName {
+        ServiceName::new(name).expect("valid")
+    }
+
+    /// A proxy at which `web` has this front.
+    fn serving(front: &Front) -> HostState {
+        let token = Token::new("0123456789").expect("valid");
+        let table = RouteTable::empty(&ProjectName::default(), &named("web"), front, &token);
+        HostState { routes: [(named("web"), table)].into(), ..HostState::default() }
+    }
+
+    /// What is said of a front of `api` at a proxy like this.
+    fn told(state: &HostState, front: &Front) -> Result<Option<String>, String> {
+        let proxy = Host::parse("h1").expect("valid");
+        Fronts::default().are_free(&proxy, &named("api"), front, || Ok(state.clone())).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn a_front_is_one_services_alone() {
+        let web = serving(&front(None, 80));
+        assert_eq!(
+            told(&web, &front(None, 80)).expect_err("taken"),
+            "api cannot be the default server of port 80 on h1: that is the service web of this project already"
+        );
+        for free in [front(Some("api.example.com"), 80), front(None, 8080), Front { server: false, ..front(None, 80) }] {
+            assert_eq!(told(&web, &free), Ok(None), "{free:?}");
+        }
+        let file = TakenFront { listen: 80, domain: Some("api.example.com".into()), file: "/etc/nginx/conf.d/old.conf".into() };
+        let old = HostState { fronts: vec![file], ..HostState::default() };
+        let refused = told(&old, &front(Some("api.example.com"), 80)).expect_err("taken");
+        assert_eq!(refused, "api cannot be api.example.com on port 80 on h1: that is /etc/nginx/conf.d/old.conf already");
+        assert_eq!(told(&old, &front(None, 80)), Ok(None));
+    }
+
+    #[test]
+    fn a_port_that_the_proxy_does_not_have_is_nobody_elses() {
+        let taken =
+            |container: Option<&str>| TakenPort { address: "127.0.0.1".into(), port: 8080, container: container.map(str::to_owned) };
+        let other = |taken: TakenPort| HostState { taken_ports: vec![taken], ..HostState::default() };
+        let wanted = front(None, 8080);
+        assert_eq!(
+            told(&other(taken(None)), &wanted).expect_err("taken"),
+            "the proxy on h1 cannot listen on port 8080 for api: a process has it"
+        );
+        let refused = told(&other(taken(Some("old"))), &wanted).expect_err("taken");
+        assert_eq!(refused, "the proxy on h1 cannot listen on port 8080 for api: the container old has it");
+        // What the proxy listens on it has itself; and what the container of one publishes is its own.
+        let has_it = HostState { taken_ports: vec![taken(None)], ..serving(&front(Some("x.example.com"), 8080)) };
+        assert_eq!(told(&has_it, &wanted), Ok(None));
+        let network = serde_json::from_value(json!({ "container": "edge", "gateway": "172.17.0.1" })).expect("a network");
+        let contained = HostState { proxy_network: Some(network), ..other(taken(Some("edge"))) };
+        assert_eq!(told(&contained, &wanted), Ok(None));
+    }
+
+    #[test]
+    fn a_command_may_have_put_right_what_is_in_the_way() {
+        let sick = HostState { proxy_problem: Some("nginx is not running".into()), ..HostState::default() };
+        assert_eq!(told(&sick, &front(None, 80)).expect_err("it cannot be used"), "api cannot be served on h1: nginx is not running");
+        let assumed = told(&HostState { may_differ: true, ..sick }, &front(None, 80)).expect("it may be put right");
+        assert_eq!(assumed.as_deref(), Some("a command before it has put right that api cannot be served on h1: nginx is not running"));
+    }
+
+    #[test]
+    fn a_proxy_is_looked_at_once_unless_two_services_of_the_run_want_the_same() {
+        let (fronts, looks) = (Fronts::default(), Cell::new(0));
+        let ask = |service: &str, front: &Front, state: HostState| {
+            let survey = || {
+                looks.set(looks.get() + 1);
+                Ok(state)
+            };
+            fronts.are_free(&Host::parse("h1").expect("valid"), &named(service), front, survey).map(drop)
+        };
+        let (free, taken) = (HostState::default(), serving(&front(None, 80)));
+        for _ in 0..3 {
+            ask("web", &front(None, 80), free.clone()).expect("free");
+        }
+        assert_eq!(looks.get(), 1);
+        ask("web", &front(None, 81), free.clone()).expect("another front is looked for");
+        ask("web", &front(None, 80), free.clone()).expect("free");
+        ask("api", &front(None, 80), free).expect("nobody is served yet");
+        ask("web", &front(None, 80), taken.clone()).expect("its own");
+        ask("api", &front(None, 80), taken).expect_err("web was first");
+        assert_eq!(looks.get(), 6);
+    }
+}
