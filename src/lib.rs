@@ -9,6 +9,7 @@
 //! - [`failure`]: the one error that crosses the executor.
 //! - [`executor`]: how an op gets done; a mode is a stack of executors.
 //! - [`world`]: the pure model of hosts, images, containers, proxies and the clock.
+//! - [`nginx_file`]: what a service's file at nginx says, as text.
 //! - [`journal`]: what a run asked for and what came back, on disk.
 //! - [`fleet`]: the live side: SSH, Docker, shipping, nginx.
 //! - [`script`]: the interpreter: engine, functions, values, check, diagnostics.
@@ -23,6 +24,7 @@ pub mod failure;
 pub mod fleet;
 pub mod journal;
 pub mod model;
+pub mod nginx_file;
 pub mod op;
 pub mod repl;
 pub mod script;

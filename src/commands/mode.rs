@@ -1,6 +1,9 @@
 //! What a run is to happen in: the fleet, a model of the fleet as it is, or a simulated one.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::{
     changes::Counts,
@@ -18,8 +21,9 @@ use crate::{
         simulated::{read_kept, write_kept},
     },
     failure::Failure,
-    fleet::nginx,
     journal::{Entry, Header, Journal},
+    model::{HostName, RouteTable},
+    nginx_file::{self, names},
     script::Branches,
     terminal::{Json, Plan, Printer, plan, words::Detail},
 };
@@ -119,7 +123,7 @@ impl Mode {
             Self::SimulatedPlan => printer.data(format!("{}\n{traffic}", plan.render(options.verbose, style))),
         }
         if options.diff {
-            printer.data(plan.proxy_files(&|_, table| nginx::usual_file(table), style));
+            printer.data(plan.proxy_files(&usual_file(records), style));
         }
     }
 
@@ -177,5 +181,16 @@ fn serving(ending: Option<&Ending>) -> String {
         }
         State::Mixed => ", old and new side by side".into(),
         State::AllOld | State::Unchanged => String::new(),
+    }
+}
+/// Makes a service's file as a host of these calls would have it, with its own template: its name and text. A host whose nginx is
+/// of another kind has the same routes around other directives.
+fn usual_file(records: &[Recorded]) -> impl Fn(&HostName, &RouteTable) -> (String, String) {
+    let hosts = records.iter().flat_map(|record| record.op.hosts());
+    let templates: BTreeMap<HostName, String> = hosts.filter_map(|host| Some((host.name.clone(), host.proxy.template.clone()?))).collect();
+    move |host, table| {
+        let name = format!("{}.conf", names::base(&table.project, &table.service));
+        let rendered = nginx_file::usual(table, templates.get(host).map(String::as_str));
+        (name, rendered.map_or_else(|failure| format!("# {failure}\n"), |rendered| rendered.configuration))
     }
 }

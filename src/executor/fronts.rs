@@ -7,12 +7,26 @@ use std::{
 
 use crate::{
     failure::Failure,
-    model::{Container, Front, Host, HostName, HostState, OwnNetwork, ServiceName},
+    model::{Container, Front, Host, HostName, HostState, OwnNetwork, ProjectName, ServiceName},
+    nginx_file,
 };
 
 /// The fronts that were found free, by proxy and service.
 #[derive(Debug, Default)]
 pub struct Fronts(Mutex<BTreeMap<(HostName, ServiceName), Free>>);
+
+/// What clients are to reach a service by at a proxy.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The proxy's host.
+    pub proxy: &'a Host,
+    /// The service's project.
+    pub project: &'a ProjectName,
+    /// The service.
+    pub service: &'a ServiceName,
+    /// Its front there.
+    pub front: &'a Front,
+}
 
 /// A front that was found free.
 #[derive(Clone, Debug)]
@@ -25,21 +39,18 @@ struct Free {
 }
 
 impl Fronts {
-    /// Refuses a service's front that another one has, and a proxy that cannot be used, by the proxy's state: that is read where it is
-    /// not known from before. Returns what is assumed: in a model a command that came before may have put right what is in the way.
+    /// Refuses a front that another service has, a file that no nginx could be given, and a proxy that cannot be used, by the proxy's
+    /// state: that is read where it is not known from before. Returns what is assumed: in a model a command that came before may have
+    /// put right what is in the way.
     ///
     /// # Errors
     /// Refused, as said; and why the state cannot be read.
-    pub fn are_free(
-        &self,
-        proxy: &Host,
-        service: &ServiceName,
-        front: &Front,
-        survey: impl FnOnce() -> Result<HostState, Failure>,
-    ) -> Result<Option<String>, Failure> {
+    pub fn are_free(&self, wanted: &Wanted<'_>, survey: impl FnOnce() -> Result<HostState, Failure>) -> Result<Option<String>, Failure> {
+        let Wanted { proxy, project, service, front } = *wanted;
         if let Some(known) = self.known(&proxy.name, service, front) {
             return Ok(known.assumed);
         }
+        nginx_file::check_front(project, service, front, proxy.proxy.template.as_deref()).map_err(|failure| failure.on(&proxy.name))?;
         let state = survey()?;
         let refused = usable(&state, proxy, service).and_then(|()| is_free(&state, proxy, service, front));
         let assumed = match refused {
@@ -128,7 +139,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::{ProjectName, RouteTable, TakenFront, TakenPort, Token};
+    use crate::model::{RouteTable, TakenFront, TakenPort, Token};
 
     fn front(domain: Option<&str>, listen: u16) -> Front {
         Front { domain: domain.map(str::to_owned), listen, tls: None, server: true, sticky: None }
@@ -148,7 +159,9 @@ mod tests {
     /// What is said of a front of `api` at a proxy like this.
     fn told(state: &HostState, front: &Front) -> Result<Option<String>, String> {
         let proxy = Host::parse("h1").expect("valid");
-        Fronts::default().are_free(&proxy, &named("api"), front, || Ok(state.clone())).map_err(|failure| failure.message)
+        let (project, service) = (ProjectName::default(), named("api"));
+        let wanted = Wanted { proxy: &proxy, project: &project, service: &service, front };
+        Fronts::default().are_free(&wanted, || Ok(state.clone())).map_err(|failure| failure.message)
     }
 
     #[test]
@@ -166,6 +179,12 @@ mod tests {
         let refused = told(&old, &front(Some("api.example.com"), 80)).expect_err("taken");
         assert_eq!(refused, "api cannot be api.example.com on port 80 on h1: that is /etc/nginx/conf.d/old.conf already");
         assert_eq!(told(&old, &front(None, 80)), Ok(None));
+    }
+
+    #[test]
+    fn what_cannot_stand_in_a_proxys_file_is_refused() {
+        let reserved = told(&HostState::default(), &front(None, 19999)).expect_err("it is podlift's");
+        assert_eq!(reserved, "`listen` is \"19999\", which cannot stand in nginx's configuration");
     }
 
     #[test]
@@ -204,7 +223,8 @@ mod tests {
                 looks.set(looks.get() + 1);
                 Ok(state)
             };
-            fronts.are_free(&Host::parse("h1").expect("valid"), &named(service), front, survey).map(drop)
+            let (proxy, project, service) = (Host::parse("h1").expect("valid"), ProjectName::default(), named(service));
+            fronts.are_free(&Wanted { proxy: &proxy, project: &project, service: &service, front }, survey).map(drop)
         };
         let (free, taken) = (HostState::default(), serving(&front(None, 80)));
         for _ in 0..3 {

@@ -13,12 +13,12 @@ use super::{
     Call, Executor, Outcome,
     ages::Ages,
     departures::{Departing, Departures},
-    fronts::Fronts,
+    fronts::{Fronts, Wanted},
     needed::Needed,
 };
 use crate::{
     failure::Failure,
-    model::{Container, ContainerName, Front, Host, HostName, HostState, OwnNetwork, ProjectName, RouteTable, ServiceName, Share},
+    model::{Container, ContainerName, Host, HostName, HostState, OwnNetwork, ProjectName, RouteTable, ServiceName, Share},
     op::{
         CheckNow, CheckedContainer, Drain, Find, Found, Op, Operation, Preview, Prune, Remove, SetWeights, Sought, Start, Stop, Survey,
         TestWeights,
@@ -93,18 +93,19 @@ impl<E: Executor> Guard<E> {
     fn fronts_are_free(&self, call: &Call, op: &Start) -> Result<Option<String>, Failure> {
         let mut assumed = None;
         for proxy in op.service.proxies(std::slice::from_ref(&op.host)) {
-            let survey = || self.survey(call, proxy, &op.project);
-            assumed = assumed.or(self.fronts.are_free(proxy, &op.service.name, &op.service.front(), survey)?);
+            let (service, front) = (&op.service.name, &op.service.front());
+            let wanted = Wanted { proxy, project: &op.project, service, front };
+            assumed = assumed.or(self.fronts.are_free(&wanted, || self.survey(call, proxy, &op.project))?);
         }
         Ok(assumed)
     }
 
     /// The same for a service whose traffic is changed: what is to have none at a proxy takes no front there.
-    fn front_is_free<S>(&self, call: &Call, op: &Switch<'_, S>) -> Result<Option<String>, Failure> {
-        if op.changes.values().all(Vec::is_empty) {
+    fn front_is_free<S>(&self, call: &Call, wanted: &Wanted<'_>, changes: &BTreeMap<HostName, Vec<S>>) -> Result<Option<String>, Failure> {
+        if changes.values().all(Vec::is_empty) {
             return Ok(None);
         }
-        self.fronts.are_free(op.proxy, op.service, op.front, || self.survey(call, op.proxy, op.project))
+        self.fronts.are_free(wanted, || self.survey(call, wanted.proxy, wanted.project))
     }
 
     /// A proxy in a container that has a network of its own reaches nothing on the host's loopback addresses.
@@ -315,16 +316,16 @@ impl<E: Executor> Executor for Guard<E> {
         match &*call.op {
             Op::Start(op) => assumed = self.start(call, op)?,
             Op::TestWeights(TestWeights { proxy, project, service, front, changes }) => {
-                assumed = self.front_is_free(call, &Switch { proxy, project, service, front, changes })?;
+                assumed = self.front_is_free(call, &Wanted { proxy, project, service, front }, changes)?;
             }
             Op::SetWeights(op) => {
                 let SetWeights { proxy, project, service, front, changes, .. } = op;
-                assumed = self.front_is_free(call, &Switch { proxy, project, service, front, changes })?;
+                assumed = self.front_is_free(call, &Wanted { proxy, project, service, front }, changes)?;
                 departing = self.set_weights(call, op)?;
             }
             Op::Preview(op) => {
                 let Preview { proxy, project, service, front, changes, .. } = op;
-                assumed = self.front_is_free(call, &Switch { proxy, project, service, front, changes })?;
+                assumed = self.front_is_free(call, &Wanted { proxy, project, service, front }, changes)?;
                 self.preview(call, op)?;
             }
             Op::Drain(op) => departing = self.drain(call, op)?,
@@ -388,15 +389,6 @@ fn reachable_from_its_proxies(op: &Start) -> Result<(), Failure> {
         .hint(format!("say on which private address they listen: host(\"{}\", #{{ bind: \"10.0.0.11\" }})", host.address()))),
         None => Ok(()),
     }
-}
-
-/// What `set_weights` and `preview` have in common.
-struct Switch<'a, S> {
-    proxy: &'a Host,
-    project: &'a ProjectName,
-    service: &'a ServiceName,
-    front: &'a Front,
-    changes: &'a BTreeMap<HostName, Vec<S>>,
 }
 
 /// What `stop` and `remove` have in common.

@@ -4,6 +4,7 @@ use super::World;
 use crate::{
     failure::Failure,
     model::{Host, HostState, OwnNetwork, RouteTable, Token},
+    nginx_file,
     op::{Drain, Drained, Op, Outcome, Preview, SetWeights, TestWeights},
 };
 
@@ -13,7 +14,7 @@ impl World {
         can_be_used(&host.state, &op.proxy)?;
         let known = host.state.routes.get(&op.service).cloned();
         let table = known.unwrap_or_else(|| RouteTable::empty(&op.project, &op.service, &op.front, token));
-        all_are_reached(&host.state, &op.proxy, &table.with(&op.changes))?;
+        can_be_written(&host.state, &op.proxy, &table.with(&op.changes))?;
         Ok(Outcome::of(()))
     }
 
@@ -29,7 +30,7 @@ impl World {
         if after.routes_like(&table) && (before.is_some() || after.is_empty()) {
             return Ok(Outcome::of(table));
         }
-        all_are_reached(&host.state, &op.proxy, &after)?;
+        can_be_written(&host.state, &op.proxy, &after)?;
         let after = RouteTable { generation: table.generation + 1, token: token.clone(), ..after };
         host.state.routes.insert(op.service.clone(), after.clone());
         Ok(Outcome::of(after).undone_by([op.inverse(before.as_ref())]))
@@ -49,7 +50,7 @@ impl World {
                 continue;
             }
             can_be_used(&known.state, proxy).map_err(|failure| failure.undone_by(inverse.clone()))?;
-            all_are_reached(&known.state, proxy, &after).map_err(|failure| failure.undone_by(inverse.clone()))?;
+            can_be_written(&known.state, proxy, &after).map_err(|failure| failure.undone_by(inverse.clone()))?;
             if after.shares != table.shares {
                 inverse.push(op.inverse(proxy, &table));
             }
@@ -68,7 +69,7 @@ impl World {
         if after.routes_like(&table) {
             return Ok(Outcome::of(table));
         }
-        all_are_reached(&host.state, &op.proxy, &after)?;
+        can_be_written(&host.state, &op.proxy, &after)?;
         let after = RouteTable { generation: table.generation + 1, token: token.clone(), ..after };
         host.state.routes.insert(op.service.clone(), after.clone());
         Ok(Outcome::of(after).undone_by([op.inverse(before.as_ref())]))
@@ -83,11 +84,11 @@ pub(super) fn can_be_used(state: &HostState, proxy: &Host) -> Result<(), Failure
     Err(Failure::refused(format!("the proxy on {} cannot be used: {problem}", proxy.name)).on(&proxy.name).detail("nginx", said))
 }
 
-/// A proxy with a network of its own takes no table with a container that it cannot reach. A table that stays as it is is not sent
-/// to it, and so not refused.
-fn all_are_reached(state: &HostState, proxy: &Host, table: &RouteTable) -> Result<(), Failure> {
+/// A proxy with a network of its own takes no table with a container that it cannot reach, and none takes one that cannot stand in its
+/// file. A table that stays as it is is not sent to it, and so not refused.
+fn can_be_written(state: &HostState, proxy: &Host, table: &RouteTable) -> Result<(), Failure> {
     match (&state.proxy_network, OwnNetwork::out_of_reach(table)) {
         (Some(network), Some(endpoint)) => Err(Failure::out_of_reach(network, endpoint, &proxy.name)),
-        _ => Ok(()),
+        _ => nginx_file::check(table, proxy.proxy.template.as_deref()),
     }
 }

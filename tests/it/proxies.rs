@@ -198,19 +198,28 @@ fn a_balancer_takes_hosts_in_and_lets_them_go() {
 fn a_template_of_ones_own_is_used() {
     let rig = Rig::up(RigOptions::default());
     let project = Project::on(&rig);
-    let usual = include_str!("../../src/fleet/nginx/templates/nginx.conf.jinja");
+    let usual = include_str!("../../src/nginx_file/templates/nginx.conf.jinja");
     let template = usual.replace("{% include \"locations\" %}", "    add_header X-Shop own;\n{% include \"locations\" %}");
     assert_ne!(usual, template);
     project.write("own.jinja", &template);
-    run(
-        &project,
-        r#"
+    let script = r#"
         let own = host("h1", #{ proxy: #{ template: read_file("own.jinja") } });
         serves(service("web", #{ port: 8000, health: check }), "v1", own);
-        "#,
-    );
+        "#;
+    run(&project, script);
     let answer = curl(&["-i", &format!("http://{}/version", rig.host(1).address)]);
     assert!(answer.contains("X-Shop: own") && answer.ends_with("v1"), "{answer}");
+    // What a plan shows of the file is made with it; and one that cannot be used is refused before anything starts.
+    project.write("own.jinja", &template.replace("    zone ", "    # of the shop\n    zone "));
+    project.write("next.rhai", &format!("{PRELUDE}{}", script.replace("v1", "v2")));
+    let plan = project.podlift(&["run", "next.rhai", "--dry-run", "--diff"]);
+    assert!(plan.code == 0 && plan.stdout.contains("     # of the shop\n"), "{plan:?}");
+    project.write("own.jinja", &template.replace("X-Shop own", "{{ colour }}"));
+    for arguments in [&["run", "next.rhai", "--dry-run"][..], &["run", "next.rhai"]] {
+        let refused = project.podlift(arguments);
+        assert!(refused.code == 3 && refused.stderr.contains("the proxy's template cannot be used"), "{refused:?}");
+    }
+    assert_eq!(rig.exec(1, &["docker", "ps", "-aq"]).text().lines().count(), 1, "nothing was started");
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{file, syntax, syntax::Directive};
-use crate::model::{ProjectName, RouteTable, TakenFront};
+use super::{syntax, syntax::Directive};
+use crate::{
+    model::{ProjectName, RouteTable, TakenFront},
+    nginx_file,
+};
 
 /// What stands in front of each file.
 const FILE: &str = "# configuration file ";
@@ -55,7 +58,7 @@ impl Dump {
     pub fn tables(&self) -> (Vec<RouteTable>, Vec<String>) {
         let (mut tables, mut broken) = (Vec::new(), Vec::new());
         for (path, text) in &self.files {
-            match file::parse(text) {
+            match nginx_file::parse(text) {
                 Ok(table) => tables.extend(table),
                 Err(_) => broken.push(path.clone()),
             }
@@ -69,7 +72,7 @@ impl Dump {
         let own: BTreeSet<&str> = self
             .files
             .iter()
-            .filter(|(_, text)| file::parse(text).ok().flatten().is_some_and(|table| &table.project == project))
+            .filter(|(_, text)| nginx_file::parse(text).ok().flatten().is_some_and(|table| &table.project == project))
             .map(|(path, _)| path.as_str())
             .collect();
         let others = || self.servers.iter().filter(|server| !own.contains(server.file.as_str()));

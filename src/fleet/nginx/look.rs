@@ -2,17 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{
-    dump::Dump,
-    file::{self, Settings},
-    inside::Inside,
-    names,
-    version::NginxVersion,
-};
+use super::{dump::Dump, inside::Inside};
 use crate::{
     failure::{Failure, FailureKind},
     fleet::connection::Connection,
     model::{Host, ProjectName, RouteTable, ServiceName},
+    nginx_file::{self, NginxVersion, Settings, names},
 };
 
 const SCRIPT: &str = include_str!("scripts/look.sh");
@@ -130,7 +125,7 @@ fn read(output: &str, host: &Host) -> Look {
             }
             ("ipv6", _) => ipv6 = true,
             ("running", file) => running.push(file),
-            ("route", line) => look.tables.extend(file::parse(line).ok().flatten()),
+            ("route", line) => look.tables.extend(nginx_file::parse(line).ok().flatten()),
             ("mount", text) => inside.iter_mut().for_each(|inside| inside.note_mount(text)),
             ("network", text) => inside.iter_mut().for_each(|inside| inside.note_network(text)),
             ("master", pid) => inside.iter_mut().for_each(|inside| inside.master = Some(pid.into())),

@@ -6,18 +6,13 @@
 
 mod drain;
 mod dump;
-mod file;
 mod inside;
 mod look;
-mod names;
 mod page;
 mod remote;
 mod switch;
 mod syntax;
-#[cfg(test)]
-mod tests;
 mod traffic;
-mod version;
 
 use std::collections::BTreeMap;
 
@@ -74,20 +69,4 @@ pub async fn table(connection: &Connection, project: &ProjectName, service: &Ser
         (None, None, Some(problem)) => Err(problem.failure(connection.host())),
         (None, ..) => Ok(None),
     }
-}
-
-/// A service's file as it would be on a usual host (Debian's nginx, with IPv6), for a look at what changes: its name and text. A
-/// host of another kind, or with a template of its own, has the same routes around other directives.
-pub fn usual_file(table: &RouteTable) -> (String, String) {
-    let settings = file::Settings {
-        version: version::NginxVersion(1, 22, 1),
-        ipv6: true,
-        flag: "/run/nginx.podlift-drain".into(),
-        logs: "/var/log/nginx".into(),
-        template: None,
-        page: names::PAGE,
-    };
-    let name = format!("{}.conf", names::base(&table.project, &table.service));
-    let text = file::render(table, &settings).map_or_else(|failure| format!("# {failure}\n"), |rendered| rendered.configuration);
-    (name, text)
 }

@@ -7,11 +7,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::names;
 use crate::{
     failure::Failure,
     fleet::connection::Connection,
     model::{ProjectName, ServiceName},
+    nginx_file::names,
 };
 
 /// The generation that nginx at this address serves now; `None` where it serves no such service.

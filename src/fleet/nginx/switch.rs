@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{
-    file::{self, Rendered},
     inside::Inside,
     look::{Look, Place, look},
     page, remote,
@@ -13,6 +12,7 @@ use crate::{
     failure::{Failure, FailureKind},
     fleet::connection::Connection,
     model::{Front, Host, HostName, OwnNetwork, ProjectName, RouteTable, ServiceName, Token},
+    nginx_file::{self, Rendered},
     op::{Drain, Op, Preview, SetWeights, TestWeights},
 };
 
@@ -221,7 +221,7 @@ async fn send(
         return Ok(Answer::Kept(Failure::out_of_reach(&network, endpoint, &connection.host().name)));
     }
     let Rendered { configuration, locations } =
-        file::render(after, &place.settings).map_err(|failure| failure.on(&connection.host().name))?;
+        nginx_file::render(after, &place.settings).map_err(|failure| failure.on(&connection.host().name))?;
     let content = match locations {
         Some(locations) => format!("{configuration}# podlift locations\n{locations}"),
         None => configuration,

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::{
-    file,
     look::{SHORT, look},
     remote,
 };
@@ -12,6 +11,7 @@ use crate::{
     failure::{Failure, FailureKind},
     fleet::connection::Connection,
     model::{ContainerName, RouteTable},
+    nginx_file,
     op::{Traffic, TrafficCount},
 };
 
@@ -26,7 +26,7 @@ pub async fn traffic(connection: &Connection, op: &Traffic, cancellation: &Cance
     let Some(table) = before.table(&op.project, &op.service) else {
         return Err(Failure::new(FailureKind::NoData, format!("nginx on {} does not serve {}", host.name, op.service)).on(&host.name));
     };
-    let log = file::log(table, &place.logs);
+    let log = nginx_file::log(table, &place.logs);
     let mut addresses = addresses(table, &op.containers);
     let mark = remote::script(connection, SCRIPT, &["mark", &log], Vec::new(), SHORT).await?;
     let (inode, size) = mark.trim().split_once(' ').unwrap_or(("0", "0"));
@@ -51,7 +51,7 @@ pub async fn traffic(connection: &Connection, op: &Traffic, cancellation: &Cance
 
 fn addresses(table: &RouteTable, containers: &[ContainerName]) -> BTreeSet<String> {
     let endpoints = table.shares.values().flatten().flat_map(|share| &share.containers);
-    endpoints.filter(|endpoint| containers.contains(&endpoint.container)).map(file::address).collect()
+    endpoints.filter(|endpoint| containers.contains(&endpoint.container)).map(nginx_file::address).collect()
 }
 
 /// Counts what the script printed: equal requests' number, then status, upstreams, their statuses and seconds. A request that

@@ -3,11 +3,7 @@
 
 use std::{fs, process::Command};
 
-use super::{
-    file::{self, Rendered, Settings},
-    names,
-    version::NginxVersion,
-};
+use super::{NginxVersion, Rendered, Settings, names, parse, render};
 use crate::model::{
     ContainerName, Endpoint, Front, HostName, Mark, Preview, ProjectName, ReleaseId, RouteTable, RunId, ServiceName, Share, Tls, Token,
     Version,
@@ -66,7 +62,7 @@ fn settings() -> Settings {
 }
 
 fn rendered(table: &RouteTable) -> Rendered {
-    file::render(table, &settings()).expect("rendered")
+    render(table, &settings()).expect("rendered")
 }
 
 #[test]
@@ -79,7 +75,7 @@ fn a_canary_is_a_line_for_each_container() {
 #[test]
 fn a_domain_with_tls_is_no_default_server() {
     let newest = Settings { version: NginxVersion(1, 31, 0), ipv6: false, ..settings() };
-    let rendered = file::render(&secured(), &newest).expect("rendered");
+    let rendered = render(&secured(), &newest).expect("rendered");
     assert_eq!(rendered.configuration, include_str!("tests/secured.conf"));
 }
 
@@ -95,7 +91,7 @@ fn previewed(mut table: RouteTable) -> RouteTable {
 fn a_preview_is_reached_by_its_mark_alone() {
     let configuration = rendered(&previewed(canary())).configuration;
     assert_eq!(configuration, include_str!("tests/previewed.conf"));
-    assert_eq!(file::parse(&configuration).expect("readable"), Some(previewed(canary())));
+    assert_eq!(parse(&configuration).expect("readable"), Some(previewed(canary())));
     let alone = rendered(&previewed(table(Vec::new()))).configuration;
     assert!(alone.contains("    default \"\";\n    \"v3\" podlift_shop_web_via0;"), "{alone}");
     assert_eq!(alone.matches("if ($podlift_shop_web_via1 = \"\") {\n            return 503;").count(), 2, "{alone}");
@@ -107,7 +103,7 @@ fn hostile_previews_are_refused() {
         let mut table = previewed(canary());
         let pair = crate::model::preview::Pair { name: name.into(), value: value.into() };
         table.previews.values_mut().flatten().for_each(|preview| preview.mark = Mark::Header(pair.clone()));
-        file::render(&table, &settings()).expect_err(value);
+        render(&table, &settings()).expect_err(value);
     }
 }
 
@@ -137,16 +133,16 @@ fn visitors_parts_add_up_and_none_is_nothing() {
 #[test]
 fn what_is_rendered_is_read_back() {
     let table = within_another_server();
-    assert_eq!(file::parse(&rendered(&table).configuration).expect("readable"), Some(table));
-    assert_eq!(file::parse("server { }\n").expect("not podlift's"), None);
-    assert_eq!(file::parse("# podlift was here\n").expect("not podlift's"), None);
-    assert!(file::parse("# podlift {\"project\":1}\n").is_err());
+    assert_eq!(parse(&rendered(&table).configuration).expect("readable"), Some(table));
+    assert_eq!(parse("server { }\n").expect("not podlift's"), None);
+    assert_eq!(parse("# podlift was here\n").expect("not podlift's"), None);
+    assert!(parse("# podlift {\"project\":1}\n").is_err());
 }
 
 #[test]
 fn a_projects_own_template_keeps_the_table_and_the_page() {
     let own = "upstream {{ name }} { server {{ upstreams[0].servers[0].address }}; }\n";
-    let rendered = file::render(&canary(), &Settings { template: Some(own.into()), ..settings() }).expect("rendered");
+    let rendered = render(&canary(), &Settings { template: Some(own.into()), ..settings() }).expect("rendered");
     let lines: Vec<&str> = rendered.configuration.lines().collect();
     assert!(lines[0].starts_with("# podlift {"));
     assert_eq!(lines[1], "upstream podlift_shop_web { server 127.0.0.1:20001; }");
@@ -155,15 +151,15 @@ fn a_projects_own_template_keeps_the_table_and_the_page() {
 
 #[test]
 fn the_language_reference_lists_what_a_template_may_use() {
-    let reference = include_str!("../../../docs/language.md");
+    let reference = include_str!("../../docs/language.md");
     let (_, table) = reference.split_once("| in a template | |\n|---|---|\n").expect("the table");
     let rows = table.lines().take_while(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));
     let names: Vec<&str> = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
     // A name that is not known is an error.
     let uses = names.iter().fold(String::new(), |text, name| text + "{{ " + *name + " }}\n");
     let own = uses + "{% include \"locations\" %}\n{% include \"proxy\" %}\n";
-    file::render(&canary(), &Settings { template: Some(own), ..settings() }).expect("all are known");
-    let source = include_str!("file.rs");
+    render(&canary(), &Settings { template: Some(own), ..settings() }).expect("all are known");
+    let source = include_str!("mod.rs");
     let (_, context) = source.split_once("    context! {\n        project").expect("what a template may use");
     // Behind the rest of the first one's line.
     let lines = context.lines().skip(1).take_while(|line| *line != "    }");
@@ -175,14 +171,14 @@ fn the_language_reference_lists_what_a_template_may_use() {
 #[test]
 fn broken_templates_and_hostile_values_are_refused() {
     for template in ["{{ nothing }}", "{% if", "{{ secrets.key }}"] {
-        let failure = file::render(&canary(), &Settings { template: Some(template.into()), ..settings() }).expect_err("refused");
+        let failure = render(&canary(), &Settings { template: Some(template.into()), ..settings() }).expect_err("refused");
         assert!(failure.message.contains("template"), "{failure}");
     }
     let mut table = canary();
     table.shares.values_mut().flatten().flat_map(|share| &mut share.containers).for_each(|endpoint| endpoint.address = "a; }".into());
-    let failure = file::render(&table, &settings()).expect_err("refused");
+    let failure = render(&table, &settings()).expect_err("refused");
     assert_eq!(failure.message, "the address of a container is \"a; }:20001\", which cannot stand in nginx's configuration");
-    assert!(file::render(&canary(), &Settings { logs: "/var/log; ".into(), ..settings() }).is_err());
+    assert!(render(&canary(), &Settings { logs: "/var/log; ".into(), ..settings() }).is_err());
 }
 
 #[test]
@@ -202,7 +198,7 @@ fn nginx_accepts_what_is_rendered() {
         let path = folder.path().to_str().expect("a plain path");
         let settings =
             Settings { version, flag: format!("{path}/drain"), logs: path.into(), ipv6: false, template: None, page: names::PAGE };
-        let Rendered { configuration, locations } = file::render(&table, &settings).expect("rendered");
+        let Rendered { configuration, locations } = render(&table, &settings).expect("rendered");
         let configuration = configuration.replace("listen 80", "listen 127.0.0.1:18080");
         fs::write(format!("{path}/service.conf"), &configuration).expect("written");
         let own = locations.map(|locations| format!("server {{ listen 127.0.0.1:18080;\n{locations}}}")).unwrap_or_default();

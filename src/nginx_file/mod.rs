@@ -1,13 +1,21 @@
-//! A service's file at nginx: its first line carries the route table, the rest is what nginx makes of it.
+//! A service's file at nginx, as text: its first line carries the route table, the rest is what nginx makes of it. Whoever has a
+//! route table can make it, on a host, in a model and for a look at what changes.
+
+pub mod names;
+#[cfg(test)]
+mod tests;
+mod version;
 
 use std::collections::BTreeMap;
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context, syntax::SyntaxConfig};
 
-use super::{names, version::NginxVersion};
+pub use self::version::NginxVersion;
 use crate::{
     failure::Failure,
-    model::{Endpoint, Mark, ReleaseId, RouteTable, Server},
+    model::{
+        Container, Endpoint, Front, HostName, Mark, ProjectName, ReleaseId, RouteTable, RunId, Server, ServiceName, Share, Token, Version,
+    },
 };
 
 /// What the first line begins with.
@@ -65,6 +73,47 @@ pub fn render(table: &RouteTable, settings: &Settings) -> Result<Rendered, Failu
     let configuration = format!("{MARK}{json}\n{}{}", text("file")?, text("page")?);
     let locations = if table.front.server { None } else { Some(text("locations")?) };
     Ok(Rendered { configuration, locations })
+}
+
+/// A service's file as it would be on a usual host (Debian's nginx, with IPv6) with this template, for whoever has no host to look
+/// at.
+///
+/// # Errors
+/// As [`render`].
+pub fn usual(table: &RouteTable, template: Option<&str>) -> Result<Rendered, Failure> {
+    let settings = Settings {
+        version: NginxVersion(1, 22, 1),
+        ipv6: true,
+        flag: "/run/nginx.podlift-drain".into(),
+        logs: "/var/log/nginx".into(),
+        template: template.map(str::to_owned),
+        page: names::PAGE,
+    };
+    render(table, &settings)
+}
+
+/// Refuses a table that no proxy could be given with this template.
+///
+/// # Errors
+/// As [`render`].
+pub fn check(table: &RouteTable, template: Option<&str>) -> Result<(), Failure> {
+    match template {
+        Some(_) => usual(table, template).map(drop),
+        None => names::check(table),
+    }
+}
+
+/// Refuses a front that cannot stand in any proxy's file, and a template that no file can be made of: before there is anything to serve.
+///
+/// # Errors
+/// As [`render`].
+pub fn check_front(project: &ProjectName, service: &ServiceName, front: &Front, template: Option<&str>) -> Result<(), Failure> {
+    let token = Token::new("0000000000").expect("it is valid");
+    let release = ReleaseId { run: RunId::new("none").expect("it is valid"), version: Version::new("none").expect("it is valid") };
+    let container = Container::name_for(project, service, &release.version, &token, 1);
+    let containers = vec![Endpoint { container, address: "127.0.0.1".into(), port: 20000 }];
+    let serving = BTreeMap::from([(HostName::new("none").expect("it is valid"), vec![Share { release, weight: 100, containers }])]);
+    check(&RouteTable::empty(project, service, front, &token).with(&serving), template)
 }
 
 fn broken_template(error: &minijinja::Error) -> Failure {

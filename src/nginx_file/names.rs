@@ -1,6 +1,7 @@
 //! What a service's things at a proxy are called, and which words may stand in the proxy's file.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use core::net::IpAddr;
+use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
