@@ -190,6 +190,12 @@ impl Failure {
             .hint("`ship` the image to this host, or build it under another tag: two builds share this one")
     }
 
+    /// The refusal of `docker_health()` where the image has no `HEALTHCHECK`, or has it switched off.
+    pub fn no_healthcheck(whose: &str) -> Self {
+        Self::refused(format!("{whose} has no HEALTHCHECK that Docker could judge it by"))
+            .hint("add HEALTHCHECK to its Dockerfile, or give the service http(\"/path\"), tcp(), command([…]) or no_health()")
+    }
+
     /// The host has no port left that podlift may pick.
     pub fn no_port() -> Self {
         Self::failed("no port from 20000 to 29999 is free").hint("`prune` deletes old containers, which keep theirs")

@@ -8,7 +8,7 @@ use std::{
 use super::{
     changes::Counts,
     copies,
-    exit::Remains,
+    exit::{Exit, Remains},
     journaling,
     outside::Outside,
     stack::{Modelled, states},
@@ -25,7 +25,10 @@ use crate::{
     model::{HostName, RouteTable},
     nginx_file::{self, names},
     script::Branches,
-    terminal::{Json, Plan, Printer, plan, words::Detail},
+    terminal::{
+        Json, Plan, Printer, plan,
+        words::{self, Detail},
+    },
 };
 
 /// Where simulated fleets are kept, beside where podlift is run.
@@ -138,11 +141,15 @@ impl Mode {
     /// How it ended well, and what to do next.
     pub fn done(self, counts: &Counts, ending: Option<&Ending>, again: &str, look: &str) -> (String, Option<String>) {
         let did = if counts.changes == 0 { "nothing changed".to_owned() } else { counts.told() };
+        let without = match counts.left_out.len() {
+            0 => String::new(),
+            hosts => format!("; it leaves out {}, so the run is to end as mixed, with {}", words::count(hosts, "host"), Exit::Mixed.code()),
+        };
         match self {
             Self::Plan | Self::SimulatedPlan if counts.changes == 0 => {
-                ("plan: nothing would change on any host".into(), Some(format!("`{again}` does it")))
+                (format!("plan: nothing would change on any host{without}"), Some(format!("`{again}` does it")))
             }
-            Self::Plan | Self::SimulatedPlan => (format!("plan: {did}, nothing was touched"), Some(format!("`{again}` does it"))),
+            Self::Plan | Self::SimulatedPlan => (format!("plan: {did}, nothing was touched{without}"), Some(format!("`{again}` does it"))),
             Self::Simulation => {
                 let forgotten = if counts.databases { ", and nothing of what was done to databases" } else { "" };
                 (format!("simulated: {did}"), Some(format!("the fleet is kept in {SIMULATED}{forgotten}")))
@@ -183,6 +190,7 @@ fn serving(ending: Option<&Ending>) -> String {
         State::AllOld | State::Unchanged => String::new(),
     }
 }
+
 /// Makes a service's file as a host of these calls would have it, with its own template: its name and text. A host whose nginx is
 /// of another kind has the same routes around other directives.
 fn usual_file(records: &[Recorded]) -> impl Fn(&HostName, &RouteTable) -> (String, String) {

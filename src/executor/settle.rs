@@ -122,6 +122,11 @@ impl<E: Executor> Executor for Settle<E> {
             if call.op.is_known_by_its_answer_only() && failure.lost {
                 return Err(unanswered(call, failure));
             }
+            // Where the host is there, and a page is not, that is tried again for as long as the page has time.
+            let patience = match &*call.op {
+                Op::HttpGet(op) if failure.host.is_none() && !failure.lost => patience.min(op.timeout),
+                _ => patience,
+            };
             let since = *since.get_or_insert_with(Instant::now);
             let is_over = !(failure.lost || known) || rested >= patience || since.elapsed() >= patience.duration();
             if is_over {
@@ -206,7 +211,7 @@ mod tests {
         executor::{Cancellation, RunInfo},
         failure::Origin,
         model::{Check, ContainerName, Health, Host, Key, ProjectName, RunId, ServiceName, Shared, Version},
-        op::{CommandLine, Forget, Hook, Invocation, Place, Record, Start},
+        op::{CommandLine, Forget, Hook, HttpGet, HttpTarget, Invocation, Place, Record, Start},
     };
 
     /// Fails as often as it is told to, with a lost connection.
@@ -297,6 +302,30 @@ mod tests {
         assert_eq!(tries(Some(Period::milliseconds(500))), 2);
         assert_eq!(tries(Some(Period::milliseconds(1500))), 3);
         assert!(tries(None) > 3 && tries(Some(Period::seconds(300))) > tries(None));
+    }
+
+    #[test]
+    fn a_page_that_does_not_answer_is_tried_again_for_as_long_as_it_may_take() {
+        struct Refusing(Mutex<usize>);
+
+        impl Executor for Refusing {
+            fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+                if matches!(*call.op, Op::Pause(_)) {
+                    return Ok(Outcome::of(()));
+                }
+                *self.0.lock().expect("nobody panics") += 1;
+                Err(Failure::new(FailureKind::Unreachable, "http://127.0.0.1:20000/ did not answer"))
+            }
+        }
+        let host = forget().host;
+        let container = ContainerName::new("shop-web-v1-1").expect("valid");
+        let target = HttpTarget::Container { host: host.clone(), container, address: "127.0.0.1".into(), port: 20000, path: "/".into() };
+        let page = HttpGet { target, timeout: Period::seconds(2), assume: None, assume_body: None };
+        let settle = Settle::new(Refusing(Mutex::new(0)), PATIENCE);
+        settle.reached().insert(host.name.clone());
+        settle.perform(&call(page)).expect_err("it refuses");
+        // At once, and after 0.5, 1.5 and 3.5 s.
+        assert_eq!(*settle.inner.0.lock().expect("nobody panics"), 4);
     }
 
     #[test]

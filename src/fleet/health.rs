@@ -194,15 +194,9 @@ async fn verdict(connection: &Connection, name: &ContainerName) -> Result<Result
     let said = health.log.unwrap_or_default().pop().and_then(|last| last.output).unwrap_or_default();
     match status {
         HealthStatusEnum::HEALTHY => Ok(Ok("Docker says that it is healthy".into())),
-        HealthStatusEnum::EMPTY | HealthStatusEnum::NONE => Err(no_healthcheck(name.as_str())),
+        HealthStatusEnum::EMPTY | HealthStatusEnum::NONE => Err(Failure::no_healthcheck(name.as_str())),
         other => Ok(Err(format!("Docker says that it is {other}: {}", said.trim()).trim_end_matches(": ").to_owned())),
     }
-}
-
-/// The refusal of `docker_health()` where the image has no `HEALTHCHECK`, or has it switched off.
-pub(super) fn no_healthcheck(whose: &str) -> Failure {
-    Failure::refused(format!("{whose} has no HEALTHCHECK that Docker could judge it by"))
-        .hint("add HEALTHCHECK to its Dockerfile, or give the service http(\"/path\"), tcp(), command([…]) or no_health()")
 }
 
 /// A forwarded connection is accepted before the other end is: where nobody listens it is closed at once.

@@ -89,6 +89,12 @@ pub(super) fn platform(image: &ImageInspect) -> String {
     format!("{}/{}", part(&image.os), part(&image.architecture))
 }
 
+/// Whether Docker checks this image's containers; `HEALTHCHECK NONE` switches that off.
+pub(super) fn has_healthcheck(image: &ImageInspect) -> bool {
+    let check = image.config.as_ref().and_then(|config| config.healthcheck.as_ref()).and_then(|check| check.test.as_ref());
+    check.is_some_and(|test| test.first().is_some_and(|first| first != "NONE"))
+}
+
 /// The content digest of an inspected image.
 pub(super) fn content_digest(image: &ImageInspect) -> String {
     let canonical = serde_json::to_vec(&Content::of(image)).expect("plain data with string keys");
@@ -136,7 +142,13 @@ fn stored(image: &ImageInspect) -> StoredImage {
     let mut references = image.repo_tags.clone().unwrap_or_default();
     references.retain(|reference| !reference.contains("<none>"));
     references.sort();
-    StoredImage { references, digest: content_digest(image), platform: platform(image), layers: layers(image) }
+    StoredImage {
+        references,
+        digest: content_digest(image),
+        platform: platform(image),
+        layers: layers(image),
+        healthcheck: Some(has_healthcheck(image)),
+    }
 }
 
 /// What decides what an image runs, in one form for all engines: some write `null` where others write an empty list or nothing.

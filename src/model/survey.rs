@@ -101,6 +101,9 @@ pub struct StoredImage {
     /// Its layers' uncompressed digests, lowest first.
     #[serde(default)]
     pub layers: Vec<String>,
+    /// Whether it has a `HEALTHCHECK` that Docker judges its containers by, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<bool>,
 }
 
 /// A front that is in use at a proxy by something other than this project's services.

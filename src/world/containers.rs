@@ -6,7 +6,8 @@ use super::{ModelledHost, World, images, proxies::can_be_used};
 use crate::{
     failure::{Failure, FailureKind},
     model::{
-        Container, ContainerFacts, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, StoredImage, TakenPort, Token,
+        Check, Container, ContainerFacts, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, StoredImage, TakenPort,
+        Token,
         moment::moment_behind,
         ports::{pick, share_a_port},
     },
@@ -125,6 +126,11 @@ impl World {
         if !op.digest.is_empty() && !digest.is_empty() && op.digest != digest {
             return Err(Failure::another_image(&op.host.name, &op.reference));
         }
+        let by_docker = copied.is_none() && op.service.health.check == Check::Docker;
+        if by_docker && image.healthcheck == Some(false) {
+            return Err(Failure::no_healthcheck(&op.reference));
+        }
+        let is_open = by_docker && image.healthcheck.is_none();
         let health = copied.map_or_else(|| op.service.health.clone(), |copied| copied.health.clone());
         let declared = |name: &ContainerName, replica: u32, port: Option<u16>| -> Container {
             ContainerFacts {
@@ -163,6 +169,7 @@ impl World {
         }
         let others = started.iter().find_map(|container| Some((container.port?, host.taken_by_others(container)?)));
         let assumed = others.map(|(port, other)| format!("a command before it has ended {other}, which had port {port}"));
+        let assumed = assumed.or_else(|| is_open.then(|| format!("{} has a HEALTHCHECK", op.reference)));
         let inverse = op.inverse(started.iter().map(|container| container.name.clone()).collect());
         Ok(Outcome { assumed, ..Outcome::of(started).undone_by(inverse) })
     }
@@ -185,6 +192,7 @@ impl World {
                 digest: op.digest.clone(),
                 platform: String::new(),
                 layers: Vec::new(),
+                healthcheck: None,
             };
             images::store(&mut host.state.images, image);
         }

@@ -15,6 +15,7 @@ impl World {
             digest: String::new(),
             platform: op.platform.clone().unwrap_or_default(),
             layers: Vec::new(),
+            healthcheck: None,
         };
         self.built.insert((op.on.name.clone(), reference.clone()), image.clone());
         if let Some(host) = self.host_mut(&op.on.name) {
@@ -71,12 +72,14 @@ impl World {
             digest: op.digest.clone(),
             platform: String::new(),
             layers: Vec::new(),
+            healthcheck: None,
         });
         runs_on(&image, &op.reference, &op.host, &host.state.engine.platform)?;
         // Which image a tag stands for only its registry knows.
         let digest = if was_pushed || !op.digest.is_empty() { image.digest.clone() } else { String::new() };
+        let healthcheck = image.healthcheck.filter(|_| !digest.is_empty());
         let outcome = Outcome::of(Pulled { digest: digest.clone() });
-        store(&mut host.state.images, StoredImage { references: vec![op.reference.clone()], digest, ..image });
+        store(&mut host.state.images, StoredImage { references: vec![op.reference.clone()], digest, healthcheck, ..image });
         Ok(if is_known { outcome } else { outcome.assuming(format!("{} can be pulled", op.reference)) })
     }
 

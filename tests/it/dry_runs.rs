@@ -502,6 +502,9 @@ fn what_hosts_were_found_to_do_otherwise_is_planned_as_it_goes() {
         plan.fails(&format!("{stopped}{then}"), &[], 4, "the command could not be run in shop-web-v1-");
     }
     plan.fails(&format!("{stopped}remove(next);\nlogs(next, 3);"), &["replicas=1"], 4, "h1 has no container shop-web-v1-");
+    // An image that is there, and has no check that Docker could judge it by.
+    let judged = "let judged = service(\"judged\", #{ port: 8000, balancer: \"none\", image: \"shop-web\", health: docker_health() });\n";
+    plan.fails(&format!("{judged}start(judged, image(\"shop-web:v1\"), h1);"), &[], 3, "shop-web:v1 has no HEALTHCHECK");
     // What runs and is not healthy.
     plan.succeeds("start(web, built(web, \"v1\", h2), h2);", &["health=503"]);
     plan.fails("healthcheck(releases(web, h2)[0], #{ timeout: \"2s\" });", &[], 1, "did not become healthy");

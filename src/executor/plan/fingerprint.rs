@@ -77,6 +77,7 @@ mod tests {
             digest: String::new(),
             platform: String::new(),
             layers: Vec::new(),
+            healthcheck: None,
         });
         assert_eq!(before, Fingerprint::of(&state, &project));
         let entry = HistoryEntry {

@@ -20,8 +20,7 @@ use crate::{
     failure::Failure,
     fleet::{
         Connection, Secrets,
-        health::no_healthcheck,
-        images::{content_digest, engine_failure, inspect},
+        images::{content_digest, engine_failure, has_healthcheck, inspect},
     },
     model::{
         Check, Container, ContainerFacts, ContainerName, ContainerState, Health, ProjectName, RunInfo, Service, ServiceFacts, Token,
@@ -141,7 +140,7 @@ async fn image(docker: &Docker, op: &Start) -> Result<Found, Failure> {
         return Err(Failure::another_image(host, &op.reference));
     }
     if op.copy.is_none() && op.service.health.check == Check::Docker && !has_healthcheck(&image) {
-        return Err(no_healthcheck(&op.reference));
+        return Err(Failure::no_healthcheck(&op.reference));
     }
     let is_named = is_named(&image);
     Ok(Found { id: image.id.unwrap_or_else(|| op.reference.clone()), digest, is_named })
@@ -164,12 +163,6 @@ fn variables(service: &Service, version: &Version, is_named: bool, secrets: &Sec
         all.push(format!("{APPLICATION_NAME}={}", Service::application_name(&service.name, version)));
     }
     Ok(all)
-}
-
-/// Whether Docker checks this image's containers; `HEALTHCHECK NONE` switches that off.
-fn has_healthcheck(image: &ImageInspect) -> bool {
-    let check = image.config.as_ref().and_then(|config| config.healthcheck.as_ref()).and_then(|check| check.test.as_ref());
-    check.is_some_and(|test| test.first().is_some_and(|first| first != "NONE"))
 }
 
 /// What a container gets from its service, or from the container that is copied.

@@ -153,6 +153,7 @@ async fn a_host_that_lacks_what_it_lists_gets_the_whole_image() {
         digest: "sha256:x".into(),
         platform: "linux/amd64".into(),
         layers: parcel.source.layers[..2].to_vec(),
+        healthcheck: None,
     }];
     let to = Receiver { host: &bench.host, docker: bench.docker.clone(), engine: engine(None) };
     let delivered = parcel.load(&to, &export, &listed, &Discard).await.expect("delivered whole");

@@ -222,7 +222,7 @@ pub(super) fn declared_service(caller: &Caller<'_>, name: &str, options: &Option
         network: text("network", "network", "letters, digits, `_`, `.` and `-`, a letter or digit first", is_plain_name)?,
         publish: options.whole("publish"),
         memory: memory(options)?,
-        cpus: cpus(options),
+        cpus: cpus(options)?,
         restart: options.text("restart").unwrap_or_else(|| "unless-stopped".into()),
         stop_timeout: options.period("stop_timeout").unwrap_or(Period::seconds(10)),
         labels: labels(options)?,
@@ -301,13 +301,10 @@ fn checked(given: Option<String>, what: &'static str, rule: &str, fits: fn(&str)
 
 fn volumes(options: &Options) -> Result<Vec<String>, Invalid> {
     let volumes = options.texts("volumes");
-    let fits = |volume: &str| {
-        let mut parts = volume.split(':');
-        let source = parts.next().is_some_and(|source| !source.is_empty());
-        source && parts.next().is_some_and(|target| target.starts_with('/')) && parts.count() <= 1 && !volume.contains(char::is_control)
-    };
-    if let Some(volume) = volumes.iter().find(|volume| !fits(volume)) {
-        return Err(Invalid::new("volume", volume, "SOURCE:TARGET or SOURCE:TARGET:OPTIONS, with an absolute TARGET"));
+    if let Some(volume) = volumes.iter().find(|volume| !is_volume(volume)) {
+        let rule = "SOURCE:TARGET or SOURCE:TARGET:OPTIONS, with a volume's name or an absolute path, an absolute path in the container, and \
+                    options such as `ro`";
+        return Err(Invalid::new("volume", volume, rule));
     }
     let target = |volume: &str| volume.split(':').nth(1).map(|target| target.trim_end_matches('/').to_owned());
     match volumes.iter().enumerate().find(|(index, volume)| volumes[..*index].iter().any(|other| target(other) == target(volume))) {
@@ -316,19 +313,65 @@ fn volumes(options: &Options) -> Result<Vec<String>, Invalid> {
     }
 }
 
+/// Whether Docker takes it for a mount: of a volume, whose name has two characters at least, or of a path of the host. The
+/// options are those of `docker run --volume`.
+fn is_volume(volume: &str) -> bool {
+    const OPTIONS: [&str; 14] = [
+        "ro",
+        "rw",
+        "z",
+        "Z",
+        "shared",
+        "rshared",
+        "slave",
+        "rslave",
+        "private",
+        "rprivate",
+        "nocopy",
+        "consistent",
+        "cached",
+        "delegated",
+    ];
+    let parts: Vec<&str> = volume.split(':').collect();
+    let (source, target, words) = match parts[..] {
+        [source, target] => (source, target, None),
+        [source, target, words] => (source, target, Some(words)),
+        _ => return false,
+    };
+    let is_known = |words: &str| words.split(',').all(|word| OPTIONS.contains(&word));
+    let is_source = source.starts_with('/') || (source.len() > 1 && is_plain_name(source));
+    is_source
+        && target.starts_with('/')
+        && target.contains(|character| character != '/')
+        && words.is_none_or(is_known)
+        && !volume.contains(char::is_control)
+}
+
+/// The least memory that Docker gives a container.
+const LEAST_MEMORY: Bytes = Bytes(6 << 20);
+
 fn memory(options: &Options) -> Result<Option<Bytes>, Invalid> {
-    match options.whole("memory") {
-        Some(bytes) => Ok(Some(Bytes(bytes))),
-        None => options.text("memory").map(|text| Bytes::parse(&text)).transpose(),
+    let memory = match options.whole("memory") {
+        Some(bytes) => Some(Bytes(bytes)),
+        None => options.text("memory").map(|text| Bytes::parse(&text)).transpose()?,
+    };
+    match memory.filter(|memory| *memory < LEAST_MEMORY) {
+        Some(little) => Err(Invalid::new("memory limit", little.to_string(), "6m at least: Docker gives a container no less")),
+        None => Ok(memory),
     }
 }
 
+/// In thousandths. Docker gives a container a hundredth of a CPU at least.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the option is over 0 and under a million")]
-fn cpus(options: &Options) -> Option<u64> {
-    let given = options.get("cpus")?;
-    match given.as_int() {
+fn cpus(options: &Options) -> Result<Option<u64>, Invalid> {
+    let Some(given) = options.get("cpus") else { return Ok(None) };
+    let cpus = match given.as_int() {
         Ok(whole) => u64::try_from(whole).ok().map(|whole| whole * 1000),
-        Err(_) => given.as_float().ok().map(|number| ((number * 1000.0).round() as u64).max(1)),
+        Err(_) => given.as_float().ok().map(|number| (number * 1000.0).round() as u64),
+    };
+    match cpus.filter(|cpus| *cpus < 10) {
+        Some(_) => Err(Invalid::new("part of a CPU", given.to_string(), "0.01 at least: Docker gives a container no less")),
+        None => Ok(cpus),
     }
 }
 

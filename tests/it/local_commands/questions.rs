@@ -67,6 +67,9 @@ fn a_run_that_leaves_a_host_out_ends_as_mixed_and_names_it() {
     let run = project.podlift(&["run", "leave.rhai", "--simulate"]);
     assert_eq!(run.code, 6, "{}", run.stderr);
     assert!(run.stderr.contains("left out h1 (it has no room)"), "{}", run.stderr);
+    let plan = project.podlift(&["run", "leave.rhai", "--simulate", "--dry-run"]);
+    let told = plan.stderr.contains("it leaves out 1 host, so the run is to end as mixed, with 6");
+    assert!(plan.code == 0 && told, "{}", plan.stderr);
     project.write("leave.rhai", r#"attempt(|| { leave_out(host("h1"), "it has no room"); fail("all of it") });"#);
     let undone = project.podlift(&["run", "leave.rhai", "--simulate"]);
     assert_eq!(undone.code, 0, "{}", undone.stderr);
