@@ -440,6 +440,7 @@ fn a_proxy_that_may_not_be_looked_at_is_planned_to_be_refused() {
     // An nginx that never ran makes its logs when it is first asked for its configuration.
     off.rig.exec(1, &["nginx", "-T"]).text();
     off.fails("rolling::deploy(web, built(web, \"v1\", h1), [h1]);", &[], 3, "nginx is not running");
+    off.succeeds("hook(h1, \"nginx\"); rolling::deploy(web, built(web, \"v1\", h1), [h1]);", &[]);
     off.succeeds("let job = service(\"job\", #{ port: 8000, balancer: \"none\", health: http(\"/health\") }); rolling::deploy(job, built(job, \"v1\", h1), [h1]);", &[]);
 }
 
