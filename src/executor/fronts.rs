@@ -29,26 +29,24 @@ pub struct Wanted<'a> {
 }
 
 /// A front that was found free.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Free {
     front: Front,
     /// The proxy's network where it is its own.
     network: Option<OwnNetwork>,
-    /// What is assumed about it.
-    assumed: Option<String>,
 }
 
 impl Fronts {
     /// Refuses a front that another service has, a file that no nginx could be given, and a proxy that cannot be used, by the proxy's
-    /// state: that is read where it is not known from before. Returns what is assumed: in a model a command that came before may have
-    /// put right what is in the way.
+    /// state: that is read where it is not known from before. Returns what is assumed, once: in a model a command that came before may
+    /// have put right what is in the way.
     ///
     /// # Errors
     /// Refused, as said; and why the state cannot be read.
     pub fn are_free(&self, wanted: &Wanted<'_>, survey: impl FnOnce() -> Result<HostState, Failure>) -> Result<Option<String>, Failure> {
         let Wanted { proxy, project, service, front } = *wanted;
-        if let Some(known) = self.known(&proxy.name, service, front) {
-            return Ok(known.assumed);
+        if self.is_known(&proxy.name, service, front) {
+            return Ok(None);
         }
         nginx_file::check_front(project, service, front, proxy.proxy.template.as_deref()).map_err(|failure| failure.on(&proxy.name))?;
         let state = survey()?;
@@ -58,7 +56,7 @@ impl Fronts {
             Err(failure) if state.may_differ => Some(format!("a command before it has put right that {}", failure.message)),
             Err(failure) => return Err(failure),
         };
-        let free = Free { front: front.clone(), network: state.proxy_network, assumed: assumed.clone() };
+        let free = Free { front: front.clone(), network: state.proxy_network };
         self.lock().insert((proxy.name.clone(), service.clone()), free);
         Ok(assumed)
     }
@@ -69,14 +67,15 @@ impl Fronts {
         proxies.iter().find_map(|proxy| fronts.get(&(proxy.name.clone(), service.clone()))?.network.clone())
     }
 
-    /// A front that was found free, unless another service of the run has been given the same one since: whichever is served first has it.
-    fn known(&self, proxy: &HostName, service: &ServiceName, front: &Front) -> Option<Free> {
+    /// Whether a front was found free, and no other service of the run has been given the same one since: whichever is served first has
+    /// it.
+    fn is_known(&self, proxy: &HostName, service: &ServiceName, front: &Front) -> bool {
         let fronts = self.lock();
         let is_same = |known: &Front| (known.server, known.listen, &known.domain) == (front.server, front.listen, &front.domain);
-        let known = fronts.get(&(proxy.clone(), service.clone())).filter(|known| is_same(&known.front))?;
         let is_anothers =
             |(at, other): &(HostName, ServiceName), free: &Free| at == proxy && other != service && free.front.is_reached_like(front);
-        (!fronts.iter().any(|(key, free)| is_anothers(key, free))).then(|| known.clone())
+        fronts.get(&(proxy.clone(), service.clone())).is_some_and(|known| is_same(&known.front))
+            && !fronts.iter().any(|(key, free)| is_anothers(key, free))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(HostName, ServiceName), Free>> {

@@ -144,3 +144,34 @@ pub(super) fn store(images: &mut Vec<StoredImage>, image: StoredImage) {
     images.retain(|known| !known.references.is_empty() || known.layers != image.layers);
     images.push(image);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{HostState, Version};
+
+    #[test]
+    fn which_image_a_tag_stands_for_only_its_registry_knows() {
+        let host = Host::parse("h1").expect("valid");
+        let reference = "registry.internal:5000/web:v1".to_owned();
+        let image = StoredImage {
+            references: vec![reference.clone()],
+            digest: "sha256:1".into(),
+            platform: "linux/amd64".into(),
+            layers: Vec::new(),
+            healthcheck: Some(true),
+        };
+        let mut world = World::default();
+        world.insert(&host.name, None, HostState { images: vec![image], ..HostState::default() });
+        let mut pulled = |digest: &str| {
+            let (digest, version) = (digest.to_owned(), Version::new("v1").expect("valid"));
+            let pull =
+                Pull { host: host.clone(), reference: reference.clone(), registry_digest: String::new(), digest, version, registry: None };
+            let outcome = world.pull(&pull).expect("it can be pulled");
+            let there = find(&world.state(&host.name).expect("it is known").images, &reference).cloned().expect("it is there");
+            (outcome.value.read::<Pulled>().expect("pulled").digest, there.digest, there.healthcheck)
+        };
+        assert_eq!(pulled("sha256:1"), ("sha256:1".into(), "sha256:1".into(), Some(true)), "it is known to be the one that is there");
+        assert_eq!(pulled(""), (String::new(), String::new(), None));
+    }
+}
