@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{Endpoint, HostName, OwnNetwork, ServiceName},
+    model::{ContainerName, Endpoint, HostName, OwnNetwork, ServiceName},
     op::{CommandOutput, Inverse, Invocation, Op},
 };
 
@@ -188,6 +188,11 @@ impl Failure {
     pub fn another_image(host: &HostName, reference: &str) -> Self {
         Self::new(FailureKind::Conflict, format!("{reference} on {host} is another image than the one that was built"))
             .hint("`ship` the image to this host, or build it under another tag: two builds share this one")
+    }
+
+    /// A container gives no answer when it is asked for a page.
+    pub fn silent(path: &str, container: &ContainerName) -> Self {
+        Self::new(FailureKind::Unreachable, format!("{path} of {container} did not answer"))
     }
 
     /// The refusal of `docker_health()` where the image has no `HEALTHCHECK`, or has it switched off.

@@ -1,7 +1,7 @@
 //! Fronts: what clients reach a service by at a proxy. No two services have the same one, and nothing else has its port.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -11,9 +11,17 @@ use crate::{
     nginx_file,
 };
 
-/// The fronts that were found free, by proxy and service.
+/// The fronts that were found free.
 #[derive(Debug, Default)]
-pub struct Fronts(Mutex<BTreeMap<(HostName, ServiceName), Free>>);
+pub struct Fronts(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By proxy and service.
+    free: BTreeMap<(HostName, ServiceName), Free>,
+    /// The ports that the run's own containers were given, by host.
+    given: BTreeSet<(HostName, u16)>,
+}
 
 /// What clients are to reach a service by at a proxy.
 #[derive(Clone, Copy, Debug)]
@@ -57,28 +65,34 @@ impl Fronts {
             Err(failure) => return Err(failure),
         };
         let free = Free { front: front.clone(), network: state.proxy_network };
-        self.lock().insert((proxy.name.clone(), service.clone()), free);
+        self.lock().free.insert((proxy.name.clone(), service.clone()), free);
         Ok(assumed)
     }
 
     /// The network that the first of these proxies which has one of its own has.
     pub fn network(&self, proxies: &[Host], service: &ServiceName) -> Option<OwnNetwork> {
-        let fronts = self.lock();
-        proxies.iter().find_map(|proxy| fronts.get(&(proxy.name.clone(), service.clone()))?.network.clone())
+        let known = self.lock();
+        proxies.iter().find_map(|proxy| known.free.get(&(proxy.name.clone(), service.clone()))?.network.clone())
     }
 
-    /// Whether a front was found free, and no other service of the run has been given the same one since: whichever is served first has
-    /// it.
+    /// Takes note of containers that were started: what one publishes, its host's proxy cannot listen on any more.
+    pub fn note(&self, host: &HostName, containers: &[Container]) {
+        self.lock().given.extend(containers.iter().filter_map(|container| Some((host.clone(), container.port?))));
+    }
+
+    /// Whether a front was found free, and no other service of the run has been given the same one since, and no container its port:
+    /// whichever is served first has it.
     fn is_known(&self, proxy: &HostName, service: &ServiceName, front: &Front) -> bool {
-        let fronts = self.lock();
+        let Known { free, given } = &*self.lock();
         let is_same = |known: &Front| (known.server, known.listen, &known.domain) == (front.server, front.listen, &front.domain);
         let is_anothers =
             |(at, other): &(HostName, ServiceName), free: &Free| at == proxy && other != service && free.front.is_reached_like(front);
-        fronts.get(&(proxy.clone(), service.clone())).is_some_and(|known| is_same(&known.front))
-            && !fronts.iter().any(|(key, free)| is_anothers(key, free))
+        free.get(&(proxy.clone(), service.clone())).is_some_and(|known| is_same(&known.front))
+            && !free.iter().any(|(key, free)| is_anothers(key, free))
+            && !given.contains(&(proxy.clone(), front.listen))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(HostName, ServiceName), Free>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -290,15 +290,13 @@ impl<E: Executor> Guard<E> {
             Op::Drain(op) => {
                 lock(&self.undrained).retain(|(host, container)| *host != op.host.name || !op.containers.contains(container));
             }
-            Op::Start(op) => lock(&self.unchecked).extend(
-                outcome
-                    .value
-                    .read::<Vec<Container>>()
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|container| (op.host.name.clone(), container.name.clone())),
-            ),
+            Op::Start(op) => {
+                let started: Vec<Container> = outcome.value.read().unwrap_or_default();
+                self.fronts.note(&op.host.name, &started);
+                lock(&self.unchecked).extend(started.iter().map(|container| (op.host.name.clone(), container.name.clone())));
+            }
             Op::StartAgain(op) => {
+                self.fronts.note(&op.host.name, &outcome.value.read::<Vec<Container>>().unwrap_or_default());
                 lock(&self.unchecked).extend(op.containers.iter().map(|container| (op.host.name.clone(), container.clone())));
             }
             Op::Commit(_) => self.needed.commit(call),

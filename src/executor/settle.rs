@@ -124,7 +124,7 @@ impl<E: Executor> Executor for Settle<E> {
             }
             // Where the host is there, and a page is not, that is tried again for as long as the page has time.
             let patience = match &*call.op {
-                Op::HttpGet(op) if failure.host.is_none() && !failure.lost => patience.min(op.timeout),
+                Op::HttpGet(op) if !was_lost => patience.min(op.timeout),
                 _ => patience,
             };
             let since = *since.get_or_insert_with(Instant::now);
@@ -314,7 +314,7 @@ mod tests {
                     return Ok(Outcome::of(()));
                 }
                 *self.0.lock().expect("nobody panics") += 1;
-                Err(Failure::new(FailureKind::Unreachable, "http://127.0.0.1:20000/ did not answer"))
+                Err(Failure::new(FailureKind::Unreachable, "http://127.0.0.1:20000/ did not answer").on(&forget().host.name))
             }
         }
         let host = forget().host;

@@ -41,7 +41,8 @@ pub async fn engine(connection: &Connection) -> Result<Engine, Failure> {
         Some(folder) => free(connection, folder).await,
         None => None,
     };
-    Ok(Engine { version: number, platform, store: store(&info), free })
+    let cpus = info.ncpu.and_then(|count| u64::try_from(count).ok());
+    Ok(Engine { version: number, platform, store: store(&info), free, cpus })
 }
 
 /// `20.10.24+dfsg1` is (20, 10).

@@ -158,9 +158,7 @@ async fn inspect(connection: &Connection, name: &ContainerName) -> Result<Contai
     let docker = connection.docker().await?;
     let inspected = timeout(Duration::from_secs(15), docker.inspect_container(name.as_str(), None)).await;
     let late = || Failure::new(FailureKind::Timeout, format!("the engine of {} did not answer for 15 s", connection.host().name));
-    inspected
-        .map_err(|_| late())?
-        .map_err(|error| engine_failure(&format!("{name} could not be read on {}", connection.host().name), &error))
+    inspected.map_err(|_| late())?.map_err(|error| containers::missing(connection, name, error))
 }
 
 /// One check: the answer that counts as healthy, or the one that does not. An engine that fails is an error.

@@ -34,7 +34,12 @@ pub async fn get(fleet: &Fleet, op: &HttpGet) -> Result<HttpResponse, Failure> {
             let connection = fleet.host(host).await?;
             let authority = format!("{address}:{port}");
             let asked = timeout(limit, request(&connection, (address, *port), &authority, path, &HeaderMap::new())).await;
-            (format!("{path} of {container}"), asked)
+            // How a connection ends to which nobody listens is a matter of chance.
+            let silent = |failure: Failure| match failure.kind {
+                FailureKind::Unreachable if !failure.lost => Failure::silent(path, container).detail("connection", failure.message),
+                _ => failure,
+            };
+            (format!("{path} of {container}"), asked.map(|asked| asked.map_err(silent)))
         }
     };
     let (code, body) =

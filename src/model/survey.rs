@@ -69,12 +69,15 @@ pub struct Engine {
     /// Free space where images are kept; not known on every engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free: Option<Bytes>,
+    /// How many processors it has, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<u64>,
 }
 
 impl Default for Engine {
     /// The engine of a modelled host.
     fn default() -> Self {
-        Self { version: "28.0.0".into(), platform: "linux/amd64".into(), store: Store::Classic, free: None }
+        Self { version: "28.0.0".into(), platform: "linux/amd64".into(), store: Store::Classic, free: None, cpus: None }
     }
 }
 

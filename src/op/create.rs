@@ -110,6 +110,13 @@ pub struct Start {
 }
 
 impl Start {
+    /// The port that the service's proxy listens on, where it is on the same host: no container is given that one.
+    pub fn listens(&self) -> Option<u16> {
+        let is_here = |proxy: &Host| proxy.name == self.host.name;
+        let has_proxy = self.service.proxies(std::slice::from_ref(&self.host)).iter().any(is_here);
+        Some(self.service.listen).filter(|_| self.service.server && has_proxy)
+    }
+
     /// What takes it back: the containers that it made out of the traffic, stopped and deleted.
     pub fn inverse(&self, containers: Vec<ContainerName>) -> Vec<Op> {
         let proxies = self.service.proxies(std::slice::from_ref(&self.host)).to_vec();

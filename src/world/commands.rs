@@ -1,12 +1,14 @@
 //! What a model takes for granted, and how long it takes.
 
-use super::{World, changed, images};
+use std::sync::Arc;
+
+use super::{ModelledHost, World, changed, images};
 use crate::{
-    failure::Failure,
-    model::{ContainerName, HostName, Period, Token},
+    failure::{Failure, FailureKind},
+    model::{Container, ContainerName, HostName, Period, Token},
     op::{
         CommandLine, CommandOutput, Hook, HttpGet, HttpResponse, HttpTarget, Invocation, LogText, Logs, Measure, Measured, Op, Outcome,
-        Place, Probe, Series, TrafficCount,
+        Place, Probe, Series, Traffic, TrafficCount,
     },
 };
 
@@ -88,6 +90,24 @@ impl World {
         Ok(Outcome::of(op.containers.iter().map(text).collect::<Vec<_>>()))
     }
 
+    /// A page of a container that was stopped or removed does not answer; any other one is assumed to.
+    pub(super) fn page(&self, op: &HttpGet) -> Result<Outcome, Failure> {
+        let HttpTarget::Container { host, container, path, .. } = &op.target else { return Ok(assumed_page(op)) };
+        let is_down = |known: &Arc<ModelledHost>| {
+            known.changed.contains(container) && !known.state.containers.get(container).is_some_and(Container::is_running)
+        };
+        if self.hosts.get(&host.name).is_some_and(is_down) { Err(Failure::silent(path, container)) } else { Ok(assumed_page(op)) }
+    }
+
+    /// A window of the traffic of a service that a proxy has.
+    pub(super) fn window(&self, op: &Traffic) -> Result<Outcome, Failure> {
+        if !self.at(&op.proxy)?.state.routes.contains_key(&op.service) {
+            let message = format!("nginx on {} does not serve {}", op.proxy.name, op.service);
+            return Err(Failure::new(FailureKind::NoData, message).on(&op.proxy.name));
+        }
+        Ok(assumed_traffic(op.assume.as_ref()))
+    }
+
     /// A command here, or a person, may have put right what is in the way on hosts, those that come up later too.
     pub(super) fn may_differ_everywhere(&mut self) {
         self.may_differ = true;
@@ -144,7 +164,7 @@ pub(super) fn assumed(invocation: &Invocation) -> Result<Outcome, Failure> {
 }
 
 /// A page: the code and the body that the script said, else 200 and none.
-pub(super) fn assumed_page(op: &HttpGet) -> Outcome {
+fn assumed_page(op: &HttpGet) -> Outcome {
     let code = op.assume.unwrap_or(200);
     let whose = if matches!(op.target, HttpTarget::Url { .. }) { "the page" } else { "the container" };
     let body = op.assume_body.clone().unwrap_or_default();
@@ -153,7 +173,7 @@ pub(super) fn assumed_page(op: &HttpGet) -> Outcome {
 }
 
 /// A window of traffic: what the script said, else one healthy request.
-pub(super) fn assumed_traffic(count: Option<&TrafficCount>) -> Outcome {
+fn assumed_traffic(count: Option<&TrafficCount>) -> Outcome {
     let healthy = || TrafficCount { requests: 1, errors: 0, milliseconds: [(1, 1)].into() };
     let count = count.cloned().unwrap_or_else(healthy);
     let words = format!("{} requests, {} errors", count.requests, count.errors);

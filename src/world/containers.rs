@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ModelledHost, World, images, proxies::can_be_used};
+use super::{ModelledHost, World, images, listens, proxies::can_be_used};
 use crate::{
     failure::{Failure, FailureKind},
     model::{
@@ -33,6 +33,7 @@ impl ModelledHost {
         // On a host what any container publishes is left alone, and another port is tried where a process has one.
         let has = |taken: &&TakenPort| taken.container.is_some() || share_a_port(&taken.address, &op.host.bind);
         ports.extend(self.state.taken_ports.iter().filter(has).map(|taken| taken.port));
+        ports.extend(listens(&self.state).chain(op.listens()));
         let mut started: Vec<Container> = Vec::new();
         for replica in 1..=op.replicas {
             let name = Container::name_for(&op.project, &op.service.name, &op.version, token, replica);
@@ -49,7 +50,7 @@ impl ModelledHost {
                 (None, port, publish) => declared(&name, replica, port.and(publish)),
             };
             let is_adopted = there.contains_key(&name);
-            let by = has_its_port(there.values().chain(&started), &container);
+            let by = has_its_port(there.values().chain(&started), &container).or_else(|| self.taken_by_nginx(&container));
             let by = by.or_else(|| self.taken_by_others(&container).filter(|_| !is_adopted && !self.state.may_differ));
             if let (Some(port), Some(by)) = (container.port, by) {
                 return Err(Failure::port_taken(port, &op.service.name, &op.host.name).detail("why", format!("{by} has it")));
@@ -61,6 +62,10 @@ impl ModelledHost {
 
     fn knows(&self, container: &str) -> bool {
         self.state.containers.keys().any(|name| name.as_str() == container)
+    }
+
+    fn taken_by_nginx(&self, container: &Container) -> Option<String> {
+        listens(&self.state).any(|port| Some(port) == container.port).then(|| "nginx".into())
     }
 
     /// What of another's has the port that this container is to publish.
@@ -113,24 +118,14 @@ impl World {
     }
 
     pub(super) fn start(&mut self, op: &Start, token: &Token, run: &RunInfo) -> Result<Outcome, Failure> {
+        let deployed_at = self.moment(run);
+        let StoredImage { digest, healthcheck, .. } = startable(self.at(&op.host)?, op, token)?;
         let copied = match &op.copy {
             Some(copy) => Some(container(self.at(&copy.host)?, &copy.host.name, &copy.container)?.clone()),
             None => None,
         };
-        let deployed_at = self.moment(run);
+        let is_open = copied.is_none() && op.service.health.check == Check::Docker && healthcheck.is_none();
         let host = self.at_mut(&op.host)?;
-        let Some(image) = images::find(&host.state.images, &op.reference) else {
-            return Err(Failure::no_image(&op.host.name, &op.reference));
-        };
-        let digest = image.digest.clone();
-        if !op.digest.is_empty() && !digest.is_empty() && op.digest != digest {
-            return Err(Failure::another_image(&op.host.name, &op.reference));
-        }
-        let by_docker = copied.is_none() && op.service.health.check == Check::Docker;
-        if by_docker && image.healthcheck == Some(false) {
-            return Err(Failure::no_healthcheck(&op.reference));
-        }
-        let is_open = by_docker && image.healthcheck.is_none();
         let health = copied.map_or_else(|| op.service.health.clone(), |copied| copied.health.clone());
         let declared = |name: &ContainerName, replica: u32, port: Option<u16>| -> Container {
             ContainerFacts {
@@ -217,6 +212,7 @@ impl World {
             let host = self.at(&op.host)?;
             let container = container(host, &op.host.name, name)?;
             let others = || host.taken_by_others(container).filter(|_| !host.state.may_differ);
+            let others = || host.taken_by_nginx(container).or_else(others);
             let other = || has_its_port(host.state.containers.values(), container).or_else(others);
             if !container.is_running()
                 && let Some(other) = other()
@@ -240,10 +236,9 @@ impl World {
         for name in &op.containers {
             let container = container(host, &op.host.name, name)?;
             if !container.is_running() {
-                return Err(Failure::new(
-                    FailureKind::Unhealthy,
-                    format!("{name} did not become healthy: it is {}", container.state.word()),
-                ));
+                let message = format!("{name} ended on {} instead of becoming healthy", op.host.name);
+                let last = format!("it is {}", container.state.word());
+                return Err(Failure::new(FailureKind::Unhealthy, message).detail(format!("{name}, last answer"), last));
             }
             if !host.is_healthy(name) {
                 return Err(Failure::new(FailureKind::Unhealthy, format!("{name} did not become healthy: it fails its health check")));
@@ -343,6 +338,25 @@ impl World {
             changed.push(container.clone());
         }
         Ok(changed)
+    }
+}
+
+/// The image of a start, as live.
+fn startable(host: &ModelledHost, op: &Start, token: &Token) -> Result<StoredImage, Failure> {
+    let image = images::find(&host.state.images, &op.reference).ok_or_else(|| Failure::no_image(&op.host.name, &op.reference))?;
+    if !op.digest.is_empty() && !image.digest.is_empty() && op.digest != image.digest {
+        return Err(Failure::another_image(&op.host.name, &op.reference));
+    }
+    if op.copy.is_none() && op.service.health.check == Check::Docker && image.healthcheck == Some(false) {
+        return Err(Failure::no_healthcheck(&op.reference));
+    }
+    let engine = &host.state.engine;
+    match (op.service.cpus, engine.cpus) {
+        (Some(wanted), Some(there)) if wanted > 1000 * there => {
+            let name = Container::name_for(&op.project, &op.service.name, &op.version, token, 1);
+            Err(Failure::failed(format!("{name} could not be started on {}", op.host.name)))
+        }
+        _ => Ok(image.clone()),
     }
 }
 

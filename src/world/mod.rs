@@ -108,11 +108,17 @@ impl World {
     pub fn insert(&mut self, host: &HostName, project: Option<&ProjectName>, mut state: HostState) {
         let clock = self.clock;
         state.may_differ |= self.may_differ;
+        // What nginx listens on is in its tables and files, which may change; the process that has the port is itself.
+        let own: BTreeSet<u16> = listens(&state).collect();
+        state.taken_ports.retain(|taken| taken.container.is_some() || !own.contains(&taken.port));
         let mut histories = BTreeMap::new();
         if let Some(project) = project {
             histories.extend(state.history.keys().map(|service| (service.clone(), project.clone())));
         }
         let Some(known) = self.host_mut(host) else {
+            for (_, image) in self.built.iter().filter(|((on, _), _)| on == host) {
+                images::store(&mut state.images, image.clone());
+            }
             let projects = project.cloned().into_iter().collect();
             let renewed = state.leases.keys().map(|service| (service.clone(), clock)).collect();
             let new = ModelledHost { state, projects, histories, renewed, ..ModelledHost::default() };
@@ -246,8 +252,8 @@ impl World {
             Op::Prune(op) => self.prune(op),
             Op::Hook(op) => self.command(op, token),
             Op::Probe(op) => self.probe(op),
-            Op::HttpGet(op) => Ok(commands::assumed_page(op)),
-            Op::Traffic(op) => Ok(commands::assumed_traffic(op.assume.as_ref())),
+            Op::HttpGet(op) => self.page(op),
+            Op::Traffic(op) => self.window(op),
             Op::Logs(op) => self.logs(op),
             Op::Query(op) => Ok(databases::rows(op)),
             Op::Measure(op) => Ok(commands::assumed_value(op)),
@@ -285,6 +291,13 @@ impl World {
             None => Ok(found),
         }
     }
+}
+
+/// The ports that a host's nginx listens on.
+fn listens(state: &HostState) -> impl Iterator<Item = u16> {
+    let of_services = state.routes.values().filter(|table| table.front.server).map(|table| table.front.listen);
+    let all = of_services.chain(state.fronts.iter().map(|front| front.listen));
+    all.filter(|_| state.proxy_network.is_none())
 }
 
 /// A host for whoever changes it: other worlds keep theirs.

@@ -14,8 +14,9 @@ impl World {
         can_be_used(&host.state, &op.proxy)?;
         let known = host.state.routes.get(&op.service).cloned();
         let table = known.unwrap_or_else(|| RouteTable::empty(&op.project, &op.service, &op.front, token));
-        can_be_written(&host.state, &op.proxy, &table.with(&op.changes))?;
-        Ok(Outcome::of(()))
+        let after = RouteTable { front: op.front.clone(), ..table.with(&op.changes) };
+        can_be_written(&host.state, &op.proxy, &after)?;
+        Ok(Outcome { assumed: certificate(host.state.routes.get(&op.service), &after, &op.proxy), ..Outcome::of(()) })
     }
 
     pub(super) fn set_weights(&mut self, op: &SetWeights, token: &Token) -> Result<Outcome, Failure> {
@@ -33,7 +34,8 @@ impl World {
         can_be_written(&host.state, &op.proxy, &after)?;
         let after = RouteTable { generation: table.generation + 1, token: token.clone(), ..after };
         host.state.routes.insert(op.service.clone(), after.clone());
-        Ok(Outcome::of(after).undone_by([op.inverse(before.as_ref())]))
+        let assumed = certificate(before.as_ref(), &after, &op.proxy);
+        Ok(Outcome { assumed, ..Outcome::of(after).undone_by([op.inverse(before.as_ref())]) })
     }
 
     pub(super) fn drain(&mut self, op: &Drain, token: &Token) -> Result<Outcome, Failure> {
@@ -72,8 +74,16 @@ impl World {
         can_be_written(&host.state, &op.proxy, &after)?;
         let after = RouteTable { generation: table.generation + 1, token: token.clone(), ..after };
         host.state.routes.insert(op.service.clone(), after.clone());
-        Ok(Outcome::of(after).undone_by([op.inverse(before.as_ref())]))
+        let assumed = certificate(before.as_ref(), &after, &op.proxy);
+        Ok(Outcome { assumed, ..Outcome::of(after).undone_by([op.inverse(before.as_ref())]) })
     }
+}
+
+/// What is assumed of a certificate that the proxy did not have before: only nginx itself reads its files.
+fn certificate(before: Option<&RouteTable>, after: &RouteTable, proxy: &Host) -> Option<String> {
+    let tls = after.front.tls.as_ref()?;
+    let is_known = before.is_some_and(|before| before.front.tls.as_ref() == Some(tls));
+    (!is_known).then(|| format!("{} has the certificate {} and its key", proxy.name, tls.certificate))
 }
 
 /// Refuses a proxy that cannot be used, as live, unless a command may have put that right.

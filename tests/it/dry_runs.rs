@@ -474,6 +474,23 @@ fn fronts_that_are_not_free_are_planned_to_be_refused() {
         &format!("hook(h1, \"rm /etc/nginx/conf.d/other.conf && nginx -s reload\");\n{last}set_weights([[new_last, 100]]);"),
         &[],
     );
+    // A port that the proxy has left, in the same run; one that it has by then; and one that a container has by then.
+    let left = "let late = service(\"late\", #{ port: 8000, listen: 8084, image: \"shop-web\", replicas: 1, health: http(\"/health\") });\n\
+                set_weights([[releases(late, h1)[0], 100]]);\n";
+    plan.succeeds(&format!("{left}{}set_weights([[new_next, 100]]);", started("next", "listen: 8082,")), &[]);
+    let publishing = |port: u16| {
+        format!(
+            "let other = service(\"other\", #{{ port: 8000, publish: {port}, balancer: \"none\", image: \"shop-web\", health: http(\"/health\") }});\n\
+             start(other, built(other, \"v1\", h1), h1);\n"
+        )
+    };
+    let (own, weights) = (started("own", "listen: 8085,"), "set_weights([[new_own, 100]]);\n");
+    plan.fails(&format!("{own}{weights}{}", publishing(8085)), &[], 4, "port 8085, which other publishes, is taken on h1");
+    let (own, weights) = (own.replace("8085", "8086").replace("own", "mine"), weights.replace("own", "mine"));
+    plan.fails(&format!("{own}{}{weights}", publishing(8086)), &[], 4, "cannot listen on port 8086 for mine: the container shop-other-");
+    // A port of the proxy's among those that containers are given.
+    let high = started("high", "listen: 20000,").replace("h1", "h2");
+    plan.succeeds(&format!("{high}set_weights([[new_high, 100]]);"), &[]);
 }
 
 /// What scripts that were put together at random met on hosts, and the model did not know. Each stays here.
@@ -503,6 +520,12 @@ fn what_hosts_were_found_to_do_otherwise_is_planned_as_it_goes() {
         plan.fails(&format!("{stopped}{then}"), &[], 4, "the command could not be run in shop-web-v1-");
     }
     plan.fails(&format!("{stopped}remove(next);\nlogs(next, 3);"), &["replicas=1"], 4, "h1 has no container shop-web-v1-");
+    plan.fails(&format!("{stopped}remove(next);\nhealthcheck(next);"), &["replicas=1"], 4, "h1 has no container shop-web-v1-");
+    plan.fails(&format!("{stopped}healthcheck(next);"), &["replicas=1"], 4, "ended on h1 instead of becoming healthy");
+    plan.fails(&format!("{stopped}http_get([next, \"/\"], #{{ timeout: \"2s\" }});"), &["replicas=1"], 4, "did not answer");
+    plan.fails("let next = start(web, built(web, \"v1\", h1), h1);\ntraffic(next, \"1s\");", &[], 4, "nginx on h1 does not serve web");
+    // An image that is built where it is started.
+    plan.succeeds("let near = start(web, build(web, #{ tag: \"near\", on: h2 }), h2);\nstop(near);\ncommit();\nremove(near);", &[]);
     // An image that is there, and has no check that Docker could judge it by.
     let judged = "let judged = service(\"judged\", #{ port: 8000, balancer: \"none\", image: \"shop-web\", health: docker_health() });\n";
     plan.fails(&format!("{judged}start(judged, image(\"shop-web:v1\"), h1);"), &[], 3, "shop-web:v1 has no HEALTHCHECK");

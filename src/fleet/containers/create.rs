@@ -55,7 +55,8 @@ pub async fn start(
     }
     let there = list(connection, &op.project, Some(&op.service.name)).await?;
     // Those of other projects and of stopped containers too.
-    let mut ports_in_use = all(connection).await?.iter().flat_map(ports::of).map(|(_, port)| port).collect();
+    let mut ports_in_use: BTreeSet<u16> = all(connection).await?.iter().flat_map(ports::of).map(|(_, port)| port).collect();
+    ports_in_use.extend(op.listens());
     let deployed_at = moment(jiff::Timestamp::now());
     let mut made = Made { connection, docker: docker.clone(), containers: Vec::new() };
     for replica in 1..=op.replicas {

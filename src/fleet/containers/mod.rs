@@ -283,7 +283,7 @@ async fn named(
         .collect()
 }
 
-fn missing(connection: &Connection, name: &ContainerName, error: Error) -> Failure {
+pub(super) fn missing(connection: &Connection, name: &ContainerName, error: Error) -> Failure {
     match error {
         Error::DockerResponseServerError { status_code: 404, .. } => no_such(connection, name),
         error => engine_failure(&format!("{name} could not be read on {}", connection.host().name), &error),

@@ -83,7 +83,7 @@ impl Bench {
 }
 
 fn engine(free: Option<u64>) -> Engine {
-    Engine { version: String::new(), platform: "linux/amd64".into(), store: Store::Classic, free: free.map(model::Bytes) }
+    Engine { version: String::new(), platform: "linux/amd64".into(), store: Store::Classic, free: free.map(model::Bytes), cpus: None }
 }
 
 fn noise(seed: u32, length: u32) -> Vec<u8> {
