@@ -1,5 +1,7 @@
 //! Stories of a modelled fleet behind its guard.
 
+mod surroundings;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
@@ -10,8 +12,8 @@ use crate::{
     executor::{Branches, Call, Cancellation, Executor, Guard, Key, Model, Recorded, Source, Undo, Urgency, undo::Left},
     failure::Origin,
     model::{
-        Balancer, Check, Container, Front, Health, Host, OwnNetwork, Release, ReleaseId, RouteTable, RunId, Service, ServiceFacts,
-        ServiceName, Share, TakenFront, TakenPort, Version,
+        Balancer, Check, Container, Health, Host, OwnNetwork, Release, ReleaseId, RouteTable, RunId, Service, ServiceFacts, ServiceName,
+        Share, TakenFront, TakenPort, Version,
     },
     op::{
         Build, Confirm, Drain, Drained, Find, Found, Healthcheck, Hook, OnTimeout, Operation, Outcome, Record, Remove, SetWeights, Ship,
@@ -133,7 +135,7 @@ impl Fleet {
             proxy: self.host.clone(),
             project: ProjectName::default(),
             service: self.service.name.clone(),
-            front: Front { domain: None, listen: 80, tls: None, server: true, sticky: None },
+            front: self.service.front(),
             changes: [(self.host.name.clone(), table.iter().map(share).collect())].into(),
             hosts: vec![self.host.clone()],
             allow_downtime: false,
@@ -294,63 +296,6 @@ fn what_was_not_health_checked_gets_no_traffic() {
 }
 
 #[test]
-fn a_balancer_elsewhere_needs_an_address_that_it_can_reach() {
-    let mut fleet = Fleet::new(HostState::default());
-    fleet.service.balancer = Balancer::Hosts(vec![Host::parse("balancer").expect("valid")]);
-    for bind in ["127.0.0.1", "::1", "0.0.0.0"] {
-        fleet.host.bind = bind.into();
-        let refusal = fleet.start("v1").expect_err("is refused");
-        assert!(refusal.message.contains(&format!("its containers would listen on {bind}")), "{refusal}");
-    }
-    fleet.host.bind = "10.0.0.11".into();
-    fleet.start("v1").expect("the balancer reaches it");
-}
-
-/// A host whose nginx runs in a container with a network of its own.
-fn bridged() -> HostState {
-    let network = OwnNetwork { container: "edge".into(), gateway: Some("172.17.0.1".into()) };
-    HostState { proxy_network: Some(network), ..HostState::default() }
-}
-
-#[test]
-fn a_proxy_with_a_network_of_its_own_needs_an_address_that_it_can_reach() {
-    let mut fleet = Fleet::new(bridged());
-    for bind in ["127.0.0.1", "0.0.0.0"] {
-        fleet.host.bind = bind.into();
-        let refusal = fleet.start("v1").expect_err("is refused");
-        let message = format!("nginx in the container edge could not reach web on h1: its containers would listen on {bind}");
-        assert_eq!((refusal.kind, &refusal.message), (FailureKind::Refused, &message));
-        assert_eq!(refusal.hints, ["start the container edge with `--network host`, or give the host `bind: \"172.17.0.1\"`"]);
-    }
-    assert!(fleet.find().containers.is_empty());
-    fleet.host.bind = "172.17.0.1".into();
-    let started = fleet.start("v1").expect("it is reached there");
-    fleet.weigh(&[(&started, 1)]).expect("it is reached there");
-}
-
-#[test]
-fn a_proxy_that_came_into_a_network_of_its_own_takes_no_container_that_it_does_not_reach() {
-    let mut fleet = Fleet::new(HostState::default());
-    let old = fleet.start("v1").expect("starts");
-    fleet.weigh(&[(&old, 100)]).expect("weighs");
-    let host = fleet.host.clone();
-    let found = fleet.executor.into_inner().world().state(&host.name).cloned().expect("it was met");
-    let mut fleet = Fleet::new(HostState { proxy_network: bridged().proxy_network, ..found });
-    fleet.host.bind = "172.17.0.1".into();
-    let new = fleet.start("v2").expect("starts");
-    let message = format!("nginx in the container edge cannot reach {}, which listens on 127.0.0.1", old[0].name);
-    for weight in [50, 90] {
-        let refusal = fleet.weigh(&[(&old, 100 - weight), (&new, weight)]).expect_err("is refused");
-        assert_eq!((refusal.kind, &refusal.message), (FailureKind::Refused, &message));
-    }
-    // What changes nothing is not sent to the proxy.
-    fleet.weigh(&[(&old, 100)]).expect("it has these weights already");
-    fleet.drain(&new).expect("it has no traffic");
-    fleet.weigh(&[(&old, 0), (&new, 100)]).expect("what is reached takes its place");
-    fleet.drain(&old).expect("drains");
-}
-
-#[test]
 fn a_host_as_it_was_kept_before_networks_were_known_is_read() {
     let text = serde_json::to_string(&HostState::default()).expect("plain data");
     assert!(!text.contains("proxy_network"), "{text}");
@@ -389,49 +334,6 @@ fn a_project_keeps_its_own_history_alone() {
         again.insert(&host.name, Some(project), kept[project][&host.name].clone());
     }
     assert_eq!(again.kept(Kept::default()).projects, kept, "what was read is kept as it was");
-}
-
-#[test]
-fn a_front_that_is_anothers_is_refused_before_anything_starts() {
-    let file = "/etc/nginx/sites-enabled/default".to_owned();
-    let mut fleet =
-        Fleet::new(HostState { fronts: vec![TakenFront { listen: 80, domain: None, file: file.clone() }], ..HostState::default() });
-    let refusal = fleet.start("v1").expect_err("is refused");
-    assert!(refusal.message.contains(&file), "{refusal}");
-    assert!(fleet.find().containers.is_empty());
-}
-
-#[test]
-fn a_port_that_a_process_or_a_container_of_anothers_has_is_taken_until_a_command_may_have_ended_it() {
-    let taken = |address: &str, container: Option<&str>| HostState {
-        taken_ports: vec![TakenPort { address: address.into(), port: 5432, container: container.map(str::to_owned) }],
-        ..HostState::default()
-    };
-    let publishing = |state: HostState| {
-        let mut fleet = Fleet::new(state);
-        fleet.service = ServiceFacts { publish: Some(5432), replicas: 1, ..(*fleet.service).clone() }.into();
-        fleet
-    };
-    for (state, why) in [
-        (taken("0.0.0.0", None), "a process has it"),
-        (taken("127.0.0.1", Some("old-db")), "the container old-db has it"),
-        (taken("::", None), "a process has it"),
-    ] {
-        for place in ["host", "local"] {
-            let mut fleet = publishing(state.clone());
-            let place = serde_json::json!({ "where": place, "host": fleet.host });
-            let failure = fleet.start("v1").expect_err("the port is taken");
-            assert_eq!(failure.message, "port 5432, which web publishes, is taken on h1");
-            assert_eq!(failure.details[0].text, why);
-            let command = serde_json::json!({ "place": place, "command": ["sh"], "env": {}, "timeout": "30s", "check": true });
-            fleet.perform(serde_json::from_value::<Hook>(command).expect("a hook")).expect("is done");
-            fleet.start("v2").expect("it may be free now");
-        }
-    }
-    let mut fleet = publishing(taken("0.0.0.0", None));
-    fleet.perform(Confirm { question: "is old-db stopped?".into(), name: None, otherwise: None }).expect("yes");
-    fleet.start("v1").expect("it may be free, also where the host was not met before");
-    publishing(taken("10.0.0.9", None)).start("v1").expect("that is another address of the host");
 }
 
 #[test]
