@@ -158,6 +158,16 @@ impl<E: Executor> Guard<E> {
                     .map(|container| (host.name.clone(), container.clone())),
             );
             lost_all |= wanted.is_empty() && !found.weights.is_empty();
+            // Whoever allows downtime has not said that what is gone by now gets its traffic back.
+            let runs = |one: &Container| one.is_up() && wanted.contains(&one.name);
+            if call.key.is_undo() && !wanted.is_empty() && !found.containers.iter().any(runs) {
+                return Err(Failure::refused(format!(
+                    "{} gets no traffic back on {}: nothing that had it runs there",
+                    op.service, host.name
+                ))
+                .on(&host.name)
+                .hint("what serves now goes on serving; `podlift ps` shows what runs"));
+            }
             if op.allow_downtime || wanted.is_empty() {
                 continue;
             }

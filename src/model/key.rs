@@ -60,6 +60,11 @@ impl Key {
         self.0.starts_with("undo/")
     }
 
+    /// The key, as text, of the call that it undoes.
+    pub fn undoes(&self) -> Option<&str> {
+        Some(self.0.strip_prefix("undo/")?.rsplit_once('.')?.0)
+    }
+
     /// The key of what a person typed as number `number` while the run waited.
     pub fn aside(number: usize) -> Self {
         format!("aside/{number}").into()

@@ -1,6 +1,6 @@
 //! How a proxy splits a service's traffic: the table that is the truth about what is live.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,20 @@ impl Front {
     /// Whether clients that reach this one by its server block would reach the other one by its own.
     pub fn is_reached_like(&self, other: &Self) -> bool {
         self.server && other.server && (self.listen, &self.domain) == (other.listen, &other.domain)
+    }
+}
+
+impl fmt::Display for Front {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { domain, listen, tls, server, sticky } = self;
+        write!(formatter, "{} on port {listen}", domain.as_deref().unwrap_or("any name"))?;
+        if let Some(tls) = tls {
+            write!(formatter, " with {}", tls.certificate)?;
+        }
+        if let Some(cookie) = sticky {
+            write!(formatter, ", sticky by {cookie}")?;
+        }
+        if *server { Ok(()) } else { formatter.write_str(", in a server block of its host's") }
     }
 }
 

@@ -121,10 +121,12 @@ impl World {
 
     /// The commands that stand, by where they ran.
     pub(super) fn standing(&self) -> impl Iterator<Item = (String, String)> {
-        self.commands.iter().map(|known| {
-            let place = known.place.host().map_or_else(|| "this machine".to_owned(), |host| host.name.to_string());
-            (place, format!("what `{}` did stands", known.words))
-        })
+        self.commands.iter().map(|known| (Self::place(&known.place), format!("what `{}` did stands", known.words)))
+    }
+
+    /// Where in its shape a command stands.
+    pub fn place(place: &Place) -> String {
+        place.host().map_or_else(|| "this machine".to_owned(), |host| host.name.to_string())
     }
 
     /// Takes what commands did for what was there in the beginning.

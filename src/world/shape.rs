@@ -146,9 +146,13 @@ fn lines(state: &HostState, run: &RunId, answers: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for container in state.containers.values() {
         let how = if container.state == ContainerState::Stopped { "stopped" } else { "running" };
-        lines.push(format!("{} {} ({}) {how}", container.service, container.version, age(&container.run)));
+        let what = if container.dependency { " dependency" } else { "" };
+        lines.push(format!("{} {} ({}{what}) {how}", container.service, container.version, age(&container.run)));
     }
     for table in state.routes.values() {
+        if !table.is_empty() {
+            lines.push(format!("{} is reached by {}", table.service, table.front));
+        }
         for (host, share) in table.shares.iter().flat_map(|(host, shares)| shares.iter().map(move |share| (host, share))) {
             let (release, containers) = (&share.release, share.containers.len());
             let (version, weight) = (&release.version, share.weight);
@@ -183,6 +187,13 @@ pub struct Difference {
     pub line: String,
     /// Whether it is missing, or else too much.
     pub is_missing: bool,
+}
+
+impl Difference {
+    /// Whether it is a dependency that this run has started: nothing takes that back.
+    pub fn is_new_dependency(&self) -> bool {
+        !self.is_missing && self.line.contains(" (new dependency) ")
+    }
 }
 
 /// How one shape differs from another, by place.

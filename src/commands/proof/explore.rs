@@ -288,7 +288,7 @@ pub(super) fn finding(story: Story, told: Told, start: &World) -> Finding {
 
 /// The fleet that the run meets, what it is measured by, and the story in which nothing goes wrong.
 pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits, Told), Unprovable> {
-    let mut first = Limits { calls: bounds.calls, steps: bounds.steps, new: None, counts: true, rules: None };
+    let mut first = Limits { calls: bounds.calls, steps: bounds.steps, counts: true, ..Limits::default() };
     let mut start = before(subject, &first).map_err(Unprovable::Fails)?;
     let noted = Noted { sites: true, steps: false };
     let mut whole = tell(subject, &start, &Story::default(), &first, noted);
@@ -316,7 +316,8 @@ pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits
     }
     // Whatever goes wrong, a run takes at most so many times as many calls: those of its undo, and of as many tries.
     let steps = (whole.spent * 20 + 100_000).min(bounds.steps);
-    let limits = Limits { calls: whole.calls * 20 + 1_000, steps, new: Some(whole.shape()), counts: whole.is_asked, rules: first.rules };
+    let (new, pruned) = (Some(whole.shape()), whole.pruned.clone());
+    let limits = Limits { calls: whole.calls * 20 + 1_000, steps, new, pruned, counts: whole.is_asked, rules: first.rules };
     start.expect_schemas(&whole.world);
     Ok((start, limits, whole))
 }

@@ -7,7 +7,7 @@ use crate::{
     model::{Container, RunId},
     world::{
         World,
-        shape::{Difference, differences},
+        shape::{Difference, Shape, differences},
         watch::Breach,
     },
 };
@@ -50,9 +50,18 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
     let End { exit, why, start, limits } = end;
     let found = world.shape(run);
     let committed = fleet.committed();
-    let old = committed.clone().unwrap_or_else(|| start.shape(run));
+    let beginning = start.shape(run);
     let deleted = fleet.deleted();
-    let left = but_for(&deleted, differences(&found, &old));
+    let mut pruned = fleet.pruned();
+    let others = limits.pruned.iter().filter(|one| pruned.iter().all(|known| known.name != one.name));
+    pruned.extend(others.cloned().collect::<Vec<_>>());
+    // What stays though the run fails: dependencies, and what `prune` has deleted or was to delete.
+    let left = |old: &Shape| {
+        let mut left = pruned_or_not(&pruned, but_for(&deleted, differences(&found, old)));
+        left.retain(|one| !one.is_new_dependency() && !fleet.is_open(&one.place));
+        left
+    };
+    let (unmade, left) = (left(&beginning), left(committed.as_ref().unwrap_or(&beginning)));
     let broken = |what: String, differences: &[Difference]| fleet.breach(Breach::new("ending", what).differing(differences));
     match exit {
         Exit::Done => {
@@ -60,13 +69,14 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
                 broken(format!("the run says that it is done, and no container of {service} runs"), &[]);
             }
             let Some(new) = &limits.new else { return };
-            let missing = but_for(&deleted, differences(&found, new));
-            if missing.is_empty() || left.is_empty() {
+            let missing = pruned_or_not(&pruned, but_for(&deleted, differences(&found, new)));
+            // What was committed on the way is not what there was before.
+            if missing.is_empty() || unmade.is_empty() {
                 return;
             }
             // Whichever it is nearer to is what it was to be.
-            let (what, differences) = if left.len() < missing.len() {
-                ("has not made what it makes where nothing goes wrong, and what there is differs from before", &left)
+            let (what, differences) = if unmade.len() < missing.len() {
+                ("has not made what it makes where nothing goes wrong, and what there is differs from before", &unmade)
             } else {
                 ("and what there is differs from what it makes where nothing goes wrong", &missing)
             };
@@ -91,6 +101,19 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
         }
         _ => {}
     }
+}
+
+/// These differences but for stopped containers that `prune` was to delete: one that it could not is a warning, and what it has deleted
+/// stays so.
+fn pruned_or_not(pruned: &[Container], mut differences: Vec<Difference>) -> Vec<Difference> {
+    for container in pruned {
+        let line = format!("{} {} (old) stopped", container.service, container.version);
+        let is_it = |one: &Difference| one.place == container.host.as_str() && one.line == line;
+        if let Some(index) = differences.iter().position(is_it) {
+            differences.remove(index);
+        }
+    }
+    differences
 }
 
 /// These differences but for containers that are missing because somebody else has deleted them.

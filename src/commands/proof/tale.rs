@@ -29,7 +29,7 @@ use crate::{
         turns::InTurns,
     },
     journal::{Chain, How, Intent, Journal},
-    model::{Period, RunId},
+    model::{Container, Period, RunId},
     script::{ScriptRun, Tested, diagnostics::Diagnostic},
     world::{
         TrafficSeen, World,
@@ -56,6 +56,8 @@ pub struct Limits {
     pub steps: u64,
     /// What there is when all is done, where that is known.
     pub new: Option<Shape>,
+    /// The containers that `prune` deletes where nothing goes wrong.
+    pub pruned: Vec<Container>,
     /// Whether what the traffic loses is counted though no steps are noted: the script's own rules may ask for it.
     pub counts: bool,
     /// The rules that the script is held to from its beginning, where it is known what it says of them, wherever it does.
@@ -76,6 +78,8 @@ pub struct Told {
     pub missed: Vec<Planned>,
     /// The rules that were broken.
     pub breaches: Vec<Breach>,
+    /// The containers that `prune` was asked to delete.
+    pub pruned: Vec<Container>,
     /// The calls, and what can go wrong with each.
     pub sites: Vec<Arc<Met>>,
     /// What happened.
@@ -340,6 +344,7 @@ impl<'a> Tale<'a> {
             mistake: self.test.mistake(),
             missed: self.fleet.missed(),
             breaches: self.fleet.breaches(),
+            pruned: self.fleet.pruned(),
             sites: self.fleet.sites(),
             steps: self.fleet.steps(),
             traffic: self.fleet.traffic(),

@@ -1,5 +1,6 @@
 //! Scripts that hold, and scripts and podlifts with a mistake in them that do not.
 
+mod commits;
 mod rules;
 mod said;
 mod search;

@@ -6,7 +6,7 @@ use crate::{
     failure::{Failure, FailureKind},
     model::{Container, ContainerName, Host, HostName, Lease, Period, RunId},
     op::{CommandOutput, Drained, HttpResponse, Measured, OnTimeout, Op, Series, Sql, TrafficCount},
-    world::{World, databases::first_of, shape::Shape},
+    world::{World, databases::first_of},
 };
 
 /// How long a host is away that comes back: shorter than podlift is patient.
@@ -92,6 +92,13 @@ impl<S: Source> Faults<S> {
     /// Does it, as far as its hosts can be reached, and looks at what it did.
     fn done(&self, call: &Call) -> Result<Outcome, Failure> {
         let away = self.model.with(|world| world.unreachable(&call.op.hosts()));
+        if let Op::Prune(op) = &*call.op {
+            let there = self.model.with(|world| world.state(&op.host.name).map(|state| state.containers.clone()).unwrap_or_default());
+            let mut going = self.lock();
+            let is_new = |one: &&Container| op.containers.contains(&one.name) && going.pruned.iter().all(|known| known.name != one.name);
+            let more: Vec<Container> = there.values().filter(is_new).cloned().collect();
+            going.pruned.extend(more);
+        }
         let result = match away {
             Some(failure) if !matches!(*call.op, Op::Reachable(_)) => Err(failure),
             _ => self.model.perform(call),
@@ -106,10 +113,7 @@ impl<S: Source> Faults<S> {
             return result;
         }
         let mut going = self.lock();
-        if call.op.class().changes() && !call.key.block().is_empty() {
-            let hosts = call.op.hosts().into_iter().map(|host| host.name.to_string()).collect();
-            going.changed.push((call.key.clone(), hosts));
-        }
+        going.note_change(call, result.is_ok());
         if matches!(*call.op, Op::Hook(_)) && result.is_ok() {
             going.done.push(call.key.to_string());
         }
@@ -131,24 +135,29 @@ impl<S: Source> Faults<S> {
         result
     }
 
-    /// Takes note of what is final from now on: all there is, or where it is said in a branch or an attempt, what is on the hosts that
-    /// this has changed, and of the rest of the fleet nothing.
+    /// Takes note of what is final from now on: all there is, or where it is said in a branch or an attempt, what is at the places that
+    /// this has changed, and of the rest of the fleet nothing. Where others have changed something there, too, that is not final.
     fn commit(&self, call: &Call) {
         let (block, run) = (call.key.block(), &call.run.id);
         let now = self.model.with(|world| world.shape(run));
         let mut going = self.lock();
-        let shape = if block.is_empty() {
+        let mut shape = if block.is_empty() {
+            going.changed.clear();
             now
         } else {
             let mut shape = going.committed.take().unwrap_or_else(|| going.start.shape(run));
-            let within = going.changed.iter().filter(|(key, _)| key.is_in(block)).flat_map(|(_, hosts)| hosts.clone());
-            for host in within.collect::<Vec<String>>() {
-                let lines = now.get(&host).cloned().unwrap_or_default();
-                shape.insert(host, lines);
+            let (within, others): (Vec<_>, Vec<_>) = std::mem::take(&mut going.changed).into_iter().partition(|(key, _)| key.is_in(block));
+            for place in within.into_iter().flat_map(|(_, places)| places) {
+                if others.iter().any(|(_, places)| places.contains(&place)) {
+                    going.open.insert(place);
+                    continue;
+                }
+                let lines = now.get(&place).cloned().unwrap_or_default();
+                shape.insert(place, lines);
             }
+            going.changed = others;
             shape
         };
-        let mut shape: Shape = shape;
         for lines in shape.values_mut() {
             lines.retain(|line| !line.ends_with(" is leased"));
         }
@@ -360,5 +369,39 @@ fn bad_data(call: &Call) -> Outcome {
         Op::Measure(_) => measured("1e300"),
         Op::Traffic(_) => Outcome::of(TrafficCount { requests: 1000, errors: 1000, milliseconds: [(30_000, 1000)].into() }),
         _ => Outcome::of(HttpResponse { code: 500, body: String::new(), seconds: 30.0 }),
+    }
+}
+
+impl Going {
+    /// Takes note of where a call has changed something that is not final; one that was taken back has not.
+    fn note_change(&mut self, call: &Call, is_done: bool) {
+        if let Some(undone) = call.key.undoes() {
+            self.changed.retain(|(key, _)| !is_done || key.as_str() != undone);
+            return;
+        }
+        let places = places(&call.op);
+        if !places.is_empty() {
+            self.changed.push((call.key.clone(), places));
+        }
+    }
+}
+
+/// The places in a fleet's shape at which an op may change something.
+fn places(op: &Op) -> Vec<String> {
+    match op {
+        Op::Hook(hook) if hook.undo.is_some() => vec![World::place(&hook.invocation.place)],
+        Op::Sql(op) => vec![op.database.to_string()],
+        Op::Start(_)
+        | Op::StartAgain(_)
+        | Op::Depend(_)
+        | Op::SetWeights(_)
+        | Op::Preview(_)
+        | Op::Drain(_)
+        | Op::Stop(_)
+        | Op::Remove(_)
+        | Op::Prune(_)
+        | Op::Record(_)
+        | Op::Forget(_) => op.hosts().into_iter().map(|host| host.name.to_string()).collect(),
+        _ => Vec::new(),
     }
 }

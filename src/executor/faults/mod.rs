@@ -126,6 +126,8 @@ struct Going {
     ill: Vec<(Period, HostName, Vec<ContainerName>)>,
     /// Containers that somebody else has deleted.
     deleted: Vec<Container>,
+    /// Containers that `prune` was asked to delete.
+    pruned: Vec<Container>,
     /// Containers that were found healthy.
     proven: BTreeSet<ContainerName>,
     /// Leases that another run has, and until when.
@@ -141,9 +143,11 @@ struct Going {
     /// Whether the run was left for another process to go on with.
     was_left: bool,
     committed: Option<Shape>,
+    /// Where a branch or an attempt has made final what others had not: what of it is, nobody says.
+    open: BTreeSet<String>,
     /// The fleet in the beginning.
     start: World,
-    /// Changes in branches and attempts, each with its hosts.
+    /// Changes that were not made final, each with its places.
     changed: Vec<(Key, Vec<String>)>,
     /// What the fleet was after each change, where somebody looks at it.
     looks: Option<Vec<Value>>,
@@ -165,6 +169,7 @@ impl<S: Source> Faults<S> {
             back: BTreeMap::new(),
             ill: Vec::new(),
             deleted: Vec::new(),
+            pruned: Vec::new(),
             proven: BTreeSet::new(),
             others: Vec::new(),
             calls: 0,
@@ -176,6 +181,7 @@ impl<S: Source> Faults<S> {
             is_calm: false,
             was_left: false,
             committed: None,
+            open: BTreeSet::new(),
             start: model.world(),
             changed: Vec::new(),
             looks: None,
@@ -296,6 +302,16 @@ impl<S: Source> Faults<S> {
     /// The containers that somebody else has deleted.
     pub fn deleted(&self) -> Vec<Container> {
         self.lock().deleted.clone()
+    }
+
+    /// The containers that `prune` was asked to delete.
+    pub fn pruned(&self) -> Vec<Container> {
+        self.lock().pruned.clone()
+    }
+
+    /// Whether nobody says what at this place is final.
+    pub fn is_open(&self, place: &str) -> bool {
+        self.lock().open.contains(place)
     }
 
     /// The containers of services without a proxy that this run has started, that run and have not become healthy. One that was found

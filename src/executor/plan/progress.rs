@@ -54,7 +54,7 @@ impl Calls {
 
     /// The planned call that this key takes back.
     pub(super) fn undone_by(&self, key: &Key) -> Option<&PlannedCall> {
-        let of = key.as_str().strip_prefix("undo/")?.rsplit_once('.')?.0;
+        let of = key.undoes()?;
         self.list.iter().find(|planned| planned.key.as_str() == of)
     }
 
