@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{ContainerName, Endpoint, HostName, OwnNetwork, ServiceName},
+    model::{ContainerName, Endpoint, HostName, OwnNetwork, Period, ServiceName},
     op::{CommandOutput, Inverse, Invocation, Op},
 };
 
@@ -188,6 +188,20 @@ impl Failure {
     pub fn another_image(host: &HostName, reference: &str) -> Self {
         Self::new(FailureKind::Conflict, format!("{reference} on {host} is another image than the one that was built"))
             .hint("`ship` the image to this host, or build it under another tag: two builds share this one")
+    }
+
+    /// Containers did not become healthy, of so many: these, each with whether it has ended. Those are not waited for any longer.
+    pub fn unhealthy(host: &HostName, sick: &[(&ContainerName, bool)], all: usize, timeout: Period) -> Self {
+        let who = match sick {
+            [(name, _)] => name.to_string(),
+            many => format!("{} of {all} containers", many.len()),
+        };
+        let message = if sick.iter().all(|(_, has_ended)| *has_ended) {
+            format!("{who} ended on {host} instead of becoming healthy")
+        } else {
+            format!("{who} did not become healthy on {host} within {timeout}")
+        };
+        Self::new(FailureKind::Unhealthy, message).on(host)
     }
 
     /// A container gives no answer when it is asked for a page.

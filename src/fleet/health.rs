@@ -266,17 +266,8 @@ async fn unhealthy(
     secrets: &Secrets,
 ) -> Failure {
     let host = &op.host.name;
-    let who = match sick {
-        [(name, ..)] => name.to_string(),
-        many => format!("{} of {} containers", many.len(), op.containers.len()),
-    };
-    // Those that ended were not waited for any longer.
-    let message = if sick.iter().all(|(_, _, exit_code)| exit_code.is_some()) {
-        format!("{who} ended on {host} instead of becoming healthy")
-    } else {
-        format!("{who} did not become healthy on {host} within {}", op.health.timeout)
-    };
-    let mut failure = Failure::new(FailureKind::Unhealthy, message).on(host);
+    let ended: Vec<(&ContainerName, bool)> = sick.iter().map(|(name, _, exit_code)| (*name, exit_code.is_some())).collect();
+    let mut failure = Failure::unhealthy(host, &ended, op.containers.len(), op.health.timeout);
     let names: Vec<ContainerName> = sick.iter().map(|(name, ..)| (*name).clone()).collect();
     let logs = containers::logs(connection, &names, SHOWN_LINES, secrets).await.unwrap_or_default();
     for (name, answer, exit_code) in sick {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{ModelledHost, World, images, listens, proxies::can_be_used};
 use crate::{
-    failure::{Failure, FailureKind},
+    failure::Failure,
     model::{
         Check, Container, ContainerFacts, ContainerName, ContainerState, HistoryEntry, Host, HostName, RunInfo, StoredImage, TakenPort,
         Token,
@@ -232,19 +232,14 @@ impl World {
 
     pub(super) fn healthcheck(&self, op: &Healthcheck) -> Result<Outcome, Failure> {
         let host = self.at(&op.host)?;
-        let mut checks = Checks::default();
-        for name in &op.containers {
-            let container = container(host, &op.host.name, name)?;
-            if !container.is_running() {
-                let message = format!("{name} ended on {} instead of becoming healthy", op.host.name);
-                let last = format!("it is {}", container.state.word());
-                return Err(Failure::new(FailureKind::Unhealthy, message).detail(format!("{name}, last answer"), last));
-            }
-            if !host.is_healthy(name) {
-                return Err(Failure::new(FailureKind::Unhealthy, format!("{name} did not become healthy: it fails its health check")));
-            }
-            checks.checks += 1;
+        let known = op.containers.iter().map(|name| container(host, &op.host.name, name));
+        let known: Vec<&Container> = known.collect::<Result<_, _>>()?;
+        let is_sick = |one: &&&Container| !one.is_running() || !host.is_healthy(&one.name);
+        let sick: Vec<(&ContainerName, bool)> = known.iter().filter(is_sick).map(|one| (&one.name, !one.is_running())).collect();
+        if !sick.is_empty() {
+            return Err(Failure::unhealthy(&op.host.name, &sick, known.len(), op.health.timeout));
         }
+        let checks = Checks { checks: known.len() as u64, ..Checks::default() };
         let assumed = op.containers.iter().any(|name| host.changed.contains(name));
         let outcome = Outcome::of(checks);
         Ok(if assumed { outcome.assuming("the new containers become healthy") } else { outcome })
