@@ -33,6 +33,9 @@ pub struct Failure {
     /// Whether a connection broke while it was on its way: the host may have done it all the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
+    /// Whether the host was reached, and what was asked there, a page, gave no answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_silent: bool,
     /// Whether the op had done a part of its work, when it failed, that nothing takes back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub half_done: bool,
@@ -127,6 +130,7 @@ impl Failure {
             details: Vec::new(),
             hints: Vec::new(),
             lost: false,
+            is_silent: false,
             half_done: false,
             in_doubt: false,
             not_sent: false,
@@ -206,7 +210,7 @@ impl Failure {
 
     /// A container gives no answer when it is asked for a page.
     pub fn silent(path: &str, container: &ContainerName) -> Self {
-        Self::new(FailureKind::Unreachable, format!("{path} of {container} did not answer"))
+        Self { is_silent: true, ..Self::new(FailureKind::Unreachable, format!("{path} of {container} did not answer")) }
     }
 
     /// The refusal of `docker_health()` where the image has no `HEALTHCHECK`, or has it switched off.

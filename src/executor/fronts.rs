@@ -42,6 +42,17 @@ struct Free {
     front: Front,
     /// The proxy's network where it is its own.
     network: Option<OwnNetwork>,
+    /// Whether a container had its port then.
+    is_contested: bool,
+}
+
+/// What a front is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Containers are to be started for it: what has its port may end before it gets traffic.
+    Start,
+    /// It is to get traffic now.
+    Traffic,
 }
 
 impl Fronts {
@@ -51,20 +62,33 @@ impl Fronts {
     ///
     /// # Errors
     /// Refused, as said; and why the state cannot be read.
-    pub fn are_free(&self, wanted: &Wanted<'_>, survey: impl FnOnce() -> Result<HostState, Failure>) -> Result<Option<String>, Failure> {
+    pub fn are_free(
+        &self,
+        wanted: &Wanted<'_>,
+        purpose: Purpose,
+        survey: impl FnOnce() -> Result<HostState, Failure>,
+    ) -> Result<Option<String>, Failure> {
         let Wanted { proxy, project, service, front } = *wanted;
-        if self.is_known(&proxy.name, service, front) {
+        if self.is_known(wanted, purpose) {
             return Ok(None);
         }
         nginx_file::check_front(project, service, front, proxy.proxy.template.as_deref()).map_err(|failure| failure.on(&proxy.name))?;
         let state = survey()?;
-        let refused = usable(&state, proxy, service).and_then(|()| is_free(&state, proxy, service, front));
-        let assumed = match refused {
+        let other = if proxy.proxy.template.is_none() { container_of(&state, front) } else { None };
+        let assumed = match usable(&state, wanted).and_then(|()| is_no_files(&state, wanted)) {
             Ok(()) => None,
             Err(failure) if state.may_differ => Some(format!("a command before it has put right that {}", failure.message)),
             Err(failure) => return Err(failure),
         };
-        let free = Free { front: front.clone(), network: state.proxy_network };
+        is_no_siblings(&state, wanted)?;
+        if let Some(other) = other.as_ref().filter(|_| purpose == Purpose::Traffic && !state.may_differ) {
+            let port = front.listen;
+            let message = format!("the proxy on {} cannot listen on port {port} for {service}: {other} has it", proxy.name);
+            return Err(Failure::refused(message)
+                .on(&proxy.name)
+                .hint(format!("give {service} another `listen` port, or end what has that one")));
+        }
+        let free = Free { front: front.clone(), network: state.proxy_network, is_contested: other.is_some() };
         self.lock().free.insert((proxy.name.clone(), service.clone()), free);
         Ok(assumed)
     }
@@ -82,14 +106,16 @@ impl Fronts {
 
     /// Whether a front was found free, and no other service of the run has been given the same one since, and no container its port:
     /// whichever is served first has it.
-    fn is_known(&self, proxy: &HostName, service: &ServiceName, front: &Front) -> bool {
+    fn is_known(&self, wanted: &Wanted<'_>, purpose: Purpose) -> bool {
+        let Wanted { proxy, service, front, .. } = wanted;
+        let proxy = &proxy.name;
         let Known { free, given } = &*self.lock();
+        let is_free = |known: &Free| purpose == Purpose::Start || !known.is_contested && !given.contains(&(proxy.clone(), front.listen));
         let is_same = |known: &Front| (known.server, known.listen, &known.domain) == (front.server, front.listen, &front.domain);
         let is_anothers =
-            |(at, other): &(HostName, ServiceName), free: &Free| at == proxy && other != service && free.front.is_reached_like(front);
-        free.get(&(proxy.clone(), service.clone())).is_some_and(|known| is_same(&known.front))
+            |(at, other): &(HostName, ServiceName), free: &Free| at == proxy && other != *service && free.front.is_reached_like(front);
+        free.get(&(proxy.clone(), (*service).clone())).is_some_and(|known| is_same(&known.front) && is_free(known))
             && !free.iter().any(|(key, free)| is_anothers(key, free))
-            && !given.contains(&(proxy.clone(), front.listen))
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -97,52 +123,49 @@ impl Fronts {
     }
 }
 
-fn usable(state: &HostState, proxy: &Host, service: &ServiceName) -> Result<(), Failure> {
+fn usable(state: &HostState, Wanted { proxy, service, .. }: &Wanted<'_>) -> Result<(), Failure> {
     let Some(problem) = &state.proxy_problem else { return Ok(()) };
     Err(Failure::refused(format!("{service} cannot be served on {}: {problem}", proxy.name))
         .on(&proxy.name)
         .hint("put that right there first: `nginx -t` and `systemctl status nginx` say how it is"))
 }
 
-/// A front that is another's would be dead, or its own would: the proxy would load the file.
-fn is_free(state: &HostState, proxy: &Host, service: &ServiceName, front: &Front) -> Result<(), Failure> {
-    if !front.server {
-        return Ok(());
-    }
-    let port = front.listen;
-    let file = state.fronts.iter().find(|taken| taken.listen == port && taken.domain == front.domain);
-    let sibling = state.routes.values().find(|table| table.service != *service && table.front.is_reached_like(front));
-    let taken = file.map(|taken| taken.file.clone());
-    if let Some(taken) = taken.or_else(|| Some(format!("the service {} of this project", sibling?.service))) {
-        let words = match &front.domain {
-            Some(domain) => format!("{domain} on port {port}"),
-            None => format!("the default server of port {port}"),
-        };
-        return Err(Failure::refused(format!("{service} cannot be {words} on {}: that is {taken} already", proxy.name))
-            .on(&proxy.name)
-            .hint(format!("give {service} a `domain` or another `listen` port, or take that file away from the proxy")));
-    }
-    match other_listener(state, port) {
-        Some(other) => {
-            Err(Failure::refused(format!("the proxy on {} cannot listen on port {port} for {service}: {other} has it", proxy.name))
-                .on(&proxy.name)
-                .hint(format!("give {service} another `listen` port, or end what has that one")))
-        }
-        None => Ok(()),
-    }
+/// A front that is a file's of another's would be dead, or its own would: the proxy would load both.
+fn is_no_files(state: &HostState, wanted: &Wanted<'_>) -> Result<(), Failure> {
+    let Front { listen, domain, server, .. } = wanted.front;
+    let taken = state.fronts.iter().find(|taken| *server && taken.listen == *listen && taken.domain == *domain);
+    taken.map_or(Ok(()), |taken| Err(is_anothers(wanted, &taken.file)))
 }
 
-/// What else listens on the port, where the proxy does not yet. One with a network of its own is seen by what its container publishes,
-/// which is nobody else's.
-fn other_listener(state: &HostState, port: u16) -> Option<String> {
-    let listens = state.routes.values().any(|table| table.front.server && table.front.listen == port)
-        || state.fronts.iter().any(|front| front.listen == port);
-    if listens || state.proxy_network.is_some() {
+/// The same of another service of the project.
+fn is_no_siblings(state: &HostState, wanted: &Wanted<'_>) -> Result<(), Failure> {
+    let sibling = state.routes.values().find(|table| table.service != *wanted.service && table.front.is_reached_like(wanted.front));
+    sibling.map_or(Ok(()), |table| Err(is_anothers(wanted, &format!("the service {} of this project", table.service))))
+}
+
+fn is_anothers(Wanted { proxy, service, front, .. }: &Wanted<'_>, whose: &str) -> Failure {
+    let port = front.listen;
+    let words = match &front.domain {
+        Some(domain) => format!("{domain} on port {port}"),
+        None => format!("the default server of port {port}"),
+    };
+    Failure::refused(format!("{service} cannot be {words} on {}: that is {whose} already", proxy.name))
+        .on(&proxy.name)
+        .hint(format!("give {service} a `domain` or another `listen` port, or take that file away from the proxy"))
+}
+
+/// The container that has the port, where the proxy does not listen on it yet. A process that listens may be nginx itself, as its files
+/// were when it read them last. A proxy with a network of its own is seen by what its container publishes, which is nobody else's.
+fn container_of(state: &HostState, front: &Front) -> Option<String> {
+    let listens = state.routes.values().any(|table| table.front.server && table.front.listen == front.listen)
+        || state.fronts.iter().any(|taken| taken.listen == front.listen);
+    if !front.server || listens || state.proxy_network.is_some() {
         return None;
     }
-    let own = state.containers.values().find(|container: &&Container| container.is_running() && container.port == Some(port));
-    let own = own.map(|container| format!("the container {}", container.name));
-    own.or_else(|| state.taken_ports.iter().find(|taken| taken.port == port).map(ToString::to_string))
+    let has_it = |container: &&Container| container.is_running() && container.port == Some(front.listen);
+    let own = state.containers.values().find(has_it).map(|container| format!("the container {}", container.name));
+    let others = || state.taken_ports.iter().find(|taken| taken.container.is_some() && taken.port == front.listen);
+    own.or_else(|| others().map(ToString::to_string))
 }
 
 #[cfg(test)]
@@ -174,7 +197,7 @@ mod tests {
         let proxy = Host::parse("h1").expect("valid");
         let (project, service) = (ProjectName::default(), named("api"));
         let wanted = Wanted { proxy: &proxy, project: &project, service: &service, front };
-        Fronts::default().are_free(&wanted, || Ok(state.clone())).map_err(|failure| failure.message)
+        Fronts::default().are_free(&wanted, Purpose::Traffic, || Ok(state.clone())).map_err(|failure| failure.message)
     }
 
     #[test]
@@ -206,10 +229,7 @@ mod tests {
             |container: Option<&str>| TakenPort { address: "127.0.0.1".into(), port: 8080, container: container.map(str::to_owned) };
         let other = |taken: TakenPort| HostState { taken_ports: vec![taken], ..HostState::default() };
         let wanted = front(None, 8080);
-        assert_eq!(
-            told(&other(taken(None)), &wanted).expect_err("taken"),
-            "the proxy on h1 cannot listen on port 8080 for api: a process has it"
-        );
+        assert_eq!(told(&other(taken(None)), &wanted), Ok(None), "a process may be nginx itself");
         let refused = told(&other(taken(Some("old"))), &wanted).expect_err("taken");
         assert_eq!(refused, "the proxy on h1 cannot listen on port 8080 for api: the container old has it");
         // What the proxy listens on it has itself; and what the container of one publishes is its own.
@@ -237,7 +257,7 @@ mod tests {
                 Ok(state)
             };
             let (proxy, project, service) = (Host::parse("h1").expect("valid"), ProjectName::default(), named(service));
-            fronts.are_free(&Wanted { proxy: &proxy, project: &project, service: &service, front }, survey).map(drop)
+            fronts.are_free(&Wanted { proxy: &proxy, project: &project, service: &service, front }, Purpose::Traffic, survey).map(drop)
         };
         let (free, taken) = (HostState::default(), serving(&front(None, 80)));
         for _ in 0..3 {

@@ -13,7 +13,7 @@ use super::{
     Call, Executor, Outcome,
     ages::Ages,
     departures::{Departing, Departures},
-    fronts::{Fronts, Wanted},
+    fronts::{Fronts, Purpose, Wanted},
     needed::Needed,
 };
 use crate::{
@@ -95,17 +95,18 @@ impl<E: Executor> Guard<E> {
         for proxy in op.service.proxies(std::slice::from_ref(&op.host)) {
             let (service, front) = (&op.service.name, &op.service.front());
             let wanted = Wanted { proxy, project: &op.project, service, front };
-            assumed = assumed.or(self.fronts.are_free(&wanted, || self.survey(call, proxy, &op.project))?);
+            assumed = both(assumed, self.fronts.are_free(&wanted, Purpose::Start, || self.survey(call, proxy, &op.project))?);
         }
         Ok(assumed)
     }
 
     /// The same for a service whose traffic is changed: what is to have none at a proxy takes no front there.
     fn front_is_free<S>(&self, call: &Call, wanted: &Wanted<'_>, changes: &BTreeMap<HostName, Vec<S>>) -> Result<Option<String>, Failure> {
-        if changes.values().all(Vec::is_empty) {
+        // What is taken back had its front; whether it can have it again its proxy says.
+        if call.key.is_undo() || changes.values().all(Vec::is_empty) {
             return Ok(None);
         }
-        self.fronts.are_free(wanted, || self.survey(call, wanted.proxy, wanted.project))
+        self.fronts.are_free(wanted, Purpose::Traffic, || self.survey(call, wanted.proxy, wanted.project))
     }
 
     /// A proxy in a container that has a network of its own reaches nothing on the host's loopback addresses.
@@ -139,7 +140,7 @@ impl<E: Executor> Guard<E> {
         }
         let assumed = self.fronts_are_free(call, op)?;
         self.own_networks_reach(op)?;
-        Ok(assumed.or(self.ages.is_not_older(op, &found, |compare| self.read(call, compare))?))
+        Ok(both(assumed, self.ages.is_not_older(op, &found, |compare| self.read(call, compare))?))
     }
 
     /// Traffic goes only to containers that are healthy now, and a proxy keeps at least one.
@@ -158,7 +159,7 @@ impl<E: Executor> Guard<E> {
                     .map(|container| (host.name.clone(), container.clone())),
             );
             lost_all |= wanted.is_empty() && !found.weights.is_empty();
-            // Whoever allows downtime has not said that what is gone by now gets its traffic back.
+            // Whoever allows downtime has not said that what does not run by now gets its traffic back.
             let runs = |one: &Container| one.is_up() && wanted.contains(&one.name);
             if call.key.is_undo() && !wanted.is_empty() && !found.containers.iter().any(runs) {
                 return Err(Failure::refused(format!(
@@ -305,6 +306,7 @@ impl<E: Executor> Guard<E> {
                 self.fronts.note(&op.host.name, &started);
                 lock(&self.unchecked).extend(started.iter().map(|container| (op.host.name.clone(), container.name.clone())));
             }
+            Op::Depend(op) => self.fronts.note(&op.host.name, &outcome.value.read::<Vec<Container>>().unwrap_or_default()),
             Op::StartAgain(op) => {
                 self.fronts.note(&op.host.name, &outcome.value.read::<Vec<Container>>().unwrap_or_default());
                 lock(&self.unchecked).extend(op.containers.iter().map(|container| (op.host.name.clone(), container.clone())));
@@ -351,10 +353,7 @@ impl<E: Executor> Executor for Guard<E> {
         let outcome = self.inner.perform(call).inspect_err(|failure| self.needed.learn(call, &failure.inverse))?;
         drop(departing);
         self.learn(call, &outcome);
-        Ok(match assumed {
-            Some(what) => outcome.assuming(what),
-            None => outcome,
-        })
+        Ok(Outcome { assumed: both(assumed, outcome.assumed.clone()), ..outcome })
     }
 
     fn recall(&self, call: &Call, outcome: &Outcome) {
@@ -375,6 +374,14 @@ impl<E: Executor> Executor for Guard<E> {
 
     fn reach_again(&self) {
         self.inner.reach_again();
+    }
+}
+
+/// Two assumptions as one.
+fn both(one: Option<String>, other: Option<String>) -> Option<String> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(format!("{one}; {other}")),
+        (one, other) => one.or(other),
     }
 }
 

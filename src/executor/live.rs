@@ -227,6 +227,8 @@ async fn start(fleet: &Fleet, op: &Start, call: &Call) -> Result<Outcome, Failur
 async fn drain(fleet: &Fleet, op: &Drain, call: &Call) -> Result<Outcome, Failure> {
     let host = fleet.host(&op.host).await?;
     let proxies = try_join_all(op.proxies.iter().map(|proxy| fleet.host(proxy))).await?;
+    // What is not there is known before any weight is taken; what there is to wait for, only then.
+    containers::idling(&host, &op.containers, call.may_find_it_gone()).await?;
     let mut inverse: Vec<Op> = Vec::new();
     for (proxy, connection) in op.proxies.iter().zip(&proxies) {
         let taken = nginx::take_out(connection, op, proxy, &call.token, call.progress.as_ref()).await;

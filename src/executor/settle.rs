@@ -122,9 +122,9 @@ impl<E: Executor> Executor for Settle<E> {
             if call.op.is_known_by_its_answer_only() && failure.lost {
                 return Err(unanswered(call, failure));
             }
-            // Where the host is there, and a page is not, that is tried again for as long as the page has time.
+            // A page that does not answer is tried again for as long as it has time; a host that is lost, as long as any.
             let patience = match &*call.op {
-                Op::HttpGet(op) if !was_lost => patience.min(op.timeout),
+                Op::HttpGet(op) if failure.is_silent => patience.min(op.timeout),
                 _ => patience,
             };
             let since = *since.get_or_insert_with(Instant::now);
@@ -314,7 +314,7 @@ mod tests {
                     return Ok(Outcome::of(()));
                 }
                 *self.0.lock().expect("nobody panics") += 1;
-                Err(Failure::new(FailureKind::Unreachable, "http://127.0.0.1:20000/ did not answer").on(&forget().host.name))
+                Err(Failure::silent("/", &ContainerName::new("shop-web-v1-1").expect("valid")).on(&forget().host.name))
             }
         }
         let host = forget().host;

@@ -35,9 +35,9 @@ pub async fn get(fleet: &Fleet, op: &HttpGet) -> Result<HttpResponse, Failure> {
             let authority = format!("{address}:{port}");
             let asked = timeout(limit, request(&connection, (address, *port), &authority, path, &HeaderMap::new())).await;
             // How a connection ends to which nobody listens is a matter of chance.
-            let silent = |failure: Failure| match failure.kind {
-                FailureKind::Unreachable if !failure.lost => Failure::silent(path, container).detail("connection", failure.message),
-                _ => failure,
+            let silent = |failure: Failure| {
+                let told = || Failure::silent(path, container).detail("connection", &failure.message);
+                if failure.is_silent { told() } else { failure }
             };
             (format!("{path} of {container}"), asked.map(|asked| asked.map_err(silent)))
         }
@@ -164,7 +164,8 @@ async fn request(
 ) -> Result<(u16, String), Failure> {
     let url = format!("http://{authority}{path}");
     let stream = connection.tcp(address, port).await?;
-    let failed = |error: hyper::Error| unreachable(&url, &error);
+    // Behind a connection that the host has let through, it is the page that gives no answer.
+    let failed = |error: hyper::Error| Failure { is_silent: true, ..unreachable(&url, &error) };
     let (mut sender, exchange) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
     let mut request = Request::get(path)
         .header(header::HOST, authority)

@@ -50,8 +50,9 @@ impl ModelledHost {
                 (None, port, publish) => declared(&name, replica, port.and(publish)),
             };
             let is_adopted = there.contains_key(&name);
-            let by = has_its_port(there.values().chain(&started), &container).or_else(|| self.taken_by_nginx(&container));
-            let by = by.or_else(|| self.taken_by_others(&container).filter(|_| !is_adopted && !self.state.may_differ));
+            let by = has_its_port(there.values().chain(&started), &container);
+            let others = || self.taken_by_nginx(&container).or_else(|| self.taken_by_others(&container).filter(|_| !is_adopted));
+            let by = by.or_else(|| others().filter(|_| !self.state.may_differ));
             if let (Some(port), Some(by)) = (container.port, by) {
                 return Err(Failure::port_taken(port, &op.service.name, &op.host.name).detail("why", format!("{by} has it")));
             }
@@ -162,7 +163,9 @@ impl World {
                 host.changed.insert(container.name.clone());
             }
         }
-        let others = started.iter().find_map(|container| Some((container.port?, host.taken_by_others(container)?)));
+        let others = started
+            .iter()
+            .find_map(|container| Some((container.port?, host.taken_by_nginx(container).or_else(|| host.taken_by_others(container))?)));
         let assumed = others.map(|(port, other)| format!("a command before it has ended {other}, which had port {port}"));
         let assumed = assumed.or_else(|| is_open.then(|| format!("{} has a HEALTHCHECK", op.reference)));
         let inverse = op.inverse(started.iter().map(|container| container.name.clone()).collect());
@@ -211,8 +214,8 @@ impl World {
         for name in &op.containers {
             let host = self.at(&op.host)?;
             let container = container(host, &op.host.name, name)?;
-            let others = || host.taken_by_others(container).filter(|_| !host.state.may_differ);
-            let others = || host.taken_by_nginx(container).or_else(others);
+            let others = || host.taken_by_nginx(container).or_else(|| host.taken_by_others(container));
+            let others = || others().filter(|_| !host.state.may_differ);
             let other = || has_its_port(host.state.containers.values(), container).or_else(others);
             if !container.is_running()
                 && let Some(other) = other()
@@ -347,7 +350,7 @@ fn startable(host: &ModelledHost, op: &Start, token: &Token) -> Result<StoredIma
     }
     let engine = &host.state.engine;
     match (op.service.cpus, engine.cpus) {
-        (Some(wanted), Some(there)) if wanted > 1000 * there => {
+        (Some(wanted), Some(there @ 1..)) if op.copy.is_none() && wanted > 1000 * there => {
             let name = Container::name_for(&op.project, &op.service.name, &op.version, token, 1);
             Err(Failure::failed(format!("{name} could not be started on {}", op.host.name)))
         }

@@ -1,6 +1,6 @@
 //! Proxies in a model.
 
-use super::World;
+use super::{World, listens};
 use crate::{
     failure::Failure,
     model::{Host, HostState, OwnNetwork, RouteTable, Token},
@@ -16,7 +16,7 @@ impl World {
         let table = known.unwrap_or_else(|| RouteTable::empty(&op.project, &op.service, &op.front, token));
         let after = RouteTable { front: op.front.clone(), ..table.with(&op.changes) };
         can_be_written(&host.state, &op.proxy, &after)?;
-        Ok(Outcome { assumed: certificate(host.state.routes.get(&op.service), &after, &op.proxy), ..Outcome::of(()) })
+        Ok(Outcome::of(()))
     }
 
     pub(super) fn set_weights(&mut self, op: &SetWeights, token: &Token) -> Result<Outcome, Failure> {
@@ -32,9 +32,11 @@ impl World {
             return Ok(Outcome::of(table));
         }
         can_be_written(&host.state, &op.proxy, &after)?;
+        let listener = listener(&host.state, &after, &op.proxy);
         let after = RouteTable { generation: table.generation + 1, token: token.clone(), ..after };
         host.state.routes.insert(op.service.clone(), after.clone());
-        let assumed = certificate(before.as_ref(), &after, &op.proxy);
+        let assumed: Vec<String> = [certificate(before.as_ref(), &after, &op.proxy), listener].into_iter().flatten().collect();
+        let assumed = (!assumed.is_empty()).then(|| assumed.join("; "));
         Ok(Outcome { assumed, ..Outcome::of(after).undone_by([op.inverse(before.as_ref())]) })
     }
 
@@ -84,6 +86,15 @@ fn certificate(before: Option<&RouteTable>, after: &RouteTable, proxy: &Host) ->
     let tls = after.front.tls.as_ref()?;
     let is_known = before.is_some_and(|before| before.front.tls.as_ref() == Some(tls));
     (!is_known).then(|| format!("{} has the certificate {} and its key", proxy.name, tls.certificate))
+}
+
+/// What is assumed of a process that has the port on which the proxy is to listen from now on: it may be nginx itself, by files that it
+/// had when it read them last.
+fn listener(state: &HostState, after: &RouteTable, proxy: &Host) -> Option<String> {
+    let port = after.front.listen;
+    let is_new = after.front.server && listens(state).all(|known| known != port);
+    let other = state.taken_ports.iter().find(|taken| is_new && taken.container.is_none() && taken.port == port)?;
+    Some(format!("{other} that listens on port {port} of {} is nginx itself, or ends before", proxy.name))
 }
 
 /// Refuses a proxy that cannot be used, as live, unless a command may have put that right.

@@ -460,12 +460,16 @@ fn fronts_that_are_not_free_are_planned_to_be_refused() {
     plan.succeeds(&format!("{}{}{served}", started("api", ""), started("shop", "listen: 8081,")), &[]);
     let moved = "let shop = service(\"shop\", #{ port: 8000, image: \"shop-web\", replicas: 1, health: http(\"/health\") });\n";
     plan.fails(&format!("{moved}set_weights([[releases(shop, h1)[0], 100]]);"), &[], 3, "that is the service api of this project already");
-    // A port that a process has, until a command ends it.
-    plan.rig.exec(1, &["sh", "-c", "busybox httpd -f -p 8082 -h /run >/dev/null 2>&1 & echo $! >/run/httpd.pid"]).text();
+    // What nginx still listens on by a file that is gone is its own. A container that has the port may end before it is needed.
+    plan.rig.exec(1, &["sh", "-c", "echo 'server { listen 8082; }' >/etc/nginx/conf.d/gone.conf && nginx -s reload"]).text();
+    plan.rig.exec(1, &["rm", "/etc/nginx/conf.d/gone.conf"]).text();
     let late = started("late", "listen: 8082,");
-    plan.fails(&format!("{late}set_weights([[new_late, 100]]);"), &[], 3, "cannot listen on port 8082 for late: a process has it");
-    let end = "hook(h1, \"kill $(cat /run/httpd.pid)\");\n";
-    plan.succeeds(&format!("{end}{late}set_weights([[new_late, 100]]);"), &[]);
+    plan.succeeds(&format!("{late}set_weights([[new_late, 100]]);"), &[]);
+    let edge = "let edge = service(\"edge\", #{ port: 8000, publish: 8087, balancer: \"none\", image: \"shop-web\", health: http(\"/health\") });\n";
+    plan.succeeds(&format!("{edge}start(edge, built(edge, \"v1\", h1), h1);"), &[]);
+    let (moved, weights) = (started("moved", "listen: 8087,"), "set_weights([[new_moved, 100]]);");
+    plan.fails(&format!("{moved}{weights}"), &[], 4, "cannot listen on port 8087 for moved: the container shop-edge-");
+    plan.succeeds(&format!("{edge}{moved}stop(running(edge, h1), #{{ allow_downtime: true }});\n{weights}"), &[]);
     // A file of another's, until a command takes it away.
     plan.rig.exec(1, &["sh", "-c", "echo 'server { listen 8083; }' >/etc/nginx/conf.d/other.conf && nginx -s reload"]).text();
     let last = started("last", "listen: 8083,");
@@ -524,6 +528,10 @@ fn what_hosts_were_found_to_do_otherwise_is_planned_as_it_goes() {
     plan.fails(&format!("{stopped}healthcheck(next);"), &["replicas=1"], 4, "ended on h1 instead of becoming healthy");
     plan.fails(&format!("{stopped}http_get([next, \"/\"], #{{ timeout: \"2s\" }});"), &["replicas=1"], 4, "did not answer");
     plan.fails("let next = start(web, built(web, \"v1\", h1), h1);\ntraffic(next, \"1s\");", &[], 4, "nginx on h1 does not serve web");
+    // What is gone is known before its traffic is taken.
+    let gone = "let next = start(web, built(web, \"v1\", h1), h1);\nset_weights([[next, 100]], #{ allow_downtime: true });\n\
+                remove(next, #{ allow_downtime: true });\ndrain(next, #{ allow_downtime: true });";
+    plan.fails(gone, &["replicas=1"], 4, "h1 has no container shop-web-v1-");
     // An image that is built where it is started.
     plan.succeeds("let near = start(web, build(web, #{ tag: \"near\", on: h2 }), h2);\nstop(near);\ncommit();\nremove(near);", &[]);
     // An image that is there, and has no check that Docker could judge it by.

@@ -113,7 +113,7 @@ impl<S: Source> Faults<S> {
             return result;
         }
         let mut going = self.lock();
-        going.note_change(call, result.is_ok());
+        going.note_change(call, &result);
         if matches!(*call.op, Op::Hook(_)) && result.is_ok() {
             going.done.push(call.key.to_string());
         }
@@ -143,6 +143,7 @@ impl<S: Source> Faults<S> {
         let mut going = self.lock();
         let mut shape = if block.is_empty() {
             going.changed.clear();
+            going.open.clear();
             now
         } else {
             let mut shape = going.committed.take().unwrap_or_else(|| going.start.shape(run));
@@ -153,6 +154,7 @@ impl<S: Source> Faults<S> {
                     continue;
                 }
                 let lines = now.get(&place).cloned().unwrap_or_default();
+                going.open.remove(&place);
                 shape.insert(place, lines);
             }
             going.changed = others;
@@ -374,13 +376,14 @@ fn bad_data(call: &Call) -> Outcome {
 
 impl Going {
     /// Takes note of where a call has changed something that is not final; one that was taken back has not.
-    fn note_change(&mut self, call: &Call, is_done: bool) {
+    fn note_change(&mut self, call: &Call, result: &Result<Outcome, Failure>) {
         if let Some(undone) = call.key.undoes() {
-            self.changed.retain(|(key, _)| !is_done || key.as_str() != undone);
+            self.changed.retain(|(key, _)| result.is_err() || key.as_str() != undone);
             return;
         }
+        let has_changed = result.as_ref().map_or_else(|failure| failure.half_done || !failure.inverse.is_empty(), |_| true);
         let places = places(&call.op);
-        if !places.is_empty() {
+        if has_changed && !places.is_empty() {
             self.changed.push((call.key.clone(), places));
         }
     }

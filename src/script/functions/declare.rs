@@ -338,7 +338,7 @@ fn is_volume(volume: &str) -> bool {
         [source, target, words] => (source, target, Some(words)),
         _ => return false,
     };
-    let is_known = |words: &str| words.split(',').all(|word| OPTIONS.contains(&word));
+    let is_known = |words: &str| words.is_empty() || words.split(',').all(|word| OPTIONS.contains(&word));
     let is_source = source.starts_with('/') || (source.len() > 1 && is_plain_name(source));
     is_source
         && target.starts_with('/')

@@ -45,6 +45,17 @@ fn what_is_made_final_in_a_block_is_that_and_nothing_else() {
 }
 
 #[test]
+fn what_comes_behind_a_last_commit_is_judged_whatever_blocks_came_before() {
+    let first = format!(
+        "let h = fleet[0];\nhook(h, [\"alerts\", \"off\"], #{{ undo: [\"alerts\", \"on\"] }});\n\
+         let tried = attempt(|| {{ {BY_HAND} commit(); }});\nif !tried.ok {{ throw tried.error; }}\nhook(h, [\"alerts\", \"on\"]);\ncommit();\n"
+    );
+    let worker = "try { let old = running(job, h); let next = start(job, img, h); healthcheck(next); stop(old); record(next); }\n\
+                  catch (problem) { warn(problem.message); }";
+    assert!(broken(&subject(&format!("{first}{worker}"))).contains(&("ending".to_owned(), 1)));
+}
+
+#[test]
 fn what_prune_has_deleted_stays_so_and_what_it_could_not_is_a_warning() {
     let given = "given(|| two(web, fleet, |img| rolling::deploy(web, img, fleet)));\n";
     holds(&format!("{given}rolling::deploy(web, img, fleet, #{{ keep: 1 }});"));
