@@ -1,4 +1,4 @@
-//! Fronts: what clients reach a service by at a proxy. No two services have the same one, and nothing else has its port.
+//! Fronts: what clients reach a service by at a proxy. No two services have the same one, and no container has its port.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
