@@ -90,12 +90,12 @@ impl<E: Executor> Guard<E> {
     }
 
     /// What is assumed about a service's fronts, where none is another's.
-    fn fronts_are_free(&self, call: &Call, op: &Start) -> Result<Option<String>, Failure> {
-        let mut assumed = None;
+    fn fronts_are_free(&self, call: &Call, op: &Start) -> Result<Vec<String>, Failure> {
+        let mut assumed = Vec::new();
         for proxy in op.service.proxies(std::slice::from_ref(&op.host)) {
             let (service, front) = (&op.service.name, &op.service.front());
             let wanted = Wanted { proxy, project: &op.project, service, front };
-            assumed = both(assumed, self.fronts.are_free(&wanted, Purpose::Start, || self.survey(call, proxy, &op.project))?);
+            assumed.extend(self.fronts.are_free(&wanted, Purpose::Start, || self.survey(call, proxy, &op.project))?);
         }
         Ok(assumed)
     }
@@ -126,7 +126,7 @@ impl<E: Executor> Guard<E> {
     }
 
     /// Returns what is assumed about it.
-    fn start(&self, call: &Call, op: &Start) -> Result<Option<String>, Failure> {
+    fn start(&self, call: &Call, op: &Start) -> Result<Vec<String>, Failure> {
         reachable_from_its_proxies(op)?;
         let proxies = op.service.proxies(std::slice::from_ref(&op.host));
         let found = self.find(call, &op.host, &op.project, &op.service.name, proxies)?;
@@ -138,9 +138,10 @@ impl<E: Executor> Guard<E> {
             .on(&op.host.name)
             .hint("`dependency` finds it and starts it again; to replace it, `stop` and `remove` it with `allow_downtime: true` first"));
         }
-        let assumed = self.fronts_are_free(call, op)?;
+        let mut assumed = self.fronts_are_free(call, op)?;
         self.own_networks_reach(op)?;
-        Ok(both(assumed, self.ages.is_not_older(op, &found, |compare| self.read(call, compare))?))
+        assumed.extend(self.ages.is_not_older(op, &found, |compare| self.read(call, compare))?);
+        Ok(assumed)
     }
 
     /// Traffic goes only to containers that are healthy now, and a proxy keeps at least one.
@@ -322,20 +323,20 @@ impl<E: Executor> Guard<E> {
 
 impl<E: Executor> Executor for Guard<E> {
     fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
-        let (mut departing, mut assumed) = (None, None);
+        let (mut departing, mut assumed) = (None, Vec::new());
         match &*call.op {
             Op::Start(op) => assumed = self.start(call, op)?,
             Op::TestWeights(TestWeights { proxy, project, service, front, changes }) => {
-                assumed = self.front_is_free(call, &Wanted { proxy, project, service, front }, changes)?;
+                assumed.extend(self.front_is_free(call, &Wanted { proxy, project, service, front }, changes)?);
             }
             Op::SetWeights(op) => {
                 let SetWeights { proxy, project, service, front, changes, .. } = op;
-                assumed = self.front_is_free(call, &Wanted { proxy, project, service, front }, changes)?;
+                assumed.extend(self.front_is_free(call, &Wanted { proxy, project, service, front }, changes)?);
                 departing = self.set_weights(call, op)?;
             }
             Op::Preview(op) => {
                 let Preview { proxy, project, service, front, changes, .. } = op;
-                assumed = self.front_is_free(call, &Wanted { proxy, project, service, front }, changes)?;
+                assumed.extend(self.front_is_free(call, &Wanted { proxy, project, service, front }, changes)?);
                 self.preview(call, op)?;
             }
             Op::Drain(op) => departing = self.drain(call, op)?,
@@ -353,7 +354,7 @@ impl<E: Executor> Executor for Guard<E> {
         let outcome = self.inner.perform(call).inspect_err(|failure| self.needed.learn(call, &failure.inverse))?;
         drop(departing);
         self.learn(call, &outcome);
-        Ok(Outcome { assumed: both(assumed, outcome.assumed.clone()), ..outcome })
+        Ok(outcome.assuming_all(assumed))
     }
 
     fn recall(&self, call: &Call, outcome: &Outcome) {
@@ -374,14 +375,6 @@ impl<E: Executor> Executor for Guard<E> {
 
     fn reach_again(&self) {
         self.inner.reach_again();
-    }
-}
-
-/// Two assumptions as one.
-fn both(one: Option<String>, other: Option<String>) -> Option<String> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(format!("{one}; {other}")),
-        (one, other) => one.or(other),
     }
 }
 

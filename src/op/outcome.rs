@@ -62,10 +62,17 @@ impl Outcome {
         self
     }
 
-    /// Says what was taken for granted.
+    /// Says what was taken for granted, besides what was before.
     #[must_use]
     pub fn assuming(mut self, what: impl Into<String>) -> Self {
-        self.assumed = Some(what.into());
+        let what = what.into();
+        self.assumed = Some(self.assumed.map_or_else(|| what.clone(), |known| format!("{known}; {what}")));
         self
+    }
+
+    /// Says all of this.
+    #[must_use]
+    pub fn assuming_all(self, what: impl IntoIterator<Item = String>) -> Self {
+        what.into_iter().fold(self, Self::assuming)
     }
 }

@@ -50,9 +50,8 @@ impl ModelledHost {
                 (None, port, publish) => declared(&name, replica, port.and(publish)),
             };
             let is_adopted = there.contains_key(&name);
-            let by = has_its_port(there.values().chain(&started), &container);
-            let others = || self.taken_by_nginx(&container).or_else(|| self.taken_by_others(&container).filter(|_| !is_adopted));
-            let by = by.or_else(|| others().filter(|_| !self.state.may_differ));
+            let others = || self.taken_by_others(&container).filter(|_| !is_adopted && !self.state.may_differ);
+            let by = has_its_port(there.values().chain(&started), &container).or_else(others);
             if let (Some(port), Some(by)) = (container.port, by) {
                 return Err(Failure::port_taken(port, &op.service.name, &op.host.name).detail("why", format!("{by} has it")));
             }
@@ -65,12 +64,11 @@ impl ModelledHost {
         self.state.containers.keys().any(|name| name.as_str() == container)
     }
 
-    fn taken_by_nginx(&self, container: &Container) -> Option<String> {
-        listens(&self.state).any(|port| Some(port) == container.port).then(|| "nginx".into())
-    }
-
-    /// What of another's has the port that this container is to publish.
+    /// What has the port that this container is to publish, and is none of the project's containers: nginx, or what is another's.
     fn taken_by_others(&self, container: &Container) -> Option<String> {
+        if listens(&self.state).any(|port| Some(port) == container.port) {
+            return Some("nginx".into());
+        }
         // A container of another project that was met as well is known as it is now.
         let is_known = |taken: &TakenPort| taken.container.as_ref().is_some_and(|name| self.knows(name));
         let has_it = |taken: &&TakenPort| Some(taken.port) == container.port && share_a_port(&taken.address, &container.address);
@@ -163,13 +161,11 @@ impl World {
                 host.changed.insert(container.name.clone());
             }
         }
-        let others = started
-            .iter()
-            .find_map(|container| Some((container.port?, host.taken_by_nginx(container).or_else(|| host.taken_by_others(container))?)));
-        let assumed = others.map(|(port, other)| format!("a command before it has ended {other}, which had port {port}"));
-        let assumed = assumed.or_else(|| is_open.then(|| format!("{} has a HEALTHCHECK", op.reference)));
+        let others = started.iter().find_map(|container| Some((container.port?, host.taken_by_others(container)?)));
+        let ended = others.map(|(port, other)| format!("a command before it has ended {other}, which had port {port}"));
+        let assumed = ended.into_iter().chain(is_open.then(|| format!("{} has a HEALTHCHECK", op.reference)));
         let inverse = op.inverse(started.iter().map(|container| container.name.clone()).collect());
-        Ok(Outcome { assumed, ..Outcome::of(started).undone_by(inverse) })
+        Ok(Outcome::of(started).undone_by(inverse).assuming_all(assumed))
     }
 
     pub(super) fn depend(&mut self, op: &Depend, token: &Token, run: &RunInfo) -> Result<Outcome, Failure> {
@@ -203,8 +199,8 @@ impl World {
         };
         let started: Vec<Container> = started.into_iter().map(dependency).collect();
         host.state.containers.extend(started.iter().map(|container| (container.name.clone(), container.clone())));
-        let assumed = assumed.or_else(|| pulled.then(|| format!("{} can be pulled", op.reference)));
-        Ok(Outcome { assumed, ..Outcome::of(started) })
+        let assumed = assumed.into_iter().chain(pulled.then(|| format!("{} can be pulled", op.reference)));
+        Ok(Outcome::of(started).assuming_all(assumed))
     }
 
     pub(super) fn start_again(&mut self, op: &StartAgain) -> Result<Outcome, Failure> {
@@ -214,8 +210,7 @@ impl World {
         for name in &op.containers {
             let host = self.at(&op.host)?;
             let container = container(host, &op.host.name, name)?;
-            let others = || host.taken_by_nginx(container).or_else(|| host.taken_by_others(container));
-            let others = || others().filter(|_| !host.state.may_differ);
+            let others = || host.taken_by_others(container).filter(|_| !host.state.may_differ);
             let other = || has_its_port(host.state.containers.values(), container).or_else(others);
             if !container.is_running()
                 && let Some(other) = other()

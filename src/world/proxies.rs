@@ -35,9 +35,8 @@ impl World {
         let listener = listener(&host.state, &after, &op.proxy);
         let after = RouteTable { generation: table.generation + 1, token: token.clone(), ..after };
         host.state.routes.insert(op.service.clone(), after.clone());
-        let assumed: Vec<String> = [certificate(before.as_ref(), &after, &op.proxy), listener].into_iter().flatten().collect();
-        let assumed = (!assumed.is_empty()).then(|| assumed.join("; "));
-        Ok(Outcome { assumed, ..Outcome::of(after).undone_by([op.inverse(before.as_ref())]) })
+        let assumed = certificate(before.as_ref(), &after, &op.proxy).into_iter().chain(listener);
+        Ok(Outcome::of(after).undone_by([op.inverse(before.as_ref())]).assuming_all(assumed))
     }
 
     pub(super) fn drain(&mut self, op: &Drain, token: &Token) -> Result<Outcome, Failure> {
@@ -77,7 +76,7 @@ impl World {
         let after = RouteTable { generation: table.generation + 1, token: token.clone(), ..after };
         host.state.routes.insert(op.service.clone(), after.clone());
         let assumed = certificate(before.as_ref(), &after, &op.proxy);
-        Ok(Outcome { assumed, ..Outcome::of(after).undone_by([op.inverse(before.as_ref())]) })
+        Ok(Outcome::of(after).undone_by([op.inverse(before.as_ref())]).assuming_all(assumed))
     }
 }
 

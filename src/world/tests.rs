@@ -85,6 +85,18 @@ impl Fleet {
         Ok(result?.value.read().expect("the op's output"))
     }
 
+    /// What was assumed that has this word.
+    fn assumed(&self, word: &str) -> Vec<&str> {
+        let assumed = self.records.iter().filter_map(|record| record.result.as_ref().ok()?.assumed.as_deref());
+        assumed.filter(|words| words.contains(word)).collect()
+    }
+
+    /// Its host as it was met.
+    fn met(self) -> HostState {
+        let host = self.host.clone();
+        self.executor.into_inner().world().state(&host.name).cloned().expect("it was met")
+    }
+
     fn start(&mut self, version: &str) -> Result<Vec<Container>, Failure> {
         let started = self.start_unchecked(version)?;
         self.perform(Healthcheck {

@@ -42,9 +42,7 @@ fn a_proxy_that_came_into_a_network_of_its_own_takes_no_container_that_it_does_n
     let mut fleet = Fleet::new(HostState::default());
     let old = fleet.start("v1").expect("starts");
     fleet.weigh(&[(&old, 100)]).expect("weighs");
-    let host = fleet.host.clone();
-    let found = fleet.executor.into_inner().world().state(&host.name).cloned().expect("it was met");
-    let mut fleet = Fleet::new(HostState { proxy_network: bridged().proxy_network, ..found });
+    let mut fleet = Fleet::new(HostState { proxy_network: bridged().proxy_network, ..fleet.met() });
     fleet.host.bind = "172.17.0.1".into();
     let new = fleet.start("v2").expect("starts");
     let message = format!("nginx in the container edge cannot reach {}, which listens on 127.0.0.1", old[0].name);
@@ -129,12 +127,10 @@ fn a_port_that_nginx_leaves_is_free() {
     let mut fleet = Fleet::new(HostState::default());
     let found = fleet.start("v1").expect("starts");
     fleet.weigh(&[(&found, 100)]).expect("weighs");
-    let host = fleet.host.clone();
-    let met = fleet.executor.into_inner().world().state(&host.name).cloned().expect("it was met");
+    let web = fleet.service.clone();
     // Of what listens nobody says that it is nginx.
     let nginx = TakenPort { address: "0.0.0.0".into(), port: 80, container: None };
-    let mut fleet = Fleet::new(HostState { taken_ports: vec![nginx], ..met });
-    let web = fleet.service.clone();
+    let mut fleet = Fleet::new(HostState { taken_ports: vec![nginx], ..fleet.met() });
     let other: Service = ServiceFacts { name: ServiceName::new("api").expect("valid"), ..(*web).clone() }.into();
     fleet.service = other.clone();
     assert!(fleet.start("v1").expect_err("web has it").message.contains("that is the service web of this project already"));
@@ -142,6 +138,29 @@ fn a_port_that_nginx_leaves_is_free() {
     fleet.weigh(&[(&found, 100)]).expect("moves");
     fleet.service = other;
     fleet.start("v1").expect("it is free");
+}
+
+#[test]
+fn a_process_that_listens_may_be_nginx_itself_and_a_command_may_end_nginx() {
+    let process = TakenPort { address: "0.0.0.0".into(), port: 80, container: None };
+    let mut fleet = Fleet::new(HostState { taken_ports: vec![process], ..HostState::default() });
+    let found = fleet.start("v1").expect("starts");
+    fleet.weigh(&[(&found, 100)]).expect("weighs");
+    assert_eq!(fleet.assumed("nginx itself"), ["a process that listens on port 80 of h1 is nginx itself, or ends before"]);
+    let place = serde_json::json!({ "where": "host", "host": fleet.host });
+    let command = serde_json::json!({ "place": place, "command": ["sh"], "env": {}, "timeout": "30s", "check": true });
+    fleet.perform(serde_json::from_value::<Hook>(command).expect("a hook")).expect("is done");
+    fleet.service = ServiceFacts { publish: Some(80), replicas: 1, balancer: Balancer::None, ..(*fleet.service).clone() }.into();
+    fleet.start("v2").expect("nginx may have ended");
+    assert_eq!(fleet.assumed("which had port"), ["a command before it has ended nginx, which had port 80"]);
+}
+
+#[test]
+fn an_image_is_assumed_to_have_the_check_that_docker_is_to_judge_it_by() {
+    let mut fleet = Fleet::new(HostState::default());
+    fleet.service.health = Health::new(Check::Docker);
+    fleet.start("v1").expect("starts");
+    assert_eq!(fleet.assumed("HEALTHCHECK"), ["shop-web:v1 has a HEALTHCHECK"]);
 }
 
 #[test]
@@ -163,7 +182,5 @@ fn a_certificate_that_a_proxy_did_not_have_is_assumed() {
     fleet.service.tls = Some(crate::model::Tls { certificate: "/etc/ssl/shop.pem".into(), key: "/etc/ssl/shop.key".into() });
     fleet.weigh(&[(&found, 50)]).expect("weighs");
     fleet.weigh(&[(&found, 40)]).expect("weighs");
-    let assumed = fleet.records.iter().filter_map(|record| record.result.as_ref().ok()?.assumed.as_deref());
-    let told: Vec<&str> = assumed.filter(|words| words.contains("certificate")).collect();
-    assert_eq!(told, ["h1 has the certificate /etc/ssl/shop.pem and its key"]);
+    assert_eq!(fleet.assumed("certificate"), ["h1 has the certificate /etc/ssl/shop.pem and its key"]);
 }
