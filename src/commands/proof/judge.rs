@@ -49,7 +49,7 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
     }
     let End { exit, why, start, limits } = end;
     let found = world.shape(run);
-    let committed = fleet.committed();
+    let commits = fleet.commits();
     let beginning = start.shape(run);
     let deleted = fleet.deleted();
     let mut pruned = fleet.pruned();
@@ -58,10 +58,10 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
     // What stays though the run fails: dependencies, and what `prune` has deleted or was to delete.
     let left = |old: &Shape| {
         let mut left = pruned_or_not(&pruned, but_for(&deleted, differences(&found, old)));
-        left.retain(|one| !one.is_new_dependency() && !fleet.is_open(&one.place));
+        left.retain(|one| !one.is_new_dependency() && !commits.is_open(&one.place));
         left
     };
-    let (unmade, left) = (left(&beginning), left(committed.as_ref().unwrap_or(&beginning)));
+    let (unmade, left) = (left(&beginning), left(commits.shape().unwrap_or(&beginning)));
     let broken = |what: String, differences: &[Difference]| fleet.breach(Breach::new("ending", what).differing(differences));
     match exit {
         Exit::Done => {
@@ -87,7 +87,7 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
         }
         // What somebody else has deleted gets no traffic back.
         Exit::Mixed if deleted.iter().any(|container| container.run != *run) => {}
-        Exit::Mixed if left.is_empty() && committed.is_none() => {
+        Exit::Mixed if left.is_empty() && commits.shape().is_none() => {
             broken("the run says that it is mixed, and there is what there was before".into(), &[]);
         }
         // What was committed on the way stays, as the script said; and what was deleted behind that, nothing brings back.
@@ -105,28 +105,24 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
 
 /// These differences but for stopped containers that `prune` was to delete: one that it could not is a warning, and what it has deleted
 /// stays so.
-fn pruned_or_not(pruned: &[Container], mut differences: Vec<Difference>) -> Vec<Difference> {
-    for container in pruned {
-        let line = format!("{} {} (old) stopped", container.service, container.version);
-        let is_it = |one: &Difference| one.place == container.host.as_str() && one.line == line;
-        if let Some(index) = differences.iter().position(is_it) {
-            differences.remove(index);
-        }
-    }
-    differences
+fn pruned_or_not(pruned: &[Container], differences: Vec<Difference>) -> Vec<Difference> {
+    without(pruned, differences, |container, one| one.line == format!("{} {} (old) stopped", container.service, container.version))
 }
 
 /// These differences but for containers that are missing because somebody else has deleted them.
-fn but_for(deleted: &[Container], mut differences: Vec<Difference>) -> Vec<Difference> {
-    for container in deleted {
-        let missing = format!("{} {} (", container.service, container.version);
-        let is_it = |one: &Difference| {
-            one.is_missing
-                && one.place == container.host.as_str()
-                && one.line.starts_with(&missing)
-                && [" running", " stopped"].iter().any(|state| one.line.ends_with(state))
-        };
-        if let Some(index) = differences.iter().position(is_it) {
+fn but_for(deleted: &[Container], differences: Vec<Difference>) -> Vec<Difference> {
+    without(deleted, differences, |container, one| {
+        one.is_missing
+            && one.line.starts_with(&format!("{} {} (", container.service, container.version))
+            && [" running", " stopped"].iter().any(|state| one.line.ends_with(state))
+    })
+}
+
+/// These differences without one on its host for each of these containers.
+fn without(containers: &[Container], mut differences: Vec<Difference>, is_it: impl Fn(&Container, &Difference) -> bool) -> Vec<Difference> {
+    for container in containers {
+        let is_there = |one: &Difference| one.place == container.host.as_str() && is_it(container, one);
+        if let Some(index) = differences.iter().position(is_there) {
             differences.remove(index);
         }
     }

@@ -104,7 +104,11 @@ impl<S: Source> Faults<S> {
             _ => self.model.perform(call),
         };
         if matches!(*call.op, Op::Commit(_)) && result.is_ok() {
-            self.commit(call);
+            let run = &call.run.id;
+            let now = self.model.with(|world| world.shape(run));
+            let mut going = self.lock();
+            let Going { commits, start, .. } = &mut *going;
+            commits.commit(call.key.block(), now, || start.shape(run));
         }
         if let (Op::Healthcheck(op), Ok(_)) = (&*call.op, &result) {
             self.lock().proven.extend(op.containers.iter().cloned());
@@ -113,7 +117,7 @@ impl<S: Source> Faults<S> {
             return result;
         }
         let mut going = self.lock();
-        going.note_change(call, &result);
+        going.commits.note(call, &result);
         if matches!(*call.op, Op::Hook(_)) && result.is_ok() {
             going.done.push(call.key.to_string());
         }
@@ -133,38 +137,6 @@ impl<S: Source> Faults<S> {
             going.breached(at, Some(call), breach);
         }
         result
-    }
-
-    /// Takes note of what is final from now on: all there is, or where it is said in a branch or an attempt, what is at the places that
-    /// this has changed, and of the rest of the fleet nothing. Where others have changed something there, too, that is not final.
-    fn commit(&self, call: &Call) {
-        let (block, run) = (call.key.block(), &call.run.id);
-        let now = self.model.with(|world| world.shape(run));
-        let mut going = self.lock();
-        let mut shape = if block.is_empty() {
-            going.changed.clear();
-            going.open.clear();
-            now
-        } else {
-            let mut shape = going.committed.take().unwrap_or_else(|| going.start.shape(run));
-            let (within, others): (Vec<_>, Vec<_>) = std::mem::take(&mut going.changed).into_iter().partition(|(key, _)| key.is_in(block));
-            for place in within.into_iter().flat_map(|(_, places)| places) {
-                if others.iter().any(|(_, places)| places.contains(&place)) {
-                    going.open.insert(place);
-                    continue;
-                }
-                let lines = now.get(&place).cloned().unwrap_or_default();
-                going.open.remove(&place);
-                shape.insert(place, lines);
-            }
-            going.changed = others;
-            shape
-        };
-        for lines in shape.values_mut() {
-            lines.retain(|line| !line.ends_with(" is leased"));
-        }
-        shape.retain(|_, lines| !lines.is_empty());
-        going.committed = Some(shape);
     }
 
     /// The host is gone, for a while or for good.
@@ -371,40 +343,5 @@ fn bad_data(call: &Call) -> Outcome {
         Op::Measure(_) => measured("1e300"),
         Op::Traffic(_) => Outcome::of(TrafficCount { requests: 1000, errors: 1000, milliseconds: [(30_000, 1000)].into() }),
         _ => Outcome::of(HttpResponse { code: 500, body: String::new(), seconds: 30.0 }),
-    }
-}
-
-impl Going {
-    /// Takes note of where a call has changed something that is not final; one that was taken back has not.
-    fn note_change(&mut self, call: &Call, result: &Result<Outcome, Failure>) {
-        if let Some(undone) = call.key.undoes() {
-            self.changed.retain(|(key, _)| result.is_err() || key.as_str() != undone);
-            return;
-        }
-        let has_changed = result.as_ref().map_or_else(|failure| failure.half_done || !failure.inverse.is_empty(), |_| true);
-        let places = places(&call.op);
-        if has_changed && !places.is_empty() {
-            self.changed.push((call.key.clone(), places));
-        }
-    }
-}
-
-/// The places in a fleet's shape at which an op may change something.
-fn places(op: &Op) -> Vec<String> {
-    match op {
-        Op::Hook(hook) if hook.undo.is_some() => vec![World::place(&hook.invocation.place)],
-        Op::Sql(op) => vec![op.database.to_string()],
-        Op::Start(_)
-        | Op::StartAgain(_)
-        | Op::Depend(_)
-        | Op::SetWeights(_)
-        | Op::Preview(_)
-        | Op::Drain(_)
-        | Op::Stop(_)
-        | Op::Remove(_)
-        | Op::Prune(_)
-        | Op::Record(_)
-        | Op::Forget(_) => op.hosts().into_iter().map(|host| host.name.to_string()).collect(),
-        _ => Vec::new(),
     }
 }

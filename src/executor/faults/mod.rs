@@ -3,6 +3,7 @@
 //! It stands between what settles and the model: what is tested by it is everything above.
 
 mod befall;
+mod commits;
 mod death;
 mod fault;
 mod mortal;
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 use self::death::Deaths;
 pub use self::{
+    commits::Commits,
     death::Death,
     fault::Fault,
     mortal::Mortal,
@@ -33,7 +35,6 @@ use crate::{
     world::{
         TrafficSeen, World,
         losses::{Capacity, Losses},
-        shape::Shape,
         watch::{Breach, Rules, Watch},
     },
 };
@@ -142,13 +143,9 @@ struct Going {
     is_calm: bool,
     /// Whether the run was left for another process to go on with.
     was_left: bool,
-    committed: Option<Shape>,
-    /// Where a branch or an attempt has made final what others had not: what of it is, nobody says.
-    open: BTreeSet<String>,
+    commits: Commits,
     /// The fleet in the beginning.
     start: World,
-    /// Changes that were not made final, each with its places.
-    changed: Vec<(Key, Vec<String>)>,
     /// What the fleet was after each change, where somebody looks at it.
     looks: Option<Vec<Value>>,
     /// How many records the journal has.
@@ -180,10 +177,8 @@ impl<S: Source> Faults<S> {
             done: Vec::new(),
             is_calm: false,
             was_left: false,
-            committed: None,
-            open: BTreeSet::new(),
+            commits: Commits::default(),
             start: model.world(),
-            changed: Vec::new(),
             looks: None,
             written: 0,
         };
@@ -294,9 +289,9 @@ impl<S: Source> Faults<S> {
         going.calls = going.most + 1;
     }
 
-    /// What there was at the last commit, but for leases.
-    pub fn committed(&self) -> Option<Shape> {
-        self.lock().committed.clone()
+    /// What the script has made final.
+    pub fn commits(&self) -> Commits {
+        self.lock().commits.clone()
     }
 
     /// The containers that somebody else has deleted.
@@ -307,11 +302,6 @@ impl<S: Source> Faults<S> {
     /// The containers that `prune` was asked to delete.
     pub fn pruned(&self) -> Vec<Container> {
         self.lock().pruned.clone()
-    }
-
-    /// Whether nobody says what at this place is final.
-    pub fn is_open(&self, place: &str) -> bool {
-        self.lock().open.contains(place)
     }
 
     /// The containers of services without a proxy that this run has started, that run and have not become healthy. One that was found
