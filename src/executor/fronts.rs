@@ -132,15 +132,13 @@ fn usable(state: &HostState, Wanted { proxy, service, .. }: &Wanted<'_>) -> Resu
 
 /// A front that is a file's of another's would be dead, or its own would: the proxy would load both.
 fn is_no_files(state: &HostState, wanted: &Wanted<'_>) -> Result<(), Failure> {
-    let Front { listen, domain, server, .. } = wanted.front;
-    let taken = state.fronts.iter().find(|taken| *server && taken.listen == *listen && taken.domain == *domain);
-    taken.map_or(Ok(()), |taken| Err(is_anothers(wanted, &taken.file)))
+    state.file_of(wanted.front).map_or(Ok(()), |taken| Err(is_anothers(wanted, &taken.file)))
 }
 
 /// The same of another service of the project.
 fn is_no_siblings(state: &HostState, wanted: &Wanted<'_>) -> Result<(), Failure> {
-    let sibling = state.routes.values().find(|table| table.service != *wanted.service && table.front.is_reached_like(wanted.front));
-    sibling.map_or(Ok(()), |table| Err(is_anothers(wanted, &format!("the service {} of this project", table.service))))
+    let sibling = state.sibling_of(wanted.service, wanted.front);
+    sibling.map_or(Ok(()), |sibling| Err(is_anothers(wanted, &format!("the service {sibling} of this project"))))
 }
 
 fn is_anothers(Wanted { proxy, service, front, .. }: &Wanted<'_>, whose: &str) -> Failure {

@@ -11,7 +11,7 @@ use super::{
     name::{ContainerName, ServiceName},
     network::OwnNetwork,
     quantity::Bytes,
-    route::RouteTable,
+    route::{Front, RouteTable},
 };
 
 /// A host's state, as far as podlift is concerned. Nothing else of Docker.
@@ -55,6 +55,18 @@ pub struct HostState {
     /// In a model: whether a command may have put right what is in the way there, of fronts, ports and the proxy.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_differ: bool,
+}
+
+impl HostState {
+    /// What of another's has this front at its proxy.
+    pub fn file_of(&self, front: &Front) -> Option<&TakenFront> {
+        self.fronts.iter().find(|taken| front.server && taken.listen == front.listen && taken.domain == front.domain)
+    }
+
+    /// Which other service of the project has this front at its proxy.
+    pub fn sibling_of(&self, service: &ServiceName, front: &Front) -> Option<&ServiceName> {
+        self.routes.values().find(|table| table.service != *service && table.front.is_reached_like(front)).map(|table| &table.service)
+    }
 }
 
 /// A Docker engine.

@@ -68,9 +68,11 @@ pub fn report(part: Part<'_>, state: &HostState, style: Style) -> String {
 pub fn clashes(state: &HostState, services: &Services) -> Vec<String> {
     let mut clashes = Vec::new();
     for service in services.values().filter(|service| service.server && service.has_proxy()) {
-        for front in state.fronts.iter().filter(|front| front.listen == service.listen && front.domain == service.domain) {
+        let front = service.front();
+        let file = state.file_of(&front).map(|taken| taken.file.clone());
+        if let Some(other) = file.or_else(|| Some(format!("the service {} of this project", state.sibling_of(&service.name, &front)?))) {
             let what = front.domain.as_ref().map_or_else(|| "the default server".into(), |domain| format!("the server {domain}"));
-            clashes.push(format!("{} needs to be {what} of port {}, and {} is that already", service.name, front.listen, front.file));
+            clashes.push(format!("{} needs to be {what} of port {}, and {other} is that already", service.name, front.listen));
         }
     }
     clashes
@@ -98,7 +100,7 @@ pub fn is_fit(part: Part<'_>, state: &HostState) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bytes, TakenFront};
+    use crate::model::{Bytes, ProjectName, RouteTable, ServiceName, TakenFront, Token};
 
     fn services() -> Services {
         let service = serde_json::json!({
@@ -134,7 +136,22 @@ h1
         let report = report(part, &state, Style::PLAIN);
         let clash = "✗ front   web needs to be the default server of port 80, and /etc/nginx/sites-enabled/default is that already";
         assert!(report.contains(clash), "{report}");
+        // Another service of the project is in the way as well, unless it has another name.
+        let front = services[&ServiceName::new("web").expect("valid")].front();
+        let table = |name: &str| {
+            let (service, token) = (ServiceName::new(name).expect("valid"), Token::new("0123456789").expect("valid"));
+            HostState {
+                routes: [(service.clone(), RouteTable::empty(&ProjectName::default(), &service, &front, &token))].into(),
+                ..HostState::default()
+            }
+        };
+        assert!(is_fit(part, &table("web")));
+        assert_eq!(
+            clashes(&table("api"), &services),
+            ["web needs to be the default server of port 80, and the service api of this project is that already"]
+        );
     }
+
     #[test]
     fn what_a_proxy_with_a_network_of_its_own_does_not_reach_is_told() {
         let (mut host, services) = (Host::parse("h1").expect("valid"), services());
