@@ -12,6 +12,7 @@ use crate::{
         Balancer, Bytes, Check, Health, Host, Image, Invalid, Period, ProjectName, Proxy, ProxyKind, Service, ServiceFacts, ServiceName,
         Text, Tls, Version,
     },
+    nginx_file::names,
     script::{
         options::{Options, plain, unknown},
         service::{Contradiction, Given, contradictions},
@@ -401,13 +402,8 @@ fn tls(options: &Options) -> Result<Option<Tls>, Failure> {
     if let Some(key) = given.keys().next() {
         return Err(unknown(&format!("`tls` has no `{key}`"), key, &["certificate", "key"]));
     }
-    let plain = |character: char| character.is_alphanumeric() || " /._+@:,=~-".contains(character);
-    for (key, path) in [("certificate", &tls.certificate), ("key", &tls.key)] {
-        if !path.starts_with('/') || !path.chars().all(plain) {
-            return Err(Failure::refused(format!("`{key}` is {path:?}, which cannot stand in nginx's configuration"))
-                .hint("write it as an absolute path of letters, digits, spaces and `/._+@:,=~-`"));
-        }
-    }
+    names::check_path("`certificate`", &tls.certificate)?;
+    names::check_path("`key`", &tls.key)?;
     Ok(Some(tls))
 }
 
