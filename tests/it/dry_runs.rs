@@ -1,5 +1,7 @@
 //! A dry run tells what the run will do, record by record, and changes nothing on the way.
 
+mod fronts;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -442,59 +444,6 @@ fn a_proxy_that_may_not_be_looked_at_is_planned_to_be_refused() {
     off.fails("rolling::deploy(web, built(web, \"v1\", h1), [h1]);", &[], 3, "nginx is not running");
     off.succeeds("hook(h1, \"nginx\"); rolling::deploy(web, built(web, \"v1\", h1), [h1]);", &[]);
     off.succeeds("let job = service(\"job\", #{ port: 8000, balancer: \"none\", health: http(\"/health\") }); rolling::deploy(job, built(job, \"v1\", h1), [h1]);", &[]);
-}
-
-#[test]
-fn fronts_that_are_not_free_are_planned_to_be_refused() {
-    let plan = Rehearsal::two_hosts();
-    let started = |service: &str, port: &str| {
-        format!(
-            "let {service} = service(\"{service}\", #{{ port: 8000, {port} image: \"shop-web\", replicas: 1, health: http(\"/health\") }});\n\
-             let new_{service} = start({service}, built({service}, \"v1\", h1), h1);\nhealthcheck(new_{service});\n"
-        )
-    };
-    // Two services that want the same front, before either is served, and one that is given the front of another later.
-    let both = format!("{}{}", started("api", ""), started("shop", ""));
-    let served = "set_weights([[new_api, 100]]);\nset_weights([[new_shop, 100]]);";
-    plan.fails(&format!("{both}{served}"), &[], 4, "that is the service api of this project already");
-    plan.succeeds(&format!("{}{}{served}", started("api", ""), started("shop", "listen: 8081,")), &[]);
-    let moved = "let shop = service(\"shop\", #{ port: 8000, image: \"shop-web\", replicas: 1, health: http(\"/health\") });\n";
-    plan.fails(&format!("{moved}set_weights([[releases(shop, h1)[0], 100]]);"), &[], 3, "that is the service api of this project already");
-    // What nginx still listens on by a file that is gone is its own. A container that has the port may end before it is needed.
-    plan.rig.exec(1, &["sh", "-c", "echo 'server { listen 8082; }' >/etc/nginx/conf.d/gone.conf && nginx -s reload"]).text();
-    plan.rig.exec(1, &["rm", "/etc/nginx/conf.d/gone.conf"]).text();
-    let late = started("late", "listen: 8082,");
-    plan.succeeds(&format!("{late}set_weights([[new_late, 100]]);"), &[]);
-    let edge = "let edge = service(\"edge\", #{ port: 8000, publish: 8087, balancer: \"none\", image: \"shop-web\", health: http(\"/health\") });\n";
-    plan.succeeds(&format!("{edge}start(edge, built(edge, \"v1\", h1), h1);"), &[]);
-    let (moved, weights) = (started("moved", "listen: 8087,"), "set_weights([[new_moved, 100]]);");
-    plan.fails(&format!("{moved}{weights}"), &[], 4, "cannot listen on port 8087 for moved: the container shop-edge-");
-    plan.succeeds(&format!("{edge}{moved}stop(running(edge, h1), #{{ allow_downtime: true }});\n{weights}"), &[]);
-    // A file of another's, until a command takes it away.
-    plan.rig.exec(1, &["sh", "-c", "echo 'server { listen 8083; }' >/etc/nginx/conf.d/other.conf && nginx -s reload"]).text();
-    let last = started("last", "listen: 8083,");
-    plan.fails(&last, &[], 3, "that is /etc/nginx/conf.d/other.conf already");
-    plan.succeeds(
-        &format!("hook(h1, \"rm /etc/nginx/conf.d/other.conf && nginx -s reload\");\n{last}set_weights([[new_last, 100]]);"),
-        &[],
-    );
-    // A port that the proxy has left, in the same run; one that it has by then; and one that a container has by then.
-    let left = "let late = service(\"late\", #{ port: 8000, listen: 8084, image: \"shop-web\", replicas: 1, health: http(\"/health\") });\n\
-                set_weights([[releases(late, h1)[0], 100]]);\n";
-    plan.succeeds(&format!("{left}{}set_weights([[new_next, 100]]);", started("next", "listen: 8082,")), &[]);
-    let publishing = |port: u16| {
-        format!(
-            "let other = service(\"other\", #{{ port: 8000, publish: {port}, balancer: \"none\", image: \"shop-web\", health: http(\"/health\") }});\n\
-             start(other, built(other, \"v1\", h1), h1);\n"
-        )
-    };
-    let (own, weights) = (started("own", "listen: 8085,"), "set_weights([[new_own, 100]]);\n");
-    plan.fails(&format!("{own}{weights}{}", publishing(8085)), &[], 4, "port 8085, which other publishes, is taken on h1");
-    let (own, weights) = (own.replace("8085", "8086").replace("own", "mine"), weights.replace("own", "mine"));
-    plan.fails(&format!("{own}{}{weights}", publishing(8086)), &[], 4, "cannot listen on port 8086 for mine: the container shop-other-");
-    // A port of the proxy's among those that containers are given.
-    let high = started("high", "listen: 20000,").replace("h1", "h2");
-    plan.succeeds(&format!("{high}set_weights([[new_high, 100]]);"), &[]);
 }
 
 /// What scripts that were put together at random met on hosts, and the model did not know. Each stays here.
