@@ -21,7 +21,8 @@ pub async fn generation(
     project: &ProjectName,
     service: &ServiceName,
 ) -> Result<Option<u64>, Failure> {
-    let request = format!("GET / HTTP/1.0\r\nHost: {}\r\n\r\n", names::page(project, service));
+    let name = names::page(project, service);
+    let request = format!("GET / HTTP/1.0\r\nHost: {name}\r\n\r\n");
     let exchange = async {
         let mut stream = connection.tcp(address, port).await?;
         let mut answer = Vec::new();
@@ -30,15 +31,16 @@ pub async fn generation(
             // An error here is a page that is not there: a forwarded connection opens before the other end is tried.
             let _ = (&mut stream).take(4096).read_to_end(&mut answer).await;
         }
-        Ok(read(&String::from_utf8_lossy(&answer)))
+        Ok(read(&String::from_utf8_lossy(&answer), &name))
     };
     timeout(Duration::from_secs(10), exchange).await.unwrap_or(Ok(None))
 }
 
-fn read(answer: &str) -> Option<u64> {
+/// The generation on the page of this name: what asks for a service that nginx does not serve is answered by another one's.
+fn read(answer: &str, name: &str) -> Option<u64> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     head.split(' ').nth(1).filter(|code| *code == "200")?;
-    body.trim().parse().ok()
+    body.trim().strip_suffix(name)?.strip_suffix(' ')?.parse().ok()
 }
 
 #[cfg(test)]
@@ -46,10 +48,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_number_is_a_generation() {
-        assert_eq!(read("HTTP/1.1 200 OK\r\nServer: nginx\r\n\r\n12\n"), Some(12));
-        assert_eq!(read("HTTP/1.1 404 Not Found\r\n\r\n12\n"), None);
-        assert_eq!(read("HTTP/1.1 200 OK\r\n\r\n<html>"), None);
-        assert_eq!(read(""), None);
+    fn only_a_number_on_the_services_own_page_is_its_generation() {
+        let generation = |answer: &str| read(answer, "web.shop.podlift");
+        assert_eq!(generation("HTTP/1.1 200 OK\r\nServer: nginx\r\n\r\n12 web.shop.podlift\n"), Some(12));
+        assert_eq!(generation("HTTP/1.1 404 Not Found\r\n\r\n12 web.shop.podlift\n"), None);
+        assert_eq!(generation("HTTP/1.1 200 OK\r\n\r\n12 api.shop.podlift\n"), None, "another service's");
+        assert_eq!(generation("HTTP/1.1 200 OK\r\n\r\n<html> web.shop.podlift"), None);
+        assert_eq!(generation(""), None);
     }
 }
