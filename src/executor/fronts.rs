@@ -132,16 +132,18 @@ fn usable(state: &HostState, Wanted { proxy, service, .. }: &Wanted<'_>) -> Resu
 
 /// A front that is a file's of another's would be dead, or its own would: the proxy would load both.
 fn is_no_files(state: &HostState, wanted: &Wanted<'_>) -> Result<(), Failure> {
-    state.file_of(wanted.front).map_or(Ok(()), |taken| Err(is_anothers(wanted, &taken.file)))
+    state.file_of(wanted.front).map_or(Ok(()), |taken| Err(is_anothers(wanted, &taken.file, "that file")))
 }
 
 /// The same of another service of the project.
 fn is_no_siblings(state: &HostState, wanted: &Wanted<'_>) -> Result<(), Failure> {
-    let sibling = state.sibling_of(wanted.service, wanted.front);
-    sibling.map_or(Ok(()), |sibling| Err(is_anothers(wanted, &format!("the service {sibling} of this project"))))
+    let Some(sibling) = state.sibling_of(wanted.service, wanted.front) else { return Ok(()) };
+    let folder = state.proxy_folder.as_ref().map_or_else(String::new, |folder| format!("{folder}/"));
+    let file = format!("{folder}{}.conf", nginx_file::names::base(wanted.project, sibling));
+    Err(is_anothers(wanted, &format!("the service {sibling} of this project"), &file))
 }
 
-fn is_anothers(Wanted { proxy, service, front, .. }: &Wanted<'_>, whose: &str) -> Failure {
+fn is_anothers(Wanted { proxy, service, front, .. }: &Wanted<'_>, whose: &str, file: &str) -> Failure {
     let port = front.listen;
     let words = match &front.domain {
         Some(domain) => format!("{domain} on port {port}"),
@@ -149,7 +151,7 @@ fn is_anothers(Wanted { proxy, service, front, .. }: &Wanted<'_>, whose: &str) -
     };
     Failure::refused(format!("{service} cannot be {words} on {}: that is {whose} already", proxy.name))
         .on(&proxy.name)
-        .hint(format!("give {service} a `domain` or another `listen` port, or take that file away from the proxy"))
+        .hint(format!("give {service} a `domain` or another `listen` port, or take {file} away from the proxy"))
 }
 
 /// The container that has the port, where the proxy does not listen on it yet. A process that listens may be nginx itself, as its files
