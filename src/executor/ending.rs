@@ -221,6 +221,7 @@ mod tests {
             changes: BTreeMap::new(),
             hosts: vec![host("h1")],
             allow_downtime: false,
+            removes_empty: false,
         };
         let records: Vec<Recorded> = ["lb1", "lb2"]
             .map(|proxy| Recorded {

@@ -74,7 +74,8 @@ type Seat = (HostName, ProjectName, ServiceName, HostName);
 /// in between leads back to the same tables.
 struct Oldest {
     shares: BTreeMap<Seat, (Vec<Share>, bool)>,
-    fronts: BTreeMap<(HostName, ProjectName, ServiceName), Front>,
+    /// Each service's front at a proxy, and whether the proxy did not know it before.
+    fronts: BTreeMap<(HostName, ProjectName, ServiceName), (Front, bool)>,
 }
 
 impl Oldest {
@@ -83,7 +84,8 @@ impl Oldest {
         for record in pending {
             for op in record.inverse() {
                 let Op::SetWeights(op) = op else { continue };
-                oldest.fronts.entry((op.proxy.name.clone(), op.project.clone(), op.service.clone())).or_insert_with(|| op.front.clone());
+                let known = oldest.fronts.entry((op.proxy.name.clone(), op.project.clone(), op.service.clone()));
+                known.or_insert_with(|| (op.front.clone(), op.removes_empty));
                 for (host, shares) in &op.changes {
                     oldest.shares.entry(seat(op, host)).or_insert_with(|| (shares.clone(), op.allow_downtime));
                 }
@@ -204,8 +206,11 @@ impl<'a> Undoing<'a> {
             }
             shares.clone_from(oldest);
             aimed.allow_downtime |= allow_downtime;
-            let front = self.oldest.fronts.get(&(op.proxy.name.clone(), op.project.clone(), op.service.clone()));
-            aimed.front = front.cloned().unwrap_or(aimed.front);
+            let known = self.oldest.fronts.get(&(op.proxy.name.clone(), op.project.clone(), op.service.clone()));
+            if let Some((front, removes_empty)) = known {
+                aimed.front.clone_from(front);
+                aimed.removes_empty |= removes_empty;
+            }
         }
         Ok(aimed.into())
     }

@@ -53,6 +53,7 @@ impl Drain {
             changes: [(self.host.name.clone(), shares)].into(),
             hosts: vec![self.host.clone()],
             allow_downtime: self.allow_downtime,
+            removes_empty: false,
         }
         .into()
     }

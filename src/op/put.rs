@@ -26,17 +26,21 @@ pub struct SetWeights {
     /// Whether the script takes responsibility for what the guard would refuse.
     #[serde(default)]
     pub allow_downtime: bool,
+    /// Whether a table that has nothing to say any more is taken away, and the service's front is free again.
+    #[serde(default)]
+    pub removes_empty: bool,
 }
 
 impl SetWeights {
     /// What takes it back: the shares that the table before it gave the named hosts. A service that had no traffic then may have
-    /// none again.
+    /// none again, and one that the proxy did not know is not known to it afterwards.
     pub fn inverse(&self, before: Option<&RouteTable>) -> Op {
         let shares = |host: &HostName| before.and_then(|table| table.shares.get(host)).cloned().unwrap_or_default();
         let changes: BTreeMap<_, _> = self.changes.keys().map(|host| (host.clone(), shares(host))).collect();
         let had_none = !before.is_some_and(RouteTable::serves);
         let front = before.map_or_else(|| self.front.clone(), |table| table.front.clone());
-        Self { changes, front, allow_downtime: self.allow_downtime || had_none, ..self.clone() }.into()
+        let allow_downtime = self.allow_downtime || had_none;
+        Self { changes, front, allow_downtime, removes_empty: before.is_none(), ..self.clone() }.into()
     }
     pub(super) fn describe(&self) -> String {
         describe_shares(&self.service, &self.changes)
@@ -107,16 +111,20 @@ pub struct Preview {
     pub changes: BTreeMap<HostName, Vec<Previewed>>,
     /// The containers' hosts: those that `changes` names.
     pub hosts: Vec<Host>,
+    /// Whether a table that has nothing to say any more is taken away, and the service's front is free again.
+    #[serde(default)]
+    pub removes_empty: bool,
 }
 
 impl Preview {
-    /// What takes it back: what the mark led to before it.
+    /// What takes it back: what the mark led to before it. A service that the proxy did not know is not known to it afterwards.
     pub fn inverse(&self, before: Option<&RouteTable>) -> Op {
         let led = |host: &HostName| -> Vec<Previewed> {
             let previews = before.and_then(|table| table.previews.get(host)).into_iter().flatten();
             previews.filter(|preview| preview.mark == self.mark).cloned().collect()
         };
-        Self { changes: self.changes.keys().map(|host| (host.clone(), led(host))).collect(), ..self.clone() }.into()
+        let changes = self.changes.keys().map(|host| (host.clone(), led(host))).collect();
+        Self { changes, removes_empty: before.is_none(), ..self.clone() }.into()
     }
 
     pub(super) fn describe(&self) -> String {

@@ -1,6 +1,6 @@
 //! Proxies in a model.
 
-use super::{World, listens};
+use super::{ModelledHost, World, listens};
 use crate::{
     failure::Failure,
     model::{Host, HostState, OwnNetwork, RouteTable, Token},
@@ -27,6 +27,9 @@ impl World {
         let after = RouteTable { front: op.front.clone(), ..table.with(&op.changes) };
         if !op.allow_downtime && after.shares.is_empty() && table.serves() {
             return Err(Failure::nothing_left(&op.service, &op.proxy.name));
+        }
+        if op.removes_empty && after.is_empty() {
+            return Ok(removed(host, after));
         }
         if after.routes_like(&table) && (before.is_some() || after.is_empty()) {
             return Ok(Outcome::of(table));
@@ -69,6 +72,9 @@ impl World {
         let before = host.state.routes.get(&op.service).cloned();
         let table = before.clone().unwrap_or_else(|| RouteTable::empty(&op.project, &op.service, &op.front, token));
         let after = table.previewing(&op.mark, &op.changes);
+        if op.removes_empty && after.is_empty() {
+            return Ok(removed(host, after));
+        }
         if after.routes_like(&table) {
             return Ok(Outcome::of(table));
         }
@@ -78,6 +84,12 @@ impl World {
         let assumed = certificate(before.as_ref(), &after, &op.proxy);
         Ok(Outcome::of(after).undone_by([op.inverse(before.as_ref())]).assuming_all(assumed))
     }
+}
+
+/// Takes away a service's table, which has nothing to say any more.
+fn removed(host: &mut ModelledHost, empty: RouteTable) -> Outcome {
+    host.state.routes.remove(&empty.service);
+    Outcome::of(RouteTable { generation: 0, ..empty })
 }
 
 /// What is assumed of a certificate that the proxy did not have before: only nginx itself reads its files.

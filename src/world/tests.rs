@@ -151,6 +151,7 @@ impl Fleet {
             changes: [(self.host.name.clone(), table.iter().map(share).collect())].into(),
             hosts: vec![self.host.clone()],
             allow_downtime: false,
+            removes_empty: false,
         })
     }
 
@@ -286,6 +287,17 @@ fn what_a_run_did_is_taken_back_the_last_first() {
     let left = fleet.undo(&Cancellation::default());
     assert!(left.is_empty(), "{left:?}");
     assert_eq!(fleet.find(), before);
+}
+
+#[test]
+fn a_proxy_does_not_know_a_service_any_more_whose_first_traffic_was_taken_back() {
+    let mut fleet = Fleet::new(HostState::default());
+    let new = fleet.start("v1").expect("starts");
+    fleet.weigh(&[(&new, 100)]).expect("weighs");
+    fleet.weigh(&[(&new, 50)]).expect("weighs");
+    let left = fleet.undo(&Cancellation::default());
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!((fleet.find(), fleet.met().routes.len()), (Found::default(), 0));
 }
 
 #[test]

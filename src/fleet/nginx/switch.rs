@@ -33,7 +33,8 @@ pub async fn set_weights(
     progress: &dyn Progress,
 ) -> Result<(RouteTable, Option<RouteTable>), Failure> {
     let (project, service, allow_downtime) = (&op.project, &op.service, op.allow_downtime);
-    let change = Change { project, service, front: Some(&op.front), allow_downtime, token, progress };
+    let removes_empty = op.removes_empty;
+    let change = Change { project, service, front: Some(&op.front), allow_downtime, removes_empty, token, progress };
     let named: Vec<&HostName> = op.changes.keys().collect();
     let changed = change.make(connection, &named, |table| table.with(&op.changes), |before| op.inverse(before)).await?;
     changed.ok_or_else(|| Failure::failed("a route table was neither there nor made"))
@@ -49,7 +50,8 @@ pub async fn preview(
     // Its front is the service's own; where there is one already, its cookie for visitors stays.
     let known = super::table(connection, &op.project, &op.service).await?;
     let front = known.map_or_else(|| op.front.clone(), |table| table.front);
-    let change = Change { project: &op.project, service: &op.service, front: Some(&front), allow_downtime: true, token, progress };
+    let (project, service, removes_empty) = (&op.project, &op.service, op.removes_empty);
+    let change = Change { project, service, front: Some(&front), allow_downtime: true, removes_empty, token, progress };
     let named: Vec<&HostName> = op.changes.keys().collect();
     let changed = change.make(connection, &named, |table| table.previewing(&op.mark, &op.changes), |before| op.inverse(before)).await?;
     changed.ok_or_else(|| Failure::failed("a route table was neither there nor made"))
@@ -65,7 +67,7 @@ pub async fn take_out(
     progress: &dyn Progress,
 ) -> Result<Option<RouteTable>, Failure> {
     let (project, service, host) = (&op.project, &op.service, &op.host.name);
-    let change = Change { project, service, front: None, allow_downtime: op.allow_downtime, token, progress };
+    let change = Change { project, service, front: None, allow_downtime: op.allow_downtime, removes_empty: false, token, progress };
     let inverse = |before: Option<&RouteTable>| before.map_or_else(|| op.clone().into(), |before| op.inverse(proxy, before));
     let changed = change.make(connection, &[host], |table| table.without(host, &op.containers), inverse).await?;
     Ok(changed.and_then(|(live, previous)| previous.filter(|previous| previous.shares != live.shares)))
@@ -97,6 +99,8 @@ struct Change<'a> {
     front: Option<&'a Front>,
     /// Whether nothing may be left of what is served now.
     allow_downtime: bool,
+    /// Whether a table that says nothing any more is taken away with its file.
+    removes_empty: bool,
     token: &'a Token,
     progress: &'a dyn Progress,
 }
@@ -112,6 +116,7 @@ impl Change<'_> {
         inverse: impl Fn(Option<&RouteTable>) -> Op,
     ) -> Result<Option<(RouteTable, Option<RouteTable>)>, Failure> {
         let mut first: Option<Option<RouteTable>> = None;
+        let mut removes_empty = self.removes_empty;
         for _ in 0..TRIES {
             let found = look(connection).await?;
             let before = found.table(self.project, self.service);
@@ -125,14 +130,17 @@ impl Change<'_> {
                 return Ok(None);
             }
             let after = self.after(before, &changed)?;
+            let is_removed = removes_empty && after.is_empty();
             if let Some(before) = before
+                && !is_removed
                 && before.routes_like(&after)
                 && self.is_live(connection, &found, before).await?
             {
                 return Ok(Some((before.clone(), Some(before.clone()))));
             }
-            if before.is_none() && after.is_empty() {
-                // Nothing is served and nothing is to be: a file would only take the front.
+            // Nothing is served and nothing is to be: a file would only take the front. One that was on its way to be taken away when
+            // that was cut off may still be served.
+            if before.is_none() && after.is_empty() && !(is_removed && self.shown(connection, &found).await?.is_some()) {
                 return Ok(Some((RouteTable { generation: 0, ..after }, None)));
             }
             // The guard has looked before; calls side by side may each have seen the others' containers.
@@ -140,13 +148,19 @@ impl Change<'_> {
                 return Err(Failure::nothing_left(self.service, &connection.host().name));
             }
             let place = found.usable(connection.host())?;
-            self.progress.doing(&format!("switching to generation {}", after.generation));
+            let (mode, after) = if is_removed { ("remove", RouteTable { generation: 0, ..after }) } else { ("switch", after) };
+            self.progress.doing(&match mode {
+                "remove" => format!("taking {} away", self.service),
+                _ => format!("switching to generation {}", after.generation),
+            });
             let in_doubt = |failure: Failure| failure.undone_by([inverse(before)]);
-            match send(connection, place, "switch", before, &after).await.map_err(in_doubt)? {
+            match send(connection, place, mode, before, &after).await.map_err(in_doubt)? {
                 Answer::Done => {
                     self.in_force(connection, place, &after).await.map_err(in_doubt)?;
                     return Ok(Some((after, before.cloned())));
                 }
+                // What nginx reads without the file, such as a server block of the user's that includes it, it may not accept.
+                Answer::Kept(_) if is_removed => removes_empty = false,
                 Answer::Kept(failure) => return Err(failure),
                 Answer::Conflict => {
                     first.get_or_insert_with(|| before.cloned());
@@ -165,28 +179,34 @@ impl Change<'_> {
 
     /// Whether nginx serves what the file says: a change that was killed on its way may have left a file that nobody loaded.
     async fn is_live(&self, connection: &Connection, found: &Look, table: &RouteTable) -> Result<bool, Failure> {
-        let Ok(place) = found.usable(connection.host()) else { return Ok(true) };
-        Ok(page::generation(connection, (&place.address, place.settings.page.1), self.project, self.service).await?
-            == Some(table.generation))
+        Ok(found.usable(connection.host()).is_err() || self.shown(connection, found).await? == Some(table.generation))
     }
 
-    /// Waits until the service's own page shows the generation.
+    /// The generation that the service's own page shows, where nginx serves one.
+    async fn shown(&self, connection: &Connection, found: &Look) -> Result<Option<u64>, Failure> {
+        let Ok(place) = found.usable(connection.host()) else { return Ok(None) };
+        self.shown_at(connection, place).await
+    }
+
+    async fn shown_at(&self, connection: &Connection, place: &Place) -> Result<Option<u64>, Failure> {
+        page::generation(connection, (&place.address, place.settings.page.1), self.project, self.service).await
+    }
+
+    /// Waits until the service's own page shows the table's generation; of one that was taken away (0) there is none.
     async fn in_force(&self, connection: &Connection, place: &Place, table: &RouteTable) -> Result<(), Failure> {
+        let wanted = Some(table.generation).filter(|generation| *generation > 0);
         let mut shown = None;
         for pause in [0, 50, 100, 200, 400, 800, 1600] {
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            shown = page::generation(connection, (&place.address, place.settings.page.1), self.project, self.service).await?;
-            if shown == Some(table.generation) {
+            shown = self.shown_at(connection, place).await?;
+            if shown == wanted {
                 return Ok(());
             }
         }
-        let shown = shown.map_or_else(|| "nothing".into(), |generation| format!("generation {generation}"));
-        Err(Failure::failed(format!(
-            "nginx was reloaded with generation {} of {}, but its page shows {shown}",
-            table.generation, self.service
-        ))
-        .on(&connection.host().name)
-        .hint(format!("look which other nginx listens on {}:{} there", place.address, place.settings.page.1)))
+        let told = |generation: Option<u64>| generation.map_or_else(|| "nothing".into(), |generation| format!("generation {generation}"));
+        Err(Failure::failed(format!("nginx was reloaded with {} of {}, but its page shows {}", told(wanted), self.service, told(shown)))
+            .on(&connection.host().name)
+            .hint(format!("look which other nginx listens on {}:{} there", place.address, place.settings.page.1)))
     }
 }
 
@@ -220,11 +240,15 @@ async fn send(
     {
         return Ok(Answer::Kept(Failure::out_of_reach(&network, endpoint, &connection.host().name)));
     }
-    let Rendered { configuration, locations } =
-        nginx_file::render(after, &place.settings).map_err(|failure| failure.on(&connection.host().name))?;
-    let content = match locations {
-        Some(locations) => format!("{configuration}# podlift locations\n{locations}"),
-        None => configuration,
+    let content = if mode == "remove" {
+        String::new()
+    } else {
+        let Rendered { configuration, locations } =
+            nginx_file::render(after, &place.settings).map_err(|failure| failure.on(&connection.host().name))?;
+        match locations {
+            Some(locations) => format!("{configuration}# podlift locations\n{locations}"),
+            None => configuration,
+        }
     };
     let base = place.base(&after.project, &after.service);
     let expected = before.map_or(0, |table| table.generation).to_string();
@@ -306,27 +330,35 @@ mod tests {
         assert_eq!(told(&format!("{access}\n{error}\nnow {line}")).await, "");
     }
 
-    /// The machine that has asked for a switch dies, and the script with it, in the middle of keeping the old file: the next one finds
-    /// that file, whole.
+    /// The machine that has asked for a switch dies, and the script with it, in the middle of keeping the old file, or after it was
+    /// taken away: the next one finds that file, whole.
     #[tokio::test]
-    async fn a_script_that_is_killed_while_it_keeps_a_file_leaves_it_whole() {
+    async fn a_script_that_is_killed_on_its_way_leaves_the_file_whole() {
         let here = Connection::new(Host::parse("local").expect("valid"), None, "/tmp".into(), Arc::default());
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
         let old = "# podlift {\"generation\":1}\nserver {}\n";
         std::fs::write(path("web.conf"), old).expect("writes");
-        let switch = async |copies: &str| {
+        let switch = async |mode: &str, copies: &str| {
             let nginx = "master() { echo 1; }\nchildren() { :; }\nrun_nginx() { :; }\nengine() { :; }\n";
             let (base, lock) = (path("web"), path("lock"));
             let script = format!("{nginx}{copies}{SCRIPT}");
             let flag = path("flag");
-            let program = ["sh", "-c", &script, "switch", "test", &base, "", &flag, &lock, "1", ""];
+            let program = ["sh", "-c", &script, "switch", mode, &base, "", &flag, &lock, "1", ""];
             here.run(Request::new(&program).stdin(b"new\n".to_vec())).await.expect("it runs")
         };
-        let killed = switch("cp() { head -c 5 \"$2\" >\"$3\"; kill -9 $$; }\n").await;
+        let killed = switch("test", "cp() { head -c 5 \"$2\" >\"$3\"; kill -9 $$; }\n").await;
         assert_ne!(killed.code, 0, "{killed:?}");
-        assert_eq!(switch("").await.stdout, "tested\n");
+        assert_eq!(switch("test", "").await.stdout, "tested\n");
         assert_eq!(std::fs::read_to_string(path("web.conf")).expect("reads"), old);
+        let killed = switch("remove", "run_nginx() { kill -9 $$; }\n").await;
+        assert_ne!(killed.code, 0, "{killed:?}");
+        assert!(!std::fs::exists(path("web.conf")).expect("it can be asked"), "it was taken away");
+        assert_eq!(switch("test", "").await.stdout, "tested\n");
+        assert_eq!(std::fs::read_to_string(path("web.conf")).expect("reads"), old);
+        // What nginx refuses to do without stays.
+        let refused = switch("remove", "run_nginx() { echo no; return 1; }\n").await;
+        assert_eq!((refused.stdout.as_str(), std::fs::read_to_string(path("web.conf")).expect("reads").as_str()), ("refused no\n", old));
     }
 
     fn table() -> RouteTable {

@@ -61,6 +61,7 @@ fn set_weights(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic
         changes,
         hosts,
         allow_downtime: options.bool("allow_downtime").unwrap_or(false),
+        removes_empty: false,
     };
     let changes: Vec<op::SetWeights> = match &service.balancer {
         Balancer::Hosts(balancers) => balancers.iter().map(|proxy| change(proxy, hosts.clone(), shares.clone())).collect(),
@@ -115,6 +116,7 @@ fn preview(caller: &Caller<'_>, arguments: &Arguments<'_>) -> Result<Dynamic, Tr
         mark: mark.clone(),
         changes: hosts.iter().map(|host| (host.name.clone(), of_host(host))).collect(),
         hosts: hosts.to_vec(),
+        removes_empty: false,
     };
     caller.perform_each(match &service.balancer {
         Balancer::Hosts(balancers) => balancers.iter().map(|proxy| change(proxy, &hosts)).collect(),

@@ -1,6 +1,9 @@
 //! What clients reach services by at a proxy: what is in the way there is planned as it goes.
 
+use std::process::Command;
+
 use super::Rehearsal;
+use crate::rig::output;
 
 #[test]
 fn fronts_that_are_not_free_are_planned_to_be_refused() {
@@ -60,4 +63,42 @@ fn fronts_that_are_not_free_are_planned_to_be_refused() {
     // A port of the proxy's among those that containers are given.
     let high = started("high", "listen: 20000,").replace("h1", "h2");
     plan.succeeds(&format!("{high}set_weights([[new_high, 100]]);"), &[]);
+}
+
+#[test]
+fn a_first_deploy_that_is_undone_leaves_its_front_free() {
+    let plan = Rehearsal::two_hosts();
+    let served = |service: &str, front: &str, preview: &str| {
+        format!(
+            "let {service} = service(\"{service}\", #{{ port: 8000, {front} image: \"shop-web\", replicas: 1, health: http(\"/health\") }});\n\
+             let next = start({service}, built({service}, \"v1\", fleet), fleet);\nhealthcheck(next);\n{preview}set_weights([[next, 100]]);\n"
+        )
+    };
+    let files = |service: &str| {
+        let list = format!("ls /etc/nginx/conf.d/podlift-shop.{service}* 2>/dev/null | wc -l");
+        plan.rig.exec(1, &["sh", "-c", &list]).text().trim().to_owned()
+    };
+    let url = format!("http://{}/version", plan.rig.host(1).address);
+    let answers = || output(Command::new("curl").args(["-sS", "--max-time", "20", &url]), "").stdout.trim().to_owned();
+    let before = answers();
+    // By weights alone, and behind a preview, by one proxy of each host's own.
+    for preview in ["", "preview(next, #{ header: \"X-Preview: new\" });\n"] {
+        plan.fails(&format!("{}throw \"not this one\";", served("api", "", preview)), &[], 4, "not this one");
+        assert_eq!((files("api").as_str(), answers()), ("0", before.clone()), "{preview}");
+    }
+    plan.succeeds(&served("shop", "", ""), &[]);
+    assert_eq!((files("shop").as_str(), answers().as_str()), ("1", "v1"));
+    // What a deploy had traffic from before keeps its file.
+    let other = "let shop = service(\"shop\", #{ port: 8000, image: \"shop-web\", replicas: 1, health: http(\"/health\") });\n\
+                 set_weights([[releases(shop, fleet)[0], 100]], #{ sticky: \"seen\" });\nthrow \"not this one\";";
+    plan.fails(other, &[], 4, "not this one");
+    assert_eq!((files("shop").as_str(), answers().as_str()), ("2", "v1"), "and the one before it");
+    // A server block of the user's that includes the file by its name would not be accepted without it: it stays, and says nothing.
+    let mine = "hook(h1, `f=$(ls /etc/nginx/conf.d/podlift-shop.own*.locations) && echo \"server { listen 8090; include $f; }\" \
+                >/etc/nginx/sites-enabled/mine && nginx -s reload`);\nthrow \"not this one\";";
+    plan.project.write("script.rhai", &format!("{}{}{mine}", super::PRELUDE, served("own", "server: false,", "")));
+    let run = plan.project.events(&["run", "script.rhai"]);
+    assert_eq!(run.output.code, 4, "{}", run.output.stderr);
+    let there = plan.rig.exec(1, &["sh", "-c", "cat /etc/nginx/conf.d/podlift-shop.own*.locations"]).text().to_owned();
+    assert!(there.contains("return 503") && plan.rig.exec(1, &["nginx", "-t"]).code == 0, "{there}");
 }

@@ -1,5 +1,6 @@
-# Puts a service's files in force, or only tests them. Standard input is the new file; where a line "# podlift locations" stands
-# in it, what follows is the file for the user's own server block. The first word of the output tells how it went.
+# Puts a service's files in force (switch), only tests them (test), or takes them away (remove). Standard input is the new file;
+# where a line "# podlift locations" stands in it, what follows is the file for the user's own server block. The first word of the
+# output tells how it went.
 mode=$1 base=$2 pidfile=$3 flag=$4 lock=$5 expected=$6 errors=$7
 umask 022
 main=$base.conf locations=$base.locations folder=${base%/*}
@@ -78,15 +79,16 @@ fi
 master=$(master "$pidfile") || fail error "Docker does not tell of the container $container"
 [ -n "$master" ] || fail stopped
 
-cat >"$main.new" || fail error "$main.new cannot be written"
-if grep -q '^# podlift locations$' "$main.new"; then
+rm -f "$main.new" "$locations.new"
+[ "$mode" = remove ] || cat >"$main.new" || fail error "$main.new cannot be written"
+if grep -qs '^# podlift locations$' "$main.new"; then
   sed '1,/^# podlift locations$/d' "$main.new" >"$locations.new" || fail error "$locations.new cannot be written"
   sed '/^# podlift locations$/,$d' "$main.new" >"$main.cut" && mv -f "$main.cut" "$main.new" || fail error "$main.new cannot be written"
 fi
 
 # Clients whose connections are kept alive get an answer that ends them before the reload could close them under a request. All
 # services share the flag, because a reload closes the connections of all.
-if [ "$mode" = switch ] && grep -qsF -- "${flag##*/}" "$folder"/podlift-*.conf "$folder"/podlift-*.locations; then
+if [ "$mode" != test ] && grep -qsF -- "${flag##*/}" "$folder"/podlift-*.conf "$folder"/podlift-*.locations; then
   : >"$flag" || fail error "the flag $flag cannot be made"
   # What nginx had read before looks at no flag any more: it has its connection to a container by now.
   nap 0.05
@@ -112,9 +114,9 @@ for file in "$locations" "$main"; do
 done
 placed=yes
 if [ -f "$locations.new" ]; then mv -f "$locations.new" "$locations"; else rm -f "$locations"; fi
-mv -f "$main.new" "$main" || fail error "$main cannot be written"
+if [ "$mode" = remove ]; then rm -f "$main"; else mv -f "$main.new" "$main"; fi || fail error "$main cannot be written"
 words=$(run_nginx -t 2>&1) || fail refused "$words"
-[ "$mode" = switch ] || fail tested
+[ "$mode" != test ] || fail tested
 
 keep
 old=$(workers)
@@ -150,4 +152,5 @@ while :; do
   fi
   nap 0.02
 done
+[ "$mode" != remove ] || rm -f "$main.previous" "$locations.previous"
 echo done
