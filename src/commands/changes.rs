@@ -82,6 +82,13 @@ impl Counts {
                 && inverse.is_empty()
                 && !failure.half_done
             {
+                // No host tells whether a database has done what was lost on its way.
+                if failure.in_doubt && matches!(*record.op, Op::Sql(_)) {
+                    counts.changes += 1;
+                    counts.standing += 1;
+                    counts.databases = true;
+                    continue;
+                }
                 let was_given_up = was_sent && matches!(failure.kind, FailureKind::Interrupted | FailureKind::Timeout);
                 counts.doubtful += usize::from(failure.in_doubt || was_given_up);
                 continue;

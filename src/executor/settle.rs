@@ -99,8 +99,9 @@ impl<E: Executor> Executor for Settle<E> {
             // What was deleted nothing brings back, and no try knows of it but that which was lost.
             half_done |= failure.half_done || was_lost && call.op.deletes();
             let failure = Failure { inverse: inverse.clone(), half_done, not_sent: !was_sent, ..failure };
-            // What a start made that was lost only its host knows, by its token.
-            let is_open = was_lost && failure.kind == FailureKind::Unreachable && inverse.is_empty() && matches!(*call.op, Op::Start(_));
+            // What a start made that was lost only its host knows, by its token, and which statements are done the database.
+            let is_known_there = matches!(&*call.op, Op::Start(_)) || matches!(&*call.op, Op::Sql(op) if op.undo.is_some());
+            let is_open = was_lost && failure.kind == FailureKind::Unreachable && inverse.is_empty() && is_known_there;
             let failure = if is_open { failure.in_doubt() } else { failure };
             // Why the host cannot be reached does not tell what was on its way when it was lost.
             let failure = match &first {
@@ -128,7 +129,7 @@ impl<E: Executor> Executor for Settle<E> {
                 _ => patience,
             };
             let since = *since.get_or_insert_with(Instant::now);
-            let is_over = !(failure.lost || known) || rested >= patience || since.elapsed() >= patience.duration();
+            let is_over = !(was_lost || known) || rested >= patience || since.elapsed() >= patience.duration();
             if is_over {
                 self.give_up(host.as_ref());
                 // What is done elsewhere may not need a host that only had a say in it.

@@ -31,10 +31,11 @@ pub struct HookLease {
 }
 
 impl Hook {
-    /// What takes it back: its own `undo`, in the same place.
+    /// What takes it back: its own `undo`, in the same place. One that fails has taken nothing back, whatever the command's own failure
+    /// counts for.
     pub fn inverse(&self) -> Option<Op> {
         let command = self.undo.clone()?;
-        let invocation = Invocation { command, name: None, assume: None, ..self.invocation.clone() };
+        let invocation = Invocation { command, name: None, assume: None, check: true, ..self.invocation.clone() };
         Some(Self { invocation, undo: None, lease: self.lease.clone() }.into())
     }
 

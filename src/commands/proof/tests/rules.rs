@@ -280,3 +280,27 @@ fn an_undo_command_whose_connection_breaks_before_it_is_done_is_done_by_the_next
         assert!(told.breaches.is_empty(), "{story}: {:#?} {:#?}", told.breaches, told.steps);
     }
 }
+
+#[test]
+fn statements_of_which_no_answer_came_are_not_said_to_be_taken_back() {
+    // The way to the database is lost after they are done, on a host that the run has met before or not, for a while or for good.
+    for first in ["", "probe(far, \"true\");\n"] {
+        let script = format!(
+            "let far = host(\"far\");\n{first}let db = database(\"postgres://app@db/shop\", #{{ via: far }});\ndb.sql(\"ALTER TABLE users ADD COLUMN mail text\", #{{ undo: \"ALTER TABLE users DROP COLUMN mail\" }});"
+        );
+        let call = if first.is_empty() { 3 } else { 4 };
+        for (fault, exit) in [("cut-off", Exit::Done), ("gone", Exit::Mixed)] {
+            let story = format!("{call}:sql:lost-after, {call}:sql#2:{fault}").parse().expect("a story");
+            let told = retell(&subject(&script), &story, &SINGLE).unwrap_or_else(|error| panic!("{error:?}"));
+            assert_eq!((told.exit, told.breaches), (Some(exit), Vec::new()), "{first}{fault}: {:?}", told.why);
+        }
+    }
+}
+
+#[test]
+fn an_undo_that_fails_has_taken_nothing_back_whatever_the_commands_failure_counts_for() {
+    let script = "hook(fleet[0], \"alerts off\", #{ check: false, undo: \"alerts on\" });\nhook(fleet[0], \"go on\");";
+    let story = "4:hook:fails, undo/3.0:hook:fails".parse().expect("a story");
+    let told = retell(&subject(script), &story, &SINGLE).unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!((told.exit, told.breaches), (Some(Exit::Mixed), Vec::new()), "{:?}", told.why);
+}
