@@ -42,7 +42,8 @@ impl World {
                 self.commands.push(Standing { token, place, words, undo: undo.clone() });
             }
         } else if let Some(index) = self.commands.iter().rposition(|known| known.place == *place && known.undo == *command) {
-            self.commands.remove(index);
+            let gone = self.commands.remove(index);
+            self.forgone.insert((Self::place(&gone.place), stands(&gone)));
         }
         Ok(answer.undone_by(op.inverse()))
     }
@@ -121,7 +122,12 @@ impl World {
 
     /// The commands that stand, by where they ran.
     pub(super) fn standing(&self) -> impl Iterator<Item = (String, String)> {
-        self.commands.iter().map(|known| (Self::place(&known.place), format!("what `{}` did stands", known.words)))
+        self.commands.iter().map(|known| (Self::place(&known.place), stands(known)))
+    }
+
+    /// Whether a command that stood, by this line of its shape at this place, was taken back.
+    pub(super) fn is_forgone_command(&self, place: &str, line: &str) -> bool {
+        self.forgone.contains(&(place.to_owned(), line.to_owned()))
     }
 
     /// Where in its shape a command stands.
@@ -133,6 +139,11 @@ impl World {
     pub fn settle_commands(&mut self) {
         self.commands.clear();
     }
+}
+
+/// What is told of a command that stands.
+fn stands(command: &Standing) -> String {
+    format!("what `{}` did stands", command.words)
 }
 
 /// How long an op takes in a model.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::World;
 use crate::{
     model::{
-        Text, Token,
+        Database, Text, Token,
         sql::{self, Effect, Item, Phase},
     },
     op::{BackedUp, Backfilled, Backup, DatabaseSession, Outcome, Query, Sql, SqlDone},
@@ -20,6 +20,8 @@ pub(super) struct Schema {
     known: BTreeMap<String, Item>,
     /// What is known not to be there: what a statement would have made that failed before it.
     absent: BTreeSet<String>,
+    /// What was there by a statement that has an `undo`, and was taken away by one that has none: nothing brings it back.
+    forgone: BTreeSet<String>,
     /// All that statements have made until now, whatever became of it.
     made: BTreeSet<String>,
     /// What the script makes where nothing goes wrong: it was not there before.
@@ -74,17 +76,29 @@ impl Schema {
                 continue;
             }
             let gone = change.item.clone();
+            let before: BTreeSet<String> = self.judged().collect();
             self.take(change, op.is_undo);
             if !is_rename {
                 self.cascade(&gone);
             }
+            if op.undo.is_none() && !op.is_undo {
+                let after: BTreeSet<String> = self.judged().collect();
+                self.forgone.extend(before.difference(&after).cloned());
+            }
         }
+    }
+
+    /// What is there that has to be taken back.
+    fn judged(&self) -> impl Iterator<Item = String> {
+        let judged = self.changes.iter().filter(|(_, change)| change.is_there && change.is_judged);
+        judged.map(|(words, _)| words.clone())
     }
 
     fn make(&mut self, change: Change) {
         let words = change.item.words.clone();
         self.made.insert(words.clone());
         self.absent.remove(&words);
+        self.forgone.remove(&words);
         match self.changes.get(&words) {
             // It is again as it was.
             Some(known) if !known.is_there => {
@@ -165,7 +179,7 @@ impl World {
     /// The statements succeed; which of their objects were there before is known only of those that were made in the model.
     pub(super) fn statements(&mut self, op: &Sql, token: &Token) -> Outcome {
         let verdicts = sql::lint(&op.text).unwrap_or_default();
-        let schema = self.databases.entry(op.database.to_string()).or_default();
+        let schema = self.databases.entry(Self::database(&op.database)).or_default();
         let mut done = schema.done.remove(token).unwrap_or_default();
         for verdict in verdicts.iter().skip(done.statements) {
             for object in sql::conditional(&verdict.statement) {
@@ -186,9 +200,14 @@ impl World {
         Outcome::of(SqlDone { statements: count, existed, ..SqlDone::default() }).undone_by(op.inverse(undo)).assuming(words)
     }
 
+    /// Where in its shape a database stands: what is at one place of different hosts is not one.
+    pub fn database(database: &Database) -> String {
+        database.via.as_ref().map_or_else(|| database.to_string(), |host| format!("{database} via {}", host.name))
+    }
+
     /// Takes note that what these statements make is not there, as far as it was not made before: they fail on their way.
     pub fn fails_on_the_way(&mut self, op: &Sql) {
-        let schema = self.databases.entry(op.database.to_string()).or_default();
+        let schema = self.databases.entry(Self::database(&op.database)).or_default();
         for statement in sql::statements(&op.text).unwrap_or_default() {
             for effect in sql::effects(&statement.to_string()) {
                 if let Effect::Makes(item) = effect
@@ -209,6 +228,12 @@ impl World {
             };
             (name.as_str(), schema.changes.iter().filter_map(told).collect())
         })
+    }
+
+    /// Whether nothing brings back what this line of its shape at this place told: statements or a command without `undo` took it away.
+    pub fn is_forgone(&self, place: &str, line: &str) -> bool {
+        let is_of_schema = |schema: &Schema| line.strip_suffix(" is there").is_some_and(|words| schema.forgone.contains(words));
+        self.databases.get(place).is_some_and(is_of_schema) || self.is_forgone_command(place, line)
     }
 
     /// What code of the version before may miss, in words: what is gone, then what is new.

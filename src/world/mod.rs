@@ -45,6 +45,8 @@ pub struct World {
     changed: bool,
     databases: BTreeMap<String, databases::Schema>,
     commands: Vec<commands::Standing>,
+    /// Commands that stood and were taken back, by their place and line of its shape.
+    forgone: BTreeSet<(String, String)>,
     /// Whether a command was done on the operator's machine.
     changed_here: bool,
     /// Whether something was done by which containers that are ill may have become well: a command, statements, a dependency.

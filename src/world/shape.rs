@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ModelledHost, World};
-use crate::model::{Check, Container, ContainerState, HostName, HostState, ProjectName, RouteTable, RunId, ServiceName, Version};
+use crate::model::{Check, Container, ContainerState, HostName, HostState, ProjectName, RouteTable, RunId, ServiceName, Share, Version};
 
 /// What there is of a project's services on each host, and of what the script has done to a database or by a command, a line each, in
 /// order; places with nothing are left out.
@@ -153,14 +153,14 @@ fn lines(state: &HostState, run: &RunId, answers: bool) -> Vec<String> {
         if !table.is_empty() {
             lines.push(format!("{} is reached by {}", table.service, table.front));
         }
-        for (host, share) in table.shares.iter().flat_map(|(host, shares)| shares.iter().map(move |share| (host, share))) {
-            let (release, containers) = (&share.release, share.containers.len());
-            let (version, weight) = (&release.version, share.weight);
-            lines.push(format!(
-                "{} {version} ({}) on {host} has weight {weight} with {containers} containers",
-                table.service,
-                age(&release.run)
-            ));
+        for (host, shares) in &table.shares {
+            // A release that is alone has all, whatever its weight.
+            let all: u64 = shares.iter().map(|share| share.weight).sum();
+            for Share { release, weight, containers } in shares {
+                let (service, version, age, containers) = (&table.service, &release.version, age(&release.run), containers.len());
+                let part = parts_of_100(*weight, all);
+                lines.push(format!("{service} {version} ({age}) on {host} has weight {part} with {containers} containers"));
+            }
         }
         for (host, preview) in table.previews.iter().flat_map(|(host, previews)| previews.iter().map(move |preview| (host, preview))) {
             let (version, age) = (&preview.release.version, age(&preview.release.run));
@@ -176,6 +176,13 @@ fn lines(state: &HostState, run: &RunId, answers: bool) -> Vec<String> {
     }
     lines.sort();
     lines
+}
+
+/// A weight among all of its host, in hundredths.
+fn parts_of_100(weight: u64, all: u64) -> String {
+    let thousandths = u128::from(weight) * 100_000 / u128::from(all.max(1));
+    let text = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// How one shape differs from another.

@@ -188,9 +188,24 @@ impl Seen {
         seen
     }
 
+    /// How many healthy containers have traffic. Of proxies that serve the same hosts it is the least that one of them has: each of
+    /// them alone has to bear what clients send it.
     fn capacity(&self, service: &Service) -> usize {
-        let places: BTreeSet<&Place> = self.serving(service).flat_map(BTreeMap::keys).collect();
-        places.into_iter().filter(|place| self.is_healthy(place)).count()
+        let mut apart: Vec<(BTreeSet<&HostName>, usize)> = Vec::new();
+        for serving in self.serving(service).filter(|serving| !serving.is_empty()) {
+            let mut hosts: BTreeSet<&HostName> = serving.keys().map(|(host, _)| host).collect();
+            let mut healthy = serving.keys().filter(|place| self.is_healthy(place)).count();
+            apart.retain(|(known, count)| {
+                let is_apart = known.is_disjoint(&hosts);
+                if !is_apart {
+                    hosts.extend(known);
+                    healthy = healthy.min(*count);
+                }
+                is_apart
+            });
+            apart.push((hosts, healthy));
+        }
+        apart.into_iter().map(|(_, healthy)| healthy).sum()
     }
 
     fn releases(&self, service: &Service) -> BTreeSet<&ReleaseId> {

@@ -1,10 +1,12 @@
 //! Whether what is there in the end is what the run says.
 
+use std::collections::BTreeSet;
+
 use super::{Desk, tale::Limits};
 use crate::{
     commands::exit::Exit,
     executor::faults::Faults,
-    model::{Container, RunId},
+    model::{Container, HostName, RunId},
     world::{
         World,
         shape::{Difference, Shape, differences},
@@ -59,6 +61,7 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
     let left = |old: &Shape| {
         let mut left = pruned_or_not(&pruned, but_for(&deleted, differences(&found, old)));
         left.retain(|one| !one.is_new_dependency() && !commits.is_open(&one.place));
+        left.retain(|one| !(one.is_missing && world.is_forgone(&one.place, &one.line)));
         left
     };
     let (unmade, left) = (left(&beginning), left(commits.shape().unwrap_or(&beginning)));
@@ -87,12 +90,17 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
         }
         // What somebody else has deleted gets no traffic back.
         Exit::Mixed if deleted.iter().any(|container| container.run != *run) => {}
-        Exit::Mixed if left.is_empty() && commits.shape().is_none() => {
+        // Whether what was asked to be deleted was, nobody knows where the answer is lost.
+        Exit::Mixed if left.is_empty() && (commits.shape().is_some() || fleet.may_have_deleted()) => {}
+        Exit::Mixed if left.is_empty() => {
             broken("the run says that it is mixed, and there is what there was before".into(), &[]);
         }
         // What was committed on the way stays, as the script said; and what was deleted behind that, nothing brings back.
-        Exit::Mixed if left.iter().all(|one| one.is_missing && one.line.ends_with(" stopped")) => {}
         Exit::Mixed | Exit::Interrupted => {
+            let left: Vec<Difference> = left.into_iter().filter(|one| *exit != Exit::Mixed || !is_deleted(one)).collect();
+            if *exit == Exit::Mixed && left.is_empty() {
+                return;
+            }
             let why = why.map(|why| format!(": {why}")).unwrap_or_default();
             broken(
                 format!("with every host there and nothing going wrong, it cannot be taken back{why}; what there is differs from before"),
@@ -100,6 +108,49 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
             );
         }
         _ => {}
+    }
+}
+
+/// Whether it is a container that was stopped, and is not there any more.
+fn is_deleted(one: &Difference) -> bool {
+    one.is_missing && one.line.ends_with(" stopped")
+}
+
+/// Notes where a run that says that it is done but for hosts which it has left out has not done what it does where nothing goes wrong
+/// on the others, or has not left these as they were. What a script does besides, to databases and by commands, may depend on them.
+pub fn judge_left_out(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, left_out: &BTreeSet<HostName>, limits: &Limits, start: &World) {
+    let Some(new) = limits.new.as_ref().filter(|_| fleet.rules().ending) else { return };
+    let (world, commits, deleted) = (fleet.world(), fleet.commits(), fleet.deleted());
+    let found = world.shape(run);
+    let mut pruned = fleet.pruned();
+    pruned.extend(limits.pruned.iter().cloned());
+    let is_of_host = |one: &Difference| HostName::new(&one.place).is_ok_and(|host| world.state(&host).is_some());
+    let is_of = |host: &HostName, one: &Difference| {
+        let routes = [format!(" on {host} has weight "), format!(" on {host} is previewed by ")];
+        let is_about_one = one.line.contains(" has weight ") || one.line.contains(" is previewed by ");
+        if is_about_one { routes.iter().any(|route| one.line.contains(route)) } else { one.place == host.as_str() }
+    };
+    let is_left_out = |one: &Difference| left_out.iter().any(|host| is_of(host, one));
+    let from = |expected: &Shape, is_meant: &dyn Fn(&Difference) -> bool| {
+        let mut all = pruned_or_not(&pruned, but_for(&deleted, differences(&found, expected)));
+        all.retain(|one| is_of_host(one) && is_meant(one) && !one.line.starts_with("what `") && !one.line.ends_with(" is leased"));
+        all
+    };
+    let names = left_out.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let others = from(new, &|one| !is_left_out(one));
+    if !others.is_empty() {
+        let what = format!(
+            "the run says that it is done but for {names}, and what there is elsewhere differs from what it makes where nothing goes wrong"
+        );
+        fleet.breach(Breach::new("ending", what).differing(&others));
+        return;
+    }
+    // What was committed on a host before it was left out is as the script said.
+    let of_left_out = |expected: &Shape| from(expected, &is_left_out);
+    let changed = of_left_out(&start.shape(run));
+    if !changed.is_empty() && commits.shape().is_none_or(|shape| !of_left_out(shape).is_empty()) {
+        let what = format!("the run says that it has left out {names}, and what there is differs from before");
+        fleet.breach(Breach::new("ending", what).differing(&changed));
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use super::{
     Desk, Subject,
     given::{BEFORE, Earlier, Test},
-    judge::{End, judge},
+    judge::{End, judge, judge_left_out},
     listen::listener,
     why::{EARLIER, GIVEN, unsaid},
 };
@@ -29,7 +29,7 @@ use crate::{
         turns::InTurns,
     },
     journal::{Chain, How, Intent, Journal},
-    model::{Container, Period, RunId},
+    model::{Container, HostName, Period, RunId},
     script::{ScriptRun, Tested, diagnostics::Diagnostic},
     world::{
         TrafficSeen, World,
@@ -225,6 +225,8 @@ struct Tale<'a> {
     narrator: Arc<dyn Narrator>,
     standing: Standing,
     parts: Vec<Part>,
+    /// The hosts that the last process left out, where its script came to its end.
+    left_out: BTreeSet<HostName>,
 }
 
 /// How far the run has come with the processes before this one.
@@ -272,6 +274,7 @@ impl<'a> Tale<'a> {
             narrator,
             standing,
             parts: Vec::new(),
+            left_out: BTreeSet::new(),
         }
     }
 
@@ -305,6 +308,9 @@ impl<'a> Tale<'a> {
                     self.fleet.revive(if standing.how == How::Undo { "undo" } else { "resume" });
                 }
                 Life::Ended(Exit::Mixed, _) if !is_last && !self.fleet.is_calm() => {
+                    if !self.left_out.is_empty() {
+                        judge_left_out(&self.fleet, &self.run.id, &self.left_out, limits, start);
+                    }
                     // It is said to be mixed. Once all trouble has ended it can be taken back.
                     self.fleet.calm();
                     self.fleet.goes_on("undo");
@@ -391,10 +397,11 @@ impl<'a> Tale<'a> {
             How::Undo => self.undoes(&work, &cancellation),
         };
         self.spent += cancellation.taken();
-        match ended {
-            Some((Finished { exit, .. }, why)) if !self.fleet.is_dead() => Life::Ended(exit, why),
-            _ => Life::Died,
-        }
+        let ended = ended.filter(|_| !self.fleet.is_dead());
+        ended.map_or(Life::Died, |(Finished { exit, .. }, why, left_out)| {
+            self.left_out = left_out;
+            Life::Ended(exit, why)
+        })
     }
 
     /// Comes to work on the run, or tells why not.
@@ -409,7 +416,7 @@ impl<'a> Tale<'a> {
         enter(stack, journal, &self.run, how, cancellation).map_err(|failure| failure.message)
     }
 
-    fn runs(&self, work: &Work<'_>, cancellation: &Cancellation) -> Option<(Finished, Option<String>)> {
+    fn runs(&self, work: &Work<'_>, cancellation: &Cancellation) -> Option<Outcome> {
         let tested: Arc<dyn Tested> = self.test.clone();
         let run = ScriptRun {
             arguments: self.subject.arguments.clone(),
@@ -443,8 +450,9 @@ impl<'a> Tale<'a> {
         if let Err(ended) = ended {
             self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(ended.diagnostic);
         }
-        let why = why.or_else(|| (!finished.counts.left_out.is_empty()).then(|| "hosts were left out".to_owned()));
-        Some((finished, why))
+        let left_out: BTreeSet<HostName> = finished.counts.left_out.keys().filter(|_| why.is_none()).cloned().collect();
+        let why = why.or_else(|| (!left_out.is_empty()).then(|| "hosts were left out".to_owned()));
+        Some((finished, why, left_out))
     }
 
     /// What is told of a script that was stopped because it went on and on.
@@ -455,15 +463,19 @@ impl<'a> Tale<'a> {
         format!("the script does not come to its end: it made more than {} calls", self.fleet.most())
     }
 
-    fn undoes(&self, work: &Work<'_>, cancellation: &Cancellation) -> Option<(Finished, Option<String>)> {
+    fn undoes(&self, work: &Work<'_>, cancellation: &Cancellation) -> Option<Outcome> {
         let failures = work.take_back(cancellation);
         self.test.ask();
         if self.fleet.is_dead() {
             return None;
         }
-        Some((work.finish_undo(&failures, cancellation), failures.into_iter().next().map(|failure| failure.message)))
+        let finished = work.finish_undo(&failures, cancellation);
+        Some((finished, failures.into_iter().next().map(|failure| failure.message), BTreeSet::new()))
     }
 }
+
+/// How a process ended, why its script failed if it did, and the hosts that it left out where it did not.
+type Outcome = (Finished, Option<String>, BTreeSet<HostName>);
 
 /// What became of a process.
 enum Life {

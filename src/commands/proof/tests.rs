@@ -1,6 +1,8 @@
 //! Scripts that hold, and scripts and podlifts with a mistake in them that do not.
 
 mod commits;
+mod databases;
+mod left_out;
 mod rules;
 mod said;
 mod search;

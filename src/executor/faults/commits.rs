@@ -77,7 +77,7 @@ impl Commits {
 fn places(op: &Op) -> Vec<String> {
     match op {
         Op::Hook(hook) if hook.undo.is_some() => vec![World::place(&hook.invocation.place)],
-        Op::Sql(op) => vec![op.database.to_string()],
+        Op::Sql(op) => vec![World::database(&op.database)],
         Op::Start(_)
         | Op::StartAgain(_)
         | Op::Depend(_)

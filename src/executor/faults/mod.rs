@@ -129,6 +129,8 @@ struct Going {
     deleted: Vec<Container>,
     /// Containers that `prune` was asked to delete.
     pruned: Vec<Container>,
+    /// Whether the run has asked for containers to be deleted: where no answer comes, nobody knows whether they were.
+    may_have_deleted: bool,
     /// Containers that were found healthy.
     proven: BTreeSet<ContainerName>,
     /// Leases that another run has, and until when.
@@ -167,6 +169,7 @@ impl<S: Source> Faults<S> {
             ill: Vec::new(),
             deleted: Vec::new(),
             pruned: Vec::new(),
+            may_have_deleted: false,
             proven: BTreeSet::new(),
             others: Vec::new(),
             calls: 0,
@@ -304,6 +307,11 @@ impl<S: Source> Faults<S> {
         self.lock().pruned.clone()
     }
 
+    /// Whether the run has asked for containers to be deleted.
+    pub fn may_have_deleted(&self) -> bool {
+        self.lock().may_have_deleted
+    }
+
     /// The containers of services without a proxy that this run has started, that run and have not become healthy. One that was found
     /// healthy and falls ill afterwards is nobody's fault.
     pub fn never_healthy(&self, run: &RunId) -> Vec<Container> {
@@ -424,6 +432,7 @@ impl<S: Source> Executor for Faults<S> {
             let (key, verb) = (call.key.as_str(), call.op.verb());
             let number = going.numbers.entry((call.key.clone(), verb)).and_modify(|number| *number += 1).or_insert(1);
             let number = *number;
+            going.may_have_deleted |= call.op.deletes() && !call.key.is_undo();
             if going.noted.sites && !going.is_calm && !key.starts_with("end/") {
                 going.meet(call, number);
             }

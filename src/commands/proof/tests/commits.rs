@@ -83,6 +83,15 @@ fn a_host_whose_front_is_not_changed_is_found() {
 }
 
 #[test]
+fn a_release_that_is_alone_has_all_the_traffic_whatever_its_weight() {
+    holds(
+        "let h = fleet[0];\nlet old = running(web, h); let next = start(web, img, h); healthcheck(next);\nset_weights([[old, 50], [next, 50]]);\n\
+         let seen = traffic(next, \"1m\", #{ assume: #{ requests: 1000, errors: 0, p95: 10 } });\n\
+         if seen.requests > 0 { set_weights([[old, 0], [next, 100]]); }\ndrain(old); stop(old); record(next);",
+    );
+}
+
+#[test]
 fn a_rule_that_is_broken_where_nothing_goes_wrong_is_told_so_alone() {
     let rule = "invariant(\"room\", |world| !(\"web\" in world.services) || world.services.web.containers.len() <= 5);\n";
     let found = proof(&subject(&format!("{rule}for h in fleet {{ {BY_HAND} }}")));

@@ -304,3 +304,20 @@ fn an_undo_that_fails_has_taken_nothing_back_whatever_the_commands_failure_count
     let told = retell(&subject(script), &story, &SINGLE).unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!((told.exit, told.breaches), (Some(Exit::Mixed), Vec::new()), "{:?}", told.why);
 }
+
+#[test]
+fn of_two_balancers_each_has_to_bear_its_own_clients() {
+    let script = |deploy: &str| {
+        format!(
+            "invariants(#{{ min_capacity: 2 }});\nlet far = [host(\"a1\", #{{ bind: \"10.0.0.1\" }}), host(\"a2\", #{{ bind: \"10.0.0.2\" }})];\n\
+             let api = service(\"api\", #{{ port: 9000, image: \"shop-web\", health: http(\"/health\"), balancer: hosts([\"lb1\", \"lb2\"]) }});\n\
+             ship(img, far);\n{deploy}"
+        )
+    };
+    let found = proof(&subject(&script("rolling::deploy(api, img, far);")));
+    assert!(found.findings.is_empty(), "{}", told(&found));
+    let one = "given(|| rolling::deploy(api, img, far));\nlet other = build(api, #{ tag: \"v3\" }); ship(other, far);\n\
+               let old = running(api, far[0]); let next = start(api, other, far[0]); healthcheck(next); drain(old); set_weights([[next, 1]]);";
+    let found = broken(&subject(&script(one)));
+    assert_eq!(found.first(), Some(&("min_capacity".to_owned(), 0)));
+}

@@ -1,0 +1,24 @@
+//! Databases at one address, and what is taken away for good; by commands too.
+
+use super::{broken, proof, subject, told};
+
+const COLUMN: &str = "sql(\"ALTER TABLE users ADD COLUMN mail text\", #{ undo: \"ALTER TABLE users DROP COLUMN mail\" });";
+
+#[test]
+fn databases_at_the_same_address_of_different_hosts_are_two() {
+    let both = "let one = database(\"postgres://app@127.0.0.1/shop\", #{ via: fleet[0] });\n\
+                let two = database(\"postgres://app@127.0.0.1/shop\", #{ via: fleet[1] });\n";
+    let script = format!("{both}one.{COLUMN}\ntry {{ two.{COLUMN} }} catch (problem) {{ warn(problem.message); }}");
+    assert_eq!(broken(&subject(&script)).first(), Some(&("ending".to_owned(), 1)));
+}
+
+#[test]
+fn what_is_taken_away_without_an_undo_after_a_commit_stays_so() {
+    let table = "let db = database(\"postgres://app@db/shop\");\n\
+                 db.sql(\"CREATE TABLE shelf (id int)\", #{ undo: \"DROP TABLE shelf\" });\ncommit();\ndb.sql(\"DROP TABLE shelf\");\n";
+    let alerts = "hook(fleet[0], \"alerts off\", #{ undo: \"alerts on\" });\ncommit();\nhook(fleet[0], \"alerts on\");\n";
+    for first in [table, alerts] {
+        let found = proof(&subject(&format!("{first}hook(fleet[0], \"report\");")));
+        assert!(found.findings.is_empty(), "{}", told(&found));
+    }
+}
