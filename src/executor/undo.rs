@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, FailureKind},
-    model::{Front, HostName, ProjectName, RunInfo, ServiceName, Share},
+    model::{Front, Host, HostName, Key, ProjectName, RunInfo, ServiceName, Share},
     op::{Op, SetWeights},
 };
 
@@ -44,7 +44,7 @@ impl Undo<'_> {
     ///
     /// Weights go straight to what they were at the commit, so that what the run has given traffic meanwhile gets none again. An
     /// inverse that fails is left, with the rest of its own record's and with what it protects: containers whose traffic could
-    /// not be moved keep running. The other records' go on.
+    /// not be moved keep running. The other records' go on, and where a proxy has given the traffic to others by them it is tried again.
     pub fn block(&self, records: &[Recorded], block: &str) -> Vec<Left> {
         let pending = since_commit(records, block);
         self.executor.reach_again();
@@ -59,8 +59,10 @@ impl Undo<'_> {
             begun: Mutex::default(),
             left: Mutex::default(),
             protected: Mutex::default(),
+            early: Mutex::default(),
         };
         undoing.level(&pending, 0);
+        undoing.try_early_ones();
         let mut left = undoing.left.into_inner().unwrap_or_else(PoisonError::into_inner);
         left.sort_by_key(|left| std::cmp::Reverse(left.record.key.path()));
         left
@@ -117,6 +119,16 @@ struct Undoing<'a> {
     left: Mutex<Vec<Left>>,
     /// Services on hosts whose traffic could not be moved.
     protected: Mutex<BTreeSet<(ServiceName, HostName)>>,
+    /// Takings of traffic that were refused.
+    early: Mutex<Vec<Early<'a>>>,
+}
+
+/// A taking of traffic that was refused, maybe only because nothing else had been given any by then.
+struct Early<'a> {
+    record: &'a Recorded,
+    op: SetWeights,
+    /// Whether the proxy has given the service's traffic to others since.
+    has_passed: bool,
 }
 
 impl<'a> Undoing<'a> {
@@ -159,10 +171,41 @@ impl<'a> Undoing<'a> {
             if let Err(failure) = result {
                 if let Op::SetWeights(op) = &op {
                     lock(&self.protected).extend(op.changes.keys().map(|host| (op.service.clone(), host.clone())));
+                    if failure.kind == FailureKind::Refused && op.changes.values().all(Vec::is_empty) {
+                        lock(&self.early).push(Early { record, op: op.clone(), has_passed: false });
+                    }
                 }
                 self.leave(record, failure);
                 return;
             }
+            if let Op::SetWeights(op) = &op {
+                let is_its = |early: &&mut Early<'_>| early.op.proxy.name == op.proxy.name && early.op.service == op.service;
+                lock(&self.early)
+                    .iter_mut()
+                    .filter(is_its)
+                    .for_each(|early| early.has_passed |= op.changes.values().any(|to| !to.is_empty()));
+            }
+        }
+    }
+
+    /// Takes back what came too early: traffic that a proxy could not take from containers before it had given it to others, and what
+    /// stayed for that reason. A run whose undo was done in part before has them in this order.
+    fn try_early_ones(&self) {
+        let passed: Vec<Early<'_>> = std::mem::take(&mut *lock(&self.early)).into_iter().filter(|early| early.has_passed).collect();
+        let freed: BTreeSet<(ServiceName, HostName)> =
+            passed.iter().flat_map(|early| early.op.changes.keys().map(|host| (early.op.service.clone(), host.clone()))).collect();
+        lock(&self.protected).retain(|one| !freed.contains(one));
+        let is_freed = |op: &Op| ended(op).is_some_and(|(host, service)| freed.contains(&(service.clone(), host.name.clone())));
+        let is_early = |left: &Left| {
+            passed.iter().any(|early| early.record.key == left.record.key)
+                || left.failure.kind == FailureKind::Refused && left.record.inverse().iter().any(is_freed)
+        };
+        let keys: BTreeSet<Key> = lock(&self.left).extract_if(.., |left| is_early(left)).map(|left| left.record.key).collect();
+        let mut records: Vec<&Recorded> = self.pending.iter().copied().filter(|record| keys.contains(&record.key)).collect();
+        records.sort_by_key(|record| std::cmp::Reverse(record.key.path()));
+        for record in records {
+            lock(&self.begun).remove(record.key.as_str());
+            self.record(record);
         }
     }
 
@@ -172,12 +215,7 @@ impl<'a> Undoing<'a> {
 
     /// Containers whose traffic could not be moved are not ended.
     fn allowed(&self, op: &Op) -> Result<(), Failure> {
-        let (host, service) = match op {
-            Op::Drain(op) => (&op.host, &op.service),
-            Op::Stop(op) => (&op.host, &op.service),
-            Op::Remove(op) => (&op.host, &op.service),
-            _ => return Ok(()),
-        };
+        let Some((host, service)) = ended(op) else { return Ok(()) };
         if lock(&self.protected).contains(&(service.clone(), host.name.clone())) {
             let message = format!("what serves {service} on {} stays: its traffic could not be given back to what had it", host.name);
             return Err(Failure::refused(message).on(&host.name));
@@ -243,6 +281,16 @@ impl<'a> Undoing<'a> {
     }
 }
 
+/// The host and the service of containers that an op ends.
+fn ended(op: &Op) -> Option<(&Host, &ServiceName)> {
+    match op {
+        Op::Drain(op) => Some((&op.host, &op.service)),
+        Op::Stop(op) => Some((&op.host, &op.service)),
+        Op::Remove(op) => Some((&op.host, &op.service)),
+        _ => None,
+    }
+}
+
 /// The parts of a call, the last first, in lanes that can be undone side by side: parts that have a host in common are in one.
 fn lanes<'r, 'a>(parts: &[&'r [&'a Recorded]]) -> Vec<Vec<&'r [&'a Recorded]>> {
     let mut lanes: Vec<(BTreeSet<&HostName>, Vec<usize>)> = Vec::new();
@@ -271,7 +319,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::{
-        executor::{Key, Outcome},
+        executor::Outcome,
         failure::Origin,
         model::{Period, RunId},
         op::{Commit, Now, Pause},

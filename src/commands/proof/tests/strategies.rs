@@ -62,3 +62,15 @@ fn a_person_who_says_no_to_the_test_has_the_deploy_undone() {
     assert!(told.breaches.is_empty() && told.exit == Some(Exit::Undone), "{told:#?}");
     assert_eq!(told.why.as_deref(), Some("the test says no: web v2 gets no traffic"));
 }
+
+#[test]
+fn what_came_too_early_in_an_undo_is_tried_again_by_the_same_one() {
+    // A host dies behind the others, and what ran on one of them before does not start again: the next undo begins with the dead one,
+    // which is back and alone has traffic.
+    let script = "let far = [host(\"a1\", #{ bind: \"10.0.0.1\" }), host(\"a2\", #{ bind: \"10.0.0.2\" })];\n\
+                  let api = service(\"api\", #{ port: 9000, image: \"shop-web\", health: http(\"/health\"), balancer: host(\"lb1\") });\n\
+                  ship(img, far);\nrolling::deploy(api, img, far, #{ order: \"stop-first\" });";
+    let story = "18:record:dies, undo/7.0:start:fails".parse().expect("a story");
+    let told = retell(&subject(script), &story, &SINGLE).unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!((told.exit, told.breaches), (Some(Exit::Mixed), Vec::new()), "{:#?}", told.steps);
+}
