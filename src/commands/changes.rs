@@ -84,9 +84,11 @@ impl Counts {
             {
                 // No host tells whether a database has done what was lost on its way.
                 if failure.in_doubt && matches!(*record.op, Op::Sql(_)) {
+                    let count = if is_final(&record.key, &commits) { &mut counts.committed } else { &mut counts.standing };
+                    *count += 1;
                     counts.changes += 1;
-                    counts.standing += 1;
                     counts.databases = true;
+                    counts.hosts.extend(record.op.host().map(|host| host.name.clone()));
                     continue;
                 }
                 let was_given_up = was_sent && matches!(failure.kind, FailureKind::Interrupted | FailureKind::Timeout);
@@ -114,7 +116,8 @@ impl Counts {
         counts.commands = counts.kept + failed(records).count();
         let is_left = |record: &Recorded| {
             let mut inverse = record.inverse().iter().enumerate();
-            inverse.any(|(index, op)| to_do(op, &gone, &passing).is_some() && !done.contains(record.key.undo(index).as_str()))
+            let is_owed = |(index, op)| to_do(op, &gone, &passing).is_some() && !done.contains(record.key.undo(index).as_str());
+            record.is_in_doubt() || inverse.any(is_owed)
         };
         counts.can_be_undone = counts.doubtful > 0 || pending.iter().any(|record| is_left(record));
         counts
@@ -314,6 +317,8 @@ mod tests {
         let counts = |failure| Counts::of(&[record(Key::call("", 1), sql.clone(), Err(failure))]);
         assert_eq!(counts(locked()).commands, 1, "the first statement may be done");
         assert_eq!(counts(locked().not_sent()).commands, 0);
+        let lost = counts(Failure::new(FailureKind::Unreachable, "h1 does not answer").in_doubt());
+        assert_eq!((lost.changes, lost.standing, lost.can_be_undone), (1, 1, true), "only its database knows");
         let waited = Failure::new(FailureKind::Interrupted, "the wait for a lease was ended");
         assert_eq!((counts(waited.clone()).doubtful, counts(waited.not_sent()).doubtful), (1, 0));
     }

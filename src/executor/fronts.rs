@@ -207,6 +207,11 @@ mod tests {
             told(&web, &front(None, 80)).expect_err("taken"),
             "api cannot be the default server of port 80 on h1: that is the service web of this project already"
         );
+        let (proxy, project, service) = (Host::parse("h1").expect("valid"), ProjectName::default(), named("api"));
+        let known = HostState { proxy_folder: Some("/etc/nginx/conf.d".into()), ..web.clone() };
+        let wanted = Wanted { proxy: &proxy, project: &project, service: &service, front: &front(None, 80) };
+        let refusal = Fronts::default().are_free(&wanted, Purpose::Start, || Ok(known)).expect_err("taken");
+        assert!(refusal.hints[0].ends_with("or take /etc/nginx/conf.d/podlift-default.web.conf away from the proxy"), "{refusal:?}");
         for free in [front(Some("api.example.com"), 80), front(None, 8080), Front { server: false, ..front(None, 80) }] {
             assert_eq!(told(&web, &free), Ok(None), "{free:?}");
         }

@@ -113,8 +113,8 @@ impl<E: Executor> Executor for Settle<E> {
             let known = host.as_ref().is_some_and(|host| self.reached().contains(host));
             if failure.kind != FailureKind::Unreachable {
                 // A database keeps which statements the lost try has done: what kept this one from looking may have passed.
-                let is_known_there = matches!(&*call.op, Op::Sql(op) if op.undo.is_some()) && inverse.is_empty();
-                if was_lost && is_known_there && !asked_again && call.cancellation.urgency() == Urgency::None {
+                let is_kept_by_its_database = matches!(&*call.op, Op::Sql(op) if op.undo.is_some()) && inverse.is_empty();
+                if was_lost && is_kept_by_its_database && !asked_again && call.cancellation.urgency() == Urgency::None {
                     asked_again = true;
                     continue;
                 }

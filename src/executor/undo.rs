@@ -86,8 +86,9 @@ impl Oldest {
         for record in pending {
             for op in record.inverse() {
                 let Op::SetWeights(op) = op else { continue };
-                let known = oldest.fronts.entry((op.proxy.name.clone(), op.project.clone(), op.service.clone()));
-                known.or_insert_with(|| (op.front.clone(), op.removes_empty));
+                let fronts = oldest.fronts.entry((op.proxy.name.clone(), op.project.clone(), op.service.clone()));
+                // Of calls side by side whichever came first has met a proxy that did not know the service.
+                fronts.or_insert_with(|| (op.front.clone(), false)).1 |= op.removes_empty;
                 for (host, shares) in &op.changes {
                     oldest.shares.entry(seat(op, host)).or_insert_with(|| (shares.clone(), op.allow_downtime));
                 }
@@ -245,9 +246,11 @@ impl<'a> Undoing<'a> {
             shares.clone_from(oldest);
             aimed.allow_downtime |= allow_downtime;
             let known = self.oldest.fronts.get(&(op.proxy.name.clone(), op.project.clone(), op.service.clone()));
-            if let Some((front, removes_empty)) = known {
+            if let Some((front, was_unknown)) = known {
                 aimed.front.clone_from(front);
-                aimed.removes_empty |= removes_empty;
+                aimed.removes_empty |= was_unknown;
+                // There was no traffic that could be lost.
+                aimed.allow_downtime |= was_unknown;
             }
         }
         Ok(aimed.into())

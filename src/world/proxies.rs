@@ -29,7 +29,7 @@ impl World {
             return Err(Failure::nothing_left(&op.service, &op.proxy.name));
         }
         if op.removes_empty && after.is_empty() {
-            return Ok(removed(host, after));
+            return Ok(removed(host, RouteTable { token: token.clone(), ..after }));
         }
         if after.routes_like(&table) && (before.is_some() || after.is_empty()) {
             return Ok(Outcome::of(table));
@@ -73,7 +73,7 @@ impl World {
         let table = before.clone().unwrap_or_else(|| RouteTable::empty(&op.project, &op.service, &op.front, token));
         let after = table.previewing(&op.mark, &op.changes);
         if op.removes_empty && after.is_empty() {
-            return Ok(removed(host, after));
+            return Ok(removed(host, RouteTable { token: token.clone(), ..after }));
         }
         if after.routes_like(&table) {
             return Ok(Outcome::of(table));

@@ -160,8 +160,10 @@ impl Change<'_> {
                     return Ok(Some((after, before.cloned())));
                 }
                 // What nginx reads without the file, such as a server block of the user's that includes it, it may not accept.
-                Answer::Kept(_) if is_removed => removes_empty = false,
+                Answer::Kept(_) if is_removed && before.is_some() => removes_empty = false,
                 Answer::Kept(failure) => return Err(failure),
+                // It had been taken away and not loaded, and is back.
+                Answer::Conflict if is_removed && before.is_none() => {}
                 Answer::Conflict => {
                     first.get_or_insert_with(|| before.cloned());
                 }
@@ -251,7 +253,8 @@ async fn send(
         }
     };
     let base = place.base(&after.project, &after.service);
-    let expected = before.map_or(0, |table| table.generation).to_string();
+    // Generations begin anew where a file was taken away: the token tells two first ones apart.
+    let expected = before.map_or_else(|| "0 ".to_owned(), |table| format!("{} {}", table.generation, table.token));
     let lock = place.lock();
     let arguments = [mode, &base, &place.pid, &place.flag, &lock, &expected, &place.error_log];
     let output = remote::nginx(connection, SCRIPT, &arguments, content.into_bytes(), LONGEST).await?;
@@ -337,27 +340,28 @@ mod tests {
         let here = Connection::new(Host::parse("local").expect("valid"), None, "/tmp".into(), Arc::default());
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
-        let old = "# podlift {\"generation\":1}\nserver {}\n";
+        let (old, first) = ("# podlift {\"generation\":1,\"token\":\"ab12\"}\nserver {}\n", "1 ab12");
         std::fs::write(path("web.conf"), old).expect("writes");
-        let switch = async |mode: &str, copies: &str| {
+        let switch = async |mode: &str, expected: &str, copies: &str| {
             let nginx = "master() { echo 1; }\nchildren() { :; }\nrun_nginx() { :; }\nengine() { :; }\n";
             let (base, lock) = (path("web"), path("lock"));
             let script = format!("{nginx}{copies}{SCRIPT}");
             let flag = path("flag");
-            let program = ["sh", "-c", &script, "switch", mode, &base, "", &flag, &lock, "1", ""];
+            let program = ["sh", "-c", &script, "switch", mode, &base, "", &flag, &lock, expected, ""];
             here.run(Request::new(&program).stdin(b"new\n".to_vec())).await.expect("it runs")
         };
-        let killed = switch("test", "cp() { head -c 5 \"$2\" >\"$3\"; kill -9 $$; }\n").await;
+        let killed = switch("test", first, "cp() { head -c 5 \"$2\" >\"$3\"; kill -9 $$; }\n").await;
         assert_ne!(killed.code, 0, "{killed:?}");
-        assert_eq!(switch("test", "").await.stdout, "tested\n");
+        assert_eq!(switch("test", first, "").await.stdout, "tested\n");
         assert_eq!(std::fs::read_to_string(path("web.conf")).expect("reads"), old);
-        let killed = switch("remove", "run_nginx() { kill -9 $$; }\n").await;
+        let killed = switch("remove", first, "run_nginx() { kill -9 $$; }\n").await;
         assert_ne!(killed.code, 0, "{killed:?}");
         assert!(!std::fs::exists(path("web.conf")).expect("it can be asked"), "it was taken away");
-        assert_eq!(switch("test", "").await.stdout, "tested\n");
+        assert_eq!(switch("test", first, "").await.stdout, "tested\n");
         assert_eq!(std::fs::read_to_string(path("web.conf")).expect("reads"), old);
+        assert_eq!(switch("switch", "1 cd34", "").await.stdout, "conflict 1\n", "another first one, after this was taken away");
         // What nginx refuses to do without stays.
-        let refused = switch("remove", "run_nginx() { echo no; return 1; }\n").await;
+        let refused = switch("remove", first, "run_nginx() { echo no; return 1; }\n").await;
         assert_eq!((refused.stdout.as_str(), std::fs::read_to_string(path("web.conf")).expect("reads").as_str()), ("refused no\n", old));
     }
 

@@ -74,3 +74,12 @@ fn what_came_too_early_in_an_undo_is_tried_again_by_the_same_one() {
     let told = retell(&subject(script), &story, &SINGLE).unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!((told.exit, told.breaches), (Some(Exit::Mixed), Vec::new()), "{:#?}", told.steps);
 }
+
+#[test]
+fn a_first_deploy_behind_a_balancer_can_be_taken_back_in_two_goes() {
+    let script = "given(|| ());\nlet far = [host(\"a1\", #{ bind: \"10.0.0.1\" }), host(\"a2\", #{ bind: \"10.0.0.2\" })];\n\
+                  let api = service(\"api\", #{ port: 9000, image: \"shop-web\", health: http(\"/health\"), balancer: host(\"lb1\") });\n\
+                  ship(img, far);\nrolling::deploy(api, img, far);";
+    let proof = prove(&subject(script), &SINGLE, QUIETLY).expect("it works where nothing goes wrong");
+    assert!(proof.findings.is_empty(), "{}", told(&proof));
+}

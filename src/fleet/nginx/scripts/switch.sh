@@ -70,12 +70,13 @@ trap 'exit 1' HUP INT TERM PIPE
 # A script that was killed on its way left its files behind; what it had kept is what nginx runs with.
 [ ! -f "$main.kept" ] || back
 
-found=0
+found=0 token=
 if [ -f "$main" ]; then
   found=$(sed -n '1s/^# podlift {.*"generation":\([0-9][0-9]*\).*/\1/p' "$main")
+  token=$(sed -n '1s/^# podlift {.*"token":"\([^"]*\)".*/\1/p' "$main")
   [ -n "$found" ] || fail error "the first line of $main is not as podlift wrote it"
 fi
-[ "$found" = "$expected" ] || fail conflict "$found"
+[ "$found $token" = "$expected" ] || fail conflict "$found"
 master=$(master "$pidfile") || fail error "Docker does not tell of the container $container"
 [ -n "$master" ] || fail stopped
 
