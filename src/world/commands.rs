@@ -39,7 +39,9 @@ impl World {
         if let Some(undo) = &op.undo {
             if !self.commands.iter().any(|known| known.token == *token) {
                 let (token, place, words) = (token.clone(), place.clone(), command.to_string());
-                self.commands.push(Standing { token, place, words, undo: undo.clone() });
+                let command = Standing { token, place, words, undo: undo.clone() };
+                self.forgone.remove(&(Self::place(&command.place), stands(&command)));
+                self.commands.push(command);
             }
         } else if let Some(index) = self.commands.iter().rposition(|known| known.place == *place && known.undo == *command) {
             let gone = self.commands.remove(index);
@@ -138,6 +140,7 @@ impl World {
     /// Takes what commands did for what was there in the beginning.
     pub fn settle_commands(&mut self) {
         self.commands.clear();
+        self.forgone.clear();
     }
 }
 

@@ -200,9 +200,14 @@ impl World {
         Outcome::of(SqlDone { statements: count, existed, ..SqlDone::default() }).undone_by(op.inverse(undo)).assuming(words)
     }
 
-    /// Where in its shape a database stands: what is at one place of different hosts is not one.
+    /// Where in its shape a database stands: what different hosts have at an address of their own is not one.
     pub fn database(database: &Database) -> String {
-        database.via.as_ref().map_or_else(|| database.to_string(), |host| format!("{database} via {}", host.name))
+        let place = database.to_string();
+        let is_of_host = ["localhost", "127.", "[::1]", "/"].iter().any(|own| place.starts_with(own));
+        match &database.via {
+            Some(host) if is_of_host => format!("{place} via {}", host.name),
+            _ => place,
+        }
     }
 
     /// Takes note that what these statements make is not there, as far as it was not made before: they fail on their way.

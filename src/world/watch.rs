@@ -188,24 +188,20 @@ impl Seen {
         seen
     }
 
-    /// How many healthy containers have traffic. Of proxies that serve the same hosts it is the least that one of them has: each of
-    /// them alone has to bear what clients send it.
+    /// How many healthy containers have traffic: by the hosts' own proxies together, or by the balancer that has the most. What
+    /// several balancers have is not added up, as each of them has to bear what its clients send.
     fn capacity(&self, service: &Service) -> usize {
-        let mut apart: Vec<(BTreeSet<&HostName>, usize)> = Vec::new();
-        for serving in self.serving(service).filter(|serving| !serving.is_empty()) {
-            let mut hosts: BTreeSet<&HostName> = serving.keys().map(|(host, _)| host).collect();
-            let mut healthy = serving.keys().filter(|place| self.is_healthy(place)).count();
-            apart.retain(|(known, count)| {
-                let is_apart = known.is_disjoint(&hosts);
-                if !is_apart {
-                    hosts.extend(known);
-                    healthy = healthy.min(*count);
-                }
-                is_apart
-            });
-            apart.push((hosts, healthy));
+        let (mut own, mut most) = (0, 0);
+        for (proxy, host) in &self.hosts {
+            let Some(serving) = host.serving.get(service) else { continue };
+            let healthy = serving.keys().filter(|place| self.is_healthy(place)).count();
+            if serving.keys().all(|(host, _)| host == proxy) {
+                own += healthy;
+            } else {
+                most = most.max(healthy);
+            }
         }
-        apart.into_iter().map(|(_, healthy)| healthy).sum()
+        own.max(most)
     }
 
     fn releases(&self, service: &Service) -> BTreeSet<&ReleaseId> {

@@ -1,12 +1,10 @@
 //! Whether what is there in the end is what the run says.
 
-use std::collections::BTreeSet;
-
 use super::{Desk, tale::Limits};
 use crate::{
     commands::exit::Exit,
     executor::faults::Faults,
-    model::{Container, HostName, RunId},
+    model::{Container, RunId},
     world::{
         World,
         shape::{Difference, Shape, differences},
@@ -54,9 +52,7 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
     let commits = fleet.commits();
     let beginning = start.shape(run);
     let deleted = fleet.deleted();
-    let mut pruned = fleet.pruned();
-    let others = limits.pruned.iter().filter(|one| pruned.iter().all(|known| known.name != one.name));
-    pruned.extend(others.cloned().collect::<Vec<_>>());
+    let pruned = pruned(fleet, limits);
     // What stays though the run fails: dependencies, and what `prune` has deleted or was to delete.
     let left = |old: &Shape| {
         let mut left = pruned_or_not(&pruned, but_for(&deleted, differences(&found, old)));
@@ -116,52 +112,22 @@ fn is_deleted(one: &Difference) -> bool {
     one.is_missing && one.line.ends_with(" stopped")
 }
 
-/// Notes where a run that says that it is done but for hosts which it has left out has not done what it does where nothing goes wrong
-/// on the others, or has not left these as they were. What a script does besides, to databases and by commands, may depend on them.
-pub fn judge_left_out(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, left_out: &BTreeSet<HostName>, limits: &Limits, start: &World) {
-    let Some(new) = limits.new.as_ref().filter(|_| fleet.rules().ending) else { return };
-    let (world, commits, deleted) = (fleet.world(), fleet.commits(), fleet.deleted());
-    let found = world.shape(run);
+/// The containers that `prune` was to delete, or was where nothing goes wrong.
+pub(super) fn pruned(fleet: &Faults<std::sync::Arc<Desk>>, limits: &Limits) -> Vec<Container> {
     let mut pruned = fleet.pruned();
-    pruned.extend(limits.pruned.iter().cloned());
-    let is_of_host = |one: &Difference| HostName::new(&one.place).is_ok_and(|host| world.state(&host).is_some());
-    let is_of = |host: &HostName, one: &Difference| {
-        let routes = [format!(" on {host} has weight "), format!(" on {host} is previewed by ")];
-        let is_about_one = one.line.contains(" has weight ") || one.line.contains(" is previewed by ");
-        if is_about_one { routes.iter().any(|route| one.line.contains(route)) } else { one.place == host.as_str() }
-    };
-    let is_left_out = |one: &Difference| left_out.iter().any(|host| is_of(host, one));
-    let from = |expected: &Shape, is_meant: &dyn Fn(&Difference) -> bool| {
-        let mut all = pruned_or_not(&pruned, but_for(&deleted, differences(&found, expected)));
-        all.retain(|one| is_of_host(one) && is_meant(one) && !one.line.starts_with("what `") && !one.line.ends_with(" is leased"));
-        all
-    };
-    let names = left_out.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let others = from(new, &|one| !is_left_out(one));
-    if !others.is_empty() {
-        let what = format!(
-            "the run says that it is done but for {names}, and what there is elsewhere differs from what it makes where nothing goes wrong"
-        );
-        fleet.breach(Breach::new("ending", what).differing(&others));
-        return;
-    }
-    // What was committed on a host before it was left out is as the script said.
-    let of_left_out = |expected: &Shape| from(expected, &is_left_out);
-    let changed = of_left_out(&start.shape(run));
-    if !changed.is_empty() && commits.shape().is_none_or(|shape| !of_left_out(shape).is_empty()) {
-        let what = format!("the run says that it has left out {names}, and what there is differs from before");
-        fleet.breach(Breach::new("ending", what).differing(&changed));
-    }
+    let others = limits.pruned.iter().filter(|one| pruned.iter().all(|known| known.name != one.name));
+    pruned.extend(others.cloned().collect::<Vec<_>>());
+    pruned
 }
 
 /// These differences but for stopped containers that `prune` was to delete: one that it could not is a warning, and what it has deleted
 /// stays so.
-fn pruned_or_not(pruned: &[Container], differences: Vec<Difference>) -> Vec<Difference> {
+pub(super) fn pruned_or_not(pruned: &[Container], differences: Vec<Difference>) -> Vec<Difference> {
     without(pruned, differences, |container, one| one.line == format!("{} {} (old) stopped", container.service, container.version))
 }
 
 /// These differences but for containers that are missing because somebody else has deleted them.
-fn but_for(deleted: &[Container], differences: Vec<Difference>) -> Vec<Difference> {
+pub(super) fn but_for(deleted: &[Container], differences: Vec<Difference>) -> Vec<Difference> {
     without(deleted, differences, |container, one| {
         one.is_missing
             && one.line.starts_with(&format!("{} {} (", container.service, container.version))

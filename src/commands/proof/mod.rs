@@ -2,8 +2,8 @@
 //!
 //! - [`tale`]: one run with what befalls it, and the runs that take it back or go on with it. It runs on the same stack as a real
 //!   one; what is modelled is below it.
-//! - [`given`]: what the script says of its tests. - [`judge`]: whether its end is what it says. - [`listen`]: what it tells besides
-//!   its ops. - [`desk`]: what scripts read of the operator's machine, the same each time.
+//! - [`given`]: what the script says of its tests. - [`judge`]: whether its end is what it says; [`left_out`]: where it leaves hosts
+//!   out. - [`listen`]: what it tells besides its ops. - [`desk`]: what scripts read of the operator's machine, the same each time.
 //! - [`explore`]: all of them. - [`together`]: those that begin alike. - [`findings`]: those that are told. - [`why`]: what is said where the script
 //!   fails by itself.
 
@@ -12,6 +12,7 @@ mod explore;
 mod findings;
 mod given;
 mod judge;
+mod left_out;
 mod listen;
 mod random;
 mod tale;

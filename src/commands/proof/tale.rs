@@ -8,7 +8,8 @@ use std::{
 use super::{
     Desk, Subject,
     given::{BEFORE, Earlier, Test},
-    judge::{End, judge, judge_left_out},
+    judge::{End, judge},
+    left_out::judge_left_out,
     listen::listener,
     why::{EARLIER, GIVEN, unsaid},
 };

@@ -38,7 +38,9 @@ impl<S: Source> Faults<S> {
 
     /// Goes on from there: the operator's machine is dead.
     pub fn after(source: S, death: &Death) -> Self {
-        let Death { world, going, .. } = death.clone();
+        let Death { world, mut going, planned, .. } = death.clone();
+        let is_undo = planned.site.key.starts_with("undo/");
+        going.may_have_deleted |= planned.fault == Fault::OperatorBeforeEffect && planned.site.verb == "remove" && !is_undo;
         Self { model: Model::new(world, source), is_dead: AtomicBool::new(true), going: Mutex::new(going), deaths: Deaths::default() }
     }
 

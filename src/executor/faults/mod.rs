@@ -32,6 +32,7 @@ use crate::{
     failure::{Failure, FailureKind, Origin},
     journal::Asked,
     model::{Container, ContainerName, HostName, Key, Period, RunId, ServiceName},
+    op::Op,
     world::{
         TrafficSeen, World,
         losses::{Capacity, Losses},
@@ -129,7 +130,7 @@ struct Going {
     deleted: Vec<Container>,
     /// Containers that `prune` was asked to delete.
     pruned: Vec<Container>,
-    /// Whether the run has asked for containers to be deleted: where no answer comes, nobody knows whether they were.
+    /// Whether a container was to be deleted and no answer came: nobody knows whether it was.
     may_have_deleted: bool,
     /// Containers that were found healthy.
     proven: BTreeSet<ContainerName>,
@@ -307,7 +308,7 @@ impl<S: Source> Faults<S> {
         self.lock().pruned.clone()
     }
 
-    /// Whether the run has asked for containers to be deleted.
+    /// Whether the run has asked for a container to be deleted and got no answer.
     pub fn may_have_deleted(&self) -> bool {
         self.lock().may_have_deleted
     }
@@ -432,7 +433,6 @@ impl<S: Source> Executor for Faults<S> {
             let (key, verb) = (call.key.as_str(), call.op.verb());
             let number = going.numbers.entry((call.key.clone(), verb)).and_modify(|number| *number += 1).or_insert(1);
             let number = *number;
-            going.may_have_deleted |= call.op.deletes() && !call.key.is_undo();
             if going.noted.sites && !going.is_calm && !key.starts_with("end/") {
                 going.meet(call, number);
             }
@@ -443,6 +443,9 @@ impl<S: Source> Executor for Faults<S> {
             (fault, number)
         };
         let result = self.befall(call, fault);
+        if matches!(*call.op, Op::Remove(_)) && !call.key.is_undo() && result.is_err() {
+            self.lock().may_have_deleted = true;
+        }
         if fault.is_none() {
             self.may_die(&self.lock(), call.key.as_str(), call.op.verb(), number, Fault::OperatorBeforeOutcome);
         }

@@ -65,6 +65,14 @@ fn what_prune_has_deleted_stays_so_and_what_it_could_not_is_a_warning() {
 }
 
 #[test]
+fn what_may_have_been_removed_is_no_reason_to_say_less_than_mixed() {
+    holds(
+        "given(|| two(web, fleet, |img| rolling::deploy(web, img, fleet)));\n\
+         for old in releases(web, fleet[0]).filter(|release| release.state == \"stopped\") { remove(old); }",
+    );
+}
+
+#[test]
 fn a_dependency_stays_where_a_first_deploy_fails() {
     let cache = "let cache = service(\"cache\", #{ port: 6379, publish: 6379, balancer: \"none\", health: tcp() });\n";
     holds(&format!(

@@ -10,6 +10,11 @@ fn databases_at_the_same_address_of_different_hosts_are_two() {
                 let two = database(\"postgres://app@127.0.0.1/shop\", #{ via: fleet[1] });\n";
     let script = format!("{both}one.{COLUMN}\ntry {{ two.{COLUMN} }} catch (problem) {{ warn(problem.message); }}");
     assert_eq!(broken(&subject(&script)).first(), Some(&("ending".to_owned(), 1)));
+    // One that has a name of its own is the same by whichever host it is reached.
+    let both = both.replace("127.0.0.1", "db.internal");
+    let second = format!("{both}try {{ one.{COLUMN} }} catch (problem) {{ two.{COLUMN} }}");
+    let found = proof(&subject(&second));
+    assert!(found.findings.is_empty(), "{}", told(&found));
 }
 
 #[test]

@@ -43,3 +43,41 @@ fn a_host_that_is_left_out_in_the_middle_is_found() {
     let before = breach(&halfway);
     assert_eq!(before, "the run says that it has left out 10.0.0.1, and what there is differs from before");
 }
+
+#[track_caller]
+fn holds(script: &str) {
+    let found = proof(&subject(script));
+    assert!(found.findings.is_empty(), "{script}\n{}", told(&found));
+}
+
+const SKIP: &str = "#{ on_failure: \"skip\" }";
+const API: &str = "image: \"shop-web\", health: http(\"/health\")";
+
+#[test]
+fn each_service_on_a_host_that_is_left_out_is_judged_for_itself() {
+    // One service leaves a host out, and the other is done there, or the other way round.
+    holds(&format!(
+        "let api = service(\"api\", #{{ port: 9000, listen: 81, {API} }});\n\
+         rolling::deploy(api, img, fleet, {SKIP});\nrolling::deploy(web, img, fleet, {SKIP});"
+    ));
+    // A dependency stays, and what nothing is served by any more is not missed.
+    holds(&format!(
+        "given(|| rolling::deploy(web, img, fleet));\nlet cache = service(\"cache\", #{{ port: 6379, publish: 6379, balancer: \"none\", health: tcp() }});\n\
+         healthcheck(dependency(cache, image(\"redis:7\"), fleet[0]));\n\
+         let next = build(web, #{{ tag: \"v3\" }});\nship(next, fleet);\nrolling::deploy(web, next, fleet, {SKIP});"
+    ));
+    holds(&format!(
+        "given(|| ());\nlet far = host(\"a1\", #{{ bind: \"10.0.0.9\" }});\n\
+         let api = service(\"api\", #{{ port: 9000, balancer: host(\"lb1\"), {API} }});\nship(img, far);\nrolling::deploy(api, img, far, {SKIP});"
+    ));
+}
+
+#[test]
+fn a_host_that_the_story_never_met_is_skipped_in_silence_too() {
+    let first = script("leave_out(h, tried.error.message); break;")
+        .replace("for h in fleet", "given(|| ());\nfor h in hosts([\"n1\", \"n2\"])")
+        .replace("let old = running(web, h);", "ship(img, h);")
+        .replace("[old, 0], ", "")
+        .replace("drain(old); stop(old); ", "");
+    assert!(breach(&first).starts_with("the run says that it is done but for n1, and what there is elsewhere"));
+}
