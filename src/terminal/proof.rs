@@ -71,13 +71,16 @@ struct Row {
     matters: bool,
     /// Whether a rule is broken here.
     breaks: bool,
+    /// Whether it may be why.
+    causes: bool,
 }
 
 /// The steps of a story by time, host and line of the script, from `start` on. What is tried again and again is told once, and of a
 /// long story what goes wrong, with the step before and the one after it, and of that at most 60 steps, unless the `whole` of it is
-/// wanted.
+/// wanted. Where code meets a schema that was changed under it, the statements are told: one of them is why.
 pub fn timeline(steps: &[Step], start: Period, whole: bool, style: Style) -> String {
     let mut rows: Vec<Row> = Vec::new();
+    let is_of_schema = steps.iter().any(|step| matches!(&step.what, What::Breach(breach) if breach.rule == "schema"));
     for step in steps.iter().filter(|step| !is_rest(step)) {
         let row = Row {
             at: since(step.at, start),
@@ -86,6 +89,7 @@ pub fn timeline(steps: &[Step], start: Period, whole: bool, style: Style) -> Str
             words: told(step, style),
             matters: !matches!(&step.what, What::Op(_, None) | What::Said(_, false)),
             breaks: matches!(&step.what, What::Breach(_)),
+            causes: is_of_schema && matches!(&step.what, What::Op(words, None) if words.starts_with("sql ")),
         };
         let is_again = |known: &Row| (&known.host, &known.place, &known.words) == (&row.host, &row.place, &row.words);
         if !rows.last().is_some_and(is_again) {
@@ -94,7 +98,9 @@ pub fn timeline(steps: &[Step], start: Period, whole: bool, style: Style) -> Str
     }
     let matters = |index: Option<usize>| index.and_then(|index| rows.get(index)).is_some_and(|row| row.matters);
     let is_whole = whole || rows.len() <= SHORT;
-    let is_near = |index: usize| is_whole || matters(Some(index)) || matters(index.checked_sub(1)) || matters(index.checked_add(1));
+    let is_near = |index: usize| {
+        is_whole || rows[index].causes || matters(Some(index)) || matters(index.checked_sub(1)) || matters(index.checked_add(1))
+    };
     // One step takes no more room than the line that would stand for it.
     let is_told = |index: usize| {
         let beside = [index.checked_sub(1), index.checked_add(1).filter(|index| *index < rows.len())];
@@ -104,7 +110,7 @@ pub fn timeline(steps: &[Step], start: Period, whole: bool, style: Style) -> Str
     if !whole && shown.len() > LONG {
         let middle: Vec<usize> = shown.drain(LONG - LAST..shown.len() - LAST).collect();
         // What the story is told for is not left out.
-        shown.extend(middle.into_iter().filter(|index| rows[*index].breaks).take(LAST));
+        shown.extend(middle.into_iter().filter(|index| rows[*index].breaks || rows[*index].causes).take(LAST));
         shown.sort_unstable();
     }
     let width = |of: fn(&Row) -> &str| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0);
@@ -267,6 +273,17 @@ mod tests {
              5s  10.0.0.1  deploy.rhai:14  start 2 × web v2: 10.0.0.1 does not answer\n  \
              36s                            ✗ ending: a lease is left"
         );
+    }
+
+    #[test]
+    fn where_code_meets_a_changed_schema_the_statements_are_told() {
+        let mut steps: Vec<Step> = (0..20).map(|second| step(second, Some("h1"), What::Op(format!("start {second}"), None))).collect();
+        steps[5] = step(5, None, What::Op("sql ALTER TABLE users DROP COLUMN mail".into(), None));
+        let has_statement = |steps: &[Step]| timeline(steps, Period::seconds(30), false, Style::PLAIN).contains("DROP COLUMN mail");
+        steps[15] = step(15, Some("h1"), What::Breach(Breach::new("schema", "web runs v1, and column users.mail is gone")));
+        assert!(has_statement(&steps));
+        steps[15] = step(15, Some("h1"), What::Breach(Breach::new("dropped", "web was ended while it had traffic")));
+        assert!(!has_statement(&steps), "it is beside nothing that matters");
     }
 
     #[test]
