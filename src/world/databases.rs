@@ -202,11 +202,9 @@ impl World {
 
     /// Where in its shape a database stands: what different hosts have at an address of their own is not one.
     pub fn database(database: &Database) -> String {
-        let place = database.to_string();
-        let is_of_host = ["localhost", "127.", "[::1]", "/"].iter().any(|own| place.starts_with(own));
         match &database.via {
-            Some(host) if is_of_host => format!("{place} via {}", host.name),
-            _ => place,
+            Some(host) if database.is_its_hosts_own() => format!("{database} via {}", host.name),
+            _ => database.to_string(),
         }
     }
 
