@@ -167,25 +167,35 @@ impl<'a> Undoing<'a> {
             }
             let result = self.allowed(&op).and_then(|()| self.aimed(&op)).and_then(|op| {
                 let call = Call::new(op, key, record.origin.clone(), self.undo.run.clone());
-                self.undo.executor.perform(&Call { cancellation: self.undo.cancellation.clone(), ..call })
+                let call = Call { cancellation: self.undo.cancellation.clone(), ..call };
+                let result = self.undo.executor.perform(&call);
+                self.note_traffic(record, &call.op, result.as_ref().err());
+                result
             });
             if let Err(failure) = result {
                 if let Op::SetWeights(op) = &op {
                     lock(&self.protected).extend(op.changes.keys().map(|host| (op.service.clone(), host.clone())));
-                    if failure.kind == FailureKind::Refused && op.changes.values().all(Vec::is_empty) {
-                        lock(&self.early).push(Early { record, op: op.clone(), has_passed: false });
-                    }
                 }
                 self.leave(record, failure);
                 return;
             }
-            if let Op::SetWeights(op) = &op {
-                let is_its = |early: &&mut Early<'_>| early.op.proxy.name == op.proxy.name && early.op.service == op.service;
-                lock(&self.early)
-                    .iter_mut()
-                    .filter(is_its)
-                    .for_each(|early| early.has_passed |= op.changes.values().any(|to| !to.is_empty()));
+        }
+    }
+
+    /// Takes note of traffic that could not be taken yet, and of what was given since.
+    fn note_traffic(&self, record: &'a Recorded, op: &Op, failure: Option<&Failure>) {
+        let Op::SetWeights(op) = op else { return };
+        let gives = op.changes.values().any(|shares| !shares.is_empty());
+        let mut early = lock(&self.early);
+        match failure {
+            None if gives => {
+                let of_proxy = early.iter_mut().filter(|early| early.op.proxy.name == op.proxy.name && early.op.service == op.service);
+                of_proxy.for_each(|early| early.has_passed = true);
             }
+            Some(failure) if !gives && failure.kind == FailureKind::Refused => {
+                early.push(Early { record, op: op.clone(), has_passed: false });
+            }
+            _ => {}
         }
     }
 
@@ -339,6 +349,17 @@ mod tests {
         }
     }
 
+    /// Does everything, and remembers what is to get traffic.
+    struct Asked<'a>(&'a Mutex<Vec<SetWeights>>);
+
+    impl Executor for Asked<'_> {
+        fn perform(&self, call: &Call) -> Result<Outcome, Failure> {
+            let Op::SetWeights(op) = &*call.op else { return Err(Failure::failed("nothing else is asked for")) };
+            lock(self.0).push(op.clone());
+            Ok(Outcome::of(()))
+        }
+    }
+
     fn inverse() -> [Op; 2] {
         [Pause { period: Period::seconds(1) }.into(), Pause { period: Period::seconds(2) }.into()]
     }
@@ -359,11 +380,16 @@ mod tests {
         Recorded { op: Commit::default().into(), ..record(key(text), Ok(Outcome::of(()))) }
     }
 
-    fn undone(records: &[Recorded], block: &str) -> Vec<String> {
+    fn undone_by(records: &[Recorded], block: &str, executor: &dyn Executor) {
         let run = RunInfo { id: RunId::new("r1").expect("valid"), operator: "me".into(), started: "2026-01-01T00:00:00Z".into() };
-        let (run, done, cancellation) = (Arc::new(run), Done::default(), Cancellation::default());
-        let undo = Undo { executor: &done, run: &run, branches: Branches::InOrder, cancellation: &cancellation };
+        let (run, cancellation) = (Arc::new(run), Cancellation::default());
+        let undo = Undo { executor, run: &run, branches: Branches::InOrder, cancellation: &cancellation };
         assert!(undo.block(records, block).is_empty());
+    }
+
+    fn undone(records: &[Recorded], block: &str) -> Vec<String> {
+        let done = Done::default();
+        undone_by(records, block, &done);
         done.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -386,6 +412,29 @@ mod tests {
             record(Key::call("", 3), Err(Failure::failed("nothing of it"))),
         ];
         assert_eq!(undone(&records, ""), ["undo/2.0", "undo/2.1", "undo/1.0", "undo/1.1"]);
+    }
+
+    #[test]
+    fn of_calls_side_by_side_at_a_proxy_that_did_not_know_the_service_each_may_take_its_file_away() {
+        let asked = |host: &str, removes_empty: bool| SetWeights {
+            proxy: Host::parse("lb").expect("valid"),
+            project: ProjectName::default(),
+            service: ServiceName::new("web").expect("valid"),
+            front: Front { domain: None, listen: 80, tls: None, server: true, sticky: None },
+            changes: [(HostName::new(host).expect("valid"), Vec::new())].into(),
+            hosts: vec![Host::parse(host).expect("valid")],
+            allow_downtime: removes_empty,
+            removes_empty,
+        };
+        // The second part came first: it has made the table that the first one has found.
+        let records = [("h1", false), ("h2", true)].map(|(host, removes_empty)| {
+            let part = usize::from(removes_empty);
+            record(Key::call("", 1).part(part), Ok(Outcome::of(()).undone_by([asked(host, removes_empty).into()])))
+        });
+        let asked = Mutex::default();
+        undone_by(&records, "", &Asked(&asked));
+        let told: Vec<_> = lock(&asked).iter().map(|op: &SetWeights| (op.removes_empty, op.allow_downtime)).collect();
+        assert_eq!(told, [(true, true), (true, true)]);
     }
 
     #[test]
