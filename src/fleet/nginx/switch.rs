@@ -81,7 +81,7 @@ pub async fn test_weights(connection: &Connection, op: &TestWeights, token: &Tok
         let before = found.table(&op.project, &op.service);
         let base = before.cloned().unwrap_or_else(|| RouteTable::empty(&op.project, &op.service, &op.front, token));
         let after = RouteTable { generation: base.generation + 1, token: token.clone(), front: op.front.clone(), ..base.with(&op.changes) };
-        match send(connection, place, "test", before, &after).await? {
+        match send(connection, place, Mode::Test, before, &after).await? {
             Answer::Done => return Ok(()),
             Answer::Kept(failure) => return Err(failure),
             // A change of other hosts came between; the switch itself tells whether it is one of these.
@@ -140,19 +140,26 @@ impl Change<'_> {
             }
             // Nothing is served and nothing is to be: a file would only take the front. One that was on its way to be taken away when
             // that was cut off may still be served.
-            if before.is_none() && after.is_empty() && !(is_removed && self.shown(connection, &found).await?.is_some()) {
-                return Ok(Some((RouteTable { generation: 0, ..after }, None)));
+            if before.is_none() && after.is_empty() {
+                let is_served = match found.usable(connection.host()) {
+                    Ok(place) if is_removed => self.shown(connection, place).await?.is_some(),
+                    _ => false,
+                };
+                if !is_served {
+                    return Ok(Some((RouteTable { generation: 0, ..after }, None)));
+                }
             }
             // The guard has looked before; calls side by side may each have seen the others' containers.
             if !self.allow_downtime && !after.serves() && before.is_some_and(RouteTable::serves) {
                 return Err(Failure::nothing_left(self.service, &connection.host().name));
             }
             let place = found.usable(connection.host())?;
-            let (mode, after) = if is_removed { ("remove", RouteTable { generation: 0, ..after }) } else { ("switch", after) };
-            self.progress.doing(&match mode {
-                "remove" => format!("taking {} away", self.service),
-                _ => format!("switching to generation {}", after.generation),
-            });
+            let (mode, doing, after) = if is_removed {
+                (Mode::Remove, format!("taking {} away", self.service), RouteTable { generation: 0, ..after })
+            } else {
+                (Mode::Switch, format!("switching to generation {}", after.generation), after)
+            };
+            self.progress.doing(&doing);
             let in_doubt = |failure: Failure| failure.undone_by([inverse(before)]);
             match send(connection, place, mode, before, &after).await.map_err(in_doubt)? {
                 Answer::Done => {
@@ -181,16 +188,12 @@ impl Change<'_> {
 
     /// Whether nginx serves what the file says: a change that was killed on its way may have left a file that nobody loaded.
     async fn is_live(&self, connection: &Connection, found: &Look, table: &RouteTable) -> Result<bool, Failure> {
-        Ok(found.usable(connection.host()).is_err() || self.shown(connection, found).await? == Some(table.generation))
+        let Ok(place) = found.usable(connection.host()) else { return Ok(true) };
+        Ok(self.shown(connection, place).await? == Some(table.generation))
     }
 
     /// The generation that the service's own page shows, where nginx serves one.
-    async fn shown(&self, connection: &Connection, found: &Look) -> Result<Option<u64>, Failure> {
-        let Ok(place) = found.usable(connection.host()) else { return Ok(None) };
-        self.shown_at(connection, place).await
-    }
-
-    async fn shown_at(&self, connection: &Connection, place: &Place) -> Result<Option<u64>, Failure> {
+    async fn shown(&self, connection: &Connection, place: &Place) -> Result<Option<u64>, Failure> {
         page::generation(connection, (&place.address, place.settings.page.1), self.project, self.service).await
     }
 
@@ -200,7 +203,7 @@ impl Change<'_> {
         let mut shown = None;
         for pause in [0, 50, 100, 200, 400, 800, 1600] {
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            shown = self.shown_at(connection, place).await?;
+            shown = self.shown(connection, place).await?;
             if shown == wanted {
                 return Ok(());
             }
@@ -221,10 +224,31 @@ fn agree(known: Option<&RouteTable>, now: Option<&RouteTable>, named: &[&HostNam
     fronts && named.iter().all(|host| shares(known, host) == shares(now, host) && previews(known, host) == previews(now, host))
 }
 
+/// What a script does to a service's files.
+#[derive(Clone, Copy)]
+enum Mode {
+    /// Puts new ones in force.
+    Switch,
+    /// Has nginx test new ones, and puts the old ones back.
+    Test,
+    /// Takes them away.
+    Remove,
+}
+
+impl Mode {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Switch => "switch",
+            Self::Test => "test",
+            Self::Remove => "remove",
+        }
+    }
+}
+
 /// How a script that changes nginx went, if it went well or can be tried again.
 enum Answer {
     Done,
-    /// The file has another generation by now.
+    /// The file is another one by now.
     Conflict,
     /// It did not go well, and the old configuration is in force.
     Kept(Failure),
@@ -233,7 +257,7 @@ enum Answer {
 async fn send(
     connection: &Connection,
     place: &Place,
-    mode: &str,
+    mode: Mode,
     before: Option<&RouteTable>,
     after: &RouteTable,
 ) -> Result<Answer, Failure> {
@@ -242,26 +266,29 @@ async fn send(
     {
         return Ok(Answer::Kept(Failure::out_of_reach(&network, endpoint, &connection.host().name)));
     }
-    let content = if mode == "remove" {
-        String::new()
-    } else {
-        let Rendered { configuration, locations } =
-            nginx_file::render(after, &place.settings).map_err(|failure| failure.on(&connection.host().name))?;
-        match locations {
-            Some(locations) => format!("{configuration}# podlift locations\n{locations}"),
-            None => configuration,
-        }
+    let content = match mode {
+        Mode::Remove => String::new(),
+        Mode::Switch | Mode::Test => content(after, place).map_err(|failure| failure.on(&connection.host().name))?,
     };
     let base = place.base(&after.project, &after.service);
     // Generations begin anew where a file was taken away: the token tells two first ones apart.
     let expected = before.map_or_else(|| "0 ".to_owned(), |table| format!("{} {}", table.generation, table.token));
     let lock = place.lock();
-    let arguments = [mode, &base, &place.pid, &place.flag, &lock, &expected, &place.error_log];
+    let arguments = [mode.word(), &base, &place.pid, &place.flag, &lock, &expected, &place.error_log];
     let output = remote::nginx(connection, SCRIPT, &arguments, content.into_bytes(), LONGEST).await?;
     match answer(&output, after) {
         Ok(Answer::Kept(failure)) => Ok(Answer::Kept(failure.on(&connection.host().name))),
         other => other.map_err(|failure| failure.on(&connection.host().name)),
     }
+}
+
+/// A service's files as the script reads them.
+fn content(table: &RouteTable, place: &Place) -> Result<String, Failure> {
+    let Rendered { configuration, locations } = nginx_file::render(table, &place.settings)?;
+    Ok(match locations {
+        Some(locations) => format!("{configuration}# podlift locations\n{locations}"),
+        None => configuration,
+    })
 }
 
 /// Reads what the script printed. A failure leaves open which configuration is in force.
@@ -308,7 +335,8 @@ fn busy(connection: &Connection, service: &ServiceName) -> Failure {
 
 fn conflict(connection: &Connection, table: &RouteTable, found: u64) -> Failure {
     let expected = table.generation - 1;
-    let message = format!("{}'s route table was changed by someone else: it is generation {found}, not {expected}", table.service);
+    let how = if found == expected { "it was made anew".to_owned() } else { format!("it is generation {found}, not {expected}") };
+    let message = format!("{}'s route table was changed by someone else: {how}", table.service);
     Failure::new(FailureKind::Conflict, message).on(&connection.host().name).hint("look what is live with `podlift ps`, then run again")
 }
 
