@@ -3,7 +3,7 @@
 use super::{Desk, tale::Limits};
 use crate::{
     commands::exit::Exit,
-    executor::faults::Faults,
+    executor::faults::{Fates, Faults},
     model::{Container, RunId},
     world::{
         World,
@@ -26,7 +26,7 @@ pub struct End<'a> {
 
 /// Notes the breaches of a run that has ended.
 pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
-    let (world, rules) = (fleet.world(), fleet.rules());
+    let (world, rules, fates) = (fleet.world(), fleet.rules(), fleet.fates());
     if rules.schema
         && let Some(what) = old_code(&world, run, end)
     {
@@ -39,7 +39,7 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
         }
     }
     if rules.healthy && end.exit == Exit::Done {
-        for container in fleet.never_healthy(run) {
+        for container in fates.never_healthy(&world, run) {
             let what = format!("the run says that it is done, and {} on {} has not become healthy", container.name, container.host);
             fleet.breach(Breach::new("healthy", what));
         }
@@ -51,11 +51,11 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
     let found = world.shape(run);
     let commits = fleet.commits();
     let beginning = start.shape(run);
-    let deleted = fleet.deleted();
-    let pruned = pruned(fleet, limits);
+    let pruned = pruned(&fates, limits);
+    let deleted = &fates.deleted;
     // What stays though the run fails: dependencies, and what `prune` has deleted or was to delete.
     let left = |old: &Shape| {
-        let mut left = pruned_or_not(&pruned, but_for(&deleted, differences(&found, old)));
+        let mut left = pruned_or_not(&pruned, but_for(deleted, differences(&found, old)));
         left.retain(|one| !one.is_new_dependency() && !commits.is_open(&one.place));
         left.retain(|one| !(one.is_missing && world.is_forgone(&one.place, &one.line)));
         left
@@ -68,7 +68,7 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
                 broken(format!("the run says that it is done, and no container of {service} runs"), &[]);
             }
             let Some(new) = &limits.new else { return };
-            let missing = pruned_or_not(&pruned, but_for(&deleted, differences(&found, new)));
+            let missing = pruned_or_not(&pruned, but_for(deleted, differences(&found, new)));
             // What was committed on the way is not what there was before.
             if missing.is_empty() || unmade.is_empty() {
                 return;
@@ -87,7 +87,7 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
         // What somebody else has deleted gets no traffic back.
         Exit::Mixed if deleted.iter().any(|container| container.run != *run) => {}
         // Whether what was asked to be deleted was, nobody knows where the answer is lost.
-        Exit::Mixed if left.is_empty() && (commits.shape().is_some() || fleet.may_have_deleted()) => {}
+        Exit::Mixed if left.is_empty() && (commits.shape().is_some() || fates.may_be_deleted) => {}
         Exit::Mixed if left.is_empty() => {
             broken("the run says that it is mixed, and there is what there was before".into(), &[]);
         }
@@ -113,8 +113,8 @@ fn is_deleted(one: &Difference) -> bool {
 }
 
 /// The containers that `prune` was to delete, or was where nothing goes wrong.
-pub(super) fn pruned(fleet: &Faults<std::sync::Arc<Desk>>, limits: &Limits) -> Vec<Container> {
-    let mut pruned = fleet.pruned();
+pub(super) fn pruned(fates: &Fates, limits: &Limits) -> Vec<Container> {
+    let mut pruned = fates.pruned.clone();
     let others = limits.pruned.iter().filter(|one| pruned.iter().all(|known| known.name != one.name));
     pruned.extend(others.cloned().collect::<Vec<_>>());
     pruned

@@ -25,9 +25,10 @@ type Seat = (String, String);
 pub fn judge_left_out(fleet: &Faults<Arc<Desk>>, run: &RunId, left_out: &BTreeSet<HostName>, limits: &Limits, start: &World) {
     let Some(new) = limits.new.as_ref().filter(|_| fleet.rules().ending) else { return };
     let (found, commits) = (fleet.world().shape(run), fleet.commits());
-    let (pruned, deleted) = (pruned(fleet, limits), fleet.deleted());
+    let fates = fleet.fates();
+    let pruned = pruned(&fates, limits);
     let from = |expected: &Shape| {
-        let mut all = pruned_or_not(&pruned, but_for(&deleted, differences(&found, expected)));
+        let mut all = pruned_or_not(&pruned, but_for(&fates.deleted, differences(&found, expected)));
         all.retain(|one| is_of_host(one) && !one.is_new_dependency() && !commits.is_open(&one.place) && !is_front_of_nothing(one, &found));
         all
     };

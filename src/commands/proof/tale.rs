@@ -351,7 +351,7 @@ impl<'a> Tale<'a> {
             mistake: self.test.mistake(),
             missed: self.fleet.missed(),
             breaches: self.fleet.breaches(),
-            pruned: self.fleet.pruned(),
+            pruned: self.fleet.fates().pruned,
             sites: self.fleet.sites(),
             steps: self.fleet.steps(),
             traffic: self.fleet.traffic(),

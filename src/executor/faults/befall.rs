@@ -92,12 +92,9 @@ impl<S: Source> Faults<S> {
     /// Does it, as far as its hosts can be reached, and looks at what it did.
     fn done(&self, call: &Call) -> Result<Outcome, Failure> {
         let away = self.model.with(|world| world.unreachable(&call.op.hosts()));
-        if let Op::Prune(op) = &*call.op {
-            let there = self.model.with(|world| world.state(&op.host.name).map(|state| state.containers.clone()).unwrap_or_default());
+        if matches!(*call.op, Op::Prune(_)) {
             let mut going = self.lock();
-            let is_new = |one: &&Container| op.containers.contains(&one.name) && going.pruned.iter().all(|known| known.name != one.name);
-            let more: Vec<Container> = there.values().filter(is_new).cloned().collect();
-            going.pruned.extend(more);
+            self.model.with(|world| going.fates.asked(call, world));
         }
         let result = match away {
             Some(failure) if !matches!(*call.op, Op::Reachable(_)) => Err(failure),
@@ -110,13 +107,13 @@ impl<S: Source> Faults<S> {
             let Going { commits, start, .. } = &mut *going;
             commits.commit(call.key.block(), now, || start.shape(run));
         }
-        if let (Op::Healthcheck(op), Ok(_)) = (&*call.op, &result) {
-            self.lock().proven.extend(op.containers.iter().cloned());
-        }
         if !call.op.class().changes() && !matches!(*call.op, Op::Healthcheck(_) | Op::Pause(_)) {
             return result;
         }
         let mut going = self.lock();
+        if result.is_ok() {
+            going.fates.done(call);
+        }
         going.commits.note(call, &result);
         if matches!(*call.op, Op::Hook(_)) && result.is_ok() {
             going.done.push(call.key.to_string());
@@ -203,7 +200,7 @@ impl<S: Source> Faults<S> {
     fn bereft(&self, call: &Call) -> Result<Outcome, Failure> {
         let mut going = self.lock();
         self.model.with(|world| {
-            going.deleted.extend(world.delete(&call.op));
+            going.fates.deleted.extend(world.delete(&call.op));
             going.excuse(world, world.clock());
         });
         drop(going);

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError, atomic::AtomicBool},
 };
 
-use super::{Fault, Faults, Going, Planned, Source};
+use super::{Fault, Faults, Planned, Source, going::Going};
 use crate::{executor::Model, world::World};
 
 /// A story at the moment in which the operator's machine dies.
@@ -40,7 +40,7 @@ impl<S: Source> Faults<S> {
     pub fn after(source: S, death: &Death) -> Self {
         let Death { world, mut going, planned, .. } = death.clone();
         let is_undo = planned.site.key.starts_with("undo/");
-        going.may_have_deleted |= planned.fault == Fault::OperatorBeforeEffect && planned.site.verb == "remove" && !is_undo;
+        going.fates.may_be_deleted |= planned.fault == Fault::OperatorBeforeEffect && planned.site.verb == "remove" && !is_undo;
         Self { model: Model::new(world, source), is_dead: AtomicBool::new(true), going: Mutex::new(going), deaths: Deaths::default() }
     }
 

@@ -5,34 +5,33 @@
 mod befall;
 mod commits;
 mod death;
+mod fates;
 mod fault;
+mod going;
 mod mortal;
 mod story;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
 use serde_json::Value;
 
-use self::death::Deaths;
 pub use self::{
     commits::Commits,
     death::Death,
+    fates::Fates,
     fault::Fault,
     mortal::Mortal,
     story::{Planned, Site, Story, Then},
 };
+use self::{death::Deaths, going::Going};
 use super::{Call, Executor, Model, Outcome, Source, Urgency};
 use crate::{
     failure::{Failure, FailureKind, Origin},
     journal::Asked,
-    model::{Container, ContainerName, HostName, Key, Period, RunId, ServiceName},
-    op::Op,
+    model::{HostName, Period, RunId},
     world::{
         TrafficSeen, World,
         losses::{Capacity, Losses},
@@ -108,84 +107,10 @@ pub struct Faults<S> {
     deaths: Deaths,
 }
 
-/// A story on its way.
-#[derive(Clone)]
-struct Going {
-    left: Vec<Planned>,
-    /// What was left when all trouble was ended: no call came by that it could befall.
-    missed: Vec<Planned>,
-    /// How often an op of this word came by under this key.
-    numbers: HashMap<(Key, &'static str), usize>,
-    watch: Watch,
-    /// What the traffic loses, where somebody wants to know.
-    losses: Option<Losses>,
-    noted: Noted,
-    /// When the story began.
-    began: Period,
-    /// Hosts that come back, and when.
-    back: BTreeMap<HostName, Period>,
-    /// Containers that are ill, and until when.
-    ill: Vec<(Period, HostName, Vec<ContainerName>)>,
-    /// Containers that somebody else has deleted.
-    deleted: Vec<Container>,
-    /// Containers that `prune` was asked to delete.
-    pruned: Vec<Container>,
-    /// Whether a container was to be deleted and no answer came: nobody knows whether it was.
-    may_have_deleted: bool,
-    /// Containers that were found healthy.
-    proven: BTreeSet<ContainerName>,
-    /// Leases that another run has, and until when.
-    others: Vec<(Period, HostName, ServiceName)>,
-    calls: usize,
-    most: usize,
-    sites: Vec<Arc<Met>>,
-    steps: Vec<Step>,
-    breaches: Vec<Breach>,
-    /// Commands that were done, by key.
-    done: Vec<String>,
-    is_calm: bool,
-    /// Whether the run was left for another process to go on with.
-    was_left: bool,
-    commits: Commits,
-    /// The fleet in the beginning.
-    start: World,
-    /// What the fleet was after each change, where somebody looks at it.
-    looks: Option<Vec<Value>>,
-    /// How many records the journal has.
-    written: usize,
-}
-
 impl<S: Source> Faults<S> {
     /// Lets `story` befall `model`, watched by `watch`; after `most` calls the run is ended.
     pub fn new(model: Model<S>, story: &Story, watch: Watch, most: usize, noted: Noted) -> Self {
-        let going = Going {
-            left: story.faults.clone(),
-            missed: Vec::new(),
-            numbers: HashMap::new(),
-            watch,
-            losses: noted.steps.then(|| model.with(|world| Losses::of(world))),
-            noted,
-            began: model.with(|world| world.clock()),
-            back: BTreeMap::new(),
-            ill: Vec::new(),
-            deleted: Vec::new(),
-            pruned: Vec::new(),
-            may_have_deleted: false,
-            proven: BTreeSet::new(),
-            others: Vec::new(),
-            calls: 0,
-            most,
-            sites: Vec::new(),
-            steps: Vec::new(),
-            breaches: Vec::new(),
-            done: Vec::new(),
-            is_calm: false,
-            was_left: false,
-            commits: Commits::default(),
-            start: model.world(),
-            looks: None,
-            written: 0,
-        };
+        let going = Going::new(story, model.world(), watch, most, noted);
         Self { model, is_dead: AtomicBool::new(false), going: Mutex::new(going), deaths: Deaths::default() }
     }
 
@@ -298,28 +223,9 @@ impl<S: Source> Faults<S> {
         self.lock().commits.clone()
     }
 
-    /// The containers that somebody else has deleted.
-    pub fn deleted(&self) -> Vec<Container> {
-        self.lock().deleted.clone()
-    }
-
-    /// The containers that `prune` was asked to delete.
-    pub fn pruned(&self) -> Vec<Container> {
-        self.lock().pruned.clone()
-    }
-
-    /// Whether the run has asked for a container to be deleted and got no answer.
-    pub fn may_have_deleted(&self) -> bool {
-        self.lock().may_have_deleted
-    }
-
-    /// The containers of services without a proxy that this run has started, that run and have not become healthy. One that was found
-    /// healthy and falls ill afterwards is nobody's fault.
-    pub fn never_healthy(&self, run: &RunId) -> Vec<Container> {
-        let going = self.lock();
-        let mut sick = self.model.with(|world| world.sick(run));
-        sick.retain(|container| !going.proven.contains(&container.name));
-        sick
+    /// What became of containers.
+    pub fn fates(&self) -> Fates {
+        self.lock().fates.clone()
     }
 
     /// Whether the command of this key was done, though nobody heard of it.
@@ -443,9 +349,7 @@ impl<S: Source> Executor for Faults<S> {
             (fault, number)
         };
         let result = self.befall(call, fault);
-        if matches!(*call.op, Op::Remove(_)) && !call.key.is_undo() && result.is_err() {
-            self.lock().may_have_deleted = true;
-        }
+        self.lock().fates.answered(call, &result);
         if fault.is_none() {
             self.may_die(&self.lock(), call.key.as_str(), call.op.verb(), number, Fault::OperatorBeforeOutcome);
         }
@@ -454,52 +358,6 @@ impl<S: Source> Executor for Faults<S> {
             return Err(dead());
         }
         result
-    }
-}
-
-impl Going {
-    /// The fault that is planned for this call; it befalls it once.
-    fn take(&mut self, key: &str, verb: &str, number: usize, is_meant: impl Fn(Fault) -> bool) -> Option<Fault> {
-        let here = |planned: &Planned| planned.site.key == key && planned.site.verb == verb && planned.site.number == number;
-        let index = self.left.iter().position(|planned| here(planned) && is_meant(planned.fault))?;
-        Some(self.left.remove(index).fault)
-    }
-
-    /// Takes note of what befell the world from outside at this time.
-    fn excuse(&mut self, world: &World, at: Period) {
-        self.watch.excuse(world);
-        if let Some(losses) = &mut self.losses {
-            losses.look(world, at);
-        }
-    }
-
-    /// What a script's own invariants see.
-    fn look(&mut self, world: &World, run: &RunId) -> Value {
-        let began = self.began;
-        world.look(run, began, self.losses.get_or_insert_with(|| Losses::of(world)))
-    }
-
-    fn meet(&mut self, call: &Call, number: usize) {
-        let faults: Vec<(Fault, bool)> = Fault::of(&call.op).into_iter().map(|fault| (fault, fault.interrupts(&call.op))).collect();
-        if !faults.is_empty() {
-            let site = Site { key: call.key.to_string(), verb: call.op.verb().into(), number };
-            self.sites.push(Arc::new(Met { site, faults, was_left: self.was_left }));
-        }
-    }
-
-    /// Notes a step, with the key of its call and the place of that in the script.
-    fn step(&mut self, at: Period, host: Option<&HostName>, call: Option<(&str, &Origin)>, what: impl FnOnce() -> What) {
-        if self.noted.steps {
-            let (key, origin) = call.unzip();
-            let (key, origin) = (key.unwrap_or_default().to_owned(), origin.cloned());
-            self.steps.push(Step { at, host: host.cloned(), key, origin, what: what() });
-        }
-    }
-
-    fn breached(&mut self, at: Period, of: Option<&Call>, breach: Breach) {
-        let host = of.and_then(|call| call.op.host()).map(|host| &host.name);
-        self.step(at, host, of.map(place), || What::Breach(breach.clone()));
-        self.breaches.push(breach);
     }
 }
 

@@ -1,0 +1,55 @@
+//! What became of containers, as far as the fleet itself does not tell.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    executor::{Call, Outcome},
+    failure::Failure,
+    model::{Container, ContainerName, RunId},
+    op::Op,
+    world::World,
+};
+
+/// What became of containers in a story, and by whom.
+#[derive(Clone, Debug, Default)]
+pub struct Fates {
+    /// Those that somebody else has deleted.
+    pub deleted: Vec<Container>,
+    /// Those that `prune` was asked to delete.
+    pub pruned: Vec<Container>,
+    /// Whether one was to be deleted and no answer came: nobody knows whether it was.
+    pub may_be_deleted: bool,
+    /// Those that were found healthy.
+    proven: BTreeSet<ContainerName>,
+}
+
+impl Fates {
+    /// Takes note of a call before it is done: what `prune` deletes is gone behind it.
+    pub(super) fn asked(&mut self, call: &Call, world: &World) {
+        let Op::Prune(op) = &*call.op else { return };
+        let there = world.state(&op.host.name).into_iter().flat_map(|state| state.containers.values());
+        let is_new = |one: &&Container| op.containers.contains(&one.name) && self.pruned.iter().all(|known| known.name != one.name);
+        let more: Vec<Container> = there.filter(is_new).cloned().collect();
+        self.pruned.extend(more);
+    }
+
+    /// Takes note of a call that was done, whoever hears of it.
+    pub(super) fn done(&mut self, call: &Call) {
+        if let Op::Healthcheck(op) = &*call.op {
+            self.proven.extend(op.containers.iter().cloned());
+        }
+    }
+
+    /// Takes note of what the run hears of a call.
+    pub(super) fn answered(&mut self, call: &Call, result: &Result<Outcome, Failure>) {
+        self.may_be_deleted |= matches!(*call.op, Op::Remove(_)) && !call.key.is_undo() && result.is_err();
+    }
+
+    /// The containers of services without a proxy that this run has started, that run and have not become healthy. One that was found
+    /// healthy and falls ill afterwards is nobody's fault.
+    pub fn never_healthy(&self, world: &World, run: &RunId) -> Vec<Container> {
+        let mut sick = world.sick(run);
+        sick.retain(|container| !self.proven.contains(&container.name));
+        sick
+    }
+}
