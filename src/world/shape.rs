@@ -74,12 +74,20 @@ impl World {
         made.keys().filter(|service| !up.contains_key(*service) && is_noted(service.1)).map(|(_, service)| service.to_string()).collect()
     }
 
-    /// The containers of services without a proxy that this run has started and that do not become healthy.
-    pub fn sick(&self, run: &RunId) -> Vec<Container> {
+    /// The containers of services without a proxy that are so and do not become healthy.
+    pub fn sick(&self, are: impl Fn(&Container) -> bool) -> Vec<Container> {
         let has_check = |one: &Container| !matches!(one.health.check, Check::None);
-        let is_sick = |host: &ModelledHost, one: &Container| one.run == *run && has_check(one) && host.sick.contains(&one.name);
+        let is_sick = |host: &ModelledHost, one: &Container| are(one) && has_check(one) && host.sick.contains(&one.name);
         let all = self.workers().filter(|(host, one)| one.is_running() && is_sick(host, one));
         all.map(|(_, one)| one.clone()).collect()
+    }
+
+    /// Whether containers of this run run of a service that no proxy has traffic for.
+    pub fn runs_without_traffic(&self, project: &ProjectName, service: &ServiceName, run: &RunId) -> bool {
+        let mut tables = self.hosts.values().filter_map(|host| host.state.routes.get(service));
+        let mut containers = self.hosts.values().flat_map(|host| host.state.containers.values());
+        let is_its = |one: &Container| one.project == *project && one.service == *service && one.run == *run && !one.dependency;
+        containers.any(|one| is_its(one) && one.is_running()) && !tables.any(|table| table.project == *project && table.serves())
     }
 
     /// How many containers of each service without a proxy are so.

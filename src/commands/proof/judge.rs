@@ -64,6 +64,12 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
     let broken = |what: String, differences: &[Difference]| fleet.breach(Breach::new("ending", what).differing(differences));
     match exit {
         Exit::Done => {
+            for service in fates.without_traffic(&world, run) {
+                broken(
+                    format!("the run says that it is done, and no proxy sends {service} any traffic: no set_weights gives it some"),
+                    &[],
+                );
+            }
             for service in world.ended(run) {
                 broken(format!("the run says that it is done, and no container of {service} runs"), &[]);
             }

@@ -164,6 +164,11 @@ impl<S: Source> Faults<S> {
             self.model.with(|world| world.sicken(&op.host.name, &names));
             return Ok(outcome);
         }
+        if let Op::StartAgain(op) = &*call.op {
+            let outcome = self.done(call)?;
+            self.model.with(|world| world.sicken(&op.host.name, &op.containers));
+            return Ok(outcome);
+        }
         if let Op::Healthcheck(op) = &*call.op {
             let mut going = self.lock();
             self.model.with(|world| {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     executor::{Call, Outcome},
     failure::Failure,
-    model::{Container, ContainerName, RunId},
+    model::{Container, ContainerName, ProjectName, RunId, ServiceName},
     op::Op,
     world::World,
 };
@@ -19,8 +19,12 @@ pub struct Fates {
     pub pruned: Vec<Container>,
     /// Whether one was to be deleted and no answer came: nobody knows whether it was.
     pub may_be_deleted: bool,
-    /// Those that were found healthy.
+    /// Those that were found healthy since they were started.
     proven: BTreeSet<ContainerName>,
+    /// Those that the script has started again.
+    started_again: BTreeSet<ContainerName>,
+    /// The services with a proxy of which the run has started containers.
+    with_proxy: BTreeSet<(ProjectName, ServiceName)>,
 }
 
 impl Fates {
@@ -35,8 +39,14 @@ impl Fates {
 
     /// Takes note of a call that was done, whoever hears of it.
     pub(super) fn done(&mut self, call: &Call) {
-        if let Op::Healthcheck(op) = &*call.op {
-            self.proven.extend(op.containers.iter().cloned());
+        match &*call.op {
+            Op::Healthcheck(op) => self.proven.extend(op.containers.iter().cloned()),
+            Op::Start(op) if op.service.has_proxy() => drop(self.with_proxy.insert((op.project.clone(), op.service.name.clone()))),
+            Op::StartAgain(op) if !call.key.is_undo() => {
+                self.proven.retain(|name| !op.containers.contains(name));
+                self.started_again.extend(op.containers.iter().cloned());
+            }
+            _ => {}
         }
     }
 
@@ -48,8 +58,13 @@ impl Fates {
     /// The containers of services without a proxy that this run has started, that run and have not become healthy. One that was found
     /// healthy and falls ill afterwards is nobody's fault.
     pub fn never_healthy(&self, world: &World, run: &RunId) -> Vec<Container> {
-        let mut sick = world.sick(run);
-        sick.retain(|container| !self.proven.contains(&container.name));
-        sick
+        let is_started = |one: &Container| one.run == *run || self.started_again.contains(&one.name);
+        world.sick(|one| is_started(one) && !self.proven.contains(&one.name))
+    }
+
+    /// The services with a proxy of which containers of this run run, and that no proxy has any traffic for.
+    pub fn without_traffic(&self, world: &World, run: &RunId) -> Vec<&ServiceName> {
+        let are = self.with_proxy.iter().filter(|(project, service)| world.runs_without_traffic(project, service, run));
+        are.map(|(_, service)| service).collect()
     }
 }

@@ -33,6 +33,25 @@ fn nothing_is_lost_where_nothing_goes_wrong() {
     assert!(answered["before"] > 100.0 && answered["v2"] > 100.0, "{answered:?}");
 }
 
+#[test]
+fn a_service_that_no_proxy_ever_gives_traffic_is_found() {
+    let start = "let next = start(web, img, fleet); healthcheck(next); record(next);";
+    let whole = |script: &str| {
+        let proof = prove(&subject(script), &Bounds { faults: 0, ..SINGLE }, QUIETLY);
+        let proof = proof.unwrap_or_else(|error| panic!("{script}: {error:?}"));
+        proof.findings.into_iter().flat_map(|finding| finding.breaches).map(|breach| breach.what).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        whole(&format!("given(|| {{}});\n{start}")),
+        ["the run says that it is done, and no proxy sends web any traffic: no set_weights gives it some"]
+    );
+    // One that waits beside what serves is a standby, and one that was tried out is gone.
+    let beside = format!("given(|| rolling::deploy(web, img, fleet));\n{start}");
+    for script in [beside.as_str(), "given(|| {}); let next = start(web, img, fleet); healthcheck(next); stop(next); remove(next);"] {
+        assert_eq!(whole(script), [""; 0], "{script}");
+    }
+}
+
 /// A hundred requests a second come to its proxy, of which thirty are in flight.
 #[test]
 fn a_host_that_reboots_answers_nothing_for_so_long() {

@@ -28,6 +28,20 @@ fn a_worker_that_never_becomes_healthy_is_found() {
 }
 
 #[test]
+fn a_worker_that_is_started_again_and_does_not_become_healthy_is_found() {
+    let given = MAILER.replace("let old", "given(|| { let next = start(mailer, img, fleet); healthcheck(next); record(next); });\nlet old");
+    let again = |check: &str| subject(&format!("{given}stop(old); start(old); {check}"));
+    let found = proof(&again(""));
+    let first = found.findings.first().expect("nobody looks at its health");
+    assert_eq!((first.breaches[0].rule.as_str(), first.story.to_string().ends_with(":unhealthy")), ("healthy", true), "{}", told(&found));
+    // It was healthy before it was stopped: that says nothing of what it is now.
+    let checked_before = proof(&subject(&format!("{given}healthcheck(old); stop(old); start(old);")));
+    assert_eq!(checked_before.findings.first().map(|first| first.breaches[0].rule.as_str()), Some("healthy"));
+    let held = proof(&again("healthcheck(old);"));
+    assert!(held.findings.is_empty(), "{}", told(&held));
+}
+
+#[test]
 fn a_script_in_the_end_of_which_no_worker_runs_is_found() {
     let subject = subject(&format!("{MAILER}let next = start(mailer, img, fleet); stop(running(mailer, fleet)); record(next);"));
     let proof = proof(&subject);
