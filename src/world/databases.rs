@@ -94,6 +94,26 @@ impl Schema {
         judged.map(|(words, _)| words.clone())
     }
 
+    /// Takes it that what the `undo` makes again was there: what statements take away first, or replace.
+    fn know_what_is_made_again(&mut self, op: &Sql) {
+        let Some(undo) = &op.undo else { return };
+        let of = |text: &Text| -> Vec<(Effect, bool)> {
+            let statements = sql::statements(text).unwrap_or_default();
+            let each = statements.iter().map(ToString::to_string);
+            each.flat_map(|one| sql::effects(&one).into_iter().map(move |effect| (effect, sql::replaces(&one)))).collect()
+        };
+        let done = of(&op.text);
+        for (effect, _) in of(undo) {
+            let Effect::Makes(item) = effect else { continue };
+            let first = done.iter().find(|(effect, _)| effect.item().words == item.words);
+            let was_there = first.is_some_and(|(effect, replaces)| matches!(effect, Effect::Takes(_)) || *replaces);
+            if was_there && !self.changes.contains_key(&item.words) {
+                self.absent.remove(&item.words);
+                self.known.entry(item.words.clone()).or_insert(item);
+            }
+        }
+    }
+
     fn make(&mut self, change: Change) {
         let words = change.item.words.clone();
         self.made.insert(words.clone());
@@ -180,6 +200,7 @@ impl World {
     pub(super) fn statements(&mut self, op: &Sql, token: &Token) -> Outcome {
         let verdicts = sql::lint(&op.text).unwrap_or_default();
         let schema = self.databases.entry(Self::database(&op.database)).or_default();
+        schema.know_what_is_made_again(op);
         let mut done = schema.done.remove(token).unwrap_or_default();
         for verdict in verdicts.iter().skip(done.statements) {
             for object in sql::conditional(&verdict.statement) {
@@ -211,6 +232,7 @@ impl World {
     /// Takes note that what these statements make is not there, as far as it was not made before: they fail on their way.
     pub fn fails_on_the_way(&mut self, op: &Sql) {
         let schema = self.databases.entry(Self::database(&op.database)).or_default();
+        schema.know_what_is_made_again(op);
         for statement in sql::statements(&op.text).unwrap_or_default() {
             for effect in sql::effects(&statement.to_string()) {
                 if let Effect::Makes(item) = effect
@@ -231,6 +253,11 @@ impl World {
             };
             (name.as_str(), schema.changes.iter().filter_map(told).collect())
         })
+    }
+
+    /// Whether a schema differs from the beginning in something that statements tell, with `undo` or without.
+    pub fn has_other_schemas(&self) -> bool {
+        self.databases.values().any(|schema| !schema.changes.is_empty() || !schema.contractions.is_empty())
     }
 
     /// Whether nothing brings back what this line of its shape at this place told: statements or a command without `undo` took it away.

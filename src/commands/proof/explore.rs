@@ -17,14 +17,14 @@ use super::{
     random::Random,
     tale::{Limits, Told, before, tell},
     together::{groups, tell_all},
-    why::{LATER, unsaid},
+    why::{LATER, not_done, unsaid},
 };
 use crate::{
     commands::exit::Exit,
     executor::{
         Recorded,
         branches::STACK,
-        faults::{Met, Noted, Planned, Step, Story, Then},
+        faults::{Fault, Met, Noted, Planned, Step, Story, Then},
     },
     failure::Failure,
     model::Period,
@@ -269,7 +269,9 @@ fn came_up(story: &Story, told: &Told) -> Result<(), Failure> {
             let message = format!("the story did not come up: the call `{written}` cannot meet `{}`", planned.fault);
             return Err(Failure::refused(message).hint(format!("it can meet {}", known.join(", "))));
         }
-        if told.missed.contains(planned) {
+        // What dies before it is noted makes no call.
+        let came_by = met.is_some() || planned.fault == Fault::OperatorBeforeIntent;
+        if !came_by || told.missed.contains(planned) {
             let sites: Vec<String> = told.sites.iter().map(|met| met.site.to_string()).collect();
             let nearest = sites.iter().min_by_key(|site| strsim::damerau_levenshtein(&written, site));
             let message = format!("the story did not come up: no call `{written}` was met by `{}`", planned.fault);
@@ -305,8 +307,9 @@ pub(super) fn begin(subject: &Subject, bounds: &Bounds) -> Result<(World, Limits
     }
     if whole.is_endless || whole.breaches.is_empty() && whole.exit != Some(Exit::Done) {
         let why = || whole.why.unwrap_or_else(|| "it failed".into());
-        let mut diagnostic = whole.diagnostic.unwrap_or_else(|| Diagnostic { message: why(), ..Diagnostic::default() });
         let again = tell(subject, &start, &Story::default(), &first, Noted { sites: false, steps: true });
+        let otherwise = || not_done(&again.records, &why(), subject.script.sources());
+        let mut diagnostic = whole.diagnostic.unwrap_or_else(otherwise);
         diagnostic.hints.extend(unsaid(&again.records, &diagnostic));
         diagnostic.hints.push(LATER.into());
         return Err(Unprovable::Fails(Box::new(diagnostic)));

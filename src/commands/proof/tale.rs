@@ -1,7 +1,7 @@
 //! One run with what befalls it, from its beginning to an end that nobody has to see to.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -11,7 +11,7 @@ use super::{
     judge::{End, judge},
     left_out::judge_left_out,
     listen::listener,
-    why::{EARLIER, GIVEN, unsaid},
+    why::{EARLIER, GIVEN, not_done, unsaid},
 };
 use crate::{
     commands::{
@@ -118,7 +118,7 @@ impl Told {
 
     /// Whether the fleet is another than in the beginning.
     pub fn changes(&self, start: &World) -> bool {
-        !differences(&self.shape(), &start.shape(&id(TESTED))).is_empty()
+        !differences(&self.shape(), &start.shape(&id(TESTED))).is_empty() || self.world.has_other_schemas()
     }
 }
 
@@ -185,7 +185,7 @@ pub fn before(subject: &Subject, limits: &Limits) -> Result<World, Box<Diagnosti
         (None, Life::Died) => Some("it came to no end".into()),
     };
     if let Some(why) = why {
-        let mut diagnostic = tale.diagnosed(why);
+        let mut diagnostic = tale.diagnosed(&why);
         let unsaid = tale.journal.iter().find_map(|journal| unsaid(&journal.records(), &diagnostic));
         diagnostic.hints.extend(unsaid);
         diagnostic.hints.push(if tale.test.is_given() { GIVEN.into() } else { EARLIER.into() });
@@ -226,8 +226,8 @@ struct Tale<'a> {
     narrator: Arc<dyn Narrator>,
     standing: Standing,
     parts: Vec<Part>,
-    /// The hosts that the last process left out, where its script came to its end.
-    left_out: BTreeSet<HostName>,
+    /// The hosts that the last process left out, and why, where its script came to its end.
+    left_out: BTreeMap<HostName, String>,
 }
 
 /// How far the run has come with the processes before this one.
@@ -275,14 +275,15 @@ impl<'a> Tale<'a> {
             narrator,
             standing,
             parts: Vec::new(),
-            left_out: BTreeSet::new(),
+            left_out: BTreeMap::new(),
         }
     }
 
-    /// How the script failed, or in these words where it did not.
-    fn diagnosed(&self, otherwise: String) -> Box<Diagnostic> {
+    /// How the script failed, or why the run did where the script did not.
+    fn diagnosed(&self, why: &str) -> Box<Diagnostic> {
         let known = self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Box::new(known.unwrap_or_else(|| Diagnostic { message: otherwise, ..Diagnostic::default() }))
+        let records = || self.journal.iter().flat_map(|journal| journal.records()).collect::<Vec<_>>();
+        Box::new(known.unwrap_or_else(|| not_done(&records(), why, self.subject.script.sources())))
     }
 
     /// Lets one process after the other work on the run until it has come to its end.
@@ -310,7 +311,8 @@ impl<'a> Tale<'a> {
                 }
                 Life::Ended(Exit::Mixed, _) if !is_last && !self.fleet.is_calm() => {
                     if !self.left_out.is_empty() {
-                        judge_left_out(&self.fleet, &self.run.id, &self.left_out, limits, start);
+                        let hosts = self.left_out.keys().cloned().collect();
+                        judge_left_out(&self.fleet, &self.run.id, &hosts, limits, start);
                     }
                     // It is said to be mixed. Once all trouble has ended it can be taken back.
                     self.fleet.calm();
@@ -451,8 +453,8 @@ impl<'a> Tale<'a> {
         if let Err(ended) = ended {
             self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(ended.diagnostic);
         }
-        let left_out: BTreeSet<HostName> = finished.counts.left_out.keys().filter(|_| why.is_none()).cloned().collect();
-        let why = why.or_else(|| (!left_out.is_empty()).then(|| "hosts were left out".to_owned()));
+        let left_out = if why.is_none() { finished.counts.left_out.clone() } else { BTreeMap::new() };
+        let why = why.or_else(|| in_words(&left_out));
         Some((finished, why, left_out))
     }
 
@@ -471,12 +473,18 @@ impl<'a> Tale<'a> {
             return None;
         }
         let finished = work.finish_undo(&failures, cancellation);
-        Some((finished, failures.into_iter().next().map(|failure| failure.message), BTreeSet::new()))
+        Some((finished, failures.into_iter().next().map(|failure| failure.message), BTreeMap::new()))
     }
 }
 
 /// How a process ended, why its script failed if it did, and the hosts that it left out where it did not.
-type Outcome = (Finished, Option<String>, BTreeSet<HostName>);
+type Outcome = (Finished, Option<String>, BTreeMap<HostName, String>);
+
+/// The hosts that were left out, and why.
+fn in_words(left_out: &BTreeMap<HostName, String>) -> Option<String> {
+    let each = left_out.iter().map(|(host, why)| format!("{host} is left out: {why}"));
+    (!left_out.is_empty()).then(|| each.collect::<Vec<_>>().join("; "))
+}
 
 /// What became of a process.
 enum Life {

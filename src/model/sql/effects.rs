@@ -27,6 +27,25 @@ pub enum Effect {
     Takes(Item),
 }
 
+impl Effect {
+    /// What it makes or takes.
+    pub const fn item(&self) -> &Item {
+        match self {
+            Self::Makes(item) | Self::Takes(item) => item,
+        }
+    }
+}
+
+/// Whether a statement makes something whether or not it was there: `CREATE OR REPLACE`.
+pub fn replaces(statement: &str) -> bool {
+    match parse(statement) {
+        Ok(Statement::CreateView(create)) => create.or_replace,
+        Ok(Statement::CreateFunction(create)) => create.or_replace,
+        Ok(Statement::CreateTrigger(create)) => create.or_replace,
+        _ => false,
+    }
+}
+
 /// What a statement does to a schema, in order; nothing where the parser does not know it.
 pub fn effects(statement: &str) -> Vec<Effect> {
     use Effect::{Makes, Takes};

@@ -8,7 +8,7 @@ mod query;
 mod split;
 mod unparsed;
 
-pub use effects::{Effect, Item, effects, is_opaque};
+pub use effects::{Effect, Item, effects, is_opaque, replaces};
 pub use lint::{Phase, Verdict, lint, undo_of};
 pub use never::{NOT_IN_A_TRANSACTION, Refusal, never_sent};
 pub use objects::{

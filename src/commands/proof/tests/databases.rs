@@ -18,6 +18,26 @@ fn databases_at_the_same_address_of_different_hosts_are_two() {
 }
 
 #[test]
+fn what_an_undo_makes_again_was_there() {
+    let replaced = "CREATE OR REPLACE VIEW v AS SELECT 2\", #{ undo: \"CREATE OR REPLACE VIEW v AS SELECT 1";
+    let dropped = "DROP VIEW v; CREATE VIEW v AS SELECT 2\", #{ undo: \"DROP VIEW IF EXISTS v; CREATE VIEW v AS SELECT 1";
+    for statements in [replaced, dropped] {
+        let found = proof(&subject(&format!("let db = database(\"postgres://app@db/shop\");\ndb.sql(\"{statements}\" }});")));
+        assert!(found.findings.is_empty(), "{}", told(&found));
+    }
+    // What was not there is not taken back by making it again.
+    let made = "CREATE VIEW v AS SELECT 2\", #{ undo: \"CREATE OR REPLACE VIEW v AS SELECT 1";
+    let script = format!("let db = database(\"postgres://app@db/shop\");\ndb.sql(\"{made}\" }});\nhook(fleet[0], \"true\");");
+    assert_eq!(broken(&subject(&script)).first(), Some(&("ending".to_owned(), 1)));
+}
+
+#[test]
+fn a_table_that_is_dropped_for_good_is_a_change() {
+    let proof = proof(&subject("database(\"postgres://app@db/shop\").sql(\"DROP TABLE legacy\");"));
+    assert!(proof.changes);
+}
+
+#[test]
 fn what_is_taken_away_without_an_undo_after_a_commit_stays_so() {
     let table = "let db = database(\"postgres://app@db/shop\");\n\
                  db.sql(\"CREATE TABLE shelf (id int)\", #{ undo: \"DROP TABLE shelf\" });\ncommit();\ndb.sql(\"DROP TABLE shelf\");\n";

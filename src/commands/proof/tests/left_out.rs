@@ -1,6 +1,7 @@
 //! Hosts that a script says it has left out: they are as they were, and all others are done.
 
-use super::{broken, proof, subject, told};
+use super::{QUIETLY, SINGLE, broken, proof, subject, told};
+use crate::commands::proof::{Unprovable, prove};
 
 /// A deploy to one host after the other; `failed` is what is done about one on which it fails.
 fn script(failed: &str) -> String {
@@ -42,6 +43,14 @@ fn a_host_that_is_left_out_in_the_middle_is_found() {
     assert_eq!(broken(&subject(&halfway)).first(), Some(&("ending".to_owned(), 1)));
     let before = breach(&halfway);
     assert_eq!(before, "the run says that it has left out 10.0.0.1, and what there is differs from before");
+}
+
+#[test]
+fn a_script_that_leaves_a_host_out_whatever_happens_is_told_where_it_does() {
+    let script = "leave_out(fleet[1], \"under repair\");\nrolling::deploy(web, img, fleet[0]);";
+    let Err(Unprovable::Fails(diagnostic)) = prove(&subject(script), &SINGLE, QUIETLY) else { panic!("there is nothing to measure it by") };
+    assert_eq!(diagnostic.message, "10.0.0.2 is left out: under repair");
+    assert!(diagnostic.line.is_some() && diagnostic.hints.iter().any(|hint| hint.contains("take the host out")), "{diagnostic:?}");
 }
 
 #[track_caller]
