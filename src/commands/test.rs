@@ -78,7 +78,7 @@ fn examine(options: &cli::Test, subject: &Subject, phases: &Phases, printer: &Pr
         Ok(answer) => answer,
         Err(unprovable) => return refuse(options, printer, vec![why(options, subject, unprovable)], subject.script.sources()),
     };
-    let holds = findings.iter().all(|finding| finding.breaches.is_empty());
+    let holds = findings.iter().all(|finding| finding.breaches.is_empty()) && proof.as_ref().is_none_or(|proof| proof.broken == 0);
     let is_stopped = proof.as_ref().is_some_and(|proof| proof.is_stopped);
     let exit = match (holds, is_stopped) {
         (true, false) => Exit::Done,

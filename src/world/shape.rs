@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ModelledHost, World};
-use crate::model::{Check, Container, ContainerState, HostName, HostState, ProjectName, RouteTable, RunId, ServiceName, Share, Version};
+use crate::model::{Container, ContainerState, HostName, HostState, ProjectName, RouteTable, RunId, ServiceName, Share, Version};
 
 /// What there is of a project's services on each host, and of what the script has done to a database or by a command, a line each, in
 /// order; places with nothing are left out.
@@ -74,12 +74,26 @@ impl World {
         made.keys().filter(|service| !up.contains_key(*service) && is_noted(service.1)).map(|(_, service)| service.to_string()).collect()
     }
 
-    /// The containers of services without a proxy that are so and do not become healthy.
+    /// The containers that are so, serve, by traffic or without a proxy, and do not become healthy.
     pub fn sick(&self, are: impl Fn(&Container) -> bool) -> Vec<Container> {
-        let has_check = |one: &Container| !matches!(one.health.check, Check::None);
-        let is_sick = |host: &ModelledHost, one: &Container| are(one) && has_check(one) && host.sick.contains(&one.name);
-        let all = self.workers().filter(|(host, one)| one.is_running() && is_sick(host, one));
-        all.map(|(_, one)| one.clone()).collect()
+        let ill = self.hosts.values().flat_map(|host| host.sick.iter().filter_map(|name| host.state.containers.get(name)));
+        let serves = |one: &&Container| self.weight(&one.host, one) > 0 || self.workers().any(|(_, worker)| worker.name == one.name);
+        ill.filter(|one| one.is_running() && are(one) && serves(one)).cloned().collect()
+    }
+
+    /// The releases that this run has noted as deployed, of services with a proxy that sends traffic to others only.
+    pub fn noted_in_vain(&self, run: &RunId) -> Vec<String> {
+        let mut vain = Vec::new();
+        for (service, serving) in self.serving(run) {
+            let histories = self.hosts.values().filter_map(|host| host.state.history.get(service.1));
+            let noted: BTreeSet<&Version> = histories.flatten().filter(|entry| entry.run == *run).map(|entry| &entry.version).collect();
+            let serves = |version: &&Version| serving.keys().any(|(_, serving)| serving == version);
+            if !noted.is_empty() && !noted.iter().any(serves) {
+                let versions = noted.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                vain.push(format!("{} {versions}", service.1));
+            }
+        }
+        vain
     }
 
     /// Whether containers of this run run of a service that no proxy has traffic for.

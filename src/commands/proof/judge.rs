@@ -70,6 +70,9 @@ pub fn judge(fleet: &Faults<std::sync::Arc<Desk>>, run: &RunId, end: &End<'_>) {
                     &[],
                 );
             }
+            for release in world.noted_in_vain(run) {
+                broken(format!("the run says that it is done and has noted {release} as deployed, and another release serves"), &[]);
+            }
             for service in world.ended(run) {
                 broken(format!("the run says that it is done, and no container of {service} runs"), &[]);
             }
@@ -132,13 +135,39 @@ pub(super) fn pruned_or_not(pruned: &[Container], differences: Vec<Difference>) 
     without(pruned, differences, |container, one| one.line == format!("{} {} (old) stopped", container.service, container.version))
 }
 
-/// These differences but for containers that are missing because somebody else has deleted them.
-pub(super) fn but_for(deleted: &[Container], differences: Vec<Difference>) -> Vec<Difference> {
+/// These differences but for containers that are missing, from what serves too, because somebody else has deleted them.
+pub(super) fn but_for(deleted: &[Container], mut differences: Vec<Difference>) -> Vec<Difference> {
+    for container in deleted {
+        let is_its = |line: &str| {
+            line.starts_with(&format!("{} {} (", container.service, container.version))
+                && line.contains(&format!(" on {} has weight ", container.host))
+        };
+        let smaller = |one: &Difference, other: &Difference| {
+            let (of, with) = share(&one.line)?;
+            let (of_other, with_other) = share(&other.line)?;
+            let is_smaller = one.place == other.place && !one.is_missing && other.is_missing && of == of_other && with < with_other;
+            (is_smaller && is_its(&one.line)).then_some(())
+        };
+        let pair = differences.iter().enumerate().find_map(|(index, one)| {
+            let other = differences.iter().position(|other| smaller(one, other).is_some())?;
+            Some([index, other])
+        });
+        if let Some(pair) = pair {
+            let mut index = 0..;
+            differences.retain(|_| !pair.contains(&index.next().unwrap_or_default()));
+        }
+    }
     without(deleted, differences, |container, one| {
         one.is_missing
             && one.line.starts_with(&format!("{} {} (", container.service, container.version))
             && [" running", " stopped"].iter().any(|state| one.line.ends_with(state))
     })
+}
+
+/// What has a weight, and with how many containers.
+fn share(line: &str) -> Option<(&str, usize)> {
+    let (what, containers) = line.strip_suffix(" containers")?.rsplit_once(" with ")?;
+    Some((what, containers.parse().ok()?))
 }
 
 /// These differences without one on its host for each of these containers.

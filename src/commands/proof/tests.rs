@@ -365,6 +365,15 @@ fn what_somebody_else_deletes_is_not_missed_by_the_judge() {
     }
 }
 
+#[test]
+fn what_somebody_else_deletes_is_not_missed_in_what_serves() {
+    let script = "given(|| rolling::deploy(web, img, fleet[0]));\nfor one in running(web, fleet[0]).each() {\n\
+                  let before = weights(web, fleet[0]); drain(one); stop(one); healthcheck(start(one)); set_weights(before);\n}";
+    let proof = prove(&subject(script), &Bounds { faults: 2, runs: 4000, ..SINGLE }, QUIETLY).expect("it works");
+    let broken: Vec<_> = proof.findings.iter().filter(|finding| finding.story.to_string().contains(":deleted")).collect();
+    assert!(broken.is_empty(), "{}", told(&proof));
+}
+
 /// A restart that ends with fewer containers than it began with does not say that it is done.
 #[test]
 fn a_restart_notices_that_somebody_deleted_a_container() {

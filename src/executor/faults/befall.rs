@@ -140,6 +140,8 @@ impl<S: Source> Faults<S> {
     fn away(&self, call: &Call, has_no_power: bool, period: Option<Period>) -> Result<Outcome, Failure> {
         let Some(host) = call.op.hosts().into_iter().find(|host| !host.is_local()) else { return self.done(call) };
         let mut going = self.lock();
+        // What is gone for good does not come back by what befalls it next.
+        let is_gone = !going.back.contains_key(&host.name) && self.model.with(|world| world.unreachable(&[host]).is_some());
         let at = self.model.with(|world| {
             if has_no_power {
                 world.power_off(&host.name);
@@ -149,8 +151,9 @@ impl<S: Source> Faults<S> {
             going.excuse(world, world.clock());
             world.clock()
         });
-        if let Some(period) = period {
-            going.back.insert(host.name.clone(), after(at, period));
+        match period.filter(|_| !is_gone) {
+            Some(period) => drop(going.back.insert(host.name.clone(), after(at, period))),
+            None => drop(going.back.remove(&host.name)),
         }
         Err(lost(call))
     }

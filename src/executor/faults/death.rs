@@ -40,7 +40,8 @@ impl<S: Source> Faults<S> {
     pub fn after(source: S, death: &Death) -> Self {
         let Death { world, mut going, planned, .. } = death.clone();
         let is_undo = planned.site.key.starts_with("undo/");
-        going.fates.may_be_deleted |= planned.fault == Fault::OperatorBeforeEffect && planned.site.verb == "remove" && !is_undo;
+        let is_unanswered = matches!(planned.fault, Fault::OperatorBeforeEffect | Fault::OperatorBeforeOutcome);
+        going.fates.may_be_deleted |= is_unanswered && planned.site.verb == "remove" && !is_undo;
         Self { model: Model::new(world, source), is_dead: AtomicBool::new(true), going: Mutex::new(going), deaths: Deaths::default() }
     }
 

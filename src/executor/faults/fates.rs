@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::{
     executor::{Call, Outcome},
-    failure::Failure,
-    model::{Container, ContainerName, ProjectName, RunId, ServiceName},
+    failure::{Failure, FailureKind},
+    model::{Check, Container, ContainerName, ProjectName, RunId, ServiceName},
     op::Op,
     world::World,
 };
@@ -21,6 +21,8 @@ pub struct Fates {
     pub may_be_deleted: bool,
     /// Those that were found healthy since they were started.
     proven: BTreeSet<ContainerName>,
+    /// Those that were looked at and found not to be, whatever is looked at.
+    failed: BTreeSet<ContainerName>,
     /// Those that the script has started again.
     started_again: BTreeSet<ContainerName>,
     /// The services with a proxy of which the run has started containers.
@@ -52,14 +54,21 @@ impl Fates {
 
     /// Takes note of what the run hears of a call.
     pub(super) fn answered(&mut self, call: &Call, result: &Result<Outcome, Failure>) {
-        self.may_be_deleted |= matches!(*call.op, Op::Remove(_)) && !call.key.is_undo() && result.is_err();
+        match (&*call.op, result) {
+            (Op::Remove(_), Err(_)) if !call.key.is_undo() => self.may_be_deleted = true,
+            (Op::Healthcheck(op), Err(failure)) if failure.kind == FailureKind::Unhealthy => {
+                self.failed.extend(op.containers.iter().cloned());
+            }
+            _ => {}
+        }
     }
 
-    /// The containers of services without a proxy that this run has started, that run and have not become healthy. One that was found
-    /// healthy and falls ill afterwards is nobody's fault.
+    /// The containers that this run has started, that serve and have not become healthy. One that was found healthy and falls ill
+    /// afterwards is nobody's fault.
     pub fn never_healthy(&self, world: &World, run: &RunId) -> Vec<Container> {
         let is_started = |one: &Container| one.run == *run || self.started_again.contains(&one.name);
-        world.sick(|one| is_started(one) && !self.proven.contains(&one.name))
+        let is_looked_at = |one: &Container| !matches!(one.health.check, Check::None) || self.failed.contains(&one.name);
+        world.sick(|one| is_started(one) && is_looked_at(one) && !self.proven.contains(&one.name))
     }
 
     /// The services with a proxy of which containers of this run run, and that no proxy has any traffic for.

@@ -3,7 +3,40 @@
 use std::ops::ControlFlow;
 
 use super::{BY_HAND, QUIETLY, SINGLE, on_one_host, proof, subject, told};
-use crate::commands::proof::{Bounds, Finding, Unprovable, explore::Far, prove, retell};
+use crate::{
+    commands::proof::{Bounds, Finding, Unprovable, explore::Far, prove, retell},
+    executor::faults::What,
+};
+
+#[test]
+fn what_is_dead_for_good_does_not_come_back_by_what_befalls_it_next() {
+    let script = "workers::deploy(job, img, fleet, #{ on_failure: \"skip\", max_failures: 2, keep: 1 });";
+    let story = "4[0].2[0]:start:lost-after, 4[0].2[0]:start#2:dies, 5:leave_out:cut-off".parse().expect("a story");
+    let told = retell(&subject(script), &story, &SINGLE).unwrap_or_else(|error| panic!("{error:?}"));
+    assert!(told.breaches.is_empty(), "{:?}", told.breaches);
+    assert!(!told.steps.iter().any(|step| matches!(step.what, What::Back)), "{:?}", told.steps);
+}
+
+/// A story is told the same whether or not it shares its beginning with others.
+#[test]
+fn a_release_whose_removal_is_in_doubt_holds_however_the_story_is_told() {
+    let script = "let old = running(web, fleet); let next = start(web, img, fleet); healthcheck(next);\n\
+                  if old == () { set_weights([[next, 100]]); return; }\n\
+                  set_weights([[old, 90], [next, 10]]); set_weights([[old, 100]]); drain(next); stop(next); remove(next);";
+    let found = proof(&subject(script));
+    assert_eq!((found.broken, found.findings.len()), (0, 0), "{}", told(&found));
+}
+
+#[test]
+fn a_fault_that_a_call_cannot_meet_is_refused() {
+    let script = "rolling::deploy(web, img, fleet); commit();";
+    let calls = prove(&subject(script), &Bounds { faults: 0, ..SINGLE }, QUIETLY).expect("it works").calls;
+    let story = (1..=calls).map(|key| format!("{key}:commit:operator-dies-before-outcome"));
+    for story in story {
+        let told = retell(&subject(script), &story.parse().expect("a story"), &SINGLE);
+        assert!(matches!(told, Err(Unprovable::Missed(_))), "{story}");
+    }
+}
 
 #[test]
 fn a_script_that_never_ends_is_refused() {

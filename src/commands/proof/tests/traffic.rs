@@ -1,6 +1,6 @@
 //! What the traffic loses in a story, and how many containers serve meanwhile.
 
-use super::{BY_HAND, QUIETLY, SINGLE, on_one_host, subject};
+use super::{BY_HAND, QUIETLY, SINGLE, on_one_host, proof, subject};
 use crate::{
     commands::proof::{Bounds, Finding, prove, retell},
     model::ServiceName,
@@ -46,10 +46,33 @@ fn a_service_that_no_proxy_ever_gives_traffic_is_found() {
         ["the run says that it is done, and no proxy sends web any traffic: no set_weights gives it some"]
     );
     // One that waits beside what serves is a standby, and one that was tried out is gone.
-    let beside = format!("given(|| rolling::deploy(web, img, fleet));\n{start}");
-    for script in [beside.as_str(), "given(|| {}); let next = start(web, img, fleet); healthcheck(next); stop(next); remove(next);"] {
+    let beside = "given(|| rolling::deploy(web, img, fleet)); let next = start(web, img, fleet); healthcheck(next);";
+    for script in [beside, "given(|| {}); let next = start(web, img, fleet); healthcheck(next); stop(next); remove(next);"] {
         assert_eq!(whole(script), [""; 0], "{script}");
     }
+}
+
+/// Who allows downtime allows a gap, and no end in which nothing serves.
+#[test]
+fn a_release_that_never_becomes_healthy_and_gets_the_traffic_is_found() {
+    let script = "let old = running(web, fleet); drain(old, #{ allow_downtime: true }); stop(old);\n\
+                  let next = start(web, img, fleet);\ntry { healthcheck(next); } catch (problem) { warn(problem.message); }\n\
+                  set_weights([[next, 100]], #{ allow_downtime: true }); record(next);";
+    let found = proof(&subject(script));
+    let first = found.findings.first().expect("it serves and is not healthy");
+    assert_eq!((first.breaches[0].rule.as_str(), first.story.faults.len()), ("healthy", 1));
+    assert!(first.breaches[0].what.contains("has not become healthy"), "{:?}", first.breaches);
+}
+
+#[test]
+fn a_release_that_is_noted_and_gets_no_traffic_is_found() {
+    let script = "let old = running(web, fleet); let next = start(web, img, fleet); healthcheck(next);\n\
+                  if old == () { set_weights([[next, 100]]); } else { set_weights([[old, 100], [next, 0]]); drain(next); stop(next); }\n\
+                  record(next);";
+    let found = proof(&subject(script));
+    let first = found.findings.first().expect("the old release serves");
+    let what = "the run says that it is done and has noted web v2 as deployed, and another release serves";
+    assert_eq!((first.breaches[0].what.as_str(), first.story.faults.len()), (what, 0));
 }
 
 /// A hundred requests a second come to its proxy, of which thirty are in flight.

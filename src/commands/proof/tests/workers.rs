@@ -42,6 +42,17 @@ fn a_worker_that_is_started_again_and_does_not_become_healthy_is_found() {
 }
 
 #[test]
+fn a_worker_without_a_check_that_was_found_not_to_run_is_found() {
+    let mailer = MAILER.replace("command([\"alive\"])", "no_health()");
+    let script = |check: &str| format!("{mailer}let next = start(mailer, img, fleet); {check} stop(old); record(next);");
+    let found = proof(&subject(&script("try { healthcheck(next); } catch (problem) { warn(problem.message); }")));
+    let first = found.findings.first().expect("it goes on without it");
+    assert_eq!((first.breaches[0].rule.as_str(), first.story.faults.len()), ("healthy", 1), "{}", told(&found));
+    let held = proof(&subject(&script("healthcheck(next);")));
+    assert!(held.findings.is_empty(), "{}", told(&held));
+}
+
+#[test]
 fn a_script_in_the_end_of_which_no_worker_runs_is_found() {
     let subject = subject(&format!("{MAILER}let next = start(mailer, img, fleet); stop(running(mailer, fleet)); record(next);"));
     let proof = proof(&subject);
