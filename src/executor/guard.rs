@@ -177,6 +177,10 @@ impl<E: Executor> Guard<E> {
                 wanted.iter().filter(|container| !found.weights.contains_key(**container)).map(|container| (*container).clone()).collect();
             self.was_checked(host, &gaining)?;
             self.all_healthy(call, host, &op.project, gaining)?;
+            // What is given back by an undo had it before.
+            for share in growing(shares, &found).filter(|_| !call.key.is_undo()) {
+                self.any_healthy(call, host, op, share)?;
+            }
         }
         let mut departing = None;
         if lost_all && !op.allow_downtime {
@@ -232,6 +236,21 @@ impl<E: Executor> Guard<E> {
             .on(&host.name)
             .hint("call `healthcheck` on the release before `set_weights`; `allow_downtime: true` sends traffic to it all the same");
         Err(sick.iter().fold(failure, |failure, container| failure.detail(container.container.to_string(), &container.answer)))
+    }
+
+    /// What has traffic, and is to have more of it, may have died since it was looked at.
+    fn any_healthy(&self, call: &Call, host: &Host, op: &SetWeights, share: &Share) -> Result<(), Failure> {
+        let containers: Vec<ContainerName> = share.containers.iter().map(|endpoint| endpoint.container.clone()).collect();
+        let checked: Vec<CheckedContainer> = self.read(call, CheckNow { host: host.clone(), project: op.project.clone(), containers })?;
+        if checked.iter().any(|container| container.healthy) {
+            return Ok(());
+        }
+        let message =
+            format!("{} {} on {} must not get more traffic: no container of it is healthy", op.service, share.release.version, host.name);
+        let failure = Failure::refused(message)
+            .on(&host.name)
+            .hint("let the run fail, so that what served before gets it back; `allow_downtime: true` sends traffic to it all the same");
+        Err(checked.iter().fold(failure, |failure, container| failure.detail(container.container.to_string(), &container.answer)))
     }
 
     fn drain(&self, call: &Call, op: &Drain) -> Result<Option<Departing<'_>>, Failure> {
@@ -382,6 +401,19 @@ impl<E: Executor> Executor for Guard<E> {
 fn served(shares: &[Share]) -> BTreeSet<&ContainerName> {
     let serving = shares.iter().filter(|share| share.weight > 0);
     serving.flat_map(|share| share.containers.iter().map(|endpoint| &endpoint.container)).collect()
+}
+
+/// The shares of containers that have traffic already which are to have a larger part of their host's.
+fn growing<'a>(shares: &'a [Share], found: &'a Found) -> impl Iterator<Item = &'a Share> {
+    let release = |name: &ContainerName| found.containers.iter().find(|one| one.name == *name).map(|one| (&one.run, &one.version));
+    let before: BTreeMap<_, u64> = found.weights.iter().map(|(name, weight)| (release(name), *weight)).collect();
+    let sum = |weights: &mut dyn Iterator<Item = u64>| weights.map(u128::from).sum::<u128>();
+    let (all_before, all) = (sum(&mut before.values().copied()), sum(&mut shares.iter().map(|share| share.weight)));
+    shares.iter().filter(move |share| {
+        let known = share.containers.iter().map(|endpoint| found.weights.get(&endpoint.container).copied());
+        let Some(was) = known.min().flatten() else { return false };
+        u128::from(share.weight) * all_before > u128::from(was) * all
+    })
 }
 
 /// A container that is published on a loopback address, or on all of them (`0.0.0.0`), has none that another host reaches it by.

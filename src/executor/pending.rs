@@ -110,9 +110,9 @@ fn on_what_is_there(op: &Op, gone: &Containers<'_>) -> Option<Op> {
     is_left.then_some(op)
 }
 
-/// The containers that the script deleted.
+/// The containers that the script deleted, or what took it back.
 pub fn gone(records: &[Recorded]) -> Containers<'_> {
-    let deleted = records.iter().filter(|record| record.result.is_ok() && !record.key.is_undo());
+    let deleted = records.iter().filter(|record| record.result.is_ok());
     let removed = deleted.filter_map(|record| match &*record.op {
         Op::Remove(op) => Some((&op.host.name, &op.containers)),
         Op::Prune(op) => Some((&op.host.name, &op.containers)),

@@ -1,5 +1,7 @@
 //! What befalls a modelled fleet from outside: hosts that are cut off or lose their power, containers that fall ill or crash.
 
+use std::collections::BTreeMap;
+
 use super::{ModelledHost, World};
 use crate::{
     failure::{Failure, FailureKind},
@@ -109,6 +111,18 @@ impl World {
                 container.state = ContainerState::Restarting;
             }
         }
+    }
+
+    /// The containers of this run that have traffic, by host.
+    pub fn serving_of(&self, run: &RunId) -> BTreeMap<HostName, Vec<ContainerName>> {
+        let mut serving: BTreeMap<HostName, Vec<ContainerName>> = BTreeMap::new();
+        for (name, host) in &self.hosts {
+            let are_its = |one: &&Container| one.run == *run && self.weight(name, one) > 0;
+            let containers: Vec<ContainerName> = host.state.containers.values().filter(are_its).map(|one| one.name.clone()).collect();
+            serving.insert(name.clone(), containers);
+        }
+        serving.retain(|_, containers| !containers.is_empty());
+        serving
     }
 
     /// Deletes the first container that this read is about, as somebody does by hand; returns what it was.

@@ -183,9 +183,19 @@ impl<S: Source> Faults<S> {
         self.done(call)
     }
 
-    /// The containers are found healthy; a moment later one has crashed, or all are ill for a while.
+    /// The containers are found healthy; a moment later one has crashed, or all are ill for a while. In a pause all crash that the run
+    /// has given traffic.
     fn afterwards(&self, call: &Call, crashes: bool) -> Result<Outcome, Failure> {
         let result = self.done(call);
+        if let Op::Pause(_) = &*call.op {
+            let mut going = self.lock();
+            self.model.with(|world| {
+                for (host, containers) in world.serving_of(&call.run.id) {
+                    world.crash(&host, &containers);
+                }
+                going.excuse(world, world.clock());
+            });
+        }
         if let Op::Healthcheck(op) = &*call.op {
             let mut going = self.lock();
             let at = self.model.with(|world| {

@@ -150,6 +150,7 @@ impl Fault {
             Op::Ship(_) | Op::SetWeights(_) => &[Self::Slow],
             Op::Start(_) => &[Self::Slow, Self::Unhealthy],
             Op::StartAgain(_) => &[Self::Unhealthy],
+            Op::Pause(_) => &[Self::Crashes],
             Op::Healthcheck(_) => &[Self::Unhealthy, Self::Flaps, Self::Crashes, Self::Reboots],
             Op::CheckNow(_) | Op::Find(Find { sought: Sought::Weights, .. }) => &[Self::Deleted],
             Op::Drain(_) => &[Self::NeverEnds],

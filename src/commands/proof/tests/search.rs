@@ -27,6 +27,17 @@ fn a_release_whose_removal_is_in_doubt_holds_however_the_story_is_told() {
     assert_eq!((found.broken, found.findings.len()), (0, 0), "{}", told(&found));
 }
 
+/// What could not be started again, and was deleted behind that, is no reason to try for ever.
+#[test]
+fn an_undo_that_has_deleted_a_container_does_not_start_it_again() {
+    let script = "let h = fleet[0]; let old = running(web, h); let next = start(web, img, h); healthcheck(next);\n\
+                  if old == () { set_weights([[next, 100]]); return; }\n\
+                  set_weights([[old, 90], [next, 10]]); set_weights([[old, 100]]); drain(next); stop(next); remove(next);";
+    let story = "10:remove:fails, undo/9.0:start:fails".parse().expect("a story");
+    let told = retell(&subject(script), &story, &SINGLE).unwrap_or_else(|error| panic!("{error:?}"));
+    assert!(told.breaches.is_empty(), "{told:#?}");
+}
+
 #[test]
 fn a_fault_that_a_call_cannot_meet_is_refused() {
     let script = "rolling::deploy(web, img, fleet); commit();";

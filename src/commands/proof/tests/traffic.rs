@@ -2,7 +2,10 @@
 
 use super::{BY_HAND, QUIETLY, SINGLE, on_one_host, proof, subject};
 use crate::{
-    commands::proof::{Bounds, Finding, prove, retell},
+    commands::{
+        exit::Exit,
+        proof::{Bounds, Finding, prove, retell},
+    },
     model::ServiceName,
 };
 
@@ -73,6 +76,25 @@ fn a_release_that_is_noted_and_gets_no_traffic_is_found() {
     let first = found.findings.first().expect("the old release serves");
     let what = "the run says that it is done and has noted web v2 as deployed, and another release serves";
     assert_eq!((first.breaches[0].what.as_str(), first.story.faults.len()), (what, 0));
+}
+
+#[test]
+fn a_release_that_has_died_meanwhile_gets_no_more_of_the_traffic() {
+    let script = |downtime: &str| {
+        format!(
+            "let old = running(web, fleet); let next = start(web, img, fleet); healthcheck(next);\n\
+             if old == () {{ set_weights([[next, 100]]); record(next); return; }}\n\
+             set_weights([[old, 50], [next, 50]]); pause(\"30m\"); set_weights([[old, 0], [next, 100]]{downtime});\n\
+             drain(old); stop(old); record(next);"
+        )
+    };
+    let found = told(&script(""), "8:pause:crashes");
+    assert_eq!(found.exit, Some(Exit::Undone), "{:?}", found.why);
+    let why = found.why.unwrap_or_default();
+    assert!(why.contains("web v2 on 10.0.0.1 must not get more traffic: no container of it is healthy"), "{why}");
+    assert!(found.breaches.is_empty(), "{:?}", found.breaches);
+    let allowed = told(&script(", #{ allow_downtime: true }"), "8:pause:crashes");
+    assert_eq!(allowed.exit, Some(Exit::Done), "{:?}", allowed.why);
 }
 
 /// A hundred requests a second come to its proxy, of which thirty are in flight.
