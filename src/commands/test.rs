@@ -119,7 +119,13 @@ fn notes(proof: &Proof, findings: &[Finding], style: Style) -> Vec<String> {
     let idle = (!proof.idle.is_empty()).then(|| format!("this runs in the end without traffic: {}", proof.idle.join(", ")));
     let nothing = (!proof.changes).then(|| "everything is in the end as it was: nothing is deployed".to_owned());
     let bare = (!proof.bare.is_empty()).then(|| format!("an image is there in vain, and no container of it: {}", proof.bare.join(", ")));
-    idle.into_iter().chain(bare).chain(nothing).chain(downtime(proof, findings, style)).collect()
+    let untouched = proof.untouched.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    // Where nothing at all is done that is said once.
+    let untouched = (proof.changes && !untouched.is_empty()).then(|| format!("nothing is done on hosts that are declared: {untouched}"));
+    let unrecorded = proof.unrecorded.join(", ");
+    let unrecorded =
+        (!unrecorded.is_empty()).then(|| format!("this serves and is not noted by `record`, for `std/rollback`: {unrecorded}"));
+    idle.into_iter().chain(bare).chain(untouched).chain(unrecorded).chain(nothing).chain(downtime(proof, findings, style)).collect()
 }
 
 /// The requests that the script itself loses, where that breaks no rule.
@@ -356,7 +362,7 @@ fn as_json(options: &cli::Test, proof: Option<&Proof>, findings: &[Finding], exi
     };
     let extent = proof.map(|proof| {
         json!({
-            "stories": proof.stories, "stopped": proof.is_stopped, "missed": proof.missed, "broken": proof.broken, "by_rule": proof.by_rule, "idle": proof.idle, "bare": proof.bare, "changes": proof.changes, "by_faults": proof.by_faults, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
+            "stories": proof.stories, "stopped": proof.is_stopped, "missed": proof.missed, "broken": proof.broken, "by_rule": proof.by_rule, "idle": proof.idle, "bare": proof.bare, "untouched": proof.untouched, "unrecorded": proof.unrecorded, "changes": proof.changes, "by_faults": proof.by_faults, "calls": proof.calls, "modelled_seconds": proof.took.duration().as_secs_f64(),
             "all_single": proof.all_single, "all_pairs": proof.all_pairs, "exits": proof.exits, "seed": options.seed,
             "services": proof::traffic_json(&proof.traffic, &proof.capacity, proof.start),
         })

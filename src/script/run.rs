@@ -90,6 +90,7 @@ impl ScriptRun {
     pub fn test(self, script: &AST, resolver: &Resolver, tested: &Arc<dyn Tested>) -> Result<(), Stopped> {
         let begun = self.takes_its_arguments(script)?.begin_tested(resolver, Some(tested.clone()));
         let ended = begun.engine.run_ast(script).and_then(|()| finish(&begun.session));
+        tested.declares(&begun.session.current().hosts);
         let all = lock(&begun.session.circumstances().invariants).clone();
         if !all.is_empty() {
             let session = aside(&begun.session);

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, Origin},
+    model::HostName,
     world::watch::{Breach, Rules},
 };
 
@@ -21,6 +22,9 @@ use crate::{
 pub trait Tested: Send + Sync {
     /// Whether the script is run to make what its tests begin with: up to what `given` does, and no further.
     fn begins(&self) -> bool;
+
+    /// Takes note of the hosts that the script has declared until its end.
+    fn declares(&self, hosts: &[HostName]);
 
     /// Takes note that what `given` does begins.
     fn gives(&self);

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ModelledHost, World};
-use crate::model::{Container, ContainerState, HostName, HostState, ProjectName, RouteTable, RunId, ServiceName, Share, Version};
+use crate::model::{
+    Container, ContainerName, ContainerState, HostName, HostState, ProjectName, RouteTable, RunId, ServiceName, Share, Version,
+};
 
 /// What there is of a project's services on each host, and of what the script has done to a database or by a command, a line each, in
 /// order; places with nothing are left out.
@@ -136,6 +138,24 @@ impl World {
             used.iter().filter(move |reference| is_bare(name, host, reference)).map(move |reference| format!("{reference} on {name}"))
         });
         bare.collect()
+    }
+
+    /// What this run has made, that serves and that it has not noted in its host's history, by release.
+    pub fn unrecorded(&self, run: &RunId) -> Vec<String> {
+        let workers: BTreeSet<&ContainerName> = self.workers().map(|(_, one)| &one.name).collect();
+        let mut unrecorded = BTreeSet::new();
+        for (name, host) in &self.hosts {
+            let are_new = |one: &&Container| one.run == *run && !one.dependency && one.is_running();
+            for one in host.state.containers.values().filter(are_new) {
+                let serves = workers.contains(&one.name) || self.weight(name, one) > 0;
+                let history = host.state.history.get(&one.service);
+                let is_noted = history.into_iter().flatten().any(|entry| entry.run == *run && entry.version == one.version);
+                if serves && !is_noted {
+                    unrecorded.insert(format!("{} {} on {name}", one.service, one.version));
+                }
+            }
+        }
+        unrecorded.into_iter().collect()
     }
 
     /// Containers of services with a proxy that run and get no traffic, by host and release.

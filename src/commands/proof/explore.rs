@@ -27,7 +27,7 @@ use crate::{
         faults::{Fault, Met, Noted, Planned, Step, Story, Then},
     },
     failure::Failure,
-    model::Period,
+    model::{HostName, Period},
     script::diagnostics::Diagnostic,
     world::{
         TrafficSeen, World,
@@ -115,6 +115,10 @@ pub struct Proof {
     pub idle: Vec<String>,
     /// Hosts with an image of the run and without a container of it where nothing goes wrong.
     pub bare: Vec<String>,
+    /// Hosts that are declared and that nothing is done on where nothing goes wrong.
+    pub untouched: Vec<HostName>,
+    /// What serves in the end and is in no history where nothing goes wrong.
+    pub unrecorded: Vec<String>,
     /// Whether the fleet is another one in the end where nothing goes wrong.
     pub changes: bool,
     /// The traffic where nothing goes wrong.
@@ -220,7 +224,7 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
     let stories = search.told.load(Ordering::SeqCst) + 1 - missed;
     let (findings, by_rule) = (findings(subject, &start, &limits, &search.names, &search.broken), by_rule(&search.broken));
     let (calls, took, idle, changes) = (whole.calls, whole.took, whole.world.idle(), whole.changes(&start));
-    let bare = whole.bare();
+    let (bare, unrecorded, untouched) = (whole.bare(), whole.unrecorded(), whole.untouched.clone());
     let (traffic, capacity) = whole.traffic;
     Ok(Proof {
         stories,
@@ -238,6 +242,8 @@ fn proven(subject: &Subject, bounds: &Bounds, progress: Progress<'_>) -> Result<
         by_rule,
         idle,
         bare,
+        untouched,
+        unrecorded,
         changes,
         traffic,
         capacity,

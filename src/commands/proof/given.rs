@@ -11,7 +11,7 @@ use super::Desk;
 use crate::{
     executor::{Call, Executor, Outcome, faults::Faults},
     failure::Failure,
-    model::{RunId, Version},
+    model::{HostName, RunId, Version},
     op::{Build, Op},
     script::{Invariants, Tested, diagnostics::Diagnostic},
     world::watch::{Breach, Rules},
@@ -29,6 +29,7 @@ pub struct Test {
     /// Whether it makes what the tests begin with, and what came of it where the script says what that is.
     begins: bool,
     gives: AtomicBool,
+    declared: Mutex<Vec<HostName>>,
     given: Mutex<Option<Result<(), Failure>>>,
     invariants: Mutex<Option<Invariants>>,
     /// The first invariant that could not be asked.
@@ -48,6 +49,7 @@ impl Test {
             has_rules,
             begins,
             gives,
+            declared: Mutex::default(),
             given: Mutex::default(),
             invariants: Mutex::default(),
             mistake: Mutex::default(),
@@ -58,6 +60,12 @@ impl Test {
     /// Whether the script says what its tests begin with.
     pub fn is_given(&self) -> bool {
         self.gives.load(Ordering::SeqCst)
+    }
+
+    /// The hosts that the script has declared and the run has not changed.
+    pub fn untouched(&self) -> Vec<HostName> {
+        let fates = self.fleet.fates();
+        lock(&self.declared).iter().filter(|host| !fates.changed.contains(*host)).cloned().collect()
     }
 
     /// What came of it.
@@ -91,6 +99,10 @@ impl Test {
 impl Tested for Test {
     fn begins(&self) -> bool {
         self.begins
+    }
+
+    fn declares(&self, hosts: &[HostName]) {
+        *lock(&self.declared) = hosts.to_vec();
     }
 
     fn gives(&self) {

@@ -95,6 +95,8 @@ pub struct Told {
     pub spent: u64,
     /// How long it took, on the modelled fleet.
     pub took: Period,
+    /// The hosts that the script has declared and the run has not changed.
+    pub untouched: Vec<HostName>,
     /// Whether the script has invariants of its own.
     pub is_asked: bool,
     /// The rules at its end.
@@ -114,6 +116,11 @@ impl Told {
     /// Hosts with an image of the run and without a container of it.
     pub fn bare(&self) -> Vec<String> {
         self.world.bare(&id(TESTED))
+    }
+
+    /// What the run has made, that serves and is in no history.
+    pub fn unrecorded(&self) -> Vec<String> {
+        self.world.unrecorded(&id(TESTED))
     }
 
     /// Whether the fleet is another than in the beginning.
@@ -360,6 +367,7 @@ impl<'a> Tale<'a> {
             records,
             calls: self.fleet.calls(),
             spent: self.spent,
+            untouched: self.test.untouched(),
             is_asked: self.test.is_asked(),
             rules: self.fleet.rules(),
             is_endless: self.fleet.is_endless(),

@@ -194,6 +194,18 @@ fn what_runs_without_traffic_in_the_end_is_told() {
 }
 
 #[test]
+fn hosts_that_nothing_is_done_on_and_what_is_in_no_history_are_told() {
+    let notes = |script: &str| {
+        let proof = prove(&subject(script), &Bounds { faults: 0, ..SINGLE }, QUIETLY).expect("it works");
+        (proof.untouched.iter().map(ToString::to_string).collect::<Vec<_>>(), proof.unrecorded)
+    };
+    assert_eq!(notes("rolling::deploy(web, img, fleet);"), (vec![], vec![]));
+    let apart = "let more = [host(\"10.0.0.3\"), host(\"10.0.0.4\")];\nfor i in 0..more.len - 1 { let h = more[i]; ship(img, h); rolling::deploy(web, img, h); }";
+    assert_eq!(notes(apart).0, ["10.0.0.4"]);
+    assert_eq!(notes(BY_HAND).1, ["web v2 on 10.0.0.1", "web v2 on 10.0.0.2"]);
+}
+
+#[test]
 fn each_rule_that_is_broken_has_its_story_before_others_have_a_second_one() {
     // Four rules of its own are broken by every story, and one by few.
     let always = [0, 1, 2].map(|number| format!("invariant(\"rule {number}\", |world| false);\n")).concat();

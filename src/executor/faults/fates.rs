@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     executor::{Call, Outcome},
     failure::{Failure, FailureKind},
-    model::{Check, Container, ContainerName, ProjectName, RunId, ServiceName},
+    model::{Check, Container, ContainerName, HostName, ProjectName, RunId, ServiceName},
     op::Op,
     world::World,
 };
@@ -19,6 +19,8 @@ pub struct Fates {
     pub pruned: Vec<Container>,
     /// Whether one was to be deleted and no answer came: nobody knows whether it was.
     pub may_be_deleted: bool,
+    /// The hosts that the run has changed.
+    pub changed: BTreeSet<HostName>,
     /// Those that were found healthy since they were started.
     proven: BTreeSet<ContainerName>,
     /// Those that were looked at and found not to be, whatever is looked at.
@@ -41,6 +43,11 @@ impl Fates {
 
     /// Takes note of a call that was done, whoever hears of it.
     pub(super) fn done(&mut self, call: &Call) {
+        if call.op.class().changes() {
+            let hosts = call.op.hosts().into_iter().map(|host| &host.name);
+            let new: Vec<HostName> = hosts.filter(|host| !self.changed.contains(*host)).cloned().collect();
+            self.changed.extend(new);
+        }
         match &*call.op {
             Op::Healthcheck(op) => self.proven.extend(op.containers.iter().cloned()),
             Op::Start(op) if op.service.has_proxy() => drop(self.with_proxy.insert((op.project.clone(), op.service.name.clone()))),
