@@ -97,6 +97,16 @@ fn a_release_that_has_died_meanwhile_gets_no_more_of_the_traffic() {
     assert_eq!(allowed.exit, Some(Exit::Done), "{:?}", allowed.why);
 }
 
+#[test]
+fn a_release_that_dies_in_a_soak_without_gates_is_taken_back() {
+    let found = told("blue_green::deploy(web, img, fleet, #{ soak: \"1m\" });", "9:pause:crashes");
+    assert_eq!(found.exit, Some(Exit::Undone), "{:?}", found.why);
+    assert!(found.breaches.is_empty() && found.there.values().flatten().all(|line| !line.contains("(new)")), "{found:#?}");
+    // Without a soak nobody waits, and nothing is looked at twice.
+    let at_once = told("blue_green::deploy(web, img, fleet);", "");
+    assert_eq!(at_once.records.iter().filter(|record| record.op.verb() == "healthcheck").count(), 2);
+}
+
 /// A hundred requests a second come to its proxy, of which thirty are in flight.
 #[test]
 fn a_host_that_reboots_answers_nothing_for_so_long() {
