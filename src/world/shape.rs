@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ModelledHost, World};
-use crate::model::{
-    Container, ContainerName, ContainerState, HostName, HostState, ProjectName, RouteTable, RunId, ServiceName, Share, Version,
-};
+use crate::model::{Container, ContainerState, HostName, HostState, ProjectName, RouteTable, RunId, ServiceName, Share, Version};
 
 /// What there is of a project's services on each host, and of what the script has done to a database or by a command, a line each, in
 /// order; places with nothing are left out.
@@ -69,26 +67,33 @@ impl World {
     /// The services without a proxy of which this run has started containers, and noted the deploy, and none runs.
     pub fn ended(&self, run: &RunId) -> Vec<String> {
         let (made, up) = (self.working(|_, one| one.run == *run), self.working(|_, one| one.state != ContainerState::Stopped));
-        let is_noted = |service: &ServiceName| {
-            let histories = self.hosts.values().filter_map(|host| host.state.history.get(service));
-            histories.flatten().any(|entry| entry.run == *run)
-        };
+        let is_noted = |service: &ServiceName| !self.noted(service, run).is_empty();
         made.keys().filter(|service| !up.contains_key(*service) && is_noted(service.1)).map(|(_, service)| service.to_string()).collect()
     }
 
     /// The containers that are so, serve, by traffic or without a proxy, and do not become healthy.
     pub fn sick(&self, are: impl Fn(&Container) -> bool) -> Vec<Container> {
         let ill = self.hosts.values().flat_map(|host| host.sick.iter().filter_map(|name| host.state.containers.get(name)));
-        let serves = |one: &&Container| self.weight(&one.host, one) > 0 || self.workers().any(|(_, worker)| worker.name == one.name);
-        ill.filter(|one| one.is_running() && are(one) && serves(one)).cloned().collect()
+        ill.filter(|one| are(one) && self.serves(one)).cloned().collect()
+    }
+
+    /// Whether a container runs, and has traffic or needs none.
+    fn serves(&self, container: &Container) -> bool {
+        let is_worker = || self.workers().any(|(_, worker)| worker.name == container.name);
+        container.is_running() && (self.weight(&container.host, container) > 0 || is_worker())
+    }
+
+    /// The versions of a service that this run has noted as deployed, on whichever hosts.
+    fn noted(&self, service: &ServiceName, run: &RunId) -> BTreeSet<&Version> {
+        let histories = self.hosts.values().filter_map(|host| host.state.history.get(service));
+        histories.flatten().filter(|entry| entry.run == *run).map(|entry| &entry.version).collect()
     }
 
     /// The releases that this run has noted as deployed, of services with a proxy that sends traffic to others only.
     pub fn noted_in_vain(&self, run: &RunId) -> Vec<String> {
         let mut vain = Vec::new();
         for (service, serving) in self.serving(run) {
-            let histories = self.hosts.values().filter_map(|host| host.state.history.get(service.1));
-            let noted: BTreeSet<&Version> = histories.flatten().filter(|entry| entry.run == *run).map(|entry| &entry.version).collect();
+            let noted = self.noted(service.1, run);
             let serves = |version: &&Version| serving.keys().any(|(_, serving)| serving == version);
             if !noted.is_empty() && !noted.iter().any(serves) {
                 let versions = noted.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -142,15 +147,13 @@ impl World {
 
     /// What this run has made, that serves and that it has not noted in its host's history, by release.
     pub fn unrecorded(&self, run: &RunId) -> Vec<String> {
-        let workers: BTreeSet<&ContainerName> = self.workers().map(|(_, one)| &one.name).collect();
         let mut unrecorded = BTreeSet::new();
         for (name, host) in &self.hosts {
-            let are_new = |one: &&Container| one.run == *run && !one.dependency && one.is_running();
+            let are_new = |one: &&Container| one.run == *run && !one.dependency && self.serves(one);
             for one in host.state.containers.values().filter(are_new) {
-                let serves = workers.contains(&one.name) || self.weight(name, one) > 0;
                 let history = host.state.history.get(&one.service);
                 let is_noted = history.into_iter().flatten().any(|entry| entry.run == *run && entry.version == one.version);
-                if serves && !is_noted {
+                if !is_noted {
                     unrecorded.insert(format!("{} {} on {name}", one.service, one.version));
                 }
             }

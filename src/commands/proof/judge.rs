@@ -138,23 +138,18 @@ pub(super) fn pruned_or_not(pruned: &[Container], differences: Vec<Difference>) 
 /// These differences but for containers that are missing, from what serves too, because somebody else has deleted them.
 pub(super) fn but_for(deleted: &[Container], mut differences: Vec<Difference>) -> Vec<Difference> {
     for container in deleted {
-        let is_its = |line: &str| {
-            line.starts_with(&format!("{} {} (", container.service, container.version))
-                && line.contains(&format!(" on {} has weight ", container.host))
+        let of_it = format!("{} {} (", container.service, container.version);
+        let on_its_host = format!(" on {} has weight ", container.host);
+        let is_its = |line: &str| line.starts_with(&of_it) && line.contains(&on_its_host);
+        let is_smaller = |one: &Difference, other: &Difference| {
+            let is_pair = one.place == other.place && !one.is_missing && other.is_missing && is_its(&one.line);
+            let shares = share(&one.line).zip(share(&other.line));
+            is_pair && shares.is_some_and(|((of, with), (of_other, more))| of == of_other && with < more)
         };
-        let smaller = |one: &Difference, other: &Difference| {
-            let (of, with) = share(&one.line)?;
-            let (of_other, with_other) = share(&other.line)?;
-            let is_smaller = one.place == other.place && !one.is_missing && other.is_missing && of == of_other && with < with_other;
-            (is_smaller && is_its(&one.line)).then_some(())
-        };
-        let pair = differences.iter().enumerate().find_map(|(index, one)| {
-            let other = differences.iter().position(|other| smaller(one, other).is_some())?;
-            Some([index, other])
-        });
-        if let Some(pair) = pair {
-            let mut index = 0..;
-            differences.retain(|_| !pair.contains(&index.next().unwrap_or_default()));
+        let mut pairs = differences.iter().flat_map(|one| differences.iter().map(move |other| (one, other)));
+        if let Some((one, other)) = pairs.find(|(one, other)| is_smaller(one, other)) {
+            let (one, other) = (one.clone(), other.clone());
+            differences.retain(|known| *known != one && *known != other);
         }
     }
     without(deleted, differences, |container, one| {
